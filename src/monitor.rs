@@ -1,0 +1,5 @@
+//! The monitor itself: from a frame to an assessment, and from assessments to an alarm level.
+
+pub mod bundle;
+pub mod pipeline;
+pub mod report;

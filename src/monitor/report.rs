@@ -1,0 +1,160 @@
+//! What the monitor says of one frame.
+
+use std::time::Duration;
+
+use image::{GrayImage, RgbImage};
+use serde::Serialize;
+
+/// The monitor's judgement of one class in one frame.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClassScore {
+    /// Id in the bundle's label set.
+    pub class_id: u16,
+    /// Name in the bundle's label set.
+    pub class_name: String,
+    /// The comparison network's estimate of the class's IoU, in \[0, 1\]; NaN where the class is
+    /// not present, since nothing is compared then.
+    pub predicted_iou: f32,
+    /// Share of the valid image that the segmenter gave to this class, in \[0, 1\].
+    pub pixel_share: f32,
+    /// Whether the share is large enough for the estimate to count.
+    pub present: bool,
+}
+
+/// One connected region of anomalous pixels, in pixels of the camera's image.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Region {
+    /// Left edge.
+    pub x: u32,
+    /// Upper edge.
+    pub y: u32,
+    /// Width of the box.
+    pub width: u32,
+    /// Height of the box.
+    pub height: u32,
+    /// Mean position of the region's pixels: x, y.
+    pub centroid: (f32, f32),
+    /// Share of the valid image, in \[0, 1\].
+    pub area: f32,
+    /// Mean anomaly score inside, in \[0, 1\].
+    pub mean_score: f32,
+    /// Highest anomaly score inside, in \[0, 1\].
+    pub peak_score: f32,
+    /// The class most of the region was rendered as.
+    pub class_id: u16,
+}
+
+/// Time spent on each stage of one frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// Resizing to the working size.
+    pub resize: Duration,
+    /// M on x.
+    pub segment: Duration,
+    /// G on y.
+    pub synthesize: Duration,
+    /// F on x, x' and the softmax.
+    pub compare: Duration,
+    /// M on x', the cosine, regions and masks.
+    pub score: Duration,
+    /// All of it.
+    pub total: Duration,
+}
+
+/// How much of the method stands behind the scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Mode {
+    /// Segmented, synthesized and compared.
+    Full,
+    /// Scores from M's logits alone: synthesis was switched off or could not keep its deadline.
+    LogitsOnly,
+}
+
+/// The numbers of one frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// How the scores came about.
+    pub mode: Mode,
+    /// 1 = certain failure, 0 = certain success; raw, before any debouncing. One minus the
+    /// predicted mean IoU. NaN in [`Mode::LogitsOnly`].
+    pub failure_score: f32,
+    /// Mean of the predicted IoU over the present classes, in \[0, 1\].
+    pub predicted_miou: f32,
+    /// One entry a class of the label set, by id.
+    pub classes: Vec<ClassScore>,
+    /// Share of the valid image whose error probability is above the threshold.
+    pub error_area: f32,
+    /// Share of the valid image whose anomaly score is above the threshold.
+    pub anomaly_area: f32,
+    /// Connected anomalous regions, largest first.
+    pub regions: Vec<Region>,
+    /// Time by stage.
+    pub latency: Latency,
+}
+
+/// Which pictures a caller wants; what nobody asked for is not computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// See [`Maps::error_mask`].
+    pub error_mask: bool,
+    /// See [`Maps::error_probability`].
+    pub error_probability: bool,
+    /// See [`Maps::anomaly_mask`].
+    pub anomaly_mask: bool,
+    /// See [`Maps::anomaly_score`].
+    pub anomaly_score: bool,
+    /// See [`Maps::labels`].
+    pub labels: bool,
+    /// See [`Maps::reconstruction`].
+    pub reconstruction: bool,
+}
+
+impl Wanted {
+    /// Every picture.
+    pub const ALL: Self = Self {
+        error_mask: true,
+        error_probability: true,
+        anomaly_mask: true,
+        anomaly_score: true,
+        labels: true,
+        reconstruction: true,
+    };
+}
+
+/// A map of real numbers, row by row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoreMap {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// `width * height` values in \[0, 1\].
+    pub data: Vec<f32>,
+}
+
+/// The pictures of one frame, all at the camera's size; `None` where not [`Wanted`] (or, in
+/// [`Mode::LogitsOnly`], where there is no reconstruction).
+#[derive(Clone, Debug, Default)]
+pub struct Maps {
+    /// 255 where the error probability is above the threshold, else 0.
+    pub error_mask: Option<GrayImage>,
+    /// Probability that the pixel's label is wrong.
+    pub error_probability: Option<ScoreMap>,
+    /// 255 where the anomaly score is above the threshold, else 0.
+    pub anomaly_mask: Option<GrayImage>,
+    /// 0 = like what was synthesized, 1 = nothing alike.
+    pub anomaly_score: Option<ScoreMap>,
+    /// Class ids.
+    pub labels: Option<GrayImage>,
+    /// x', what G made of the labels.
+    pub reconstruction: Option<RgbImage>,
+}
+
+/// All that the monitor says of one frame.
+#[derive(Clone, Debug)]
+pub struct Assessment {
+    /// The numbers.
+    pub report: Report,
+    /// The pictures that were asked for.
+    pub maps: Maps,
+}
