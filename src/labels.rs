@@ -1,7 +1,94 @@
 //! Label sets and palettes.
+//!
+//! A label set is a small YAML file: names, colours, the ids found in the data set's own label
+//! images, and which classes of other sets mean the same. Two are built in ([`LabelSet::by_name`]);
+//! any other is read with [`LabelSet::from_yaml`].
+
+use std::collections::{BTreeMap, HashSet};
+
+use image::{GrayImage, Rgb, RgbImage};
+use serde::Deserialize;
 
 /// The id that is never trained and never scored.
 pub const IGNORE: u8 = 255;
+
+/// The label sets inside the binary, so that a bundle needs nothing beside itself to name one.
+const BUILT_IN: [(&str, &str); 2] = [
+    ("cityscapes", include_str!("../config/labels/cityscapes.yaml")),
+    ("camvid", include_str!("../config/labels/camvid.yaml")),
+];
+
+/// Why a label set cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LabelError {
+    /// No built-in set has this name.
+    #[error("unknown label set {name:?}; known are {known}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// All there are, comma separated.
+        known: String,
+    },
+    /// The text is not YAML, or not a label set.
+    #[error("label set: {0}")]
+    Yaml(#[from] serde_norway::Error),
+    /// The number of classes leaves no room for [`IGNORE`], or is zero.
+    #[error("label set {set:?} has {count} classes; 1 to 255 fit beside the ignore id 255")]
+    Count {
+        /// The set.
+        set: String,
+        /// Its number of classes.
+        count: usize,
+    },
+    /// Not a colour.
+    #[error("label set {set:?}, class {class:?}: colour {color:?} is not of the form #RRGGBB")]
+    Color {
+        /// The set.
+        set: String,
+        /// The class.
+        class: String,
+        /// What stands there.
+        color: String,
+    },
+    /// Two classes of one name.
+    #[error("label set {set:?} has two classes named {class:?}")]
+    SameName {
+        /// The set.
+        set: String,
+        /// The name.
+        class: String,
+    },
+    /// Two classes claim one raw id (or one class claims it twice).
+    #[error("label set {set:?}: raw id {raw} is claimed twice, the second time by class {class:?}")]
+    SameRaw {
+        /// The set.
+        set: String,
+        /// The second claimant.
+        class: String,
+        /// The id.
+        raw: u8,
+    },
+    /// Neither set's file says what its classes are in the other.
+    #[error("no mapping from label set {from:?} to {to:?}: neither file has a `from` entry for the other")]
+    NoMapping {
+        /// Source.
+        from: String,
+        /// Target.
+        to: String,
+    },
+    /// A mapping names a class that the other set does not have.
+    #[error("label set {set:?}, class {class:?}: `from` names {other:?}, which {other_set:?} does not have")]
+    NoSuchClass {
+        /// The set with the mapping.
+        set: String,
+        /// Its class.
+        class: String,
+        /// The set mapped from.
+        other_set: String,
+        /// The name that is not in it.
+        other: String,
+    },
+}
 
 /// One class of a label set; its id is its place in the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +97,10 @@ pub struct Class {
     pub name: String,
     /// Colour in pictures, RGB.
     pub color: [u8; 3],
+    /// Ids that stand for this class in the data set's own label images.
+    pub raw: Vec<u8>,
+    /// By name of another label set: its classes that this class covers, the closest first.
+    pub from: BTreeMap<String, Vec<String>>,
 }
 
 /// The classes a segmenter tells apart.
@@ -19,4 +110,285 @@ pub struct LabelSet {
     pub name: String,
     /// Classes by id.
     pub classes: Vec<Class>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetFile {
+    name: String,
+    classes: Vec<ClassFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClassFile {
+    name: String,
+    color: String,
+    #[serde(default)]
+    raw: Vec<u8>,
+    #[serde(default)]
+    from: BTreeMap<String, Vec<String>>,
+}
+
+impl LabelSet {
+    /// A built-in set: `cityscapes` (19 classes) or `camvid` (11 classes).
+    pub fn by_name(name: &str) -> Result<Self, LabelError> {
+        match BUILT_IN.iter().find(|(known, _)| *known == name) {
+            Some((_, yaml)) => Self::from_yaml(yaml),
+            None => {
+                let known: Vec<&str> = BUILT_IN.iter().map(|(known, _)| *known).collect();
+                Err(LabelError::Unknown { name: name.to_owned(), known: known.join(", ") })
+            }
+        }
+    }
+
+    /// Reads and checks a label set: 1 to 255 classes with distinct names, `#RRGGBB` colours and
+    /// raw ids of which no two are the same.
+    pub fn from_yaml(yaml: &str) -> Result<Self, LabelError> {
+        let file: SetFile = serde_norway::from_str(yaml)?;
+        let set = file.name;
+        if file.classes.is_empty() || file.classes.len() > usize::from(IGNORE) {
+            return Err(LabelError::Count { set, count: file.classes.len() });
+        }
+        let mut names = HashSet::new();
+        let mut raw_ids = HashSet::new();
+        let mut classes = Vec::with_capacity(file.classes.len());
+        for ClassFile { name: class, color, raw, from } in file.classes {
+            let Some(rgb) = parse_color(&color) else {
+                return Err(LabelError::Color { set, class, color });
+            };
+            if !names.insert(class.clone()) {
+                return Err(LabelError::SameName { set, class });
+            }
+            if let Some(&raw) = raw.iter().find(|&&raw| !raw_ids.insert(raw)) {
+                return Err(LabelError::SameRaw { set, class, raw });
+            }
+            classes.push(Class { name: class, color: rgb, raw, from });
+        }
+        Ok(Self { name: set, classes })
+    }
+
+    /// Number of classes, 1 to 255.
+    #[allow(clippy::len_without_is_empty)] // never empty
+    pub fn len(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// Id of the class called `name`.
+    pub fn id(&self, name: &str) -> Option<u8> {
+        // A set has at most 255 classes.
+        self.classes.iter().position(|class| class.name == name).map(|id| id as u8)
+    }
+
+    /// From the ids in the data set's own label images to class ids; [`IGNORE`] for all others.
+    pub fn raw_table(&self) -> [u8; 256] {
+        let mut table = [IGNORE; 256];
+        for (id, class) in self.classes.iter().enumerate() {
+            for &raw in &class.raw {
+                table[usize::from(raw)] = id as u8;
+            }
+        }
+        table
+    }
+
+    /// From this set's class ids to those of `target`, by meaning; [`IGNORE`] where `target` has no
+    /// such class.
+    ///
+    /// `target`'s own `from` lists decide, and several classes may become one. Where only this
+    /// set lists `target`, its lists are read backwards: each class becomes the first (closest)
+    /// one of its list, so classes of `target` that are not first never appear.
+    pub fn map_onto(&self, target: &LabelSet) -> Result<[u8; 256], LabelError> {
+        let mut table = [IGNORE; 256];
+        if self.name == target.name {
+            for (id, class) in self.classes.iter().enumerate() {
+                table[id] = target.id(&class.name).unwrap_or(IGNORE);
+            }
+            return Ok(table);
+        }
+        let forward = target.lists(self)?;
+        let backward = self.lists(target)?;
+        if forward.iter().all(Vec::is_empty) && backward.iter().all(Vec::is_empty) {
+            return Err(LabelError::NoMapping { from: self.name.clone(), to: target.name.clone() });
+        }
+        if forward.iter().any(|list| !list.is_empty()) {
+            for (to, list) in forward.iter().enumerate() {
+                for &from in list {
+                    table[usize::from(from)] = to as u8;
+                }
+            }
+        } else {
+            for (from, list) in backward.iter().enumerate() {
+                table[from] = list.first().copied().unwrap_or(IGNORE);
+            }
+        }
+        Ok(table)
+    }
+
+    /// For each class, the ids in `other` that its `from` list names.
+    fn lists(&self, other: &LabelSet) -> Result<Vec<Vec<u8>>, LabelError> {
+        let ids = |class: &Class| -> Result<Vec<u8>, LabelError> {
+            let names = class.from.get(&other.name).map(Vec::as_slice).unwrap_or_default();
+            let find = |name: &String| {
+                other.id(name).ok_or_else(|| LabelError::NoSuchClass {
+                    set: self.name.clone(),
+                    class: class.name.clone(),
+                    other_set: other.name.clone(),
+                    other: name.clone(),
+                })
+            };
+            names.iter().map(find).collect()
+        };
+        self.classes.iter().map(ids).collect()
+    }
+
+    /// Paints a map of class ids; ids without a class, [`IGNORE`] among them, are black.
+    pub fn colorize(&self, labels: &GrayImage) -> RgbImage {
+        let mut table = [Rgb([0; 3]); 256];
+        for (color, class) in table.iter_mut().zip(&self.classes) {
+            *color = Rgb(class.color);
+        }
+        let mut out = RgbImage::new(labels.width(), labels.height());
+        for (color, &id) in out.pixels_mut().zip(labels.as_raw()) {
+            *color = table[usize::from(id)];
+        }
+        out
+    }
+}
+
+/// Replaces every id by what `table` says of it.
+pub fn apply_table(labels: &mut GrayImage, table: &[u8; 256]) {
+    for id in labels.iter_mut() {
+        *id = table[usize::from(*id)];
+    }
+}
+
+fn parse_color(text: &str) -> Option<[u8; 3]> {
+    let hex = text.strip_prefix('#').filter(|hex| hex.len() == 6 && hex.is_ascii())?;
+    let channel = |at: usize| {
+        let digits = &hex[at..at + 2];
+        digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u8::from_str_radix(digits, 16).ok())?
+    };
+    Some([channel(0)?, channel(2)?, channel(4)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cityscapes_is_the_official_table() {
+        let set = LabelSet::by_name("cityscapes").unwrap();
+        assert_eq!(set.len(), 19);
+        assert_eq!(set.id("bicycle"), Some(18));
+        assert_eq!(set.classes[13].color, [0, 0, 142]);
+        let table = set.raw_table();
+        let raw = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33];
+        for (id, raw) in raw.into_iter().enumerate() {
+            assert_eq!(table[raw], id as u8);
+        }
+        assert_eq!(table.iter().filter(|&&id| id != IGNORE).count(), 19);
+    }
+
+    #[test]
+    fn camvid_keeps_its_eleven_ids() {
+        let table = LabelSet::by_name("camvid").unwrap().raw_table();
+        assert_eq!(table[..12], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, IGNORE]);
+    }
+
+    #[test]
+    fn unknown_set_names_the_known() {
+        let message = LabelSet::by_name("kitti").unwrap_err().to_string();
+        assert_eq!(message, "unknown label set \"kitti\"; known are cityscapes, camvid");
+    }
+
+    #[test]
+    fn cityscapes_predictions_become_camvid() {
+        let (city, camvid) = (LabelSet::by_name("cityscapes").unwrap(), LabelSet::by_name("camvid").unwrap());
+        let table = city.map_onto(&camvid).unwrap();
+        let class = |name: &str| camvid.classes[usize::from(table[usize::from(city.id(name).unwrap())])].name.as_str();
+        let expected = [
+            ("road", "road"),
+            ("sidewalk", "pavement"),
+            ("wall", "building"),
+            ("traffic light", "signsymbol"),
+            ("terrain", "tree"),
+            ("person", "pedestrian"),
+            ("rider", "bicyclist"),
+            ("train", "car"),
+            ("motorcycle", "bicyclist"),
+            ("bicycle", "bicyclist"),
+        ];
+        for (from, to) in expected {
+            assert_eq!(class(from), to, "{from}");
+        }
+        assert!(table[..19].iter().all(|&id| id < 11), "every class has a place");
+        assert!(table[19..].iter().all(|&id| id == IGNORE));
+    }
+
+    #[test]
+    fn camvid_labels_become_the_closest_cityscapes_class() {
+        let (city, camvid) = (LabelSet::by_name("cityscapes").unwrap(), LabelSet::by_name("camvid").unwrap());
+        let table = camvid.map_onto(&city).unwrap();
+        assert_eq!(table[usize::from(camvid.id("bicyclist").unwrap())], city.id("rider").unwrap());
+        assert_eq!(table[usize::from(camvid.id("car").unwrap())], city.id("car").unwrap());
+        let back = city.map_onto(&camvid).unwrap();
+        for id in 0..11 {
+            assert_eq!(back[usize::from(table[id])], id as u8, "there and back again");
+        }
+        assert_eq!(table[usize::from(IGNORE)], IGNORE);
+    }
+
+    #[test]
+    fn a_set_maps_onto_itself_and_not_onto_a_stranger() {
+        let city = LabelSet::by_name("cityscapes").unwrap();
+        let table = city.map_onto(&city).unwrap();
+        assert!((0..19).all(|id| table[id] == id as u8));
+        let other = LabelSet::from_yaml("{name: barn, classes: [{name: cow, color: '#010203'}]}").unwrap();
+        let message = city.map_onto(&other).unwrap_err().to_string();
+        assert!(message.contains("\"cityscapes\" to \"barn\""), "{message}");
+    }
+
+    #[test]
+    fn mistakes_in_a_file_are_named() {
+        let error = |classes: &str| {
+            LabelSet::from_yaml(&format!("{{name: barn, classes: [{classes}]}}")).unwrap_err().to_string()
+        };
+        assert!(error("").contains("0 classes"));
+        for color in ["'#12345'", "'123456'", "'#12345g'", "'#+1+1+1'", "'#ééé'"] {
+            assert!(error(&format!("{{name: cow, color: {color}}}")).contains("#RRGGBB"), "{color}");
+        }
+        let cow = "{name: cow, color: '#010203', raw: [1]}";
+        assert!(error(&format!("{cow}, {cow}")).contains("two classes named \"cow\""));
+        let hen = "{name: hen, color: '#010203', raw: [1]}";
+        assert!(error(&format!("{cow}, {hen}")).contains("raw id 1 is claimed twice"));
+        assert!(error("{name: cow, colour: '#010203'}").contains("colour"));
+        assert!(error("{name: cow, color: '#010203', raw: [256]}").contains("256"));
+        let broken = LabelSet::from_yaml(
+            "{name: barn, classes: [{name: cow, color: '#010203', from: {cityscapes: [horse]}}]}",
+        );
+        let message = LabelSet::by_name("cityscapes").unwrap().map_onto(&broken.unwrap()).unwrap_err().to_string();
+        assert!(message.contains("\"horse\""), "{message}");
+    }
+
+    #[test]
+    fn too_many_classes_are_refused() {
+        let classes: Vec<String> = (0..256).map(|i| format!("{{name: c{i}, color: '#000000'}}")).collect();
+        let yaml = format!("{{name: crowd, classes: [{}]}}", classes.join(", "));
+        assert!(matches!(LabelSet::from_yaml(&yaml), Err(LabelError::Count { count: 256, .. })));
+    }
+
+    #[test]
+    fn colorize_paints_ignored_pixels_black() {
+        let set = LabelSet::by_name("cityscapes").unwrap();
+        let labels = GrayImage::from_raw(3, 1, vec![0, 10, IGNORE]).unwrap();
+        assert_eq!(set.colorize(&labels).into_raw(), [128, 64, 128, 70, 130, 180, 0, 0, 0]);
+    }
+
+    #[test]
+    fn apply_table_replaces_ids() {
+        let table = LabelSet::by_name("cityscapes").unwrap().raw_table();
+        let mut labels = GrayImage::from_raw(3, 1, vec![7, 33, 0]).unwrap();
+        apply_table(&mut labels, &table);
+        assert_eq!(labels.into_raw(), [0, 18, IGNORE]);
+    }
 }
