@@ -1,1 +1,291 @@
-//! TODO
+//! Labelled data sets, loaded into memory.
+//!
+//! ```text
+//! folder --detect--> layout --list--> pairs of files --slice, decode, resize (parallel)--> Dataset
+//! ```
+//!
+//! Labels arrive as class ids of the data set's [label set](crate::labels), never as the ids in its
+//! files. Samples are sorted by name, which in every supported data set is the order of time within
+//! a drive, so a contiguous slice is a set of drives ([`folds`]).
+
+pub mod camvid;
+pub mod cityscapes;
+pub mod folds;
+mod pairs;
+mod slice;
+
+use std::path::{Path, PathBuf};
+
+use image::imageops::{self, FilterType};
+use image::{ExtendedColorType, GrayImage, ImageDecoder, ImageReader, RgbImage};
+use rayon::prelude::*;
+
+pub use pairs::{Pair, Pairs};
+pub use slice::Slice;
+
+use crate::labels::{LabelError, LabelSet, apply_table};
+
+/// Why a data set cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// A folder or file cannot be opened.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The folder holds none of the known layouts.
+    #[error(
+        "{}: no known data set; expected images/ and labels/ (cityscapes128), leftImg8bit/ and gtFine/ \
+         (Cityscapes), or pairs of folders such as train/ and trainannot/ (CamVid)",
+        path.display()
+    )]
+    Layout {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A part was asked for that the data set does not have.
+    #[error("{}: no part {part:?}; it has {known}", path.display())]
+    Part {
+        /// The folder.
+        path: PathBuf,
+        /// What was asked for.
+        part: String,
+        /// What there is.
+        known: String,
+    },
+    /// Images without labels or labels without images.
+    #[error("{}: {count} of its files have no partner, the first is {first}", path.display())]
+    Unpaired {
+        /// The folder.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+        /// The first, and what it lacks.
+        first: String,
+    },
+    /// Nothing to load.
+    #[error("{}: no labelled image in it", path.display())]
+    Empty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Text that is no slice.
+    #[error("{text:?} is no slice; expected PART, START..END or PART:START..END, such as val, 2600..2974, train:..100")]
+    SliceText {
+        /// The text.
+        text: String,
+    },
+    /// A slice beyond the end, or an empty one.
+    #[error("slice {start}..{end} does not fit {count} samples; it needs start < end <= {count}")]
+    SliceRange {
+        /// First sample.
+        start: usize,
+        /// One past the last.
+        end: usize,
+        /// Samples there are.
+        count: usize,
+    },
+    /// A file that is no readable picture.
+    #[error("{}: {source}", path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: image::ImageError,
+    },
+    /// A label picture whose values are not ids.
+    #[error("{}: its pixels are {found:?}; labels must be one byte of grey a pixel", path.display())]
+    LabelFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its pixel format.
+        found: ExtendedColorType,
+    },
+    /// An image and its labels differ in size.
+    #[error("{}: labels are {labels:?} and the image is {image:?} pixels", path.display())]
+    LabelSize {
+        /// The label file.
+        path: PathBuf,
+        /// Its size.
+        labels: (u32, u32),
+        /// The image's.
+        image: (u32, u32),
+    },
+    /// The working size has no pixels.
+    #[error("cannot resize to {width}x{height}; both must be at least 1")]
+    Size {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// The data set's label set.
+    #[error(transparent)]
+    Labels(#[from] LabelError),
+}
+
+/// One labelled image.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// File name without its ending, with the folders that tell parts or cities apart.
+    pub name: String,
+    /// Colours.
+    pub image: RgbImage,
+    /// Class ids, [`IGNORE`](crate::labels::IGNORE) where there is none; as large as `image`.
+    pub labels: GrayImage,
+}
+
+/// Labelled images of one data set.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// Name of the label set that the ids belong to.
+    pub label_set: String,
+    /// Sorted by name.
+    pub samples: Vec<Sample>,
+    /// Files that were left out for want of a partner; 0 unless [`Options::allow_unpaired`].
+    pub unpaired: usize,
+}
+
+/// What to load, and how large.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Width and height to resize to; `None` keeps each image's own size.
+    pub size: Option<(u32, u32)>,
+    /// Which samples; all by default.
+    pub slice: Slice,
+    /// Whether files without a partner are counted and left out rather than an error.
+    pub allow_unpaired: bool,
+}
+
+/// How a data set lies in its folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// `images/NNNN.webp` with `labels/NNNN.png`, Cityscapes label ids.
+    Cityscapes128,
+    /// `leftImg8bit/<part>/<city>/*_leftImg8bit.png` with `gtFine/<part>/<city>/*_gtFine_labelIds.png`.
+    Cityscapes,
+    /// `<part>/*` with `<part>annot/*.png`.
+    CamVid,
+}
+
+impl Layout {
+    /// The label set of the data set.
+    pub fn label_set(self) -> &'static str {
+        match self {
+            Self::Cityscapes128 | Self::Cityscapes => "cityscapes",
+            Self::CamVid => "camvid",
+        }
+    }
+}
+
+/// Tells the layout of the data set in folder `path`.
+pub fn detect(path: &Path) -> Result<Layout, DataError> {
+    std::fs::read_dir(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+    if cityscapes::is_official(path) {
+        Ok(Layout::Cityscapes)
+    } else if cityscapes::is_small(path) {
+        Ok(Layout::Cityscapes128)
+    } else if !camvid::parts(path)?.is_empty() {
+        Ok(Layout::CamVid)
+    } else {
+        Err(DataError::Layout { path: path.to_owned() })
+    }
+}
+
+/// Pairs the files of the data set in folder `path` that `slice` names, sorted by name; nothing is
+/// decoded. Pairing is of the whole part, before it is sliced.
+pub fn list(path: &Path, slice: &Slice, allow_unpaired: bool) -> Result<(Layout, Pairs), DataError> {
+    let layout = detect(path)?;
+    let mut pairs = match layout {
+        Layout::Cityscapes128 => cityscapes::list_small(path)?,
+        Layout::Cityscapes => cityscapes::list_official(path, slice.part())?,
+        Layout::CamVid => camvid::list(path, slice.part())?,
+    };
+    if let (Some(first), false) = (pairs.unpaired.first(), allow_unpaired) {
+        let (count, first) = (pairs.unpaired.len(), first.clone());
+        return Err(DataError::Unpaired { path: path.to_owned(), count, first });
+    }
+    if layout == Layout::Cityscapes128 && let Some(part) = slice.part() {
+        pairs.keep(cityscapes::small_part(path, part, pairs.pairs.len())?);
+    }
+    if pairs.pairs.is_empty() {
+        return Err(DataError::Empty { path: path.to_owned() });
+    }
+    pairs.keep(slice.range(pairs.pairs.len())?);
+    Ok((layout, pairs))
+}
+
+/// Loads the data set in folder `path`, decoding in parallel.
+pub fn load(path: &Path, options: &Options) -> Result<Dataset, DataError> {
+    if let Some((width, height)) = options.size.filter(|&(width, height)| width == 0 || height == 0) {
+        return Err(DataError::Size { width, height });
+    }
+    let (layout, pairs) = list(path, &options.slice, options.allow_unpaired)?;
+    let set = LabelSet::by_name(layout.label_set())?;
+    let table = set.raw_table();
+    let samples: Result<Vec<Sample>, DataError> =
+        pairs.pairs.into_par_iter().map(|pair| load_pair(pair, options.size, &table)).collect();
+    Ok(Dataset { label_set: set.name, samples: samples?, unpaired: pairs.unpaired.len() })
+}
+
+/// Decodes one pair; `table` turns the file's ids into class ids.
+pub fn load_pair(pair: Pair, size: Option<(u32, u32)>, table: &[u8; 256]) -> Result<Sample, DataError> {
+    let mut image = open_image(&pair.image)?;
+    let mut labels = open_labels(&pair.labels)?;
+    if labels.dimensions() != image.dimensions() {
+        let (labels, image) = (labels.dimensions(), image.dimensions());
+        return Err(DataError::LabelSize { path: pair.labels, labels, image });
+    }
+    if let Some(size) = size {
+        image = resize_image(image, size);
+        labels = resize_labels(labels, size);
+    }
+    apply_table(&mut labels, table);
+    Ok(Sample { name: pair.name, image, labels })
+}
+
+/// Resizes colours with a triangle filter as wide as the reduction, so that nothing aliases.
+pub fn resize_image(image: RgbImage, (width, height): (u32, u32)) -> RgbImage {
+    if image.dimensions() == (width, height) {
+        return image;
+    }
+    imageops::resize(&image, width, height, FilterType::Triangle)
+}
+
+/// Resizes ids, each taken from the nearest pixel.
+pub fn resize_labels(labels: GrayImage, (width, height): (u32, u32)) -> GrayImage {
+    if labels.dimensions() == (width, height) {
+        return labels;
+    }
+    imageops::resize(&labels, width, height, FilterType::Nearest)
+}
+
+fn open_image(path: &Path) -> Result<RgbImage, DataError> {
+    let reader = open(path)?;
+    let decoded = reader.decode().map_err(|source| DataError::Image { path: path.to_owned(), source })?;
+    Ok(decoded.into_rgb8())
+}
+
+/// Reads ids. A palette picture would decode to colours and one of 4 bits to stretched values, so
+/// only plain bytes are taken.
+fn open_labels(path: &Path) -> Result<GrayImage, DataError> {
+    let error = |source| DataError::Image { path: path.to_owned(), source };
+    let decoder = open(path)?.into_decoder().map_err(error)?;
+    let found = decoder.original_color_type();
+    if found != ExtendedColorType::L8 {
+        return Err(DataError::LabelFormat { path: path.to_owned(), found });
+    }
+    Ok(image::DynamicImage::from_decoder(decoder).map_err(error)?.into_luma8())
+}
+
+fn open(path: &Path) -> Result<ImageReader<std::io::BufReader<std::fs::File>>, DataError> {
+    ImageReader::open(path)
+        .and_then(|reader| reader.with_guessed_format())
+        .map_err(|source| DataError::Io { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests;
