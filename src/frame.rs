@@ -1,6 +1,19 @@
 //! A camera frame: pixels, stamp and camera name, decoded from any encoding a driver sends.
 
+mod bayer;
+mod compressed;
+mod encoding;
+mod yuv;
+
 use image::RgbImage;
+
+pub use bayer::Pattern;
+pub use compressed::decode_compressed;
+pub use encoding::Encoding;
+
+/// Largest image that is decoded, in pixels (8192 x 8192): a corrupt header must not make the
+/// monitor ask for gigabytes.
+pub const MAX_PIXELS: u64 = 1 << 26;
 
 /// Time of acquisition as the camera stated it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,3 +34,233 @@ pub struct Frame {
     /// The header's `frame_id`, copied unchanged into every output.
     pub camera: String,
 }
+
+/// The fields of a `sensor_msgs/Image`, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct RawImage<'a> {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// One of [`Encoding::supported`].
+    pub encoding: &'a str,
+    /// Byte order of 16-bit channels.
+    pub is_bigendian: bool,
+    /// Bytes from one row to the next; what exceeds the row is padding.
+    pub step: u32,
+    /// `step * height` bytes; the last row's padding may be missing.
+    pub data: &'a [u8],
+}
+
+/// Why an image cannot be decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// Not an encoding this crate knows.
+    #[error("encoding {value:?} is not supported; supported are {supported}")]
+    Encoding {
+        /// What the message says.
+        value: String,
+        /// All accepted names.
+        supported: String,
+    },
+    /// No pixels.
+    #[error("the image is {width}x{height}; both must be at least 1")]
+    Empty {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// More pixels than [`MAX_PIXELS`].
+    #[error("the image is {width}x{height}; at most {MAX_PIXELS} pixels are decoded")]
+    TooLarge {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// A size the encoding cannot have.
+    #[error("a {encoding} image cannot be {width}x{height}; {rule}")]
+    Size {
+        /// The encoding.
+        encoding: Encoding,
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// What it can have.
+        rule: &'static str,
+    },
+    /// Rows overlap.
+    #[error("step is {step} bytes, but a row of {width} pixels in {encoding} takes {needed}")]
+    Step {
+        /// The encoding.
+        encoding: Encoding,
+        /// Columns.
+        width: u32,
+        /// Stated bytes from row to row.
+        step: u32,
+        /// Fewest possible.
+        needed: u64,
+    },
+    /// Pixels are missing.
+    #[error("data holds {len} bytes, but {width}x{height} in {encoding} with step {step} takes {needed}")]
+    Data {
+        /// The encoding.
+        encoding: Encoding,
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// Stated bytes from row to row.
+        step: u32,
+        /// Bytes present.
+        len: usize,
+        /// Bytes needed, without the last row's padding.
+        needed: u64,
+    },
+    /// A depth image: its numbers are distances and its bytes no picture.
+    #[error("format {format:?} is compressed depth; expected a JPEG or PNG colour image")]
+    CompressedDepth {
+        /// What the message says.
+        format: String,
+    },
+    /// Neither JPEG nor PNG.
+    #[error("{len} bytes of format {format:?} begin with {start:02x?}, which is neither JPEG nor PNG")]
+    CompressedFormat {
+        /// What the message says.
+        format: String,
+        /// Bytes present.
+        len: usize,
+        /// The first few.
+        start: Vec<u8>,
+    },
+    /// A damaged or truncated file.
+    #[error("compressed image: {0}")]
+    Compressed(#[from] image::ImageError),
+}
+
+/// Decodes a raw image to RGB.
+///
+/// Never panics, whatever the fields hold, and reads only what `step` and the size cover: more
+/// data than needed is not an error.
+///
+/// For NV12, NV21 and NV24, `step` is the stride of the luma plane (NV24's chroma rows are twice as
+/// long). Some drivers state another step for these while the planes are packed, so data of exactly
+/// the packed length is read as packed.
+pub fn decode_raw(raw: &RawImage) -> Result<RgbImage, FrameError> {
+    let encoding: Encoding = raw.encoding.parse()?;
+    let layout = check(raw, encoding)?;
+    let Layout { width, height, row_bytes, step } = layout;
+    let mut out = vec![0; width * height * 3];
+    let rows = raw.data.chunks(step).map(|row| &row[..row_bytes.min(row.len())]);
+    let rows = rows.zip(out.chunks_exact_mut(3 * width));
+    match encoding {
+        Encoding::Rgb8 => rows.for_each(|(row, out)| out.copy_from_slice(row)),
+        Encoding::Bgr8 => rows.for_each(|(row, out)| bgr_row::<3>(row, out)),
+        Encoding::Bgra8 => rows.for_each(|(row, out)| bgr_row::<4>(row, out)),
+        Encoding::Rgba8 => rows.for_each(|(row, out)| rgba_row(row, out)),
+        Encoding::Mono8 => rows.for_each(|(row, out)| mono_row(row, out)),
+        Encoding::Mono16 => rows.for_each(|(row, out)| mono_row(&upper_bytes(row, raw.is_bigendian), out)),
+        Encoding::Uyvy => rows.for_each(|(row, out)| yuv::uyvy_row(row, out)),
+        Encoding::Yuyv => rows.for_each(|(row, out)| yuv::yuyv_row(row, out)),
+        Encoding::Bayer8(pattern) => bayer::demosaic(raw.data, step, width, height, pattern, &mut out),
+        Encoding::Bayer16(pattern) => {
+            let plane: Vec<u8> = rows.flat_map(|(row, _)| upper_bytes(row, raw.is_bigendian)).collect();
+            bayer::demosaic(&plane, width, width, height, pattern, &mut out);
+        }
+        Encoding::Nv12 | Encoding::Nv21 => {
+            let pairs = &raw.data[step * height..];
+            for (y, (luma, out)) in rows.enumerate() {
+                let pairs = &pairs[y / 2 * step..][..width];
+                yuv::half_chroma_row(luma, pairs, encoding == Encoding::Nv21, out);
+            }
+        }
+        Encoding::Nv24 => {
+            let pairs = &raw.data[step * height..];
+            for (y, (luma, out)) in rows.enumerate() {
+                yuv::full_chroma_row(luma, &pairs[y * 2 * step..][..2 * width], out);
+            }
+        }
+    }
+    // The buffer was made for this size.
+    RgbImage::from_raw(raw.width, raw.height, out)
+        .ok_or(FrameError::TooLarge { width: raw.width, height: raw.height })
+}
+
+/// A size and stride that the data is known to cover.
+struct Layout {
+    width: usize,
+    height: usize,
+    row_bytes: usize,
+    step: usize,
+}
+
+fn check(raw: &RawImage, encoding: Encoding) -> Result<Layout, FrameError> {
+    let RawImage { width, height, step, data, .. } = *raw;
+    if width == 0 || height == 0 {
+        return Err(FrameError::Empty { width, height });
+    }
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(FrameError::TooLarge { width, height });
+    }
+    let wrong_size = |rule| Err(FrameError::Size { encoding, width, height, rule });
+    let (block_width, block_height) = encoding.block();
+    if width % block_width != 0 || height % block_height != 0 {
+        return wrong_size(if block_height == 1 { "the width must be even" } else { "both must be even" });
+    }
+    if matches!(encoding, Encoding::Bayer8(_) | Encoding::Bayer16(_)) && (width < 2 || height < 2) {
+        return wrong_size("both must be at least 2");
+    }
+    // At most MAX_PIXELS * 4 bytes a row and 2^32 * 2^26 * 3 in all: u64 cannot overflow.
+    let row_bytes = u64::from(width) * encoding.bytes_per_pixel();
+    if u64::from(step) < row_bytes {
+        return Err(FrameError::Step { encoding, width, step, needed: row_bytes });
+    }
+    let (len, rows) = (data.len() as u64, u64::from(height));
+    let needed = |step: u64| match encoding {
+        Encoding::Nv12 | Encoding::Nv21 => step * rows + step * (rows / 2 - 1) + row_bytes,
+        Encoding::Nv24 => step * rows + 2 * step * (rows - 1) + 2 * row_bytes,
+        _ => step * (rows - 1) + row_bytes,
+    };
+    let planar = matches!(encoding, Encoding::Nv12 | Encoding::Nv21 | Encoding::Nv24);
+    let used_step = if planar && len == needed(row_bytes) { row_bytes } else { u64::from(step) };
+    if len < needed(used_step) {
+        return Err(FrameError::Data { encoding, width, height, step, len: data.len(), needed: needed(used_step) });
+    }
+    Ok(Layout {
+        width: width as usize,
+        height: height as usize,
+        row_bytes: row_bytes as usize,
+        step: used_step as usize,
+    })
+}
+
+/// Blue first, with `N` bytes a pixel.
+fn bgr_row<const N: usize>(row: &[u8], out: &mut [u8]) {
+    for (pixel, out) in row.chunks_exact(N).zip(out.chunks_exact_mut(3)) {
+        out[0] = pixel[2];
+        out[1] = pixel[1];
+        out[2] = pixel[0];
+    }
+}
+
+fn rgba_row(row: &[u8], out: &mut [u8]) {
+    for (pixel, out) in row.chunks_exact(4).zip(out.chunks_exact_mut(3)) {
+        out.copy_from_slice(&pixel[..3]);
+    }
+}
+
+fn mono_row(row: &[u8], out: &mut [u8]) {
+    for (&value, out) in row.iter().zip(out.chunks_exact_mut(3)) {
+        out.fill(value);
+    }
+}
+
+/// 16-bit values divided by 256.
+fn upper_bytes(row: &[u8], is_bigendian: bool) -> Vec<u8> {
+    row.chunks_exact(2).map(|pair| pair[usize::from(!is_bigendian)]).collect()
+}
+
+#[cfg(test)]
+mod tests;
