@@ -73,7 +73,9 @@ pub enum DataError {
         path: PathBuf,
     },
     /// Text that is no slice.
-    #[error("{text:?} is no slice; expected PART, START..END or PART:START..END, such as val, 2600..2974, train:..100")]
+    #[error(
+        "{text:?} is no slice; expected PART, START..END or PART:START..END, such as val, 2600..2974, train:..100"
+    )]
     SliceText {
         /// The text.
         text: String,
@@ -208,7 +210,9 @@ pub fn list(path: &Path, slice: &Slice, allow_unpaired: bool) -> Result<(Layout,
         let (count, first) = (pairs.unpaired.len(), first.clone());
         return Err(DataError::Unpaired { path: path.to_owned(), count, first });
     }
-    if layout == Layout::Cityscapes128 && let Some(part) = slice.part() {
+    if layout == Layout::Cityscapes128
+        && let Some(part) = slice.part()
+    {
         pairs.keep(cityscapes::small_part(path, part, pairs.pairs.len())?);
     }
     if pairs.pairs.is_empty() {

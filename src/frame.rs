@@ -226,7 +226,14 @@ fn check(raw: &RawImage, encoding: Encoding) -> Result<Layout, FrameError> {
     let planar = matches!(encoding, Encoding::Nv12 | Encoding::Nv21 | Encoding::Nv24);
     let used_step = if planar && len == needed(row_bytes) { row_bytes } else { u64::from(step) };
     if len < needed(used_step) {
-        return Err(FrameError::Data { encoding, width, height, step, len: data.len(), needed: needed(used_step) });
+        return Err(FrameError::Data {
+            encoding,
+            width,
+            height,
+            step,
+            len: data.len(),
+            needed: needed(used_step),
+        });
     }
     Ok(Layout {
         width: width as usize,

@@ -305,7 +305,9 @@ mod tests {
     fn cityscapes_predictions_become_camvid() {
         let (city, camvid) = (LabelSet::by_name("cityscapes").unwrap(), LabelSet::by_name("camvid").unwrap());
         let table = city.map_onto(&camvid).unwrap();
-        let class = |name: &str| camvid.classes[usize::from(table[usize::from(city.id(name).unwrap())])].name.as_str();
+        let class = |name: &str| {
+            camvid.classes[usize::from(table[usize::from(city.id(name).unwrap())])].name.as_str()
+        };
         let expected = [
             ("road", "road"),
             ("sidewalk", "pavement"),
@@ -366,7 +368,8 @@ mod tests {
         let broken = LabelSet::from_yaml(
             "{name: barn, classes: [{name: cow, color: '#010203', from: {cityscapes: [horse]}}]}",
         );
-        let message = LabelSet::by_name("cityscapes").unwrap().map_onto(&broken.unwrap()).unwrap_err().to_string();
+        let message =
+            LabelSet::by_name("cityscapes").unwrap().map_onto(&broken.unwrap()).unwrap_err().to_string();
         assert!(message.contains("\"horse\""), "{message}");
     }
 

@@ -99,7 +99,10 @@ fn files_without_a_partner_are_named_or_counted() {
     std::fs::remove_file(dir.path().join("trainannot/b.png")).unwrap();
     std::fs::remove_file(dir.path().join("train/a.png")).unwrap();
     let message = load(dir.path(), &Options::default()).unwrap_err().to_string();
-    assert!(message.contains("2 of its files") && message.contains("b.png, which has no labels"), "{message}");
+    assert!(
+        message.contains("2 of its files") && message.contains("b.png, which has no labels"),
+        "{message}"
+    );
     let options = Options { allow_unpaired: true, ..Options::default() };
     let dataset = load(dir.path(), &options).unwrap();
     assert_eq!((names(&dataset), dataset.unpaired), (vec!["val/c"], 2));
@@ -124,7 +127,8 @@ fn samples_are_resized_and_ids_never_blended() {
         let value = sample.image.get_pixel(x, 0).0[0];
         assert!((80..=120).contains(&value), "stripes must average out, not alias: {value}");
     }
-    let message = load(dir.path(), &Options { size: Some((0, 2)), ..Options::default() }).unwrap_err().to_string();
+    let message =
+        load(dir.path(), &Options { size: Some((0, 2)), ..Options::default() }).unwrap_err().to_string();
     assert!(message.contains("0x2"), "{message}");
 }
 

@@ -30,7 +30,14 @@ impl Pattern {
 ///
 /// `plane` holds `height` rows of `width` bytes, `step` bytes apart; `out` is RGB, packed. Width
 /// and height are at least 2.
-pub(super) fn demosaic(plane: &[u8], step: usize, width: usize, height: usize, pattern: Pattern, out: &mut [u8]) {
+pub(super) fn demosaic(
+    plane: &[u8],
+    step: usize,
+    width: usize,
+    height: usize,
+    pattern: Pattern,
+    out: &mut [u8],
+) {
     let row = |y: usize| &plane[y * step..y * step + width];
     let (red_x, red_y) = pattern.red();
     let mut above = mirrored(row(1));

@@ -77,7 +77,8 @@ mod tests {
         let decoded = decode_compressed("png", &encoded(&grey.into(), ImageFormat::Png)).unwrap();
         assert_eq!(decoded.get_pixel(1, 1).0, [9, 9, 9]);
         let deep: ImageBuffer<Luma<u16>, Vec<u16>> = ImageBuffer::from_pixel(2, 2, Luma([0x8080]));
-        let decoded = decode_compressed("mono16; png compressed", &encoded(&deep.into(), ImageFormat::Png)).unwrap();
+        let decoded =
+            decode_compressed("mono16; png compressed", &encoded(&deep.into(), ImageFormat::Png)).unwrap();
         assert_eq!(decoded.get_pixel(0, 0).0, [0x80; 3]);
     }
 
@@ -87,7 +88,10 @@ mod tests {
         let message = decode_compressed("16UC1; compressedDepth png", &png).unwrap_err().to_string();
         assert!(message.contains("compressed depth"), "{message}");
         let message = decode_compressed("h264", &[0, 0, 0, 1, 0x67]).unwrap_err().to_string();
-        assert!(message.starts_with("5 bytes of format \"h264\" begin with [00, 00, 00, 01, 67]"), "{message}");
+        assert!(
+            message.starts_with("5 bytes of format \"h264\" begin with [00, 00, 00, 01, 67]"),
+            "{message}"
+        );
         assert!(matches!(decode_compressed("jpeg", &[]), Err(FrameError::CompressedFormat { len: 0, .. })));
     }
 

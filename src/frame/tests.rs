@@ -69,8 +69,10 @@ fn a_flat_scene_is_flat_in_every_bayer_pattern() {
         let expected: Vec<u8> = [200, 100, 50].repeat(16);
         assert_eq!(pixels(&raw(4, 4, &format!("bayer_{pattern}8"), 4, &data)), expected, "{pattern}");
         // 16 bits, little endian, with a padded step.
-        let deep: Vec<u8> =
-            data.chunks(4).flat_map(|row| [row.iter().flat_map(|&v| [77, v]).collect(), vec![1; 3]].concat()).collect();
+        let deep: Vec<u8> = data
+            .chunks(4)
+            .flat_map(|row| [row.iter().flat_map(|&v| [77, v]).collect(), vec![1; 3]].concat())
+            .collect();
         assert_eq!(pixels(&raw(4, 4, &format!("bayer_{pattern}16"), 11, &deep)), expected, "{pattern} 16");
     }
 }
@@ -145,7 +147,9 @@ fn impossible_headers_are_named() {
     let said = message(&raw(1, 1 << 26, "nv24", u32::MAX, &[]));
     assert!(said.contains("data holds 0 bytes"), "{said}");
     assert!(message(&raw(1, 5, "bayer_rggb8", 1, &[0; 5])).contains("both must be at least 2"));
-    assert!(message(&raw(1, 1, "rgb16", 6, &[0; 6])).contains("\"rgb16\" is not supported; supported are rgb8"));
+    assert!(
+        message(&raw(1, 1, "rgb16", 6, &[0; 6])).contains("\"rgb16\" is not supported; supported are rgb8")
+    );
 }
 
 fn any_encoding() -> impl Strategy<Value = String> {
