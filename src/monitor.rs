@@ -2,4 +2,5 @@
 
 pub mod bundle;
 pub mod pipeline;
+pub mod regions;
 pub mod report;
