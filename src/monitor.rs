@@ -1,6 +1,9 @@
 //! The monitor itself: from a frame to an assessment, and from assessments to an alarm level.
 
 pub mod bundle;
+pub mod compute;
+pub mod networks;
+mod pictures;
 pub mod pipeline;
 pub mod regions;
 pub mod report;

@@ -2,9 +2,11 @@
 
 pub mod batch;
 pub mod checkpoint;
+pub mod discriminator;
 pub mod optimizer;
 pub mod progress;
 pub mod segmentation;
+pub mod synthesis;
 
 use std::path::PathBuf;
 
