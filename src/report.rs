@@ -4,3 +4,4 @@ pub mod canvas;
 pub mod heat;
 pub mod overlay;
 pub mod strip;
+pub mod evaluation;

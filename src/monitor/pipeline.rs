@@ -32,6 +32,19 @@ pub struct MonitorOptions {
     pub max_regions: usize,
 }
 
+impl Default for MonitorOptions {
+    fn default() -> Self {
+        Self {
+            device: "auto".into(),
+            precision: "auto".into(),
+            threads: 0,
+            anomaly: true,
+            min_region_area: 0.0005,
+            max_regions: 32,
+        }
+    }
+}
+
 /// What can go wrong with a frame.
 #[derive(Debug, thiserror::Error)]
 pub enum MonitorError {

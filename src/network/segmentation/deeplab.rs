@@ -13,7 +13,7 @@ use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, spatial};
 
 /// The encoder under the pyramid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Encoder {
     /// As the reference code: ResNet at output stride 8.
     Resnet(resnet::Config),
