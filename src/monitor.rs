@@ -1,5 +1,8 @@
 //! The monitor itself: from a frame to an assessment, and from assessments to an alarm level.
 
 pub mod bundle;
+pub mod deadline;
+pub mod debounce;
 pub mod pipeline;
 pub mod report;
+pub mod watchdog;
