@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# Sourced by scripts/setup: the variables a build and a run need, and the message
-# stage that is built under them. Uses root, prefix, ros, ros_prefix, libtorch, stage.
+# Sourced by scripts/setup: the variables that a build and a run need.
+# Uses root, prefix, ros, ros_prefix, libtorch, stage.
+# shellcheck disable=SC2154  # they are set there
 
 names=()
 set_variable() { export "$1=$2"; names+=("$1"); }
@@ -31,7 +32,7 @@ use_ros() {
         set_variable VIRTUAL_ENV "$ros_prefix"
         # Else rclpy starts Python a second time to set LD_LIBRARY_PATH.
         set_variable _ROS_WHEELS_BOOTSTRAP_COMPLETE 1
-        AMENT_PREFIX_PATH="" CMAKE_PREFIX_PATH=""
+        unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
         put_first LD_LIBRARY_PATH "$stage/lib" "$ros_prefix/lib" "$libtorch/lib"
         put_first AMENT_PREFIX_PATH "$stage" "$ros_prefix"
         put_first CMAKE_PREFIX_PATH "$stage" "$ros_prefix"
@@ -54,19 +55,6 @@ set_environment() {
     set_variable ROS_AUTOMATIC_DISCOVERY_RANGE "${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}"
 }
 
-build_messages() {
-    local build=$stage.build log=$stage.log
-    say "building the package's messages (about a minute)"
-    rm -rf "$build"
-    {
-        cmake -S "$root" -B "$build" -DSYNTHCP_NODE=OFF -DCMAKE_BUILD_TYPE=Release \
-            -DCMAKE_INSTALL_PREFIX="$stage" -DBUILD_TESTING=OFF &&
-            cmake --build "$build" --parallel "$(nproc)" &&
-            cmake --install "$build"
-    } >"$log" 2>&1 || { cat "$log" >&2; die "the messages do not build"; }
-    rm -rf "$build" "$log"
-}
-
 print_environment() {
     local name
     echo "unset LIBTORCH_USE_PYTORCH"
@@ -74,5 +62,3 @@ print_environment() {
         printf 'export %s=%q\n' "$name" "${!name}"
     done
 }
-
-set_environment
