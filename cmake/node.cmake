@@ -67,6 +67,8 @@ install(PROGRAMS
   "${SYNTHCP_CARGO_TARGET_DIR}/release/monitor_node"
   "${SYNTHCP_CARGO_TARGET_DIR}/release/synthcp"
   DESTINATION "lib/${PROJECT_NAME}" COMPONENT node)
+# The drawn camera and the terminal view of demo.launch.xml.
+install(PROGRAMS scripts/demo_street.py scripts/demo_view.py DESTINATION "lib/${PROJECT_NAME}" COMPONENT node)
 foreach(folder config launch models)
   if(IS_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}/${folder}")
     install(DIRECTORY "${folder}" DESTINATION "share/${PROJECT_NAME}" COMPONENT node)

@@ -16,7 +16,6 @@ pub mod input;
 pub mod log;
 pub mod messages;
 pub mod output;
-pub mod overlay;
 pub mod parameter_server;
 pub mod parameters;
 pub mod shared;

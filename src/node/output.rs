@@ -10,10 +10,11 @@ use r2r::{Node, Publisher, QosProfile, WrappedTypesupport};
 
 use super::inference::Judged;
 use super::messages;
-use super::overlay::overlay;
 use super::verdict::Verdict;
 use crate::labels::LabelSet;
-use crate::monitor::report::{Maps, Wanted};
+use crate::monitor::debounce::Level;
+use crate::monitor::report::{Assessment, Maps, Wanted};
+use crate::report::overlay::{Badge, overlay_frame};
 
 /// Reports, with the names that every report carries.
 #[derive(Clone)]
@@ -124,7 +125,7 @@ impl Audience {
         Wanted {
             error_mask: self.error_mask || self.overlay,
             error_probability: self.error_probability,
-            anomaly_mask: self.anomaly_mask || self.overlay,
+            anomaly_mask: self.anomaly_mask,
             anomaly_score: self.anomaly_score,
             labels: self.labels || self.labels_color,
             reconstruction: self.reconstruction,
@@ -165,14 +166,18 @@ impl Images {
     /// Publishes the pictures of one judged image to those who listened before it was judged.
     pub fn send(&self, judged: Judged, audience: Audience, labels: Option<&LabelSet>) -> r2r::Result<()> {
         let Judged { verdict, maps, image, .. } = judged;
+        let (Some(report), Some(image), Some(labels)) = (verdict.report, image, labels) else {
+            return Ok(());
+        };
         let header = messages::header(verdict.stamp, &verdict.camera);
-        if let Some(image) = image.filter(|_| audience.overlay && verdict.report.is_some()) {
-            let painted = overlay(&image, maps.error_mask.as_ref(), maps.anomaly_mask.as_ref());
+        let assessment = Assessment { report, maps };
+        if audience.overlay {
+            let painted = overlay_frame(&image, &assessment, labels, badge(verdict.level));
             self.overlay.publish(&messages::rgb8(&header, painted))?;
         }
         let Maps { error_mask, error_probability, anomaly_mask, anomaly_score, labels: ids, reconstruction } =
-            maps;
-        if let (true, Some(ids), Some(labels)) = (audience.labels_color, &ids, labels) {
+            assessment.maps;
+        if let Some(ids) = ids.as_ref().filter(|_| audience.labels_color) {
             self.labels_color.publish(&messages::rgb8(&header, labels.colorize(ids)))?;
         }
         for (publisher, wanted, mask) in [
@@ -197,6 +202,16 @@ impl Images {
         }
         Ok(())
     }
+}
+
+/// The level as an operator sees it.
+fn badge(level: Level) -> Badge<'static> {
+    let color = match level {
+        Level::Nominal => [30, 140, 60],
+        Level::Caution => [240, 170, 0],
+        Level::Failure => [200, 30, 40],
+    };
+    Badge { text: level.name(), color }
 }
 
 fn has_listener<T: WrappedTypesupport>(publisher: &Publisher<T>) -> bool {
