@@ -4,5 +4,6 @@ pub mod bundle;
 pub mod deadline;
 pub mod debounce;
 pub mod pipeline;
+pub mod regions;
 pub mod report;
 pub mod watchdog;

@@ -1,1 +1,12 @@
-//! TODO
+//! The networks: M ([`segmentation`]), G ([`synthesis`]) and F ([`comparison`]).
+//!
+//! Tensors are `N x C x H x W`. Images enter every network as RGB in \[0, 1\]; each network applies
+//! the normalization it was trained with. Parameters are named as in the public reference code, so
+//! that published checkpoints load by name.
+
+pub mod comparison;
+pub mod layers;
+pub mod pickle;
+pub mod segmentation;
+pub mod synthesis;
+pub mod weights;

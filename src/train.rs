@@ -1,1 +1,61 @@
-//! TODO
+//! Training of M, G and F, on the CPU or a GPU, interruptible at any time.
+
+pub mod batch;
+pub mod checkpoint;
+pub mod optimizer;
+pub mod progress;
+pub mod segmentation;
+
+use std::path::PathBuf;
+
+use crate::data::DataError;
+use crate::network::weights::WeightsError;
+
+/// Why a training cannot begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The data set.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Weights that are read or written.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// A file beside the weights.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A checkpoint of another training.
+    #[error("{}: {field} was {found} and is now {expected}; resume with the same or use another folder", path.display())]
+    OtherTraining {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs.
+        field: &'static str,
+        /// Its value in the checkpoint.
+        found: String,
+        /// Its value now.
+        expected: String,
+    },
+    /// A file that cannot be read as what it should be.
+    #[error("{}: {reason}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A loss left the numbers.
+    #[error("step {step}: the loss '{name}' is {value}; lower the learning rate or use fp32")]
+    Diverged {
+        /// Where.
+        step: u64,
+        /// Which loss.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+    },
+}

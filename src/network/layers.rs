@@ -1,0 +1,256 @@
+//! Layers that keep fp32 parameters and compute in the precision of their input.
+//!
+//! libtorch has no automatic mixed precision on the CPU, so a convolution casts its weight to the
+//! input's kind (a no-op at run time, when [`super::weights::cast`] has done so once), and batch
+//! norm keeps fp32 statistics whatever passes through it.
+
+use std::borrow::Borrow;
+
+use tch::nn::{Init, Path};
+use tch::{Kind, Tensor};
+
+/// Rearranges the memory of an `N x C x H x W` tensor so that channels lie next to each other; the
+/// shape stays. Convolutions keep this order from input to output.
+pub fn channels_last(x: &Tensor) -> Tensor {
+    x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+}
+
+/// Bilinear resize with half-pixel centres (`align_corners` false) or aligned corners.
+pub fn resize_bilinear(x: &Tensor, size: (i64, i64), align_corners: bool) -> Tensor {
+    let (h, w) = spatial(x);
+    if (h, w) == size { x.shallow_clone() } else { x.upsample_bilinear2d([size.0, size.1], align_corners, None, None) }
+}
+
+/// Height and width.
+pub fn spatial(x: &Tensor) -> (i64, i64) {
+    let size = x.size();
+    (size[size.len() - 2], size[size.len() - 1])
+}
+
+/// The shape of a convolution beyond its channel counts.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvOptions {
+    /// Side of the square kernel.
+    pub kernel: i64,
+    /// Step between outputs.
+    pub stride: i64,
+    /// Zeros added on each side.
+    pub padding: i64,
+    /// Step between taps.
+    pub dilation: i64,
+    /// Groups; equal to the channels for a depthwise convolution.
+    pub groups: i64,
+    /// Whether a bias is added.
+    pub bias: bool,
+    /// Whether the parameters are trained.
+    pub trainable: bool,
+}
+
+impl ConvOptions {
+    /// A kernel that keeps the size: odd side, stride 1.
+    pub const fn same(kernel: i64) -> Self {
+        Self { kernel, stride: 1, padding: kernel / 2, dilation: 1, groups: 1, bias: true, trainable: true }
+    }
+
+    /// With another stride.
+    pub const fn stride(self, stride: i64) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// With another padding.
+    pub const fn padding(self, padding: i64) -> Self {
+        Self { padding, ..self }
+    }
+
+    /// With dilated taps, padded so that the size stays.
+    pub const fn dilated(self, dilation: i64) -> Self {
+        Self { dilation, padding: dilation * (self.kernel / 2), ..self }
+    }
+
+    /// With `groups` groups.
+    pub const fn groups(self, groups: i64) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// With parameters that are loaded and never trained.
+    pub const fn frozen(self) -> Self {
+        Self { trainable: false, ..self }
+    }
+
+    /// Without bias, as before a norm.
+    pub const fn no_bias(self) -> Self {
+        Self { bias: false, ..self }
+    }
+}
+
+/// A two-dimensional convolution.
+#[derive(Debug)]
+pub struct Conv2d {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    options: ConvOptions,
+}
+
+impl Conv2d {
+    /// Parameters `weight` (`outputs x inputs/groups x k x k`) and, where asked for, `bias`.
+    pub fn new<'a>(p: impl Borrow<Path<'a>>, inputs: i64, outputs: i64, options: ConvOptions) -> Self {
+        let p = p.borrow();
+        let k = options.kernel;
+        let weight =
+            p.var("weight", &[outputs, inputs / options.groups, k, k], tch::nn::init::DEFAULT_KAIMING_UNIFORM);
+        let bias = options.bias.then(|| p.var("bias", &[outputs], Init::Const(0.)));
+        for parameter in [Some(&weight), bias.as_ref()].into_iter().flatten() {
+            let _ = parameter.set_requires_grad(options.trainable);
+        }
+        Self { weight, bias, options }
+    }
+
+    /// `N x inputs x H x W` to `N x outputs x H' x W'`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        convolve(x, &self.weight, self.bias.as_ref(), self.options)
+    }
+}
+
+impl Conv2d {
+    /// The layer as a sum of `parts` layers, each over an equal share of the input channels; the
+    /// bias goes to the first.
+    pub fn split(&self, parts: usize) -> Vec<Self> {
+        let weights = self.weight.chunk(parts as i64, 1);
+        let mut bias = self.bias.as_ref().map(Tensor::shallow_clone);
+        weights.into_iter().map(|weight| Self { weight, bias: bias.take(), options: self.options }).collect()
+    }
+}
+
+/// Convolves in the kind of `x`.
+pub fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, o: ConvOptions) -> Tensor {
+    let kind = x.kind();
+    let pair = |v| [v, v];
+    x.conv2d(
+        &weight.to_kind(kind),
+        bias.map(|b| b.to_kind(kind)),
+        pair(o.stride),
+        pair(o.padding),
+        pair(o.dilation),
+        o.groups,
+    )
+}
+
+/// Batch normalization over N, H, W.
+#[derive(Debug)]
+pub struct BatchNorm2d {
+    weight: Option<Tensor>,
+    bias: Option<Tensor>,
+    running_mean: Tensor,
+    running_var: Tensor,
+    eps: f64,
+    momentum: f64,
+}
+
+impl BatchNorm2d {
+    /// With scale and shift, `eps` 1e-5 and `momentum` 0.1.
+    pub fn new<'a>(p: impl Borrow<Path<'a>>, channels: i64) -> Self {
+        Self::with(p, channels, true, 1e-5, 0.1)
+    }
+
+    /// `affine` adds `weight` and `bias`; `momentum` is the share of a new batch in the statistics.
+    pub fn with<'a>(p: impl Borrow<Path<'a>>, channels: i64, affine: bool, eps: f64, momentum: f64) -> Self {
+        let p = p.borrow();
+        Self {
+            weight: affine.then(|| p.var("weight", &[channels], Init::Const(1.))),
+            bias: affine.then(|| p.var("bias", &[channels], Init::Const(0.))),
+            running_mean: p.zeros_no_train("running_mean", &[channels]),
+            running_var: p.ones_no_train("running_var", &[channels]),
+            eps,
+            momentum,
+        }
+    }
+
+    /// Normalizes by the batch when training (and learns the statistics), by the statistics otherwise.
+    pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        Tensor::batch_norm(
+            x,
+            self.weight.as_ref(),
+            self.bias.as_ref(),
+            Some(&self.running_mean),
+            Some(&self.running_var),
+            train,
+            self.momentum,
+            self.eps,
+            false,
+        )
+    }
+}
+
+/// A linear layer.
+#[derive(Debug)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    /// Parameters `weight` (`outputs x inputs`) and `bias`.
+    pub fn new<'a>(p: impl Borrow<Path<'a>>, inputs: i64, outputs: i64) -> Self {
+        let p = p.borrow();
+        Self {
+            weight: p.var("weight", &[outputs, inputs], tch::nn::init::DEFAULT_KAIMING_UNIFORM),
+            bias: p.var("bias", &[outputs], Init::Const(0.)),
+        }
+    }
+
+    /// `N x inputs` to `N x outputs`, always in fp32.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.to_kind(Kind::Float).linear(&self.weight.to_kind(Kind::Float), Some(&self.bias))
+    }
+}
+
+/// A convolution under spectral normalization (Miyato et al., 2018): the weight is divided by its
+/// largest singular value, estimated by one power iteration a training step.
+#[derive(Debug)]
+pub struct SpectralConv2d {
+    weight_orig: Tensor,
+    weight_u: Tensor,
+    weight_v: Tensor,
+    bias: Option<Tensor>,
+    options: ConvOptions,
+}
+
+impl SpectralConv2d {
+    /// Parameters `weight_orig`, `weight_u` (outputs), `weight_v` (inputs k k) and, where asked for, `bias`.
+    pub fn new<'a>(p: impl Borrow<Path<'a>>, inputs: i64, outputs: i64, options: ConvOptions) -> Self {
+        let p = p.borrow();
+        let k = options.kernel;
+        let columns = inputs / options.groups * k * k;
+        let bias = options.bias.then(|| p.var("bias", &[outputs], Init::Const(0.)));
+        let direction = |n: i64| {
+            let t = Tensor::randn([n], (Kind::Float, p.device()));
+            &t / t.norm()
+        };
+        Self {
+            weight_orig: p.var(
+                "weight_orig",
+                &[outputs, inputs / options.groups, k, k],
+                tch::nn::init::DEFAULT_KAIMING_UNIFORM,
+            ),
+            weight_u: p.add("weight_u", direction(outputs), false),
+            weight_v: p.add("weight_v", direction(columns), false),
+            bias,
+            options,
+        }
+    }
+
+    /// `N x inputs x H x W` to `N x outputs x H' x W'`; `train` refines the estimate of the norm.
+    pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        let matrix = self.weight_orig.to_kind(Kind::Float).flatten(1, -1);
+        if train {
+            tch::no_grad(|| {
+                let normalized = |t: Tensor| &t / (t.norm() + 1e-12);
+                self.weight_v.shallow_clone().copy_(&normalized(matrix.tr().mv(&self.weight_u)));
+                self.weight_u.shallow_clone().copy_(&normalized(matrix.mv(&self.weight_v)));
+            });
+        }
+        // Copies, so that a later forward in the same step may refine u and v under autograd's eyes.
+        let sigma = self.weight_u.copy().dot(&matrix.mv(&self.weight_v.copy()));
+        convolve(x, &(&self.weight_orig / sigma), self.bias.as_ref(), self.options)
+    }
+}

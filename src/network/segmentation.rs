@@ -1,0 +1,75 @@
+//! M: networks that give every pixel a class.
+
+pub mod deeplab;
+pub mod efficientnet;
+pub mod fcn8s;
+pub mod resnet;
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+use tch::nn::Path;
+
+use super::layers::resize_bilinear;
+
+/// What M says of a batch.
+#[derive(Debug)]
+pub struct Segmented {
+    /// `N x classes x h x w`, on the network's own grid.
+    pub logits: Tensor,
+    /// `N x F x h' x w'`: what the classifier sees, and what the anomaly score compares.
+    pub features: Tensor,
+}
+
+/// A segmentation network.
+pub trait Segmenter: Send {
+    /// Segments `N x 3 x H x W` RGB in \[0, 1\].
+    fn forward(&self, image: &Tensor, train: bool) -> Segmented;
+
+    /// The feature layer alone, without the classifier: all that x' needs.
+    fn features(&self, image: &Tensor) -> Tensor {
+        self.forward(image, false).features
+    }
+
+    /// Features at several depths, for a perceptual loss.
+    fn perceptual(&self, image: &Tensor) -> Vec<Tensor> {
+        vec![self.features(image)]
+    }
+
+    /// Whether the logits are brought to the image's size with aligned corners.
+    fn align_corners(&self) -> bool {
+        false
+    }
+
+    /// Brings logits of the network's grid to `size` (height, width).
+    fn resize_logits(&self, logits: &Tensor, size: (i64, i64)) -> Tensor {
+        resize_bilinear(logits, size, self.align_corners())
+    }
+}
+
+/// Which network M is, and its size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "architecture", rename_all = "snake_case", deny_unknown_fields)]
+pub enum SegmenterConfig {
+    /// FCN-8s on VGG16 (Long et al., 2015).
+    Fcn8s(fcn8s::Config),
+    /// DeepLab: atrous spatial pyramid pooling (Chen et al., 2017).
+    Deeplab(deeplab::Config),
+}
+
+impl SegmenterConfig {
+    /// Builds the network for `classes` classes, its parameters under `p`.
+    pub fn build(&self, p: &Path, classes: i64) -> Box<dyn Segmenter> {
+        match self {
+            Self::Fcn8s(config) => Box::new(fcn8s::Fcn8s::new(p, config, classes)),
+            Self::Deeplab(config) => Box::new(deeplab::DeepLab::new(p, config, classes)),
+        }
+    }
+
+    /// The architecture's name, as in bundle.yaml.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Fcn8s(_) => "fcn8s",
+            Self::Deeplab(_) => "deeplab",
+        }
+    }
+}

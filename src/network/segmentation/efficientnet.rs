@@ -1,0 +1,169 @@
+//! EfficientNet-lite0 (Tan, Le: "EfficientNet", ICML 2019, in its variant without squeeze and
+//! excitation and with ReLU6) as an encoder. Tensor names are those of the public PyTorch port;
+//! its batch norms are folded into the convolutions before them ([`fold`]), which halves the memory
+//! traffic of a step. The layers down to stride 4 stay as ImageNet left them: edges and textures
+//! are the same everywhere, and their backward pass would cost more than all the rest.
+
+use tch::Tensor;
+use tch::nn::Path;
+
+use crate::network::layers::{Conv2d, ConvOptions};
+use crate::network::weights::Tensors;
+
+/// One row of Table 1: blocks, kernel, stride, expansion, output channels.
+const STAGES: [(i64, i64, i64, i64, i64); 7] = [
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+];
+const STEM: i64 = 32;
+const MEAN: f64 = 0.498;
+const STD: f64 = 0.502;
+
+/// Channels of the features at strides 2, 4, 8, 16 and 32 (times the stem's share).
+pub const CHANNELS: [i64; 5] = [16, 24, 40, 112, 320];
+
+/// Stages whose weights are not trained: those down to stride 4.
+const FROZEN_STAGES: usize = 2;
+
+/// A convolution padded as TensorFlow's "SAME": on even sizes a stride of 2 pads one side more.
+#[derive(Debug)]
+struct SameConv {
+    conv: Conv2d,
+    pad: Option<[i64; 4]>,
+}
+
+impl SameConv {
+    fn new(p: Path, inputs: i64, outputs: i64, options: ConvOptions) -> Self {
+        let taps = options.dilation * (options.kernel - 1);
+        if options.stride == 1 {
+            return Self { conv: Conv2d::new(p, inputs, outputs, options.padding(taps / 2)), pad: None };
+        }
+        let total = options.kernel - options.stride;
+        let before = total / 2;
+        let pad = [before, total - before, before, total - before];
+        Self { conv: Conv2d::new(p, inputs, outputs, options.padding(0)), pad: Some(pad) }
+    }
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        match self.pad {
+            Some(pad) => self.conv.forward(&x.constant_pad_nd(pad)),
+            None => self.conv.forward(x),
+        }
+    }
+}
+
+/// Expand, filter depthwise, project.
+#[derive(Debug)]
+struct Block {
+    expand: Option<SameConv>,
+    depthwise: SameConv,
+    project: SameConv,
+    residual: bool,
+}
+
+impl Block {
+    fn forward(&self, input: &Tensor) -> Tensor {
+        let x = match &self.expand {
+            Some(expand) => self.depthwise.forward(&expand.forward(input).relu6()),
+            None => self.depthwise.forward(input),
+        };
+        let x = self.project.forward(&x.relu6());
+        if self.residual { x + input } else { x }
+    }
+}
+
+/// The encoder.
+#[derive(Debug)]
+pub struct EfficientNetLite0 {
+    stem: SameConv,
+    stages: Vec<Vec<Block>>,
+}
+
+impl EfficientNetLite0 {
+    /// `stem_stride` 2 as published, 1 to look at small images at twice the resolution; the last
+    /// stride is replaced by dilation where `dilate_last` is set.
+    pub fn new(p: &Path, stem_stride: i64) -> Self {
+        let mut inputs = STEM;
+        let mut index = 0;
+        let stages = STAGES
+            .iter()
+            .enumerate()
+            .map(|(stage, &(blocks, kernel, stride, expansion, outputs))| {
+                let options = |o: ConvOptions| if stage < FROZEN_STAGES { o.frozen() } else { o };
+                let stride = if stage == 5 { 1 } else { stride };
+                (0..blocks)
+                    .map(|i| {
+                        let q = p / "_blocks" / index;
+                        index += 1;
+                        let stride = if i == 0 { stride } else { 1 };
+                        let hidden = inputs * expansion;
+                        let one = options(ConvOptions::same(1));
+                        let spatial = ConvOptions::same(kernel).frozen();
+                        let spatial = spatial.stride(stride).groups(hidden);
+                        let block = Block {
+                            expand: (expansion > 1)
+                                .then(|| SameConv::new(&q / "_expand_conv", inputs, hidden, one)),
+                            depthwise: SameConv::new(&q / "_depthwise_conv", hidden, hidden, spatial),
+                            project: SameConv::new(&q / "_project_conv", hidden, outputs, one),
+                            residual: stride == 1 && inputs == outputs,
+                        };
+                        inputs = outputs;
+                        block
+                    })
+                    .collect()
+            })
+            .collect();
+        let stem = ConvOptions::same(3).stride(stem_stride).frozen();
+        Self { stem: SameConv::new(p / "_conv_stem", 3, STEM, stem), stages }
+    }
+
+    /// Features at the five scales of [`CHANNELS`], fine to coarse, of RGB in \[0, 1\].
+    pub fn forward(&self, image: &Tensor) -> [Tensor; 5] {
+        let run = |x: &Tensor, stages: &[Vec<Block>]| {
+            stages.iter().flatten().fold(x.shallow_clone(), |x, block| block.forward(&x))
+        };
+        let s = &self.stages;
+        let stem = self.stem.forward(&((image - MEAN) / STD)).relu6();
+        let two = run(&stem, &s[..1]);
+        let four = run(&two, &s[1..FROZEN_STAGES]);
+        let eight = run(&four, &s[FROZEN_STAGES..3]);
+        let sixteen = run(&eight, &s[3..5]);
+        let last = run(&sixteen, &s[5..]);
+        [two, four, eight, sixteen, last]
+    }
+}
+
+/// Turns a published checkpoint into this network's tensors: `w / sqrt(var + eps) * scale` and
+/// `bias - mean * scale / sqrt(var + eps)`. Names the first tensor that is missing.
+pub fn fold(published: &Tensors) -> Result<Tensors, String> {
+    const EPS: f64 = 1e-3;
+    let get = |name: String| published.get(&name).ok_or(name);
+    let mut folded = Tensors::new();
+    let mut add = |conv: String, norm: String| -> Result<(), String> {
+        let scale = get(format!("{norm}.weight"))? / (get(format!("{norm}.running_var"))? + EPS).sqrt();
+        let bias = get(format!("{norm}.bias"))? - get(format!("{norm}.running_mean"))? * &scale;
+        let weight = get(format!("{conv}.weight"))? * scale.view([-1, 1, 1, 1]);
+        folded.insert(format!("{conv}.weight"), weight);
+        folded.insert(format!("{conv}.bias"), bias);
+        Ok(())
+    };
+    add("_conv_stem".into(), "_bn0".into())?;
+    let mut index = 0;
+    for (blocks, _, _, expansion, _) in STAGES {
+        for _ in 0..blocks {
+            let block = format!("_blocks.{index}");
+            if expansion > 1 {
+                add(format!("{block}._expand_conv"), format!("{block}._bn0"))?;
+            }
+            add(format!("{block}._depthwise_conv"), format!("{block}._bn1"))?;
+            add(format!("{block}._project_conv"), format!("{block}._bn2"))?;
+            index += 1;
+        }
+    }
+    Ok(folded)
+}

@@ -1,0 +1,133 @@
+//! FCN-8s on VGG16 (Long, Shelhamer, Darrell: "Fully Convolutional Networks for Semantic
+//! Segmentation", CVPR 2015), at any width.
+
+use serde::{Deserialize, Serialize};
+use tch::nn::Path;
+use tch::{Kind, Tensor};
+
+use super::{Segmented, Segmenter};
+use crate::network::layers::{Conv2d, ConvOptions, spatial};
+
+/// Channel counts; the defaults are VGG16's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Channels of the five VGG stages.
+    pub widths: [i64; 5],
+    /// Channels of the two fully convolutional layers on top.
+    pub head: i64,
+    /// Padding of the first convolution; 99 as published, so that the 7x7 head always fits.
+    pub padding: i64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { widths: [64, 128, 256, 512, 512], head: 4096, padding: 99 }
+    }
+}
+
+/// Convolutions a stage, and the indices that torchvision gives them in VGG16.
+const STAGES: [&[i64]; 5] = [&[0, 2], &[5, 7], &[10, 12, 14], &[17, 19, 21], &[24, 26, 28]];
+/// ImageNet means as the public code subtracts them, from values of 0 to 255.
+const MEAN: [f64; 3] = [0.485 * 255., 0.458 * 255., 0.408 * 255.];
+/// The public code scales the skip connections down, so that they start small.
+const POOL4_SCALE: f64 = 0.01;
+const POOL3_SCALE: f64 = 0.0001;
+
+/// The network.
+#[derive(Debug)]
+pub struct Fcn8s {
+    stages: Vec<Vec<Conv2d>>,
+    head: [Conv2d; 3],
+    score_pool4: Conv2d,
+    score_pool3: Conv2d,
+    upscore2: Tensor,
+    upscore_pool4: Tensor,
+    upscore8: Tensor,
+}
+
+/// The kernel of a transposed convolution that upsamples each class bilinearly by itself.
+fn bilinear_kernel(classes: i64, kernel: i64) -> Tensor {
+    let factor = ((kernel + 1) / 2) as f64;
+    let center = if kernel % 2 == 1 { factor - 1. } else { factor - 0.5 };
+    let ramp: Vec<f32> = (0..kernel).map(|i| (1. - (i as f64 - center).abs() / factor) as f32).collect();
+    let ramp = Tensor::from_slice(&ramp);
+    let plane = ramp.outer(&ramp);
+    let eye = Tensor::eye(classes, (Kind::Float, tch::Device::Cpu));
+    eye.unsqueeze(-1).unsqueeze(-1) * plane
+}
+
+impl Fcn8s {
+    /// Builds the network for `classes` classes.
+    pub fn new(p: &Path, config: &Config, classes: i64) -> Self {
+        let mut inputs = 3;
+        let stages = STAGES
+            .iter()
+            .zip(config.widths)
+            .map(|(indices, width)| {
+                indices
+                    .iter()
+                    .map(|&i| {
+                        let padding = if i == 0 { config.padding } else { 1 };
+                        let options = ConvOptions::same(3).padding(padding);
+                        let conv = Conv2d::new(p / "vgg" / i, inputs, width, options);
+                        inputs = width;
+                        conv
+                    })
+                    .collect()
+            })
+            .collect();
+        let head = p / "vgg_head";
+        let one = ConvOptions::same(1);
+        let buffer = |name: &str, kernel| {
+            (p / name).add("w", bilinear_kernel(classes, kernel).to_device(p.device()), false)
+        };
+        Self {
+            stages,
+            head: [
+                Conv2d::new(&head / 0, config.widths[4], config.head, ConvOptions::same(7).padding(0)),
+                Conv2d::new(&head / 3, config.head, config.head, one),
+                Conv2d::new(&head / 6, config.head, classes, one),
+            ],
+            score_pool4: Conv2d::new(p / "score_pool4", config.widths[3], classes, one),
+            score_pool3: Conv2d::new(p / "score_pool3", config.widths[2], classes, one),
+            upscore2: buffer("upscore2", 4),
+            upscore_pool4: buffer("upscore_pool4", 4),
+            upscore8: buffer("upscore8", 16),
+        }
+    }
+
+    fn upsample(x: &Tensor, kernel: &Tensor, stride: i64) -> Tensor {
+        let none: Option<&Tensor> = None;
+        x.conv_transpose2d(&kernel.to_kind(x.kind()), none, [stride, stride], [0, 0], [0, 0], 1, [1, 1])
+    }
+}
+
+/// Cuts a window of the size of `like` out of `x`, `offset` pixels from its upper left corner.
+fn crop(x: &Tensor, offset: i64, (h, w): (i64, i64)) -> Tensor {
+    x.narrow(2, offset, h).narrow(3, offset, w)
+}
+
+impl Segmenter for Fcn8s {
+    fn forward(&self, image: &Tensor, train: bool) -> Segmented {
+        let mean = Tensor::from_slice(&MEAN.map(|m| m as f32)).view([1, 3, 1, 1]).to_device(image.device());
+        let mut x = (image.to_kind(Kind::Float) * 255. - mean).to_kind(image.kind());
+        let mut pools = Vec::with_capacity(5);
+        for stage in &self.stages {
+            for conv in stage {
+                x = conv.forward(&x).relu();
+            }
+            x = x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], true);
+            pools.push(x.shallow_clone());
+        }
+        let [fc6, fc7, score] = &self.head;
+        let x = fc6.forward(&x).relu().dropout(0.5, train);
+        let features = fc7.forward(&x).relu().dropout(0.5, train);
+        let x = Self::upsample(&score.forward(&features), &self.upscore2, 2);
+        let x = crop(&self.score_pool4.forward(&(&pools[3] * POOL4_SCALE)), 5, spatial(&x)) + x;
+        let x = Self::upsample(&x, &self.upscore_pool4, 2);
+        let x = crop(&self.score_pool3.forward(&(&pools[2] * POOL3_SCALE)), 9, spatial(&x)) + x;
+        let x = Self::upsample(&x, &self.upscore8, 8);
+        Segmented { logits: crop(&x, 31, spatial(image)).contiguous(), features }
+    }
+}

@@ -1,0 +1,214 @@
+//! The SPADE generator (Park et al., "Semantic Image Synthesis with Spatially-Adaptive
+//! Normalization", CVPR 2019): noise-free, from the label map alone, at any width.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tch::nn::Path;
+use tch::{Kind, Tensor};
+
+use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, SpectralConv2d, channels_last, spatial};
+
+/// How many times the start grid is doubled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Upsampling {
+    /// Five times.
+    Normal,
+    /// Six times.
+    More,
+    /// Seven times, with one more block.
+    Most,
+}
+
+/// Sizes; the defaults are the reference network's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Channels of the last block; the first has sixteen times as many.
+    pub ngf: i64,
+    /// Channels between the label map and its gamma and beta.
+    pub hidden: i64,
+    /// Doublings of the start grid.
+    pub upsampling: Upsampling,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { ngf: 64, hidden: 128, upsampling: Upsampling::More }
+    }
+}
+
+impl Config {
+    /// log2 of the image size over the start grid's.
+    pub fn doublings(&self) -> u32 {
+        match self.upsampling {
+            Upsampling::Normal => 5,
+            Upsampling::More => 6,
+            Upsampling::Most => 7,
+        }
+    }
+}
+
+/// One-hot label maps at every scale that a forward pass asks for, each made once. A pixel without
+/// label (255) is all zeros.
+struct LabelPyramid<'a> {
+    labels: &'a Tensor,
+    classes: i64,
+    kind: Kind,
+    scales: BTreeMap<(i64, i64), Tensor>,
+}
+
+impl<'a> LabelPyramid<'a> {
+    fn new(labels: &'a Tensor, classes: i64, kind: Kind) -> Self {
+        Self { labels, classes, kind, scales: BTreeMap::new() }
+    }
+
+    fn at(&mut self, size: (i64, i64)) -> &Tensor {
+        self.scales.entry(size).or_insert_with(|| {
+            let (h, w) = spatial(self.labels);
+            // Nearest as PyTorch defines it: source = floor(target * scale).
+            let index = |full: i64, part: i64| {
+                (Tensor::arange(part, (Kind::Int64, self.labels.device())) * full).floor_divide_scalar(part)
+            };
+            let small = self.labels.index_select(1, &index(h, size.0)).index_select(2, &index(w, size.1));
+            let ids = Tensor::arange(self.classes, (small.kind(), small.device())).view([1, 1, 1, -1]);
+            small.unsqueeze(-1).eq_tensor(&ids).to_kind(self.kind).permute([0, 3, 1, 2])
+        })
+    }
+}
+
+/// Spatially-adaptive normalization: batch norm whose scale and shift come from the label map.
+#[derive(Debug)]
+struct SpadeNorm {
+    norm: BatchNorm2d,
+    shared: Conv2d,
+    gamma: Conv2d,
+    beta: Conv2d,
+}
+
+impl SpadeNorm {
+    fn new(p: &Path, channels: i64, classes: i64, hidden: i64) -> Self {
+        let three = ConvOptions::same(3);
+        Self {
+            norm: BatchNorm2d::with(p / "param_free_norm", channels, false, 1e-5, 0.1),
+            shared: Conv2d::new(p / "mlp_shared" / 0, classes, hidden, three),
+            gamma: Conv2d::new(p / "mlp_gamma", hidden, channels, three),
+            beta: Conv2d::new(p / "mlp_beta", hidden, channels, three),
+        }
+    }
+
+    fn forward(&self, x: &Tensor, labels: &mut LabelPyramid, train: bool) -> Tensor {
+        let hidden = self.shared.forward(labels.at(spatial(x))).relu();
+        let normalized = self.norm.forward(x, train);
+        &normalized * (self.gamma.forward(&hidden) + 1.) + self.beta.forward(&hidden)
+    }
+}
+
+/// A residual block with SPADE before each convolution.
+#[derive(Debug)]
+struct Block {
+    norms: [SpadeNorm; 2],
+    convs: [SpectralConv2d; 2],
+    shortcut: Option<(SpadeNorm, SpectralConv2d)>,
+}
+
+impl Block {
+    fn new(p: &Path, inputs: i64, outputs: i64, classes: i64, hidden: i64) -> Self {
+        let middle = inputs.min(outputs);
+        let norm = |name: &str, channels| SpadeNorm::new(&(p / name), channels, classes, hidden);
+        let three = ConvOptions::same(3);
+        Self {
+            norms: [norm("norm_0", inputs), norm("norm_1", middle)],
+            convs: [
+                SpectralConv2d::new(p / "conv_0", inputs, middle, three),
+                SpectralConv2d::new(p / "conv_1", middle, outputs, three),
+            ],
+            shortcut: (inputs != outputs).then(|| {
+                let one = ConvOptions::same(1).no_bias();
+                (norm("norm_s", inputs), SpectralConv2d::new(p / "conv_s", inputs, outputs, one))
+            }),
+        }
+    }
+
+    fn forward(&self, input: &Tensor, labels: &mut LabelPyramid, train: bool) -> Tensor {
+        let mut x = input.shallow_clone();
+        for (norm, conv) in self.norms.iter().zip(&self.convs) {
+            x = conv.forward(&leaky(&norm.forward(&x, labels, train)), train);
+        }
+        match &self.shortcut {
+            Some((norm, conv)) => x + conv.forward(&norm.forward(input, labels, train), train),
+            None => x + input,
+        }
+    }
+}
+
+fn leaky(x: &Tensor) -> Tensor {
+    x.maximum(&(x * 0.2))
+}
+
+/// The generator.
+#[derive(Debug)]
+pub struct Spade {
+    fc: Conv2d,
+    /// Blocks, and whether the grid is doubled before each.
+    blocks: Vec<(bool, Block)>,
+    conv_img: Conv2d,
+    classes: i64,
+    doublings: u32,
+}
+
+impl Spade {
+    /// Builds the network for `classes` classes.
+    pub fn new(p: &Path, config: &Config, classes: i64) -> Self {
+        use Upsampling::{More, Most, Normal};
+        let n = config.ngf;
+        let mut plan = vec![
+            ("head_0", false, 16, 16),
+            ("G_middle_0", true, 16, 16),
+            ("G_middle_1", matches!(config.upsampling, More | Most), 16, 16),
+            ("up_0", true, 16, 8),
+            ("up_1", true, 8, 4),
+            ("up_2", true, 4, 2),
+            ("up_3", true, 2, 1),
+        ];
+        // "Most" ends at half of ngf.
+        let last = if config.upsampling == Most { n / 2 } else { n };
+        if config.upsampling == Most {
+            plan.push(("up_4", true, 1, 0));
+        }
+        debug_assert!(config.upsampling != Normal || plan.iter().filter(|b| b.1).count() == 5);
+        let width = |factor: i64| if factor == 0 { n / 2 } else { factor * n };
+        let blocks = plan
+            .iter()
+            .map(|&(name, double, inputs, outputs)| {
+                (double, Block::new(&(p / name), width(inputs), width(outputs), classes, config.hidden))
+            })
+            .collect();
+        Self {
+            fc: Conv2d::new(p / "fc", classes, 16 * n, ConvOptions::same(3)),
+            blocks,
+            conv_img: Conv2d::new(p / "conv_img", last, 3, ConvOptions::same(3)),
+            classes,
+            doublings: config.doublings(),
+        }
+    }
+
+    /// Paints `N x H x W` labels (ids; 255 = none) as `N x 3 x H x W` RGB in \[0, 1\], computing in
+    /// `kind`. H and W must be multiples of the number of doublings' power of two.
+    pub fn forward(&self, labels: &Tensor, kind: Kind, train: bool) -> Tensor {
+        let (h, w) = spatial(labels);
+        let mut pyramid = LabelPyramid::new(labels, self.classes, kind);
+        let start = pyramid.at((h >> self.doublings, w >> self.doublings)).shallow_clone();
+        let mut x = channels_last(&self.fc.forward(&start));
+        for (double, block) in &self.blocks {
+            if *double {
+                let (h, w) = spatial(&x);
+                x = x.upsample_nearest2d([2 * h, 2 * w], None, None);
+            }
+            x = block.forward(&x, &mut pyramid, train);
+        }
+        let image = self.conv_img.forward(&leaky(&x)).to_kind(Kind::Float).tanh();
+        (image + 1.) * 0.5
+    }
+}

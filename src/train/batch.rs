@@ -1,0 +1,130 @@
+//! A data set as tensors, and batches of it, augmented.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tch::{Device, IndexOp, Kind, Tensor};
+
+use crate::data::Dataset;
+use crate::labels::IGNORE;
+use crate::network::layers::{channels_last, resize_bilinear, spatial};
+
+/// A generator for one step: what it draws depends on the seed and the step alone.
+pub fn generator(seed: u64, step: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(step);
+    tch::manual_seed((seed.wrapping_mul(0x9e37_79b9).wrapping_add(step) & 0x7fff_ffff) as i64);
+    rng
+}
+
+/// Images and labels of one size, as bytes.
+#[derive(Debug)]
+pub struct TensorSet {
+    /// `N x 3 x H x W`, RGB.
+    pub images: Tensor,
+    /// `N x H x W`, class ids.
+    pub labels: Tensor,
+}
+
+impl TensorSet {
+    /// Copies a data set whose samples all have the same size.
+    pub fn new(data: &Dataset) -> Self {
+        let pictures: Vec<Tensor> = data.samples.iter().map(|s| rgb_to_tensor(&s.image)).collect();
+        let labels: Vec<Tensor> = data.samples.iter().map(|s| grey_to_tensor(&s.labels)).collect();
+        Self { images: Tensor::stack(&pictures, 0), labels: Tensor::stack(&labels, 0) }
+    }
+
+    /// How many.
+    pub fn len(&self) -> i64 {
+        self.images.size()[0]
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The samples at `indices`.
+    pub fn select(&self, indices: &[i64]) -> Self {
+        let indices = Tensor::from_slice(indices);
+        Self { images: self.images.index_select(0, &indices), labels: self.labels.index_select(0, &indices) }
+    }
+
+    /// Share of the labelled pixels that each class has.
+    pub fn class_shares(&self, classes: i64) -> Vec<f64> {
+        let counts = self.labels.flatten(0, -1).to_kind(Kind::Int64).bincount::<Tensor>(None, 256);
+        let counts = Vec::<f64>::try_from(counts.to_kind(Kind::Double)).expect("one dimension");
+        let counts = &counts[..classes as usize];
+        let total: f64 = counts.iter().sum();
+        counts.iter().map(|c| c / total.max(1.)).collect()
+    }
+}
+
+/// `3 x H x W` bytes.
+pub fn rgb_to_tensor(image: &image::RgbImage) -> Tensor {
+    let (w, h) = image.dimensions();
+    Tensor::from_slice(image.as_raw()).view([i64::from(h), i64::from(w), 3]).permute([2, 0, 1])
+}
+
+/// `H x W` bytes.
+pub fn grey_to_tensor(image: &image::GrayImage) -> Tensor {
+    let (w, h) = image.dimensions();
+    Tensor::from_slice(image.as_raw()).view([i64::from(h), i64::from(w)])
+}
+
+/// A batch of images, ready for a network: RGB in \[0, 1\] of `kind`, channels last.
+pub fn to_input(bytes: &Tensor, device: Device, kind: Kind) -> Tensor {
+    channels_last(&(bytes.to_device(device).to_kind(Kind::Float) / 255.)).to_kind(kind)
+}
+
+/// How samples are varied.
+#[derive(Clone, Copy, Debug)]
+pub struct Augmentation {
+    /// Range of the zoom.
+    pub zoom: (f64, f64),
+    /// Largest change of brightness, contrast and saturation.
+    pub color: f64,
+}
+
+/// Draws `count` samples and varies them: mirrored or not, zoomed, cropped, recoloured. Returns
+/// images `N x 3 x H x W` in \[0, 1\] (fp32) and labels `N x H x W` (int64).
+pub fn draw(set: &TensorSet, count: usize, augmentation: Augmentation, rng: &mut ChaCha8Rng) -> (Tensor, Tensor) {
+    let (mut images, mut labels) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    for _ in 0..count {
+        let index = rng.random_range(0..set.len());
+        let (image, label) = vary(&set.images.i(index), &set.labels.i(index), augmentation, rng);
+        images.push(image);
+        labels.push(label);
+    }
+    (Tensor::stack(&images, 0), Tensor::stack(&labels, 0))
+}
+
+fn vary(image: &Tensor, label: &Tensor, a: Augmentation, rng: &mut ChaCha8Rng) -> (Tensor, Tensor) {
+    let (h, w) = spatial(image);
+    let mut image = image.to_kind(Kind::Float).unsqueeze(0) / 255.;
+    let mut label = label.to_kind(Kind::Float).view([1, 1, h, w]);
+    if rng.random_bool(0.5) {
+        image = image.flip([3]);
+        label = label.flip([3]);
+    }
+    let zoom = rng.random_range(a.zoom.0..=a.zoom.1);
+    let size = ((h as f64 * zoom).round() as i64, (w as f64 * zoom).round() as i64);
+    image = resize_bilinear(&image, size, false);
+    label = label.upsample_nearest2d([size.0, size.1], None, None);
+    let mut place = |small: i64, large: i64| if large > small { rng.random_range(0..=large - small) } else { 0 };
+    let (top, left) = (place(h, size.0), place(w, size.1));
+    image = image.narrow(2, top, h.min(size.0)).narrow(3, left, w.min(size.1));
+    label = label.narrow(2, top, h.min(size.0)).narrow(3, left, w.min(size.1));
+    let (bottom, right) = ((h - size.0).max(0), (w - size.1).max(0));
+    if bottom > 0 || right > 0 {
+        let (top, left) = (place(0, bottom), place(0, right));
+        let pad = [left, right - left, top, bottom - top];
+        image = image.constant_pad_nd(pad);
+        label = label.pad(pad, "constant", f64::from(IGNORE));
+    }
+    let mut factor = || 1. + rng.random_range(-a.color..=a.color);
+    let mean = image.mean(Kind::Float);
+    image = (&image - &mean) * factor() + mean * factor();
+    let grey = image.mean_dim([1i64].as_slice(), true, Kind::Float);
+    image = (&image - &grey) * factor() + grey;
+    (image.clamp(0., 1.).squeeze_dim(0), label.squeeze().to_kind(Kind::Int64))
+}

@@ -1,0 +1,138 @@
+//! Everything a training needs to go on: networks, optimizers, step, time spent.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tch::nn::VarStore;
+
+use super::TrainError;
+use super::optimizer::Adam;
+use super::progress::{Budget, Progress};
+use crate::network::weights::{self, Tensors};
+
+/// One network in training.
+pub struct Trainee<'a> {
+    /// Its name in the checkpoint.
+    pub name: &'static str,
+    /// Its parameters and statistics.
+    pub vs: &'a VarStore,
+    /// Its optimizer.
+    pub optimizer: &'a mut Adam,
+}
+
+/// A training: knows how to take one step.
+pub trait Task {
+    /// Takes step number `step`, at `share` of the budget, and returns its losses. Whatever is drawn
+    /// at random is drawn from the seed and the step alone, so that a resumed training goes on as
+    /// if never stopped.
+    fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)>;
+
+    /// The networks in training.
+    fn trainees(&mut self) -> Vec<Trainee<'_>>;
+}
+
+/// Where checkpoints go and how long to train.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What the bar calls it.
+    pub title: String,
+    /// The checkpoint's file.
+    pub path: PathBuf,
+    /// When to end.
+    pub budget: Budget,
+    /// What identifies the training; a checkpoint with another identity is refused.
+    pub identity: String,
+    /// Whether a checkpoint that is there is gone on with.
+    pub resume: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Meta {
+    identity: String,
+    step: u64,
+    seconds: f64,
+}
+
+const EVERY: Duration = Duration::from_secs(180);
+
+/// Trains until the budget is used, saving a checkpoint every few minutes and at the end. Returns
+/// the number of steps taken in all.
+pub fn run(task: &mut dyn Task, run: &Run) -> Result<u64, TrainError> {
+    let (mut step, before) = if run.resume { restore(task, run)? } else { (0, Duration::ZERO) };
+    let mut progress = Progress::new(&run.title, before);
+    let mut saved = Instant::now();
+    loop {
+        let share = run.budget.share(step, progress.elapsed());
+        if share >= 1. {
+            break;
+        }
+        let losses = task.step(step, share);
+        if let Some(&(name, value)) = losses.iter().find(|(_, value)| !value.is_finite()) {
+            return Err(TrainError::Diverged { step, name, value });
+        }
+        step += 1;
+        progress.show(step, share, &losses);
+        if saved.elapsed() > EVERY {
+            save(task, run, step, progress.elapsed())?;
+            saved = Instant::now();
+        }
+    }
+    progress.finish();
+    save(task, run, step, progress.elapsed())?;
+    Ok(step)
+}
+
+fn meta_path(path: &Path) -> PathBuf {
+    path.with_extension("json")
+}
+
+fn save(task: &mut dyn Task, run: &Run, step: u64, elapsed: Duration) -> Result<(), TrainError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TrainError::Io { path, source }
+    };
+    if let Some(folder) = run.path.parent() {
+        std::fs::create_dir_all(folder).map_err(io(folder))?;
+    }
+    let mut tensors = Tensors::new();
+    for trainee in task.trainees() {
+        for (name, tensor) in weights::tensors(trainee.vs) {
+            tensors.insert(format!("{}/{name}", trainee.name), tensor);
+        }
+        tensors.extend(trainee.optimizer.state(&format!("{}.adam/", trainee.name)));
+    }
+    weights::write(&tensors, &run.path, None)?;
+    let meta = Meta { identity: run.identity.clone(), step, seconds: elapsed.as_secs_f64() };
+    let path = meta_path(&run.path);
+    let text = serde_json::to_string_pretty(&meta).expect("plain data");
+    std::fs::write(&path, text).map_err(io(&path))
+}
+
+fn restore(task: &mut dyn Task, run: &Run) -> Result<(u64, Duration), TrainError> {
+    let path = meta_path(&run.path);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((0, Duration::ZERO)),
+        Err(source) => return Err(TrainError::Io { path, source }),
+    };
+    let meta: Meta = serde_json::from_str(&text)
+        .map_err(|e| TrainError::Format { path: path.clone(), reason: e.to_string() })?;
+    if meta.identity != run.identity {
+        let (found, expected) = (meta.identity, run.identity.clone());
+        return Err(TrainError::OtherTraining { path, field: "the training", found, expected });
+    }
+    let tensors = weights::read(&run.path)?;
+    for trainee in task.trainees() {
+        let prefix = format!("{}/", trainee.name);
+        let own = tensors
+            .iter()
+            .filter_map(|(name, t)| name.strip_prefix(&prefix).map(|n| (n.to_owned(), t.shallow_clone())))
+            .collect();
+        weights::load(trainee.vs, &own, &run.path)?;
+        trainee.optimizer.restore(&format!("{}.adam/", trainee.name), &tensors).map_err(|name| {
+            TrainError::Format { path: run.path.clone(), reason: format!("tensor '{name}' is missing") }
+        })?;
+    }
+    Ok((meta.step, Duration::from_secs_f64(meta.seconds)))
+}

@@ -1,0 +1,86 @@
+//! How far a training has come, how long it may take, and what the person in front of it sees.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// When a training ends: after so many steps, after so many minutes, or whichever is first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budget {
+    /// Optimizer steps.
+    pub steps: Option<u64>,
+    /// Minutes of training, those before an interruption included.
+    pub minutes: Option<f64>,
+}
+
+impl Budget {
+    /// A number of steps: the budget that gives the same result on every machine.
+    pub fn steps(steps: u64) -> Self {
+        Self { steps: Some(steps), minutes: None }
+    }
+
+    /// Share of the budget that is used, in \[0, 1\].
+    pub fn share(&self, step: u64, elapsed: Duration) -> f64 {
+        let by_steps = self.steps.map_or(0., |n| step as f64 / n.max(1) as f64);
+        let by_time = self.minutes.map_or(0., |m| elapsed.as_secs_f64() / 60. / m.max(1e-9));
+        by_steps.max(by_time).min(1.)
+    }
+}
+
+/// The learning rate's share at `share` of the budget: a short linear warm-up, then the "poly" decay
+/// of DeepLab (power 0.9).
+pub fn poly(share: f64) -> f64 {
+    const WARM_UP: f64 = 0.02;
+    let warm = ((share + 1e-3) / WARM_UP).min(1.);
+    warm * (1. - share).max(0.).powf(0.9)
+}
+
+/// The bar: per mille of the budget, steps, losses, time left.
+pub struct Progress {
+    bar: ProgressBar,
+    started: Instant,
+    before: Duration,
+    smooth: Vec<(&'static str, f64)>,
+    last_line: Instant,
+}
+
+impl Progress {
+    /// Begins; `before` is the time that was spent before an interruption.
+    pub fn new(title: &str, before: Duration) -> Self {
+        let bar = ProgressBar::new(1000);
+        let style = ProgressStyle::with_template("{prefix} {wide_bar} {percent}% {msg} left {eta}");
+        bar.set_style(style.expect("a valid template"));
+        bar.set_prefix(title.to_owned());
+        let now = Instant::now();
+        Self { bar, started: now, before, smooth: Vec::new(), last_line: now }
+    }
+
+    /// Training time, that before an interruption included.
+    pub fn elapsed(&self) -> Duration {
+        self.before + self.started.elapsed()
+    }
+
+    /// Shows a step. Where there is no terminal, a line every half minute.
+    pub fn show(&mut self, step: u64, share: f64, losses: &[(&'static str, f64)]) {
+        for &(name, value) in losses {
+            match self.smooth.iter_mut().find(|(n, _)| *n == name) {
+                Some((_, mean)) => *mean += 0.02 * (value - *mean),
+                None => self.smooth.push((name, value)),
+            }
+        }
+        let losses: Vec<String> = self.smooth.iter().map(|(n, v)| format!("{n} {v:.3}")).collect();
+        let message = format!("step {step} {}", losses.join(" "));
+        self.bar.set_position((share * 1000.) as u64);
+        if self.bar.is_hidden() && self.last_line.elapsed() > Duration::from_secs(30) {
+            self.last_line = Instant::now();
+            let elapsed = self.elapsed().as_secs_f64() / 60.;
+            eprintln!("{} {:.1}% {message} ({elapsed:.1} min)", self.bar.prefix(), share * 100.);
+        }
+        self.bar.set_message(message);
+    }
+
+    /// Leaves the bar as it is.
+    pub fn finish(&self) {
+        self.bar.finish();
+    }
+}

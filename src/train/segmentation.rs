@@ -1,0 +1,118 @@
+//! Training of M: cross entropy, rare classes weighted up.
+
+use std::path::PathBuf;
+
+use tch::nn::VarStore;
+use tch::{Device, Kind, Reduction, Tensor};
+
+use super::TrainError;
+use super::batch::{Augmentation, TensorSet, draw, generator, to_input};
+use super::checkpoint::{self, Run, Task, Trainee};
+use super::optimizer::{Adam, AdamOptions};
+use super::progress::poly;
+use crate::labels::IGNORE;
+use crate::network::layers::{channels_last, spatial};
+use crate::network::pickle;
+use crate::network::segmentation::{Segmenter, SegmenterConfig, efficientnet};
+use crate::network::weights;
+
+/// What to train and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The network.
+    pub network: SegmenterConfig,
+    /// ImageNet weights of the encoder, in PyTorch's legacy format; `None` starts from random ones.
+    pub pretrained: Option<PathBuf>,
+    /// Images a step.
+    pub batch: usize,
+    /// Peak learning rate.
+    pub rate: f64,
+    /// Seed of all that is random.
+    pub seed: u64,
+    /// Where to compute.
+    pub device: Device,
+    /// In which precision; parameters stay fp32.
+    pub kind: Kind,
+}
+
+/// A network and its parameters.
+pub struct Trained {
+    /// Parameters and statistics.
+    pub vs: VarStore,
+    /// The network.
+    pub network: Box<dyn Segmenter>,
+}
+
+/// Weights of the classes in the loss: `1 / ln(c + share)` as in ENet (Paszke et al., 2016), with a
+/// larger `c`, so that the rarest class weighs four times the most frequent one.
+fn class_weights(shares: &[f64]) -> Vec<f32> {
+    shares.iter().map(|share| (1. / (1.1 + share).ln()) as f32 / 4.).collect()
+}
+
+struct Training<'a> {
+    model: Trained,
+    optimizer: Adam,
+    set: &'a TensorSet,
+    weights: Tensor,
+    options: &'a Options,
+}
+
+const AUGMENTATION: Augmentation = Augmentation { zoom: (0.75, 1.75), color: 0.3 };
+
+impl Task for Training<'_> {
+    fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
+        let o = self.options;
+        let mut rng = generator(o.seed, step);
+        let (images, labels) = draw(self.set, o.batch, AUGMENTATION, &mut rng);
+        let input = channels_last(&images.to_device(o.device)).to_kind(o.kind);
+        let logits = self.model.network.forward(&input, true).logits.to_kind(Kind::Float);
+        let logits = self.model.network.resize_logits(&logits, spatial(&labels));
+        let loss = logits.cross_entropy_loss(
+            &labels.to_device(o.device),
+            Some(&self.weights),
+            Reduction::Mean,
+            i64::from(IGNORE),
+            0.,
+        );
+        self.optimizer.step(&loss, o.rate * poly(share));
+        vec![("loss", loss.double_value(&[]))]
+    }
+
+    fn trainees(&mut self) -> Vec<Trainee<'_>> {
+        vec![Trainee { name: "m", vs: &self.model.vs, optimizer: &mut self.optimizer }]
+    }
+}
+
+/// Builds the network, from its pretrained encoder where there is one.
+pub fn build(options: &Options, classes: i64) -> Result<Trained, TrainError> {
+    tch::manual_seed(options.seed as i64);
+    let vs = VarStore::new(options.device);
+    let network = options.network.build(&vs.root(), classes);
+    if let Some(path) = &options.pretrained {
+        let tensors = efficientnet::fold(&pickle::read_legacy(path)?).map_err(|name| TrainError::Format {
+            path: path.clone(),
+            reason: format!("tensor '{name}' of EfficientNet-lite0 is missing"),
+        })?;
+        weights::load_under(&vs, "encoder.", &tensors, path)?;
+    }
+    Ok(Trained { vs, network })
+}
+
+/// Trains M on `set`.
+pub fn train(set: &TensorSet, classes: i64, options: &Options, run: &Run) -> Result<Trained, TrainError> {
+    let model = build(options, classes)?;
+    let optimizer = Adam::new(&model.vs, AdamOptions { weight_decay: 0.02, slow: Some("encoder."), ..AdamOptions::default() });
+    let weights = Tensor::from_slice(&class_weights(&set.class_shares(classes))).to_device(options.device);
+    let mut training = Training { model, optimizer, set, weights, options };
+    checkpoint::run(&mut training, run)?;
+    Ok(training.model)
+}
+
+/// Softmax of M's logits at the working size for a batch of byte images: `N x classes x H x W`, fp32.
+pub fn probabilities(network: &dyn Segmenter, bytes: &Tensor, device: Device, kind: Kind) -> Tensor {
+    tch::no_grad(|| {
+        let input = to_input(bytes, device, kind);
+        let logits = network.forward(&input, false).logits.to_kind(Kind::Float);
+        network.resize_logits(&logits, spatial(bytes)).softmax(1, Kind::Float)
+    })
+}
