@@ -2,8 +2,11 @@
 
 pub mod bundle;
 pub mod compute;
+pub mod deadline;
+pub mod debounce;
 pub mod networks;
 mod pictures;
 pub mod pipeline;
 pub mod regions;
 pub mod report;
+pub mod watchdog;

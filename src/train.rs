@@ -1,9 +1,9 @@
 //! Training of M, G and F, on the CPU or a GPU, interruptible at any time.
 
 pub mod batch;
-pub mod comparison;
 pub mod calibration;
 pub mod checkpoint;
+pub mod comparison;
 pub mod degrade;
 pub mod discriminator;
 pub mod optimizer;

@@ -162,8 +162,12 @@ impl Bundle {
         let labels = LabelSet::by_name(&description.labels)
             .map_err(|source| BundleError::Labels { path: path.clone(), source })?;
         let granularity = description.synthesis.network.granularity();
-        if let Some(side) = description.working_size.iter().find(|&&s| s == 0 || i64::from(s) % granularity != 0) {
-            return Err(wrong(format!("working_size has {side}, a positive multiple of {granularity} is needed")));
+        if let Some(side) =
+            description.working_size.iter().find(|&&s| s == 0 || i64::from(s) % granularity != 0)
+        {
+            return Err(wrong(format!(
+                "working_size has {side}, a positive multiple of {granularity} is needed"
+            )));
         }
         let t = &description.calibration;
         for (name, value) in
@@ -173,7 +177,8 @@ impl Bundle {
                 return Err(wrong(format!("calibration.{name} is {value}, it must be in [0, 1]")));
             }
         }
-        let name = dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
+        let name =
+            dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
         Ok(Self {
             dir: dir.to_owned(),
             name: name.unwrap_or_else(|| dir.display().to_string()),
@@ -184,7 +189,11 @@ impl Bundle {
     }
 
     /// Reads the weights of one network and checks their hash. Returns their path for messages.
-    pub fn weights<C>(&self, field: &'static str, entry: &Entry<C>) -> Result<(Tensors, PathBuf), BundleError> {
+    pub fn weights<C>(
+        &self,
+        field: &'static str,
+        entry: &Entry<C>,
+    ) -> Result<(Tensors, PathBuf), BundleError> {
         let path = self.dir.join(&entry.weights);
         let bytes = std::fs::read(&path).map_err(|source| BundleError::Io { path: path.clone(), source })?;
         let found = sha256(&bytes);

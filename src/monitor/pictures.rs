@@ -42,7 +42,12 @@ fn to_rgb(picture: &Tensor, (width, height): (u32, u32)) -> Result<RgbImage, Tch
 }
 
 /// The pictures that are wanted, and no others.
-pub fn render(scores: &Scores, limits: &Thresholds, wanted: Wanted, size: (u32, u32)) -> Result<Maps, TchError> {
+pub fn render(
+    scores: &Scores,
+    limits: &Thresholds,
+    wanted: Wanted,
+    size: (u32, u32),
+) -> Result<Maps, TchError> {
     let mut maps = Maps::default();
     if wanted.error_mask || wanted.error_probability {
         let map = to_map(&scores.error, size)?;
@@ -73,6 +78,5 @@ pub fn scale_region(region: &mut Region, from: (u32, u32), to: (u32, u32)) {
     region.height = (scale(bottom, from.1, to.1) - region.y).max(1);
     // Pixel centres lie half a pixel in.
     let center = |c: f32, from: u32, to: u32| (c + 0.5) * to as f32 / from as f32 - 0.5;
-    region.centroid =
-        (center(region.centroid.0, from.0, to.0), center(region.centroid.1, from.1, to.1));
+    region.centroid = (center(region.centroid.0, from.0, to.0), center(region.centroid.1, from.1, to.1));
 }

@@ -63,7 +63,9 @@ pub enum MonitorError {
         value: f32,
     },
     /// The mask of valid pixels does not fit the image.
-    #[error("the valid mask is {mask_width}x{mask_height} and the image {width}x{height}; both must have the same size")]
+    #[error(
+        "the valid mask is {mask_width}x{mask_height} and the image {width}x{height}; both must have the same size"
+    )]
     MaskSize {
         /// Mask columns.
         mask_width: u32,
@@ -268,7 +270,11 @@ impl Monitor {
     }
 
     /// The valid mask at the working size.
-    fn valid_at(&self, (width, height): (u32, u32), size: (u32, u32)) -> Result<Option<GrayImage>, MonitorError> {
+    fn valid_at(
+        &self,
+        (width, height): (u32, u32),
+        size: (u32, u32),
+    ) -> Result<Option<GrayImage>, MonitorError> {
         let Some(mask) = &self.valid else { return Ok(None) };
         if mask.dimensions() != (width, height) {
             let (mask_width, mask_height) = mask.dimensions();
@@ -277,7 +283,12 @@ impl Monitor {
         Ok(Some(resize_labels(mask.clone(), size)))
     }
 
-    fn class_scores(&self, counts: &[u32], total: f32, iou: Option<&[f32]>) -> Result<Vec<ClassScore>, MonitorError> {
+    fn class_scores(
+        &self,
+        counts: &[u32],
+        total: f32,
+        iou: Option<&[f32]>,
+    ) -> Result<Vec<ClassScore>, MonitorError> {
         let scores = self.labels.classes.iter().zip(counts).enumerate();
         scores
             .map(|(id, (class, &count))| {

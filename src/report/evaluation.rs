@@ -116,7 +116,8 @@ impl Evaluation {
             Detector::of("1 - MSP", &msp, &wrong)?,
             Detector::of("SynthCP joint + (1 - MSP)", &add(&ours, &msp), &wrong)?,
         ];
-        let data = format!("{} {slice}", folder.file_name().map_or_else(|| "?".into(), |n| n.to_string_lossy()));
+        let data =
+            format!("{} {slice}", folder.file_name().map_or_else(|| "?".into(), |n| n.to_string_lossy()));
         Ok(Self { data, confusion, detectors, true_miou, predicted_miou, failure })
     }
 
@@ -158,7 +159,14 @@ impl fmt::Display for Evaluation {
         )?;
         writeln!(f, "| error detector | AP-Err | AUROC | FPR95 |\n|---|---|---|---|")?;
         for d in &self.detectors {
-            writeln!(f, "| {} | {} | {} | {} |", d.name, percent(d.ap_error), percent(d.auroc), percent(d.fpr95))?;
+            writeln!(
+                f,
+                "| {} | {} | {} | {} |",
+                d.name,
+                percent(d.ap_error),
+                percent(d.auroc),
+                percent(d.fpr95)
+            )?;
         }
         let (p, t) = (&self.predicted_miou, &self.true_miou);
         let mae = absolute_error(p, t).ok().flatten().map(|e| e.mean);

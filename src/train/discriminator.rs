@@ -80,7 +80,8 @@ pub fn painter_loss(painted: &[Judgement]) -> Tensor {
 
 /// Distance between the judge's features of the real and of the painted picture.
 pub fn feature_loss(real: &[Judgement], painted: &[Judgement]) -> Tensor {
-    let pairs = real.iter().flat_map(|j| &j[..j.len() - 1]).zip(painted.iter().flat_map(|j| &j[..j.len() - 1]));
+    let pairs =
+        real.iter().flat_map(|j| &j[..j.len() - 1]).zip(painted.iter().flat_map(|j| &j[..j.len() - 1]));
     average(pairs.map(|(r, p)| (r.detach() - p).abs().mean(Kind::Float)).collect())
 }
 

@@ -32,7 +32,7 @@ pub struct Predictions {
 
 const BATCH: i64 = 8;
 
-/// Shows M every image of `set`, as it is and, `degraded`, once more made worse.
+/// Shows M every image of `set` as it is and, `degraded`, every second one once more made worse.
 pub fn predict(
     m: &dyn Segmenter,
     g: &Spade,
@@ -48,6 +48,7 @@ pub fn predict(
         parts.push(predict_batch(m, g, &images, &labels, classes, (device, kind)));
         if degraded {
             let worse: Vec<(Tensor, Tensor)> = (start..end)
+                .step_by(2)
                 .map(|i| degrade(&set.images.i(i), &set.labels.i(i), &mut generator(seed, i as u64)))
                 .collect();
             let images = Tensor::stack(&worse.iter().map(|w| &w.0).collect::<Vec<_>>(), 0);

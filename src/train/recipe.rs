@@ -37,7 +37,7 @@ pub struct Recipe {
     pub folds: usize,
     /// Steps of each fold's M.
     pub fold_steps: u64,
-    /// Whether the folds' images are shown to M a second time, degraded.
+    /// Whether every second image of the folds is shown to M once more, degraded.
     pub degraded: bool,
     /// G.
     pub synthesis: SynthesizerConfig,
@@ -145,7 +145,8 @@ impl Cooking {
     fn fill(&self, stage: &str, prefix: &str, vs: &VarStore) -> Result<(), TrainError> {
         let path = self.kitchen.work.join(stage).join("checkpoint.safetensors");
         let tensors = weights::read(&path)?;
-        let own = |(name, tensor): (String, tch::Tensor)| name.strip_prefix(prefix).map(|n| (n.to_owned(), tensor));
+        let own =
+            |(name, tensor): (String, tch::Tensor)| name.strip_prefix(prefix).map(|n| (n.to_owned(), tensor));
         Ok(weights::load(vs, &tensors.into_iter().filter_map(own).collect(), &path)?)
     }
 
@@ -183,7 +184,8 @@ impl Cooking {
                 let m = segmentation::train(&self.set.select(&others), self.classes, &options, &run)?;
                 let how = (options.seed, self.kitchen.device, self.kitchen.kind);
                 let own = self.set.select(&own);
-                predictions::predict(&*m.network, g, &own, self.classes, self.recipe.degraded, how).write(&path)?;
+                predictions::predict(&*m.network, g, &own, self.classes, self.recipe.degraded, how)
+                    .write(&path)?;
             }
             parts.push(Predictions::read(&path)?);
         }

@@ -1,0 +1,57 @@
+"""One monitor a camera, each in the camera's namespace.
+
+    ros2 launch synthcp_monitor cameras.launch.py cameras:=front,left,right
+
+Camera `front` is expected to publish /front/image (or /front/image/compressed) and
+/front/camera_info; `image:=image_raw` names the topic otherwise. Its monitor's outputs
+are /front/monitor/report and so on, its diagnostics "front/monitor: camera" and so on.
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.substitutions import FindPackageShare
+
+ARGUMENTS = {
+    "cameras": ("front", "Namespaces of the cameras, separated by commas"),
+    "image": ("image", "Name of the image topic in a camera's namespace"),
+    "bundle": ("cityscapes", "Model bundle: a name or a path"),
+    "use_sim_time": ("false", "Take the time from /clock"),
+}
+
+
+def monitors(context):
+    """The node of every camera."""
+    value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    cameras = [camera.strip() for camera in value["cameras"].split(",") if camera.strip()]
+    if not cameras:
+        raise RuntimeError("cameras is empty; name at least one, as in cameras:=front,left")
+    return [
+        Node(
+            package="synthcp_monitor",
+            executable="monitor_node",
+            name="monitor",
+            namespace=camera,
+            output="screen",
+            respawn=True,
+            respawn_delay=2.0,
+            parameters=[
+                LaunchConfiguration("params_file"),
+                {"bundle": value["bundle"], "use_sim_time": value["use_sim_time"] == "true"},
+            ],
+            remappings=[("image", value["image"]), ("image/compressed", value["image"] + "/compressed")],
+        )
+        for camera in cameras
+    ]
+
+
+def generate_launch_description():
+    """What `ros2 launch` calls."""
+    config = PathJoinSubstitution([FindPackageShare("synthcp_monitor"), "config", "monitor.yaml"])
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    arguments.append(DeclareLaunchArgument("params_file", default_value=config, description="Parameters"))
+    return LaunchDescription([*arguments, OpaqueFunction(function=monitors)])

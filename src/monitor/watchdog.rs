@@ -1,0 +1,136 @@
+//! Notices that the camera has gone quiet.
+//!
+//! Only arrivals count, on a steady clock that the caller passes in: a wrong camera clock or a
+//! simulated clock that stands still must neither raise nor hide the alarm.
+
+use std::time::{Duration, Instant};
+
+/// Time between repeated alarms while nothing arrives.
+pub const REPEAT: Duration = Duration::from_millis(500);
+
+/// What is known of the camera.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liveness {
+    /// No image has ever arrived.
+    Waiting,
+    /// The newest image is younger than the time-out.
+    Alive,
+    /// It is older.
+    Stale,
+}
+
+/// A statement that is due because no image is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// [`Liveness::Waiting`] or [`Liveness::Stale`].
+    pub liveness: Liveness,
+    /// Time since the last image, or since the start.
+    pub silence: Duration,
+}
+
+/// Watches arrivals.
+#[derive(Clone, Debug)]
+pub struct Watchdog {
+    started: Instant,
+    last_arrival: Option<Instant>,
+    last_alarm: Option<Instant>,
+}
+
+impl Watchdog {
+    /// Begins to watch at `now`.
+    pub fn new(now: Instant) -> Self {
+        Self { started: now, last_arrival: None, last_alarm: None }
+    }
+
+    /// An image arrived at `now`.
+    pub fn feed(&mut self, now: Instant) {
+        self.last_arrival = Some(now);
+        self.last_alarm = None;
+    }
+
+    /// Time since the last image, or since the start.
+    pub fn silence(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last_arrival.unwrap_or(self.started))
+    }
+
+    /// Time since the last image; `None` before the first.
+    pub fn since_arrival(&self, now: Instant) -> Option<Duration> {
+        self.last_arrival.map(|at| now.saturating_duration_since(at))
+    }
+
+    /// The state at `now`; without a time-out nothing is ever stale.
+    pub fn liveness(&self, now: Instant, timeout: Option<Duration>) -> Liveness {
+        match (self.since_arrival(now), timeout) {
+            (None, _) => Liveness::Waiting,
+            (Some(silence), Some(timeout)) if silence > timeout => Liveness::Stale,
+            _ => Liveness::Alive,
+        }
+    }
+
+    /// The alarm that is due at `now`: at once when the camera goes stale, then every [`REPEAT`].
+    pub fn poll(&mut self, now: Instant, timeout: Option<Duration>) -> Option<Alarm> {
+        let liveness = self.liveness(now, timeout);
+        let due = self.last_alarm.is_none_or(|at| now.saturating_duration_since(at) >= REPEAT);
+        if liveness == Liveness::Alive || !due {
+            return None;
+        }
+        self.last_alarm = Some(now);
+        Some(Alarm { liveness, silence: self.silence(now) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Option<Duration> = Some(Duration::from_millis(500));
+
+    fn ms(value: u64) -> Duration {
+        Duration::from_millis(value)
+    }
+
+    #[test]
+    fn says_at_once_that_it_waits_and_repeats_it() {
+        let start = Instant::now();
+        let mut dog = Watchdog::new(start);
+        assert_eq!(dog.poll(start, TIMEOUT), Some(Alarm { liveness: Liveness::Waiting, silence: ms(0) }));
+        assert_eq!(dog.poll(start + ms(499), TIMEOUT), None);
+        assert_eq!(
+            dog.poll(start + ms(500), TIMEOUT),
+            Some(Alarm { liveness: Liveness::Waiting, silence: ms(500) })
+        );
+    }
+
+    #[test]
+    fn quiet_while_images_come_and_once_each_repeat_after() {
+        let start = Instant::now();
+        let mut dog = Watchdog::new(start);
+        dog.feed(start + ms(100));
+        assert_eq!(dog.poll(start + ms(600), TIMEOUT), None);
+        let alarm = dog.poll(start + ms(601), TIMEOUT);
+        assert_eq!(alarm, Some(Alarm { liveness: Liveness::Stale, silence: ms(501) }));
+        assert_eq!(dog.poll(start + ms(700), TIMEOUT), None);
+        assert!(dog.poll(start + ms(1101), TIMEOUT).is_some());
+    }
+
+    #[test]
+    fn an_image_ends_the_alarm_and_the_next_silence_raises_it_again() {
+        let start = Instant::now();
+        let mut dog = Watchdog::new(start);
+        dog.feed(start);
+        assert!(dog.poll(start + ms(600), TIMEOUT).is_some());
+        dog.feed(start + ms(650));
+        assert_eq!(dog.liveness(start + ms(660), TIMEOUT), Liveness::Alive);
+        assert_eq!(dog.poll(start + ms(660), TIMEOUT), None);
+        assert!(dog.poll(start + ms(1151), TIMEOUT).is_some());
+    }
+
+    #[test]
+    fn without_a_time_out_nothing_is_stale() {
+        let start = Instant::now();
+        let mut dog = Watchdog::new(start);
+        dog.feed(start);
+        assert_eq!(dog.poll(start + ms(1_000_000), None), None);
+        assert_eq!(dog.since_arrival(start + ms(7)), Some(ms(7)));
+    }
+}

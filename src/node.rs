@@ -1,0 +1,25 @@
+//! The ROS 2 node: topics in, the monitor in the middle, topics out.
+//!
+//! ```text
+//! spin thread                  inference thread              main thread
+//! topics --> drain --> slot --> decode, judge, debounce      steady timers: watchdog, diagnostics
+//!                    (newest           |                     signals
+//!                     wins)            '--> report, images        '--> STALE and STARTING reports
+//! ```
+//!
+//! Nothing here knows how a frame is judged, and nothing outside knows ROS.
+
+pub mod bundle_folder;
+pub mod diagnostics;
+pub mod inference;
+pub mod input;
+pub mod log;
+pub mod messages;
+pub mod output;
+pub mod parameter_server;
+pub mod parameters;
+pub mod shared;
+pub mod spin;
+pub mod start;
+pub mod timer;
+pub mod verdict;

@@ -1,0 +1,207 @@
+//! From the node's own types to ROS messages.
+
+use image::{GrayImage, RgbImage};
+use r2r::builtin_interfaces::msg::Time;
+use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
+use r2r::sensor_msgs::msg::Image;
+use r2r::std_msgs::msg::Header;
+use r2r::synthcp_monitor::msg;
+
+use super::diagnostics::Status;
+use super::verdict::Verdict;
+use crate::frame::Stamp;
+use crate::labels::{IGNORE, LabelSet};
+use crate::monitor::debounce::Level;
+use crate::monitor::report::{ClassScore, Region, ScoreMap};
+
+/// Text for a message: r2r panics on a NUL inside.
+pub fn text(value: &str) -> String {
+    value.replace('\0', "")
+}
+
+/// A message header.
+pub fn header(stamp: Stamp, camera: &str) -> Header {
+    Header { stamp: Time { sec: stamp.sec, nanosec: stamp.nanosec }, frame_id: text(camera) }
+}
+
+/// Milliseconds, NaN where nothing was measured.
+fn millis(duration: Option<std::time::Duration>) -> f32 {
+    duration.map_or(f32::NAN, |duration| duration.as_secs_f32() * 1e3)
+}
+
+/// The report message of a verdict.
+pub fn report(
+    verdict: &Verdict,
+    labels: Option<&LabelSet>,
+    bundle: &str,
+    bundle_hash: &str,
+) -> msg::MonitorReport {
+    let Verdict { report, thresholds, counts, .. } = verdict;
+    let report = report.as_ref();
+    // A stage that took no time did not run.
+    let stage = |pick: fn(&crate::monitor::report::Latency) -> std::time::Duration| {
+        millis(report.map(|report| pick(&report.latency)).filter(|duration| !duration.is_zero()))
+    };
+    msg::MonitorReport {
+        header: header(verdict.stamp, &verdict.camera),
+        validity: verdict.validity as u8,
+        reason: text(&verdict.reason),
+        level: match verdict.level {
+            Level::Nominal => msg::MonitorReport::LEVEL_NOMINAL as u8,
+            Level::Caution => msg::MonitorReport::LEVEL_CAUTION as u8,
+            Level::Failure => msg::MonitorReport::LEVEL_FAILURE as u8,
+        },
+        failure_score: report.map_or(f32::NAN, |report| report.failure_score),
+        predicted_miou: report.map_or(f32::NAN, |report| report.predicted_miou),
+        classes: report.map_or(Vec::new(), |report| report.classes.iter().map(class).collect()),
+        error_area: report.map_or(f32::NAN, |report| report.error_area),
+        anomaly_area: report.map_or(f32::NAN, |report| report.anomaly_area),
+        regions: report
+            .map_or(Vec::new(), |report| report.regions.iter().map(|found| region(found, labels)).collect()),
+        threshold_caution: thresholds.caution,
+        threshold_failure: thresholds.failure,
+        threshold_error: thresholds.error,
+        threshold_anomaly: thresholds.anomaly,
+        guarantee: text(&thresholds.guarantee),
+        latency_decode_ms: millis(verdict.decode),
+        latency_segment_ms: stage(|latency| latency.segment),
+        latency_synthesize_ms: stage(|latency| latency.synthesize),
+        latency_compare_ms: stage(|latency| latency.compare),
+        latency_score_ms: stage(|latency| latency.score),
+        latency_total_ms: millis(verdict.total),
+        image_age_ms: verdict.image_age_secs.map_or(f32::NAN, |age| (age * 1e3) as f32),
+        since_arrival_ms: millis(verdict.since_arrival),
+        frames_received: counts.received,
+        frames_processed: counts.processed,
+        frames_dropped: counts.dropped,
+        frames_invalid: counts.invalid,
+        bundle: text(bundle),
+        bundle_hash: text(bundle_hash),
+    }
+}
+
+fn class(score: &ClassScore) -> msg::ClassScore {
+    msg::ClassScore {
+        class_id: score.class_id,
+        class_name: text(&score.class_name),
+        predicted_iou: score.predicted_iou,
+        pixel_share: score.pixel_share,
+        present: score.present,
+    }
+}
+
+fn region(region: &Region, labels: Option<&LabelSet>) -> msg::AnomalyRegion {
+    let name = labels.and_then(|labels| labels.classes.get(usize::from(region.class_id)));
+    msg::AnomalyRegion {
+        x: region.x,
+        y: region.y,
+        width: region.width,
+        height: region.height,
+        centroid_x: region.centroid.0,
+        centroid_y: region.centroid.1,
+        area: region.area,
+        mean_score: region.mean_score,
+        peak_score: region.peak_score,
+        class_id: region.class_id,
+        class_name: name.map_or(String::new(), |class| text(&class.name)),
+    }
+}
+
+/// Names and colours of the label ids.
+pub fn label_info(labels: &LabelSet, stamp: Stamp) -> msg::LabelInfo {
+    let color = |[r, g, b]: [u8; 3]| u32::from_be_bytes([0, r, g, b]);
+    msg::LabelInfo {
+        header: header(stamp, ""),
+        class_ids: (0..).take(labels.classes.len()).collect(),
+        class_names: labels.classes.iter().map(|class| text(&class.name)).collect(),
+        colors: labels.classes.iter().map(|class| color(class.color)).collect(),
+        ignore_id: u16::from(IGNORE),
+    }
+}
+
+/// A mono8 image.
+pub fn mono8(header: &Header, picture: GrayImage) -> Image {
+    let (width, height) = picture.dimensions();
+    image(header, width, height, "mono8", width, picture.into_raw())
+}
+
+/// An rgb8 image.
+pub fn rgb8(header: &Header, picture: RgbImage) -> Image {
+    let (width, height) = picture.dimensions();
+    image(header, width, height, "rgb8", width * 3, picture.into_raw())
+}
+
+/// A 32FC1 image.
+pub fn float32(header: &Header, map: &ScoreMap) -> Image {
+    let data = map.data.iter().flat_map(|value| value.to_le_bytes()).collect();
+    image(header, map.width, map.height, "32FC1", map.width * 4, data)
+}
+
+fn image(header: &Header, width: u32, height: u32, encoding: &str, step: u32, data: Vec<u8>) -> Image {
+    let header = header.clone();
+    Image { header, height, width, encoding: encoding.to_owned(), is_bigendian: 0, step, data }
+}
+
+/// The message on `/diagnostics`.
+pub fn diagnostics(statuses: &[Status], node: &str, hardware: &str, stamp: Stamp) -> DiagnosticArray {
+    let entry = |(key, value): &(&str, String)| KeyValue { key: text(key), value: text(value) };
+    let status = |status: &Status| DiagnosticStatus {
+        level: status.severity as u8,
+        name: format!("{node}: {}", status.task),
+        message: text(&status.message),
+        hardware_id: text(hardware),
+        values: status.values.iter().map(entry).collect(),
+    };
+    DiagnosticArray { header: header(stamp, ""), status: statuses.iter().map(status).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::diagnostics::Severity;
+    use crate::node::verdict::Validity;
+
+    #[test]
+    fn numbers_agree_with_the_message_definitions() {
+        use msg::MonitorReport as M;
+        let validities = [
+            (Validity::Ok, M::VALIDITY_OK as u8),
+            (Validity::Degraded, M::VALIDITY_DEGRADED as u8),
+            (Validity::Failed, M::VALIDITY_FAILED as u8),
+            (Validity::Stale, M::VALIDITY_STALE as u8),
+            (Validity::InvalidInput, M::VALIDITY_INVALID_INPUT as u8),
+            (Validity::Starting, M::VALIDITY_STARTING as u8),
+        ];
+        for (ours, theirs) in validities {
+            assert_eq!(ours as u8, theirs, "{ours:?}");
+        }
+        use DiagnosticStatus as D;
+        let severities = [
+            (Severity::Ok, D::OK as u8),
+            (Severity::Warn, D::WARN as u8),
+            (Severity::Error, D::ERROR as u8),
+            (Severity::Stale, D::STALE as u8),
+        ];
+        for (ours, theirs) in severities {
+            assert_eq!(ours as u8, theirs, "{ours:?}");
+        }
+    }
+
+    #[test]
+    fn images_are_packed_row_by_row() {
+        let header = header(Stamp { sec: 1, nanosec: 2 }, "front");
+        let map = ScoreMap { width: 2, height: 1, data: vec![0.5, 1.0] };
+        let message = float32(&header, &map);
+        assert_eq!((message.step, message.encoding.as_str()), (8, "32FC1"));
+        assert_eq!(message.data, [0.5f32.to_le_bytes(), 1.0f32.to_le_bytes()].concat());
+        assert_eq!(message.header, header);
+        assert_eq!(rgb8(&header, RgbImage::new(3, 2)).step, 9);
+        assert_eq!(mono8(&header, GrayImage::new(3, 2)).data.len(), 6);
+    }
+
+    #[test]
+    fn a_nul_never_reaches_a_message() {
+        assert_eq!(text("a\0b"), "ab");
+        assert_eq!(header(Stamp::default(), "\0front").frame_id, "front");
+    }
+}

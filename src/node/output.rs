@@ -1,0 +1,224 @@
+//! The topics the node publishes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use r2r::diagnostic_msgs::msg::DiagnosticArray;
+use r2r::sensor_msgs::msg::Image;
+use r2r::std_msgs::msg::String as Text;
+use r2r::synthcp_monitor::msg::{LabelInfo, MonitorReport};
+use r2r::{Node, Publisher, QosProfile, WrappedTypesupport};
+
+use super::inference::Judged;
+use super::messages;
+use super::verdict::Verdict;
+use crate::labels::LabelSet;
+use crate::monitor::debounce::Level;
+use crate::monitor::report::{Assessment, Maps, Wanted};
+use crate::report::overlay::{Badge, overlay_frame};
+
+/// Reports, with the names that every report carries.
+#[derive(Clone)]
+pub struct Reports {
+    publisher: Publisher<MonitorReport>,
+    identity: Arc<Mutex<Identity>>,
+}
+
+/// The bundle that judges; empty while it loads.
+#[derive(Clone, Default)]
+pub struct Identity {
+    /// Its label set.
+    pub labels: Option<LabelSet>,
+    /// Its name.
+    pub bundle: String,
+    /// Its hash.
+    pub hash: String,
+    /// One line on its networks.
+    pub model: String,
+}
+
+impl Reports {
+    /// Announces the topic.
+    pub fn create(node: &mut Node, reliable: bool) -> r2r::Result<Self> {
+        let publisher = node.create_publisher("~/report", qos(reliable, 10))?;
+        Ok(Self { publisher, identity: Arc::default() })
+    }
+
+    /// Says which bundle judges from now on.
+    pub fn identify(&self, identity: Identity) {
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+    }
+
+    /// The bundle that judges.
+    pub fn identity(&self) -> Identity {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Publishes one report.
+    pub fn send(&self, verdict: &Verdict) -> r2r::Result<()> {
+        let Identity { labels, bundle, hash, .. } = self.identity();
+        self.publisher.publish(&messages::report(verdict, labels.as_ref(), &bundle, &hash))
+    }
+}
+
+/// Messages that late subscribers get as well, and the diagnostics.
+pub struct Announcements {
+    label_info: Publisher<LabelInfo>,
+    model_info: Publisher<Text>,
+    diagnostics: Publisher<DiagnosticArray>,
+}
+
+impl Announcements {
+    /// Announces the topics.
+    pub fn create(node: &mut Node) -> r2r::Result<Self> {
+        let latched = || QosProfile::default().keep_last(1).transient_local();
+        Ok(Self {
+            label_info: node.create_publisher("~/label_info", latched())?,
+            model_info: node.create_publisher("~/model_info", latched())?,
+            diagnostics: node.create_publisher("/diagnostics", QosProfile::default())?,
+        })
+    }
+
+    /// Publishes what the label ids mean.
+    pub fn label_info(&self, message: &LabelInfo) -> r2r::Result<()> {
+        self.label_info.publish(message)
+    }
+
+    /// Publishes what judges, as YAML.
+    pub fn model_info(&self, yaml: &str) -> r2r::Result<()> {
+        self.model_info.publish(&Text { data: messages::text(yaml) })
+    }
+
+    /// Publishes the node's health.
+    pub fn diagnostics(&self, message: &DiagnosticArray) -> r2r::Result<()> {
+        self.diagnostics.publish(message)
+    }
+}
+
+/// The image topics. Each is computed and sent only while somebody listens.
+pub struct Images {
+    error_mask: Publisher<Image>,
+    error_probability: Publisher<Image>,
+    anomaly_mask: Publisher<Image>,
+    anomaly_score: Publisher<Image>,
+    labels: Publisher<Image>,
+    labels_color: Publisher<Image>,
+    reconstruction: Publisher<Image>,
+    overlay: Publisher<Image>,
+}
+
+/// Which image topics have a listener.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Audience {
+    error_mask: bool,
+    error_probability: bool,
+    anomaly_mask: bool,
+    anomaly_score: bool,
+    labels: bool,
+    labels_color: bool,
+    reconstruction: bool,
+    overlay: bool,
+}
+
+impl Audience {
+    /// The pictures to compute.
+    pub fn wanted(self) -> Wanted {
+        Wanted {
+            error_mask: self.error_mask || self.overlay,
+            error_probability: self.error_probability,
+            anomaly_mask: self.anomaly_mask,
+            anomaly_score: self.anomaly_score,
+            labels: self.labels || self.labels_color,
+            reconstruction: self.reconstruction,
+        }
+    }
+}
+
+impl Images {
+    /// Announces the topics.
+    pub fn create(node: &mut Node, reliable: bool) -> r2r::Result<Self> {
+        let mut publisher = |topic| node.create_publisher(topic, qos(reliable, 2));
+        Ok(Self {
+            error_mask: publisher("~/error_mask")?,
+            error_probability: publisher("~/error_probability")?,
+            anomaly_mask: publisher("~/anomaly_mask")?,
+            anomaly_score: publisher("~/anomaly_score")?,
+            labels: publisher("~/labels")?,
+            labels_color: publisher("~/labels_color")?,
+            reconstruction: publisher("~/reconstruction")?,
+            overlay: publisher("~/overlay")?,
+        })
+    }
+
+    /// Who listens now.
+    pub fn audience(&self) -> Audience {
+        Audience {
+            error_mask: has_listener(&self.error_mask),
+            error_probability: has_listener(&self.error_probability),
+            anomaly_mask: has_listener(&self.anomaly_mask),
+            anomaly_score: has_listener(&self.anomaly_score),
+            labels: has_listener(&self.labels),
+            labels_color: has_listener(&self.labels_color),
+            reconstruction: has_listener(&self.reconstruction),
+            overlay: has_listener(&self.overlay),
+        }
+    }
+
+    /// Publishes the pictures of one judged image to those who listened before it was judged.
+    pub fn send(&self, judged: Judged, audience: Audience, labels: Option<&LabelSet>) -> r2r::Result<()> {
+        let Judged { verdict, maps, image, .. } = judged;
+        let (Some(report), Some(image), Some(labels)) = (verdict.report, image, labels) else {
+            return Ok(());
+        };
+        let header = messages::header(verdict.stamp, &verdict.camera);
+        let assessment = Assessment { report, maps };
+        if audience.overlay {
+            let painted = overlay_frame(&image, &assessment, labels, badge(verdict.level));
+            self.overlay.publish(&messages::rgb8(&header, painted))?;
+        }
+        let Maps { error_mask, error_probability, anomaly_mask, anomaly_score, labels: ids, reconstruction } =
+            assessment.maps;
+        if let Some(ids) = ids.as_ref().filter(|_| audience.labels_color) {
+            self.labels_color.publish(&messages::rgb8(&header, labels.colorize(ids)))?;
+        }
+        for (publisher, wanted, mask) in [
+            (&self.error_mask, audience.error_mask, error_mask),
+            (&self.anomaly_mask, audience.anomaly_mask, anomaly_mask),
+            (&self.labels, audience.labels, ids),
+        ] {
+            if let Some(mask) = mask.filter(|_| wanted) {
+                publisher.publish(&messages::mono8(&header, mask))?;
+            }
+        }
+        for (publisher, wanted, map) in [
+            (&self.error_probability, audience.error_probability, error_probability),
+            (&self.anomaly_score, audience.anomaly_score, anomaly_score),
+        ] {
+            if let Some(map) = map.filter(|_| wanted) {
+                publisher.publish(&messages::float32(&header, &map))?;
+            }
+        }
+        if let Some(reconstruction) = reconstruction.filter(|_| audience.reconstruction) {
+            self.reconstruction.publish(&messages::rgb8(&header, reconstruction))?;
+        }
+        Ok(())
+    }
+}
+
+/// The level as an operator sees it.
+fn badge(level: Level) -> Badge<'static> {
+    let color = match level {
+        Level::Nominal => [30, 140, 60],
+        Level::Caution => [240, 170, 0],
+        Level::Failure => [200, 30, 40],
+    };
+    Badge { text: level.name(), color }
+}
+
+fn has_listener<T: WrappedTypesupport>(publisher: &Publisher<T>) -> bool {
+    // If the count cannot be had, sending in vain beats silence.
+    !publisher.get_inter_process_subscription_count().is_ok_and(|count| count == 0)
+}
+
+fn qos(reliable: bool, depth: usize) -> QosProfile {
+    if reliable { QosProfile::default().keep_last(depth) } else { QosProfile::sensor_data().keep_last(depth) }
+}

@@ -1,0 +1,120 @@
+//! Ties the parameter table to the node's parameter services.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use r2r::indexmap::IndexMap;
+use r2r::{Parameter, ParameterValue, RosParams};
+
+use super::parameters::{Live, ParameterError, Parameters, TABLE, Value};
+
+/// The values in force, shared by everything that reads them.
+#[derive(Clone, Debug)]
+pub struct ParameterServer {
+    values: Arc<Mutex<Parameters>>,
+}
+
+/// Overrides for parameters that do not exist.
+pub type Unknown = Vec<String>;
+
+impl ParameterServer {
+    /// Serves `values`.
+    pub fn new(values: Parameters) -> Self {
+        Self { values: Arc::new(Mutex::new(values)) }
+    }
+
+    /// Parses the overrides of launch file and command line. Names nobody knows are handed back:
+    /// a misspelt safety parameter must be loud, but a file shared with other nodes is no error.
+    pub fn from_overrides(
+        overrides: &IndexMap<String, Parameter>,
+    ) -> Result<(Self, Unknown), ParameterError> {
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            overrides.iter().partition(|(name, _)| TABLE.iter().any(|row| row.name == name.as_str()));
+        let known = known.into_iter().map(|(name, parameter)| (name.as_str(), from_ros(&parameter.value)));
+        let values = Parameters::with_overrides(known)?;
+        let unknown = unknown.into_iter().map(|(name, _)| name.clone()).collect();
+        Ok((Self::new(values), unknown))
+    }
+
+    /// The settings that may change while the node runs, as they are now.
+    pub fn live(&self) -> Live {
+        self.lock().settings().live
+    }
+
+    /// The values as they are now.
+    pub fn snapshot(&self) -> Parameters {
+        self.lock().clone()
+    }
+
+    /// Gives `name` a new value.
+    pub fn set(&self, name: &str, value: &Value) -> Result<(), ParameterError> {
+        self.lock().set(name, value)
+    }
+
+    /// What the parameter services work on.
+    pub fn handler(&self) -> Arc<Mutex<dyn RosParams + Send>> {
+        Arc::new(Mutex::new(Handler { values: self.clone() }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Parameters> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers the parameter services.
+struct Handler {
+    values: ParameterServer,
+}
+
+impl RosParams for Handler {
+    fn register_parameters(
+        &mut self,
+        _prefix: &str,
+        _param: Option<Parameter>,
+        registered: &mut IndexMap<String, Parameter>,
+    ) -> r2r::Result<()> {
+        // Overrides were parsed before; what is listed is what exists.
+        registered.clear();
+        for row in TABLE {
+            let value = self.get_parameter(row.name)?;
+            registered.insert(row.name.to_owned(), Parameter { value, description: row.description });
+        }
+        Ok(())
+    }
+
+    fn get_parameter(&mut self, name: &str) -> r2r::Result<ParameterValue> {
+        let values = self.values.lock();
+        values.get(name).map(to_ros).map_err(|error| to_ros_error(name, &error))
+    }
+
+    fn set_parameter(&mut self, name: &str, value: &ParameterValue) -> r2r::Result<()> {
+        self.values.set(name, &from_ros(value)).map_err(|error| to_ros_error(name, &error))
+    }
+
+    fn check_parameter(&self, name: &str, value: &ParameterValue) -> r2r::Result<()> {
+        self.values.lock().check(name, &from_ros(value)).map_err(|error| to_ros_error(name, &error))
+    }
+}
+
+fn from_ros(value: &ParameterValue) -> Value {
+    match value {
+        ParameterValue::Bool(value) => Value::Bool(*value),
+        ParameterValue::Integer(value) => Value::Integer(*value),
+        ParameterValue::Double(value) => Value::Double(*value),
+        ParameterValue::String(value) => Value::Text(value.clone()),
+        other => Value::Other(other.type_name()),
+    }
+}
+
+fn to_ros(value: &Value) -> ParameterValue {
+    match value {
+        Value::Bool(value) => ParameterValue::Bool(*value),
+        Value::Integer(value) => ParameterValue::Integer(*value),
+        Value::Double(value) => ParameterValue::Double(*value),
+        Value::Text(value) => ParameterValue::String(value.clone()),
+        Value::Other(_) => ParameterValue::NotSet,
+    }
+}
+
+fn to_ros_error(name: &str, error: &ParameterError) -> r2r::Error {
+    r2r::Error::ParameterValueConv { name: name.to_owned(), msg: error.to_string() }
+}

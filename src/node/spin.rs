@@ -1,0 +1,120 @@
+//! The thread that owns the ROS node: it spins, and empties every queue right after.
+//!
+//! r2r queues ten messages a subscription and then drops the newest. Taking them out on the very
+//! thread that puts them in leaves no room for that.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::executor::LocalPool;
+use futures::task::LocalSpawnExt;
+use futures::{FutureExt, Stream, StreamExt};
+use r2r::sensor_msgs::msg::{CameraInfo, CompressedImage, Image};
+use r2r::{Node, ParameterValue, QosProfile, RosParams};
+
+use super::input::{Arrival, Picture, Twins};
+use super::log::Log;
+use super::parameters::{Settings, Transport};
+use super::shared::Shared;
+
+/// Longest wait for a message; bounds how long the end of the node takes.
+const WAIT: Duration = Duration::from_millis(20);
+
+type Queue<T> = Box<dyn Stream<Item = T> + Unpin + Send>;
+
+/// The node's inputs, until the spinning begins.
+pub struct Inputs {
+    raw: Option<Queue<Image>>,
+    compressed: Option<Queue<CompressedImage>>,
+    camera_info: Queue<CameraInfo>,
+    parameter_service: futures::future::BoxFuture<'static, ()>,
+    parameter_changes: Queue<(String, ParameterValue)>,
+    twins: Twins,
+}
+
+impl Inputs {
+    /// Offers the parameter services and, where the settings ask for it, takes the time from `/clock`.
+    /// Subscribes to the topics that the settings name.
+    pub fn create(
+        node: &mut Node,
+        settings: &Settings,
+        parameters: std::sync::Arc<std::sync::Mutex<dyn RosParams + Send>>,
+    ) -> r2r::Result<Self> {
+        let (service, changes) = node.make_derived_parameter_handler(parameters)?;
+        let qos = || {
+            let qos = if settings.reliable_input { QosProfile::default() } else { QosProfile::sensor_data() };
+            qos.keep_last(5)
+        };
+        let raw = (settings.transport != Transport::Compressed)
+            .then(|| node.subscribe::<Image>("image", qos()).map(queue))
+            .transpose()?;
+        let compressed = (settings.transport != Transport::Raw)
+            .then(|| node.subscribe::<CompressedImage>("image/compressed", qos()).map(queue))
+            .transpose()?;
+        Ok(Self {
+            raw,
+            compressed,
+            camera_info: queue(node.subscribe::<CameraInfo>("camera_info", qos())?),
+            parameter_service: service.boxed(),
+            parameter_changes: Box::new(changes.boxed()),
+            twins: Twins::default(),
+        })
+    }
+
+    fn drain(&mut self, shared: &Shared, log: &Log) {
+        while let Some(message) = self.raw.as_mut().and_then(ready) {
+            self.accept(Picture::Raw(message), shared);
+        }
+        while let Some(message) = self.compressed.as_mut().and_then(ready) {
+            self.accept(Picture::Compressed(message), shared);
+        }
+        while let Some(message) = ready(&mut self.camera_info) {
+            shared.state().calibrated_size = Some((message.width, message.height));
+        }
+        while let Some((name, value)) = ready(&mut self.parameter_changes) {
+            log.info(&format!("parameter {name} is now {value:?}"));
+        }
+    }
+
+    fn accept(&mut self, picture: Picture, shared: &Shared) {
+        let at = Instant::now();
+        if self.twins.is_second(&picture, at) {
+            shared.state().twins += 1;
+            return;
+        }
+        let arrival = Arrival { picture, at };
+        shared.state().arrived(&arrival);
+        shared.mailbox.put(arrival);
+    }
+}
+
+fn queue<T: Send + 'static>(stream: impl Stream<Item = T> + Unpin + Send + 'static) -> Queue<T> {
+    Box::new(stream)
+}
+
+fn ready<T>(queue: &mut Queue<T>) -> Option<T> {
+    queue.next().now_or_never().flatten()
+}
+
+/// Spins until `stop`.
+pub fn spin(mut node: Node, mut inputs: Inputs, shared: Arc<Shared>, log: Log, stop: Arc<AtomicBool>) {
+    let mut pool = LocalPool::new();
+    let service = std::mem::replace(&mut inputs.parameter_service, futures::future::pending().boxed());
+    if pool.spawner().spawn_local(service).is_err() {
+        log.error("the parameter services could not be started");
+    }
+    while !stop.load(Ordering::Relaxed) {
+        // r2r panics on some faults of the middleware; the camera must be heard all the same.
+        let spun = catch_unwind(AssertUnwindSafe(|| {
+            node.spin_once(WAIT);
+            inputs.drain(&shared, &log);
+            pool.run_until_stalled();
+        }));
+        if spun.is_err() {
+            log.error("a fault inside the ROS client library; going on");
+            std::thread::sleep(WAIT);
+        }
+    }
+}

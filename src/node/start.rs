@@ -1,0 +1,306 @@
+//! From the command line to a running node, and from a signal to its end.
+
+use std::panic::catch_unwind;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use r2r::{Context, Node};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::bundle_folder;
+use super::inference::{Judge, Session, merged};
+use super::log::{Log, Throttle};
+use super::messages;
+use super::output::{Announcements, Identity, Images, Reports};
+use super::parameter_server::ParameterServer;
+use super::parameters::{ParameterError, Settings};
+use super::shared::{NodeClock, Shared};
+use super::spin::{Inputs, spin};
+use super::timer::{TICK, Timer};
+use super::verdict::Validity;
+use crate::monitor::bundle::{BundleError, Thresholds};
+use crate::monitor::pipeline::Monitor;
+
+/// How long the end waits for the frame in hand.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Why the node does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The command line is not one that ROS understands.
+    #[error("{0}")]
+    Arguments(String),
+    /// A parameter has a value it must not have.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
+    /// No bundle of that name.
+    #[error(transparent)]
+    NoBundle(#[from] bundle_folder::NotFound),
+    /// The bundle is there and cannot be used.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The valid mask cannot be read.
+    #[error("parameter valid_mask is {path:?}: {source}; it must be the path of a PNG")]
+    ValidMask {
+        /// Its path.
+        path: String,
+        /// What is wrong.
+        source: image::ImageError,
+    },
+    /// ROS refused.
+    #[error("ROS: {0}")]
+    Ros(#[from] r2r::Error),
+    /// The operating system refused.
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+    /// A thread ended that must not.
+    #[error("the {0} thread has ended; see the log")]
+    ThreadEnded(&'static str),
+}
+
+impl NodeError {
+    /// 2 for what the user wrote, 1 for everything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Ros(_) | Self::System(_) | Self::ThreadEnded(_) => 1,
+            _ => 2,
+        }
+    }
+}
+
+/// Runs the node until SIGINT or SIGTERM.
+pub fn run() -> Result<(), NodeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // From here on a signal waits until the node can end in order.
+    let signals = runtime.block_on(async { Signals::new() })?;
+    let mut node = Node::create(context()?, "monitor", "")?;
+    let (parameters, unknown) = {
+        let overrides = node.params.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        ParameterServer::from_overrides(&overrides)?
+    };
+    let settings = parameters.snapshot().settings();
+    let inputs = Inputs::create(&mut node, &settings, parameters.handler())?;
+    let clock = node_clock(&node);
+    let log = Log::create(&mut node, clock.clone())?;
+    for name in unknown {
+        log.warn(&format!("parameter {name} does not exist and is ignored; is it misspelt?"));
+    }
+
+    let reports = Reports::create(&mut node, settings.reliable_output)?;
+    let images = Images::create(&mut node, settings.reliable_output)?;
+    let announcements = Announcements::create(&mut node)?;
+    let shared = Arc::new(Shared::new(parameters, clock, unknown_thresholds(), Instant::now()));
+    let name = diagnostic_name(&node)?;
+    let mut timer =
+        Timer::new(shared.clone(), reports.clone(), announcements, settings.clone(), log.clone(), name);
+    timer.report(Validity::Starting, "the bundle is loading".to_owned())?;
+    timer.diagnose()?;
+
+    let monitor = load(&settings)?;
+    shared.state().thresholds = merged(monitor.thresholds(), shared.parameters.live().thresholds);
+    introduce(&monitor, &timer, &reports, &shared)?;
+    let mut session = Session::new(monitor, shared.clone());
+    if let Err(reason) = session.warm_up() {
+        log.error(&format!("the first pass through the networks failed: {reason}"));
+    }
+    log.info(&format!("ready: bundle {}", reports.identity().bundle));
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let spinning = {
+        let (shared, log, stop) = (shared.clone(), log.clone(), stop.clone());
+        thread::Builder::new().name("spin".to_owned()).spawn(move || spin(node, inputs, shared, log, stop))?
+    };
+    let inferring = {
+        let (shared, reports, log) = (shared.clone(), reports.clone(), log.clone());
+        thread::Builder::new()
+            .name("inference".to_owned())
+            .spawn(move || infer(session, &shared, &reports, &images, &log))?
+    };
+
+    let outcome = runtime.block_on(watch(&mut timer, signals, settings.diagnostics_period, || {
+        if spinning.is_finished() {
+            return Err(NodeError::ThreadEnded("spin"));
+        }
+        if inferring.is_finished() {
+            return Err(NodeError::ThreadEnded("inference"));
+        }
+        Ok(())
+    }));
+    log.info("shutting down");
+    shared.mailbox.close();
+    join_within(inferring, PATIENCE);
+    timer.farewell()?;
+    stop.store(true, Ordering::Relaxed);
+    join_within(spinning, PATIENCE);
+    outcome
+}
+
+/// The ROS context. rcl's complaints about the command line reach us as panics.
+fn context() -> Result<Context, NodeError> {
+    if let Some(argument) = std::env::args_os().find(|argument| argument.to_str().is_none()) {
+        let argument = argument.to_string_lossy();
+        return Err(NodeError::Arguments(format!("argument {argument:?} is not UTF-8")));
+    }
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let created = catch_unwind(Context::create);
+    std::panic::set_hook(hook);
+    match created {
+        Ok(context) => Ok(context?),
+        Err(panic) => {
+            let reason = panic.downcast_ref::<String>().map_or("unknown", String::as_str);
+            let reason = reason.lines().next().unwrap_or_default();
+            Err(NodeError::Arguments(format!("ROS does not understand the command line: {reason}")))
+        }
+    }
+}
+
+/// The node's clock; a simulated one stands at zero until `/clock` speaks.
+fn node_clock(node: &Node) -> NodeClock {
+    let clock = node.get_ros_clock();
+    Arc::new(move || {
+        let mut clock = clock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        clock.get_now().ok().filter(|now| !now.is_zero())
+    })
+}
+
+/// The name before the colon in diagnostics: cameras in namespaces of their own stay apart.
+fn diagnostic_name(node: &Node) -> r2r::Result<String> {
+    let full = node.fully_qualified_name()?;
+    Ok(full.trim_start_matches('/').to_owned())
+}
+
+fn unknown_thresholds() -> Thresholds {
+    let unknown = f32::NAN;
+    Thresholds {
+        caution: unknown,
+        failure: unknown,
+        error: unknown,
+        anomaly: unknown,
+        guarantee: String::new(),
+    }
+}
+
+fn load(settings: &Settings) -> Result<Monitor, NodeError> {
+    let prefixes = std::env::var("AMENT_PREFIX_PATH").unwrap_or_default();
+    let executable = std::env::current_exe().unwrap_or_else(|_| PathBuf::new());
+    let folder = bundle_folder::find(&settings.bundle, &prefixes, &executable)?;
+    let mut monitor = Monitor::load(&folder, &settings.monitor)?;
+    if let Some(path) = &settings.valid_mask {
+        let mask = image::open(path).map_err(|source| NodeError::ValidMask { path: path.clone(), source })?;
+        monitor.set_valid_mask(Some(mask.into_luma8()));
+    }
+    Ok(monitor)
+}
+
+/// Tells the world which bundle judges.
+fn introduce(monitor: &Monitor, timer: &Timer, reports: &Reports, shared: &Shared) -> r2r::Result<()> {
+    let labels = monitor.labels();
+    let identity = Identity {
+        labels: Some(labels.clone()),
+        bundle: monitor.bundle_name().to_owned(),
+        hash: monitor.bundle_hash().to_owned(),
+        model: monitor.description(),
+    };
+    timer.announcements().label_info(&messages::label_info(labels, shared.now_stamp()))?;
+    timer.announcements().model_info(&model_info(&identity, monitor.thresholds()))?;
+    reports.identify(identity);
+    Ok(())
+}
+
+fn model_info(identity: &Identity, thresholds: &Thresholds) -> String {
+    #[derive(serde::Serialize)]
+    struct ModelInfo<'a> {
+        package_version: &'a str,
+        bundle: &'a str,
+        bundle_hash: &'a str,
+        networks: &'a str,
+        label_set: &'a str,
+        calibrated_thresholds: &'a Thresholds,
+    }
+    let info = ModelInfo {
+        package_version: env!("CARGO_PKG_VERSION"),
+        bundle: &identity.bundle,
+        bundle_hash: &identity.hash,
+        networks: &identity.model,
+        label_set: identity.labels.as_ref().map_or("", |labels| &labels.name),
+        calibrated_thresholds: thresholds,
+    };
+    serde_norway::to_string(&info).unwrap_or_default()
+}
+
+/// Judges the newest image until the mailbox is closed.
+fn infer<J: Judge>(mut session: Session<J>, shared: &Shared, reports: &Reports, images: &Images, log: &Log) {
+    let (mut throttle, mut told_jump) = (Throttle::default(), false);
+    let labels = reports.identity().labels;
+    while let Some(arrival) = shared.mailbox.take() {
+        let audience = images.audience();
+        let judged = session.assess(&arrival, audience.wanted());
+        let verdict = &judged.verdict;
+        let faulty = matches!(verdict.validity, Validity::Failed | Validity::InvalidInput);
+        if faulty && throttle.allows(Instant::now()) {
+            log.error(&verdict.reason);
+        }
+        if judged.jumped && !std::mem::replace(&mut told_jump, true) {
+            log.warn("stamps have jumped back; starting afresh, now and whenever it happens again");
+        }
+        let sent = reports.send(verdict).and_then(|()| images.send(judged, audience, labels.as_ref()));
+        if let Err(error) = sent
+            && throttle.allows(Instant::now())
+        {
+            log.error(&format!("could not publish: {error}"));
+        }
+    }
+}
+
+/// The signals that end the node.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+}
+
+/// Keeps the timers going until a signal comes or `alive` objects. The timers are steady ones: a
+/// simulated clock that stands still must not silence them.
+async fn watch(
+    timer: &mut Timer,
+    mut signals: Signals,
+    period: Duration,
+    alive: impl Fn() -> Result<(), NodeError>,
+) -> Result<(), NodeError> {
+    let (mut ticks, mut diagnoses) = (interval(TICK), interval(period));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    diagnoses.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = signals.interrupt.recv() => return Ok(()),
+            _ = signals.terminate.recv() => return Ok(()),
+            _ = ticks.tick() => {
+                alive()?;
+                timer.tick()?;
+            }
+            _ = diagnoses.tick() => timer.diagnose()?,
+        }
+    }
+}
+
+/// Waits for a thread, but not for ever: one that hangs must not keep the process.
+fn join_within(thread: JoinHandle<()>, patience: Duration) {
+    let end = Instant::now() + patience;
+    while !thread.is_finished() && Instant::now() < end {
+        thread::sleep(Duration::from_millis(5));
+    }
+    if thread.is_finished() {
+        // Its panic, if any, has been reported by the hook.
+        let _ = thread.join();
+    }
+}

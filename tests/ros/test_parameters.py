@@ -1,0 +1,96 @@
+"""Parameters: what is allowed, what changes, what is refused."""
+
+import pytest
+import yaml
+from harness import ROOT, MonitorProcess, road, running
+
+
+def defaults():
+    """Names and values in config/monitor.yaml."""
+
+    def flatten(prefix, value):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield from flatten(f"{prefix}{key}.", inner)
+        else:
+            yield prefix[:-1], value
+
+    text = (ROOT / "config/monitor.yaml").read_text()
+    return dict(flatten("", yaml.safe_load(text)["/**"]["ros__parameters"]))
+
+
+def test_the_node_has_the_parameters_of_the_file(shared):
+    assert shared.parameter_names() == set(defaults())
+    for name, value in defaults().items():
+        if name not in ("bundle", "source_timeout"):
+            assert shared.get_parameter(name) == value, name
+        assert shared.describe(name), name
+
+
+@pytest.mark.parametrize("atomically", [False, True])
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("threshold.failure", 1.7, ["threshold.failure", "1.7", "[0.0, 1.0]"]),
+        ("source_timeout", -1.0, ["source_timeout", "-1.0", "[0.0, 3600.0]"]),
+        ("trigger_frames", 0, ["trigger_frames", "0", "[1, 1000]"]),
+        ("trigger_frames", "three", ["trigger_frames", "three", "integer"]),
+        ("bundle", "other", ["bundle", "start"]),
+        ("use_sim_time", True, ["use_sim_time", "start"]),
+        ("no_such_parameter", 1, ["no_such_parameter"]),
+    ],
+)
+def test_a_wrong_value_is_refused_with_a_reason(shared, name, value, words, atomically):
+    before = shared.get_parameter(name)
+    successful, reason = shared.set_parameter(name, value, atomically)
+    assert not successful
+    for word in words:
+        assert word in reason, reason
+    assert shared.get_parameter(name) == before
+
+
+def test_a_live_parameter_changes(start, peer, namespace):
+    with start(namespace) as monitor:
+        peer.wait_for_monitor(monitor)
+        bundled = peer.ask(road()).threshold_error
+        assert peer.set_parameter("threshold.error", 0.125) == (True, "")
+        assert peer.get_parameter("threshold.error") == 0.125
+        assert peer.ask(road()).threshold_error == 0.125
+        assert peer.set_parameter("threshold.error", -1.0, atomically=True) == (True, "")
+        assert peer.ask(road()).threshold_error == bundled
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("source_timeout", "-1.0", ["source_timeout", "-1.0", "[0.0, 3600.0]"]),
+        ("input_qos", "best", ["input_qos", "best", "sensor_data, default"]),
+        ("threshold.caution", "2.0", ["threshold.caution", "2.0", "[0.0, 1.0]"]),
+        ("device", "tpu", ["device", "tpu", "cuda:N"]),
+        ("anomaly", "3", ["anomaly", "3", "true or false"]),
+        ("max_regions", "[1, 2]", ["max_regions", "integer array", "[0, 1000]"]),
+        ("valid_mask", "/no/such.png", ["valid_mask", "/no/such.png", "PNG"]),
+    ],
+)
+def test_a_wrong_value_stops_the_start(namespace, tmp_path, bundle, name, value, words):
+    with running(MonitorProcess(namespace, tmp_path, {"bundle": str(bundle), name: value})) as monitor:
+        assert monitor.wait() == 2
+        said = [line for line in monitor.log.splitlines() if line.startswith("monitor_node: ")]
+        assert len(said) == 1, monitor.log
+        for word in words:
+            assert word in said[0], said[0]
+        assert "panicked" not in monitor.log
+
+
+def test_a_misspelt_parameter_is_loud(start, peer, namespace):
+    with start(namespace, source_timeuot=1.0) as monitor:
+        peer.wait_for_monitor(monitor)
+        (line,) = [line for line in monitor.log.splitlines() if "source_timeuot" in line]
+        assert "WARN" in line
+
+
+def test_a_command_line_ros_does_not_understand_is_one_line(namespace, tmp_path):
+    with running(MonitorProcess(namespace, tmp_path, arguments=["-p", "nonsense"])) as monitor:
+        assert monitor.wait() == 2
+        assert len([line for line in monitor.log.splitlines() if line.startswith("monitor_node: ")]) == 1
+        assert "panicked" not in monitor.log
