@@ -1,1 +1,3 @@
-//! TODO
+//! Scores a pixel can have, one file each.
+
+pub mod cosine;

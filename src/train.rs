@@ -1,10 +1,17 @@
 //! Training of M, G and F, on the CPU or a GPU, interruptible at any time.
 
 pub mod batch;
+pub mod calibration;
 pub mod checkpoint;
+pub mod comparison;
+pub mod degrade;
+pub mod discriminator;
 pub mod optimizer;
+pub mod predictions;
 pub mod progress;
+pub mod recipe;
 pub mod segmentation;
+pub mod synthesis;
 
 use std::path::PathBuf;
 

@@ -1,9 +1,28 @@
 //! A bundle: one folder with everything a monitor is made of.
+//!
+//! `bundle.yaml` names the label set, the working size, the three networks with the hashes of their
+//! weights, where they came from, and the calibrated thresholds. Everything is checked before the
+//! first frame.
+
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::labels::{LabelError, LabelSet};
+use crate::network::comparison::ComparerConfig;
+use crate::network::segmentation::SegmenterConfig;
+use crate::network::synthesis::SynthesizerConfig;
+use crate::network::weights::{self, Tensors, WeightsError};
+
+/// The only format there is so far.
+pub const FORMAT: u32 = 1;
+/// The file that describes a bundle.
+pub const DESCRIPTION: &str = "bundle.yaml";
 
 /// Limits between normal and alarming, and what they promise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Thresholds {
     /// Failure score from which a frame counts towards CAUTION.
     pub caution: f32,
@@ -17,6 +36,170 @@ pub struct Thresholds {
     pub guarantee: String,
 }
 
+/// One network of a bundle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry<C> {
+    /// Architecture and size.
+    pub network: C,
+    /// File of the weights, in the bundle's folder.
+    pub weights: String,
+    /// SHA-256 of that file, in hex.
+    pub sha256: String,
+    /// Data that trained it.
+    pub trained_on: String,
+    /// Command that trained it, seed included.
+    pub command: String,
+}
+
+/// The contents of `bundle.yaml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    /// Version of this format.
+    pub format: u32,
+    /// Name of the label set.
+    pub labels: String,
+    /// Height and width at which the networks work.
+    pub working_size: [u32; 2],
+    /// M.
+    pub segmentation: Entry<SegmenterConfig>,
+    /// G.
+    pub synthesis: Entry<SynthesizerConfig>,
+    /// F.
+    pub comparison: Entry<ComparerConfig>,
+    /// Thresholds and their promise.
+    pub calibration: Thresholds,
+    /// Figures measured on data that no network saw, by name.
+    #[serde(default)]
+    pub metrics: std::collections::BTreeMap<String, f64>,
+}
+
 /// Why a bundle cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum BundleError {}
+pub enum BundleError {
+    /// A file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// `bundle.yaml` does not say what it must.
+    #[error("{}: {reason}", path.display())]
+    Description {
+        /// The file.
+        path: PathBuf,
+        /// The field and what is wrong with it.
+        reason: String,
+    },
+    /// The label set is unknown.
+    #[error("{}: labels: {source}", path.display())]
+    Labels {
+        /// The file.
+        path: PathBuf,
+        /// Which sets there are.
+        source: LabelError,
+    },
+    /// The weights are not those that the bundle was made with.
+    #[error("{}: {field}.sha256 says {expected}, the file has {found}", path.display())]
+    Hash {
+        /// The weights.
+        path: PathBuf,
+        /// The network.
+        field: &'static str,
+        /// Hash in bundle.yaml.
+        expected: String,
+        /// Hash of the file.
+        found: String,
+    },
+    /// The weights do not fit the network.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The device or precision cannot be had.
+    #[error("{field} is '{value}'; {expected}")]
+    Option {
+        /// Which option.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be right.
+        expected: String,
+    },
+}
+
+/// A bundle that was read and checked; networks are built from it.
+#[derive(Debug)]
+pub struct Bundle {
+    /// The folder.
+    pub dir: PathBuf,
+    /// The folder's name.
+    pub name: String,
+    /// SHA-256 of `bundle.yaml`, in hex.
+    pub hash: String,
+    /// What `bundle.yaml` says.
+    pub description: Description,
+    /// The label set.
+    pub labels: LabelSet,
+}
+
+/// SHA-256 in hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+impl Bundle {
+    /// Reads and checks `bundle.yaml` in folder `dir`; weights are read later, one network at a time.
+    pub fn open(dir: &Path) -> Result<Self, BundleError> {
+        let path = dir.join(DESCRIPTION);
+        let bytes = std::fs::read(&path).map_err(|source| BundleError::Io { path: path.clone(), source })?;
+        let wrong = |reason: String| BundleError::Description { path: path.clone(), reason };
+        let description: Description = serde_norway::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
+        if description.format != FORMAT {
+            return Err(wrong(format!("format is {}, this version reads {FORMAT}", description.format)));
+        }
+        let labels = LabelSet::by_name(&description.labels)
+            .map_err(|source| BundleError::Labels { path: path.clone(), source })?;
+        let granularity = description.synthesis.network.granularity();
+        if let Some(side) =
+            description.working_size.iter().find(|&&s| s == 0 || i64::from(s) % granularity != 0)
+        {
+            return Err(wrong(format!(
+                "working_size has {side}, a positive multiple of {granularity} is needed"
+            )));
+        }
+        let t = &description.calibration;
+        for (name, value) in
+            [("caution", t.caution), ("failure", t.failure), ("error", t.error), ("anomaly", t.anomaly)]
+        {
+            if !(0. ..=1.).contains(&value) {
+                return Err(wrong(format!("calibration.{name} is {value}, it must be in [0, 1]")));
+            }
+        }
+        let name =
+            dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
+        Ok(Self {
+            dir: dir.to_owned(),
+            name: name.unwrap_or_else(|| dir.display().to_string()),
+            hash: sha256(&bytes),
+            description,
+            labels,
+        })
+    }
+
+    /// Reads the weights of one network and checks their hash. Returns their path for messages.
+    pub fn weights<C>(
+        &self,
+        field: &'static str,
+        entry: &Entry<C>,
+    ) -> Result<(Tensors, PathBuf), BundleError> {
+        let path = self.dir.join(&entry.weights);
+        let bytes = std::fs::read(&path).map_err(|source| BundleError::Io { path: path.clone(), source })?;
+        let found = sha256(&bytes);
+        if found != entry.sha256 {
+            return Err(BundleError::Hash { path, field, expected: entry.sha256.clone(), found });
+        }
+        Ok((weights::parse(&bytes, &path)?, path))
+    }
+}

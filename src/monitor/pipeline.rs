@@ -1,11 +1,17 @@
 //! The five calls of the picture: resize, segment, synthesize, compare, score.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use image::GrayImage;
+use image::{GrayImage, RgbImage};
+use tch::{Kind, Tensor};
 
-use super::bundle::{BundleError, Thresholds};
-use super::report::{Assessment, Wanted};
+use super::bundle::{Bundle, BundleError, Thresholds};
+use super::networks::Networks;
+use super::pictures;
+use super::regions::{self, RegionError, RegionLimits};
+use super::report::{Assessment, ClassScore, Latency, Mode, Report, ScoreMap, Wanted};
+use crate::data::resize_labels;
 use crate::frame::Frame;
 use crate::labels::LabelSet;
 
@@ -26,12 +32,28 @@ pub struct MonitorOptions {
     pub max_regions: usize,
 }
 
+impl Default for MonitorOptions {
+    fn default() -> Self {
+        Self {
+            device: "auto".into(),
+            precision: "auto".into(),
+            threads: 0,
+            anomaly: true,
+            min_region_area: 0.0005,
+            max_regions: 32,
+        }
+    }
+}
+
 /// What can go wrong with a frame.
 #[derive(Debug, thiserror::Error)]
 pub enum MonitorError {
     /// libtorch refused an operation.
     #[error("inference failed: {0}")]
     Inference(#[from] tch::TchError),
+    /// Maps of different sizes met.
+    #[error(transparent)]
+    Region(#[from] RegionError),
     /// A score came out as NaN or infinite.
     #[error("inference gave {value} for {what}; expected a finite number")]
     NotFinite {
@@ -41,7 +63,9 @@ pub enum MonitorError {
         value: f32,
     },
     /// The mask of valid pixels does not fit the image.
-    #[error("the valid mask is {mask_width}x{mask_height} and the image {width}x{height}; both must have the same size")]
+    #[error(
+        "the valid mask is {mask_width}x{mask_height} and the image {width}x{height}; both must have the same size"
+    )]
     MaskSize {
         /// Mask columns.
         mask_width: u32,
@@ -55,63 +79,254 @@ pub enum MonitorError {
 }
 
 /// A loaded bundle, ready for frames. A pure function of the frame: nothing is kept between calls.
-pub struct Monitor {}
+pub struct Monitor {
+    name: String,
+    hash: String,
+    labels: LabelSet,
+    thresholds: Thresholds,
+    networks: Networks,
+    valid: Option<GrayImage>,
+    regions: RegionLimits,
+    anomaly: bool,
+}
+
+/// Tensors of one frame at the working size, each `1 x C x H x W`, fp32.
+pub(super) struct Scores {
+    /// Ids, `1 x H x W`.
+    pub labels: Tensor,
+    /// Probability that the label is wrong.
+    pub error: Tensor,
+    /// Anomaly score.
+    pub anomaly: Option<Tensor>,
+    /// x'.
+    pub synth: Option<Tensor>,
+    /// Estimate of each class's IoU.
+    pub iou: Option<Vec<f32>>,
+}
+
+/// A class must have this share of the image for its estimate to count.
+const PRESENT: f32 = 0.001;
 
 impl Monitor {
     /// Loads and checks the bundle in folder `dir`.
     pub fn load(dir: &Path, options: &MonitorOptions) -> Result<Self, BundleError> {
-        let _ = (dir, options);
-        todo!()
+        let bundle = Bundle::open(dir)?;
+        if options.threads > 0 {
+            tch::set_num_threads(options.threads.min(i32::MAX as usize) as i32);
+        }
+        let networks = Networks::load(&bundle, &options.device, &options.precision)?;
+        Ok(Self {
+            name: bundle.name,
+            hash: bundle.hash,
+            labels: bundle.labels,
+            thresholds: bundle.description.calibration,
+            networks,
+            valid: None,
+            regions: RegionLimits { min_area: options.min_region_area, max_count: options.max_regions },
+            anomaly: options.anomaly,
+        })
     }
 
     /// Thresholds in force: the bundle's calibration unless replaced.
     pub fn thresholds(&self) -> &Thresholds {
-        todo!()
+        &self.thresholds
     }
 
     /// Replaces the thresholds.
     pub fn set_thresholds(&mut self, thresholds: Thresholds) {
-        let _ = thresholds;
-        todo!()
+        self.thresholds = thresholds;
     }
 
     /// Pixels outside the mask (0) are left out of every score and area: the vehicle's own bonnet,
     /// say. `None` makes the whole image valid.
     pub fn set_valid_mask(&mut self, mask: Option<GrayImage>) {
-        let _ = mask;
-        todo!()
+        self.valid = mask;
     }
 
     /// The bundle's label set.
     pub fn labels(&self) -> &LabelSet {
-        todo!()
+        &self.labels
     }
 
     /// The bundle's name.
     pub fn bundle_name(&self) -> &str {
-        todo!()
+        &self.name
     }
 
     /// SHA-256 of bundle.yaml (which holds the hashes of the weights), in hex.
     pub fn bundle_hash(&self) -> &str {
-        todo!()
+        &self.hash
+    }
+
+    /// The networks themselves, for evaluation on tensors.
+    pub fn networks(&self) -> &Networks {
+        &self.networks
     }
 
     /// One line for people: the networks, their precision and where they run.
     pub fn description(&self) -> String {
-        todo!()
+        format!("bundle {} ({}): {}", self.name, &self.hash[..12], self.networks.description())
     }
 
     /// Assesses one frame by the whole method.
     pub fn process(&self, frame: &Frame, wanted: Wanted) -> Result<Assessment, MonitorError> {
-        let _ = (frame, wanted);
-        todo!()
+        tch::no_grad(|| {
+            let mut watch = StopWatch::start();
+            let mut latency = Latency::default();
+            let x = self.networks.input(&frame.image)?;
+            latency.resize = watch.lap();
+            let segmented = self.networks.segment(&x)?;
+            latency.segment = watch.lap();
+            let synth = self.networks.synthesize(&segmented.labels)?;
+            latency.synthesize = watch.lap();
+            let compared = self.networks.compare(&x, &synth, &segmented.probabilities)?;
+            latency.compare = watch.lap();
+            let anomaly = match self.anomaly {
+                true => Some(self.networks.anomaly(&segmented, &synth)?),
+                false => None,
+            };
+            let iou = Vec::<f32>::try_from(compared.iou.to_kind(Kind::Float).flatten(0, -1))?;
+            let scores = Scores {
+                labels: segmented.labels,
+                error: compared.confidence.f_neg()?.f_sigmoid()?,
+                anomaly,
+                synth: Some(synth),
+                iou: Some(iou),
+            };
+            self.assess(&frame.image, scores, wanted, latency, watch)
+        })
     }
 
     /// Assesses one frame from M's logits alone: the fallback when synthesis is too slow. Error
     /// probability and anomaly score are then one minus the largest softmax.
     pub fn process_logits_only(&self, frame: &Frame, wanted: Wanted) -> Result<Assessment, MonitorError> {
-        let _ = (frame, wanted);
-        todo!()
+        tch::no_grad(|| {
+            let mut watch = StopWatch::start();
+            let mut latency = Latency::default();
+            let x = self.networks.input(&frame.image)?;
+            latency.resize = watch.lap();
+            let segmented = self.networks.segment(&x)?;
+            latency.segment = watch.lap();
+            let doubt = segmented.msp.f_neg()?.f_add_scalar(1.)?;
+            let anomaly = self.anomaly.then(|| doubt.shallow_clone());
+            let scores = Scores { labels: segmented.labels, error: doubt, anomaly, synth: None, iou: None };
+            self.assess(&frame.image, scores, wanted, latency, watch)
+        })
+    }
+
+    /// From scores at the working size to the report and to pictures at the camera's size.
+    fn assess(
+        &self,
+        image: &RgbImage,
+        scores: Scores,
+        wanted: Wanted,
+        mut latency: Latency,
+        mut watch: StopWatch,
+    ) -> Result<Assessment, MonitorError> {
+        let labels = pictures::to_grey(&scores.labels)?;
+        let size = labels.dimensions();
+        let valid = self.valid_at(image.dimensions(), size)?;
+        let error = pictures::to_map(&scores.error, size)?;
+        let anomaly = scores.anomaly.as_ref().map(|a| pictures::to_map(a, size)).transpose()?;
+        let is_valid = |i: usize| valid.as_ref().is_none_or(|v| v.as_raw()[i] > 0);
+        let total = (0..labels.as_raw().len()).filter(|&i| is_valid(i)).count().max(1) as f32;
+        let area = |map: &ScoreMap, limit: f32| {
+            (0..map.data.len()).filter(|&i| map.data[i] > limit && is_valid(i)).count() as f32 / total
+        };
+
+        let mut counts = vec![0u32; self.labels.len()];
+        for (_, &id) in labels.as_raw().iter().enumerate().filter(|&(i, _)| is_valid(i)) {
+            counts[usize::from(id)] += 1;
+        }
+        let classes = self.class_scores(&counts, total, scores.iou.as_deref())?;
+        let present: Vec<f32> = classes.iter().filter(|c| c.present).map(|c| c.predicted_iou).collect();
+        let predicted_miou = present.iter().sum::<f32>() / present.len() as f32;
+
+        let (mut anomaly_area, mut regions) = (f32::NAN, Vec::new());
+        if let Some(map) = &anomaly {
+            anomaly_area = area(map, self.thresholds.anomaly);
+            let mask = pictures::threshold(map, self.thresholds.anomaly);
+            regions = regions::find(&mask, map, &labels, valid.as_ref(), self.regions)?;
+            for region in &mut regions {
+                pictures::scale_region(region, size, image.dimensions());
+            }
+        }
+        let maps = pictures::render(&scores, &self.thresholds, wanted, image.dimensions())?;
+        latency.score = watch.lap();
+        latency.total = watch.total();
+        Ok(Assessment {
+            report: Report {
+                mode: if scores.iou.is_some() { Mode::Full } else { Mode::LogitsOnly },
+                failure_score: 1. - predicted_miou,
+                predicted_miou,
+                classes,
+                error_area: area(&error, self.thresholds.error),
+                anomaly_area,
+                regions,
+                latency,
+            },
+            maps,
+        })
+    }
+
+    /// The valid mask at the working size.
+    fn valid_at(
+        &self,
+        (width, height): (u32, u32),
+        size: (u32, u32),
+    ) -> Result<Option<GrayImage>, MonitorError> {
+        let Some(mask) = &self.valid else { return Ok(None) };
+        if mask.dimensions() != (width, height) {
+            let (mask_width, mask_height) = mask.dimensions();
+            return Err(MonitorError::MaskSize { mask_width, mask_height, width, height });
+        }
+        Ok(Some(resize_labels(mask.clone(), size)))
+    }
+
+    fn class_scores(
+        &self,
+        counts: &[u32],
+        total: f32,
+        iou: Option<&[f32]>,
+    ) -> Result<Vec<ClassScore>, MonitorError> {
+        let scores = self.labels.classes.iter().zip(counts).enumerate();
+        scores
+            .map(|(id, (class, &count))| {
+                let pixel_share = count as f32 / total;
+                let present = pixel_share >= PRESENT;
+                let predicted_iou = match iou {
+                    Some(iou) if present && !iou[id].is_finite() => {
+                        return Err(MonitorError::NotFinite { what: "a predicted IoU", value: iou[id] });
+                    }
+                    Some(iou) if present => iou[id].clamp(0., 1.),
+                    _ => f32::NAN,
+                };
+                let class_name = class.name.clone();
+                Ok(ClassScore { class_id: id as u16, class_name, predicted_iou, pixel_share, present })
+            })
+            .collect()
+    }
+}
+
+/// Times the stages of one frame.
+struct StopWatch {
+    start: Instant,
+    last: Instant,
+}
+
+impl StopWatch {
+    fn start() -> Self {
+        let now = Instant::now();
+        Self { start: now, last: now }
+    }
+
+    /// Time since the last lap.
+    fn lap(&mut self) -> Duration {
+        let now = Instant::now();
+        now - std::mem::replace(&mut self.last, now)
+    }
+
+    fn total(&self) -> Duration {
+        self.last - self.start
     }
 }

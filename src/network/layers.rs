@@ -18,7 +18,11 @@ pub fn channels_last(x: &Tensor) -> Tensor {
 /// Bilinear resize with half-pixel centres (`align_corners` false) or aligned corners.
 pub fn resize_bilinear(x: &Tensor, size: (i64, i64), align_corners: bool) -> Tensor {
     let (h, w) = spatial(x);
-    if (h, w) == size { x.shallow_clone() } else { x.upsample_bilinear2d([size.0, size.1], align_corners, None, None) }
+    if (h, w) == size {
+        x.shallow_clone()
+    } else {
+        x.upsample_bilinear2d([size.0, size.1], align_corners, None, None)
+    }
 }
 
 /// Height and width.
@@ -96,8 +100,11 @@ impl Conv2d {
     pub fn new<'a>(p: impl Borrow<Path<'a>>, inputs: i64, outputs: i64, options: ConvOptions) -> Self {
         let p = p.borrow();
         let k = options.kernel;
-        let weight =
-            p.var("weight", &[outputs, inputs / options.groups, k, k], tch::nn::init::DEFAULT_KAIMING_UNIFORM);
+        let weight = p.var(
+            "weight",
+            &[outputs, inputs / options.groups, k, k],
+            tch::nn::init::DEFAULT_KAIMING_UNIFORM,
+        );
         let bias = options.bias.then(|| p.var("bias", &[outputs], Init::Const(0.)));
         for parameter in [Some(&weight), bias.as_ref()].into_iter().flatten() {
             let _ = parameter.set_requires_grad(options.trainable);

@@ -29,8 +29,17 @@ enum Value {
     Dict(Vec<(Value, Value)>),
     /// A name such as `torch._utils._rebuild_tensor_v2`.
     Global(Rc<str>),
-    Storage { key: Rc<str>, kind: Kind },
-    Tensor { key: Rc<str>, kind: Kind, offset: i64, size: Vec<i64>, stride: Vec<i64> },
+    Storage {
+        key: Rc<str>,
+        kind: Kind,
+    },
+    Tensor {
+        key: Rc<str>,
+        kind: Kind,
+        offset: i64,
+        size: Vec<i64>,
+        stride: Vec<i64>,
+    },
     Mark,
 }
 
@@ -255,8 +264,10 @@ fn integers(values: &[Value]) -> Parsed<Vec<i64>> {
 /// Reads the tensors of a legacy checkpoint: a state dict, or a dictionary that holds one.
 pub fn read_legacy(path: &Path) -> Result<Tensors, WeightsError> {
     let bytes = std::fs::read(path).map_err(|source| WeightsError::Io { path: path.into(), source })?;
-    parse_legacy(&bytes)
-        .map_err(|reason| WeightsError::Format { path: path.into(), reason: format!("legacy checkpoint: {reason}") })
+    parse_legacy(&bytes).map_err(|reason| WeightsError::Format {
+        path: path.into(),
+        reason: format!("legacy checkpoint: {reason}"),
+    })
 }
 
 fn parse_legacy(bytes: &[u8]) -> Parsed<Tensors> {
@@ -295,7 +306,8 @@ fn parse_legacy(bytes: &[u8]) -> Parsed<Tensors> {
         })
         .map(|(name, key, offset, size, stride)| {
             let storage = storages.get(&key).ok_or_else(|| format!("the storage of '{name}' is missing"))?;
-            let tensor = storage.f_as_strided(&size, &stride, offset).map_err(|e| format!("'{name}': {e}"))?;
+            let tensor =
+                storage.f_as_strided(&size, &stride, offset).map_err(|e| format!("'{name}': {e}"))?;
             Ok((name, tensor.copy()))
         })
         .collect()

@@ -65,6 +65,11 @@ impl SegmenterConfig {
         }
     }
 
+    /// Whether the network's logits are resized with aligned corners.
+    pub fn align_corners(&self) -> bool {
+        matches!(self, Self::Deeplab(config) if matches!(config.encoder, deeplab::Encoder::Resnet(_)))
+    }
+
     /// The architecture's name, as in bundle.yaml.
     pub fn name(&self) -> &'static str {
         match self {

@@ -73,8 +73,9 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Tensors, WeightsError> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| format(format!("not a safetensors file: {e}")))?;
     file.iter()
         .map(|(name, view)| {
-            let kind = kind_of(view.dtype())
-                .ok_or_else(|| format(format!("tensor '{name}' has the unsupported type {:?}", view.dtype())))?;
+            let kind = kind_of(view.dtype()).ok_or_else(|| {
+                format(format!("tensor '{name}' has the unsupported type {:?}", view.dtype()))
+            })?;
             let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
             let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)
                 .map_err(|e| format(format!("tensor '{name}': {e}")))?;
@@ -130,7 +131,12 @@ pub fn load(vs: &VarStore, tensors: &Tensors, path: &Path) -> Result<(), Weights
 
 /// Copies into the parameters under `prefix` what `tensors` holds for them, ignoring the rest of
 /// the file: a pretrained start. Every parameter under the prefix must be there.
-pub fn load_under(vs: &VarStore, prefix: &str, tensors: &Tensors, path: &Path) -> Result<usize, WeightsError> {
+pub fn load_under(
+    vs: &VarStore,
+    prefix: &str,
+    tensors: &Tensors,
+    path: &Path,
+) -> Result<usize, WeightsError> {
     let variables = vs.variables();
     let mut loaded = 0;
     for name in variables.keys() {
@@ -150,8 +156,11 @@ fn copy(
 ) -> Result<(), WeightsError> {
     let variable = &variables[name];
     let expected = variable.size();
-    let tensor = tensor
-        .ok_or_else(|| WeightsError::Missing { path: path.into(), name: name.into(), expected: expected.clone() })?;
+    let tensor = tensor.ok_or_else(|| WeightsError::Missing {
+        path: path.into(),
+        name: name.into(),
+        expected: expected.clone(),
+    })?;
     let found = tensor.size();
     if found != expected {
         return Err(WeightsError::Shape { path: path.into(), name: name.into(), found, expected });

@@ -87,7 +87,12 @@ pub struct Augmentation {
 
 /// Draws `count` samples and varies them: mirrored or not, zoomed, cropped, recoloured. Returns
 /// images `N x 3 x H x W` in \[0, 1\] (fp32) and labels `N x H x W` (int64).
-pub fn draw(set: &TensorSet, count: usize, augmentation: Augmentation, rng: &mut ChaCha8Rng) -> (Tensor, Tensor) {
+pub fn draw(
+    set: &TensorSet,
+    count: usize,
+    augmentation: Augmentation,
+    rng: &mut ChaCha8Rng,
+) -> (Tensor, Tensor) {
     let (mut images, mut labels) = (Vec::with_capacity(count), Vec::with_capacity(count));
     for _ in 0..count {
         let index = rng.random_range(0..set.len());
@@ -110,7 +115,8 @@ fn vary(image: &Tensor, label: &Tensor, a: Augmentation, rng: &mut ChaCha8Rng) -
     let size = ((h as f64 * zoom).round() as i64, (w as f64 * zoom).round() as i64);
     image = resize_bilinear(&image, size, false);
     label = label.upsample_nearest2d([size.0, size.1], None, None);
-    let mut place = |small: i64, large: i64| if large > small { rng.random_range(0..=large - small) } else { 0 };
+    let mut place =
+        |small: i64, large: i64| if large > small { rng.random_range(0..=large - small) } else { 0 };
     let (top, left) = (place(h, size.0), place(w, size.1));
     image = image.narrow(2, top, h.min(size.0)).narrow(3, left, w.min(size.1));
     label = label.narrow(2, top, h.min(size.0)).narrow(3, left, w.min(size.1));

@@ -101,7 +101,10 @@ pub fn build(options: &Options, classes: i64) -> Result<Trained, TrainError> {
 /// Trains M on `set`.
 pub fn train(set: &TensorSet, classes: i64, options: &Options, run: &Run) -> Result<Trained, TrainError> {
     let model = build(options, classes)?;
-    let optimizer = Adam::new(&model.vs, AdamOptions { weight_decay: 0.02, slow: Some("encoder."), ..AdamOptions::default() });
+    let optimizer = Adam::new(
+        &model.vs,
+        AdamOptions { weight_decay: 0.02, slow: Some("encoder."), ..AdamOptions::default() },
+    );
     let weights = Tensor::from_slice(&class_weights(&set.class_shares(classes))).to_device(options.device);
     let mut training = Training { model, optimizer, set, weights, options };
     checkpoint::run(&mut training, run)?;

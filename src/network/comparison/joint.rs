@@ -8,7 +8,9 @@ use tch::{Kind, Tensor};
 
 use super::resnet18::ResNet18;
 use super::{Compared, Comparison};
-use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, Linear, channels_last, resize_bilinear, spatial};
+use crate::network::layers::{
+    BatchNorm2d, Conv2d, ConvOptions, Linear, channels_last, resize_bilinear, spatial,
+};
 
 /// Sizes; the defaults are the reference network's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,8 +83,12 @@ impl Joint {
         // The confidence layer is linear and a bilinear resize keeps sums, so each stage's share of
         // it is computed on the stage's own grid and only one channel is ever resized.
         let size = spatial(input.image);
-        let squeezed: Vec<Tensor> =
-            self.squeeze.iter().zip(&stages).map(|((conv, bn), x)| bn.forward(&conv.forward(x), train).relu()).collect();
+        let squeezed: Vec<Tensor> = self
+            .squeeze
+            .iter()
+            .zip(&stages)
+            .map(|((conv, bn), x)| bn.forward(&conv.forward(x), train).relu())
+            .collect();
         let confidence = self
             .confidence
             .split(squeezed.len())

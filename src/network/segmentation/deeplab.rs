@@ -13,7 +13,7 @@ use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, spatial};
 
 /// The encoder under the pyramid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Encoder {
     /// As the reference code: ResNet at output stride 8.
     Resnet(resnet::Config),
@@ -41,7 +41,12 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { encoder: Encoder::Resnet(resnet::Config::default()), pyramid: 256, rates: [6, 12, 18], decoder: 0 }
+        Self {
+            encoder: Encoder::Resnet(resnet::Config::default()),
+            pyramid: 256,
+            rates: [6, 12, 18],
+            decoder: 0,
+        }
     }
 }
 
@@ -52,7 +57,14 @@ const MEAN: [f64; 3] = [0.485 * 255., 0.458 * 255., 0.408 * 255.];
 /// Channels to which the decoder squeezes each finer feature map.
 const SKIP: i64 = 32;
 
-fn conv_bn(p: &Path, names: (&str, &str), inputs: i64, outputs: i64, options: ConvOptions, eps: f64) -> ConvBn {
+fn conv_bn(
+    p: &Path,
+    names: (&str, &str),
+    inputs: i64,
+    outputs: i64,
+    options: ConvOptions,
+    eps: f64,
+) -> ConvBn {
     ConvBn {
         conv: Conv2d::new(p / names.0, inputs, outputs, options.no_bias()),
         bn: BatchNorm2d::with(p / names.1, outputs, true, eps, 0.1),
@@ -146,8 +158,14 @@ impl DeepLab {
         let decoder = (0..scales)
             .map(|i| {
                 let q = p / "decoder" / i;
-                let squeeze =
-                    conv_bn(&q, ("squeeze", "squeeze_bn"), CHANNELS[2 - i as usize], SKIP, ConvOptions::same(1), 1e-5);
+                let squeeze = conv_bn(
+                    &q,
+                    ("squeeze", "squeeze_bn"),
+                    CHANNELS[2 - i as usize],
+                    SKIP,
+                    ConvOptions::same(1),
+                    1e-5,
+                );
                 let mix =
                     conv_bn(&q, ("mix", "mix_bn"), inputs + SKIP, config.decoder, ConvOptions::same(3), 1e-5);
                 inputs = config.decoder;

@@ -1,0 +1,54 @@
+//! The command line: trains, packs, runs and measures bundles. No ROS needed.
+//!
+//! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed,
+//! 2 wrong arguments.
+
+mod bundle;
+mod evaluate;
+mod monitor;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Synthesize then compare: watches a semantic segmentation for failures.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Assesses images: a JSON line and an overlay each.
+    Monitor(monitor::Args),
+    /// Trains networks.
+    #[command(subcommand)]
+    Train(train::Stage),
+    /// Makes bundles.
+    #[command(subcommand)]
+    Bundle(bundle::Action),
+    /// Measures a bundle on labelled images.
+    Evaluate(evaluate::Args),
+}
+
+/// An error that ends the program with one line.
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Monitor(args) => monitor::run(&args),
+        Command::Train(stage) => train::run(&stage),
+        Command::Bundle(action) => bundle::run(&action),
+        Command::Evaluate(args) => evaluate::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("synthcp: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! `synthcp monitor`: images in, a JSON line and a picture each out.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+use serde_json::json;
+use synthcp_monitor::frame::{Frame, Stamp};
+use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
+use synthcp_monitor::monitor::report::{Report, Wanted};
+use synthcp_monitor::report::strip::frame_strip;
+
+use super::Outcome;
+
+/// Arguments of `synthcp monitor`.
+#[derive(ClapArgs)]
+pub struct Args {
+    /// Folder of the bundle.
+    #[arg(long, default_value = "models/cityscapes")]
+    bundle: PathBuf,
+    /// Folder for report.jsonl and the pictures.
+    #[arg(long)]
+    out: PathBuf,
+    /// auto, cpu or cuda:N.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// auto, fp32, bf16 or fp16.
+    #[arg(long, default_value = "auto")]
+    precision: String,
+    /// Images of any size.
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+}
+
+/// Assesses every image; an unreadable one is an error that names it.
+pub fn run(args: &Args) -> Outcome {
+    let options = MonitorOptions {
+        device: args.device.clone(),
+        precision: args.precision.clone(),
+        ..MonitorOptions::default()
+    };
+    let monitor = Monitor::load(&args.bundle, &options)?;
+    eprintln!("{}", monitor.description());
+    std::fs::create_dir_all(&args.out)?;
+    let mut lines = BufWriter::new(File::create(args.out.join("report.jsonl"))?);
+    for path in &args.images {
+        let image = image::open(path).map_err(|e| format!("{}: {e}", path.display()))?.into_rgb8();
+        let camera = path.display().to_string();
+        let frame = Frame { image, stamp: Stamp::default(), camera };
+        let assessment = monitor.process(&frame, Wanted::ALL)?;
+        let line = to_json(&frame.camera, &assessment.report);
+        writeln!(lines, "{line}")?;
+        println!("{line}");
+        let picture = frame_strip(&frame.image, &assessment, monitor.labels(), PANEL);
+        let name = path.file_stem().map_or_else(|| "frame".into(), |s| s.to_string_lossy().into_owned());
+        picture.save(args.out.join(format!("{name}.png")))?;
+    }
+    lines.flush()?;
+    Ok(())
+}
+
+/// Width of one panel of the pictures, in pixels.
+const PANEL: u32 = 384;
+
+/// One frame as JSON; what has no value is null.
+fn to_json(image: &str, report: &Report) -> serde_json::Value {
+    let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3;
+    let l = &report.latency;
+    json!({
+        "image": image,
+        "mode": report.mode,
+        "failure_score": report.failure_score,
+        "predicted_miou": report.predicted_miou,
+        "error_area": report.error_area,
+        "anomaly_area": report.anomaly_area,
+        "classes": report.classes.iter().filter(|c| c.present).collect::<Vec<_>>(),
+        "regions": report.regions,
+        "latency_ms": {
+            "resize": ms(l.resize), "segment": ms(l.segment), "synthesize": ms(l.synthesize),
+            "compare": ms(l.compare), "score": ms(l.score), "total": ms(l.total),
+        },
+    })
+}

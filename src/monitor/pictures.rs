@@ -1,0 +1,82 @@
+//! From tensors at the working size to pictures at the camera's.
+
+use image::{GrayImage, RgbImage};
+use tch::{Kind, TchError, Tensor};
+
+use super::bundle::Thresholds;
+use super::pipeline::Scores;
+use super::report::{Maps, Region, ScoreMap, Wanted};
+use crate::data::resize_labels;
+
+/// `1 x H x W` ids as a picture.
+pub fn to_grey(labels: &Tensor) -> Result<GrayImage, TchError> {
+    let labels = labels.f_squeeze()?.f_to_kind(Kind::Uint8)?;
+    let (h, w) = labels.size2()?;
+    let bytes = Vec::<u8>::try_from(labels.f_contiguous()?.f_flatten(0, -1)?)?;
+    Ok(GrayImage::from_raw(w as u32, h as u32, bytes).expect("one byte a pixel"))
+}
+
+/// `1 x 1 x H x W` scores as a map of `width x height`, resized bilinearly where need be.
+pub fn to_map(scores: &Tensor, (width, height): (u32, u32)) -> Result<ScoreMap, TchError> {
+    let size = [i64::from(height), i64::from(width)];
+    let scores = match scores.size()[2..] == size {
+        true => scores.shallow_clone(),
+        false => scores.f_upsample_bilinear2d(size, false, None, None)?,
+    };
+    let data = Vec::<f32>::try_from(scores.f_to_kind(Kind::Float)?.f_contiguous()?.f_flatten(0, -1)?)?;
+    Ok(ScoreMap { width, height, data })
+}
+
+/// 255 where the score is above the limit.
+pub fn threshold(map: &ScoreMap, limit: f32) -> GrayImage {
+    let bytes = map.data.iter().map(|&s| if s > limit { 255 } else { 0 }).collect();
+    GrayImage::from_raw(map.width, map.height, bytes).expect("one value a pixel")
+}
+
+fn to_rgb(picture: &Tensor, (width, height): (u32, u32)) -> Result<RgbImage, TchError> {
+    let size = [i64::from(height), i64::from(width)];
+    let bytes = picture.f_upsample_bilinear2d(size, false, None, None)?.f_mul_scalar(255.)?.f_round()?;
+    let bytes = bytes.f_clamp(0., 255.)?.f_to_kind(Kind::Uint8)?.f_permute([0, 2, 3, 1])?;
+    let bytes = Vec::<u8>::try_from(bytes.f_contiguous()?.f_flatten(0, -1)?)?;
+    Ok(RgbImage::from_raw(width, height, bytes).expect("three bytes a pixel"))
+}
+
+/// The pictures that are wanted, and no others.
+pub fn render(
+    scores: &Scores,
+    limits: &Thresholds,
+    wanted: Wanted,
+    size: (u32, u32),
+) -> Result<Maps, TchError> {
+    let mut maps = Maps::default();
+    if wanted.error_mask || wanted.error_probability {
+        let map = to_map(&scores.error, size)?;
+        maps.error_mask = wanted.error_mask.then(|| threshold(&map, limits.error));
+        maps.error_probability = wanted.error_probability.then_some(map);
+    }
+    if let Some(anomaly) = scores.anomaly.as_ref().filter(|_| wanted.anomaly_mask || wanted.anomaly_score) {
+        let map = to_map(anomaly, size)?;
+        maps.anomaly_mask = wanted.anomaly_mask.then(|| threshold(&map, limits.anomaly));
+        maps.anomaly_score = wanted.anomaly_score.then_some(map);
+    }
+    if wanted.labels {
+        maps.labels = Some(resize_labels(to_grey(&scores.labels)?, size));
+    }
+    if let Some(synth) = scores.synth.as_ref().filter(|_| wanted.reconstruction) {
+        maps.reconstruction = Some(to_rgb(synth, size)?);
+    }
+    Ok(maps)
+}
+
+/// Moves a region from pixels of a `from`-sized map to pixels of a `to`-sized image.
+pub fn scale_region(region: &mut Region, from: (u32, u32), to: (u32, u32)) {
+    let scale = |v: u32, from: u32, to: u32| (u64::from(v) * u64::from(to) / u64::from(from)) as u32;
+    let (right, bottom) = (region.x + region.width, region.y + region.height);
+    region.x = scale(region.x, from.0, to.0);
+    region.y = scale(region.y, from.1, to.1);
+    region.width = (scale(right, from.0, to.0) - region.x).max(1);
+    region.height = (scale(bottom, from.1, to.1) - region.y).max(1);
+    // Pixel centres lie half a pixel in.
+    let center = |c: f32, from: u32, to: u32| (c + 0.5) * to as f32 / from as f32 - 0.5;
+    region.centroid = (center(region.centroid.0, from.0, to.0), center(region.centroid.1, from.1, to.1));
+}

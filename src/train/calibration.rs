@@ -1,0 +1,96 @@
+//! Thresholds from labelled images that no network has seen.
+
+use std::path::Path;
+
+use super::TrainError;
+use crate::data::{self, Slice};
+use crate::frame::{Frame, Stamp};
+use crate::labels::IGNORE;
+use crate::monitor::bundle::{BundleError, Thresholds};
+use crate::monitor::pipeline::{Monitor, MonitorError, MonitorOptions};
+use crate::monitor::report::Wanted;
+
+/// Why a bundle cannot be calibrated.
+#[derive(Debug, thiserror::Error)]
+pub enum CalibrationError {
+    /// The bundle.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The data set.
+    #[error(transparent)]
+    Data(#[from] data::DataError),
+    /// A frame.
+    #[error(transparent)]
+    Monitor(#[from] MonitorError),
+    /// The training's files.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+}
+
+/// Share of good frames that may reach CAUTION, of good frames that may reach FAILURE, of right
+/// pixels that may be in the error mask, and of ordinary pixels that may be in the anomaly mask.
+const FALSE_ALARMS: [f64; 4] = [0.05, 0.01, 0.05, 0.01];
+
+/// Thresholds that keep false alarms at [`FALSE_ALARMS`] on the samples of `slice`.
+pub fn calibrate(bundle: &Path, folder: &Path, slice: &Slice) -> Result<Thresholds, CalibrationError> {
+    let monitor = Monitor::load(bundle, &MonitorOptions::default())?;
+    let dataset = data::load(folder, &data::Options { slice: slice.clone(), ..Default::default() })?;
+    let (mut failure, mut error, mut anomaly) = (Vec::new(), Vec::new(), Vec::new());
+    let wanted = Wanted { error_probability: true, anomaly_score: true, labels: true, ..Wanted::default() };
+    for sample in &dataset.samples {
+        let frame = Frame { image: sample.image.clone(), stamp: Stamp::default(), camera: String::new() };
+        let assessment = monitor.process(&frame, wanted)?;
+        failure.push(assessment.report.failure_score);
+        let (Some(labels), Some(errors), Some(anomalies)) =
+            (assessment.maps.labels, assessment.maps.error_probability, assessment.maps.anomaly_score)
+        else {
+            continue;
+        };
+        for (i, &truth) in sample.labels.as_raw().iter().enumerate() {
+            if truth == IGNORE {
+                continue;
+            }
+            anomaly.push(anomalies.data[i]);
+            if labels.as_raw()[i] == truth {
+                error.push(errors.data[i]);
+            }
+        }
+    }
+    let frames = failure.len();
+    let [caution, certain, wrong, strange] = FALSE_ALARMS;
+    Ok(Thresholds {
+        caution: quantile(&mut failure, 1. - caution),
+        failure: quantile(&mut failure, 1. - certain),
+        error: quantile(&mut error, 1. - wrong),
+        anomaly: quantile(&mut anomaly, 1. - strange),
+        guarantee: format!(
+            "on {frames} labelled frames that no network saw ({slice}): CAUTION on at most {:.0} % and FAILURE on \
+             at most {:.0} % of frames, {:.0} % of right pixels in the error mask, {:.0} % of ordinary pixels in \
+             the anomaly mask",
+            100. * caution,
+            100. * certain,
+            100. * wrong,
+            100. * strange
+        ),
+    })
+}
+
+/// The smallest value that at least `share` of the (finite) values do not exceed; 1 without values.
+fn quantile(values: &mut [f32], share: f64) -> f32 {
+    values.sort_by(f32::total_cmp);
+    let rank = (values.len() as f64 * share).ceil() as usize;
+    values.get(rank.clamp(1, values.len().max(1)) - 1).map_or(1., |v| v.clamp(0., 1.))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_leaves_out_the_share_above_it() {
+        let mut values: Vec<f32> = (1..=100).rev().map(|v| v as f32 / 100.).collect();
+        assert_eq!(quantile(&mut values, 0.95), 0.95);
+        assert_eq!(quantile(&mut values, 1.), 1.);
+        assert_eq!(quantile(&mut [], 0.5), 1.);
+    }
+}

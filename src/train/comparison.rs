@@ -1,0 +1,115 @@
+//! Training of F on the folds' predictions (Section 3.2 of the paper).
+
+use rand::RngExt;
+use tch::nn::VarStore;
+use tch::{Device, Kind, Reduction, Tensor};
+
+use super::TrainError;
+use super::batch::{generator, to_input};
+use super::checkpoint::{self, Run, Task, Trainee};
+use super::optimizer::{Adam, AdamOptions};
+use super::predictions::Predictions;
+use super::progress::poly;
+use crate::labels::IGNORE;
+use crate::network::comparison::joint::Joint;
+use crate::network::comparison::{ComparerConfig, Comparison};
+use crate::network::layers::{channels_last, spatial};
+
+/// What to train and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The network.
+    pub network: ComparerConfig,
+    /// Whether M's logits are resized with aligned corners.
+    pub align_corners: bool,
+    /// Images a step.
+    pub batch: usize,
+    /// Peak learning rate.
+    pub rate: f64,
+    /// Seed of all that is random.
+    pub seed: u64,
+    /// Where to compute.
+    pub device: Device,
+    /// In which precision; parameters stay fp32.
+    pub kind: Kind,
+}
+
+struct Training<'a> {
+    vs: VarStore,
+    network: Joint,
+    optimizer: Adam,
+    predictions: &'a Predictions,
+    options: &'a Options,
+}
+
+/// Losses of a batch: IoU (smooth L1 over the classes that occur) and confidence (cross entropy over
+/// labelled pixels, weighted by the square of M's own confidence, as the reference code does).
+fn losses(
+    compared: &crate::network::comparison::Compared,
+    probabilities: &Tensor,
+    labels: &Tensor,
+    (iou, present): (&Tensor, &Tensor),
+) -> (Tensor, Tensor) {
+    let (msp, predicted) = probabilities.max_dim(1, false);
+    let labelled = labels.ne(i64::from(IGNORE)).to_kind(Kind::Float);
+    let right = predicted.eq_tensor(labels).to_kind(Kind::Float);
+    let logits = compared.confidence.squeeze_dim(1).to_kind(Kind::Float);
+    let weight = msp.square() * labelled;
+    let confidence =
+        logits.binary_cross_entropy_with_logits(&right, Some(&weight), None::<&Tensor>, Reduction::Mean);
+    let iou_loss = (&compared.iou * present).smooth_l1_loss(&(iou * present), Reduction::Mean, 1.);
+    (iou_loss, confidence)
+}
+
+impl Task for Training<'_> {
+    fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
+        let (o, p) = (self.options, self.predictions);
+        let mut rng = generator(o.seed, step);
+        let indices: Vec<i64> = (0..o.batch).map(|_| rng.random_range(0..p.len())).collect();
+        let indices = Tensor::from_slice(&indices);
+        let mirrored = rng.random_bool(0.5);
+        let pick = |t: &Tensor| {
+            let t = t.index_select(0, &indices);
+            if mirrored && t.dim() > 2 { t.flip([-1]) } else { t }
+        };
+        let images = pick(&p.images);
+        let probabilities = Predictions::softmax(&pick(&p.logits), spatial(&images), o.align_corners);
+        let probabilities = probabilities.to_device(o.device);
+        let labels = pick(&p.labels).to_kind(Kind::Int64).to_device(o.device);
+        let compared = self.network.forward(
+            &Comparison {
+                image: &to_input(&images, o.device, o.kind),
+                synth: &to_input(&pick(&p.synths), o.device, o.kind),
+                probabilities: &channels_last(&probabilities).to_kind(o.kind),
+            },
+            true,
+        );
+        let truth = (&pick(&p.iou).to_device(o.device), &pick(&p.present).to_device(o.device));
+        let (iou, confidence) = losses(&compared, &probabilities, &labels, truth);
+        // Smooth L1 is a square near zero: IoU errors of a few points need the weight.
+        self.optimizer.step(&(&iou * IOU_WEIGHT + &confidence), o.rate * poly(share));
+        vec![("iou", iou.double_value(&[])), ("confidence", confidence.double_value(&[]))]
+    }
+
+    fn trainees(&mut self) -> Vec<Trainee<'_>> {
+        vec![Trainee { name: "f", vs: &self.vs, optimizer: &mut self.optimizer }]
+    }
+}
+
+const IOU_WEIGHT: f64 = 5.;
+
+/// Trains F on `predictions`. Returns its parameters and the network.
+pub fn train(
+    predictions: &Predictions,
+    classes: i64,
+    options: &Options,
+    run: &Run,
+) -> Result<(VarStore, Joint), TrainError> {
+    tch::manual_seed(options.seed as i64);
+    let vs = VarStore::new(options.device);
+    let network = options.network.build(&vs.root(), classes);
+    let optimizer = Adam::new(&vs, AdamOptions { weight_decay: 0.01, ..AdamOptions::default() });
+    let mut training = Training { vs, network, optimizer, predictions, options };
+    checkpoint::run(&mut training, run)?;
+    Ok((training.vs, training.network))
+}
