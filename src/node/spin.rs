@@ -4,7 +4,7 @@
 //! thread that puts them in leaves no room for that.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -35,12 +35,12 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Offers the parameter services and, where the settings ask for it, takes the time from `/clock`.
-    /// Subscribes to the topics that the settings name.
+    /// Offers the parameter services, which also start `/clock` where use_sim_time asks for it, and
+    /// subscribes to the topics that the settings name.
     pub fn create(
         node: &mut Node,
         settings: &Settings,
-        parameters: std::sync::Arc<std::sync::Mutex<dyn RosParams + Send>>,
+        parameters: Arc<Mutex<dyn RosParams + Send>>,
     ) -> r2r::Result<Self> {
         let (service, changes) = node.make_derived_parameter_handler(parameters)?;
         let qos = || {
