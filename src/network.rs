@@ -6,6 +6,7 @@
 
 pub mod comparison;
 pub mod layers;
+pub mod parity;
 pub mod pickle;
 pub mod segmentation;
 pub mod synthesis;

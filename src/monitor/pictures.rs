@@ -27,9 +27,9 @@ pub fn to_map(scores: &Tensor, (width, height): (u32, u32)) -> Result<ScoreMap, 
     Ok(ScoreMap { width, height, data })
 }
 
-/// 255 where the score is above the limit.
+/// 255 where the score is at or above the limit.
 pub fn threshold(map: &ScoreMap, limit: f32) -> GrayImage {
-    let bytes = map.data.iter().map(|&s| if s > limit { 255 } else { 0 }).collect();
+    let bytes = map.data.iter().map(|&s| if s >= limit { 255 } else { 0 }).collect();
     GrayImage::from_raw(map.width, map.height, bytes).expect("one value a pixel")
 }
 

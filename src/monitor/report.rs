@@ -82,9 +82,9 @@ pub struct Report {
     pub predicted_miou: f32,
     /// One entry a class of the label set, by id.
     pub classes: Vec<ClassScore>,
-    /// Share of the valid image whose error probability is above the threshold.
+    /// Share of the valid image whose error probability reaches the threshold.
     pub error_area: f32,
-    /// Share of the valid image whose anomaly score is above the threshold.
+    /// Share of the valid image whose anomaly score reaches the threshold.
     pub anomaly_area: f32,
     /// Connected anomalous regions, largest first.
     pub regions: Vec<Region>,
@@ -136,11 +136,11 @@ pub struct ScoreMap {
 /// [`Mode::LogitsOnly`], where there is no reconstruction).
 #[derive(Clone, Debug, Default)]
 pub struct Maps {
-    /// 255 where the error probability is above the threshold, else 0.
+    /// 255 where the error probability reaches the threshold, else 0.
     pub error_mask: Option<GrayImage>,
     /// Probability that the pixel's label is wrong.
     pub error_probability: Option<ScoreMap>,
-    /// 255 where the anomaly score is above the threshold, else 0.
+    /// 255 where the anomaly score reaches the threshold, else 0.
     pub anomaly_mask: Option<GrayImage>,
     /// 0 = like what was synthesized, 1 = nothing alike.
     pub anomaly_score: Option<ScoreMap>,

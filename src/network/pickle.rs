@@ -19,7 +19,7 @@ const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 #[derive(Clone, Debug)]
 enum Value {
     None,
-    Bool(bool),
+    Bool,
     Int(i64),
     Long(Vec<u8>),
     Float,
@@ -86,8 +86,7 @@ impl<'a> Unpickler<'a> {
                 b'.' => return pop(&mut stack),
                 b'(' => stack.push(Value::Mark),
                 b'N' => stack.push(Value::None),
-                0x88 => stack.push(Value::Bool(true)),
-                0x89 => stack.push(Value::Bool(false)),
+                0x88 | 0x89 => stack.push(Value::Bool),
                 b'J' => stack.push(Value::Int(i32::from_le_bytes(self.number()?).into())),
                 b'K' => stack.push(Value::Int(self.take(1)?[0].into())),
                 b'M' => stack.push(Value::Int(u16::from_le_bytes(self.number()?).into())),

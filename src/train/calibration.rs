@@ -75,11 +75,11 @@ pub fn calibrate(bundle: &Path, folder: &Path, slice: &Slice) -> Result<Threshol
     })
 }
 
-/// The smallest value that at least `share` of the (finite) values do not exceed; 1 without values.
+/// The smallest limit that at least `share` of the (finite) values do not reach; 1 without values.
 fn quantile(values: &mut [f32], share: f64) -> f32 {
     values.sort_by(f32::total_cmp);
     let rank = (values.len() as f64 * share).ceil() as usize;
-    values.get(rank.clamp(1, values.len().max(1)) - 1).map_or(1., |v| v.clamp(0., 1.))
+    values.get(rank.clamp(1, values.len().max(1)) - 1).map_or(1., |v| v.next_up().clamp(0., 1.))
 }
 
 #[cfg(test)]
@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn a_quantile_leaves_out_the_share_above_it() {
         let mut values: Vec<f32> = (1..=100).rev().map(|v| v as f32 / 100.).collect();
-        assert_eq!(quantile(&mut values, 0.95), 0.95);
+        let limit = quantile(&mut values, 0.95);
+        assert_eq!(values.iter().filter(|&&v| v >= limit).count(), 5);
         assert_eq!(quantile(&mut values, 1.), 1.);
         assert_eq!(quantile(&mut [], 0.5), 1.);
     }

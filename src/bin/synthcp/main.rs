@@ -7,6 +7,7 @@ mod bundle;
 mod evaluate;
 mod monitor;
 mod train;
+mod weights;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,9 @@ enum Command {
     /// Makes bundles.
     #[command(subcommand)]
     Bundle(bundle::Action),
+    /// Checks the networks against the public ones.
+    #[command(subcommand)]
+    Weights(weights::Action),
     /// Measures a bundle on labelled images.
     Evaluate(evaluate::Args),
 }
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
         Command::Monitor(args) => monitor::run(&args),
         Command::Train(stage) => train::run(&stage),
         Command::Bundle(action) => bundle::run(&action),
+        Command::Weights(action) => weights::run(&action),
         Command::Evaluate(args) => evaluate::run(&args),
     };
     match outcome {
