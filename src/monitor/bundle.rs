@@ -28,9 +28,9 @@ pub struct Thresholds {
     pub caution: f32,
     /// Failure score from which a frame counts towards FAILURE.
     pub failure: f32,
-    /// Error probability above which a pixel is in the error mask.
+    /// Error probability from which a pixel is in the error mask.
     pub error: f32,
-    /// Anomaly score above which a pixel is in the anomaly mask.
+    /// Anomaly score from which a pixel is in the anomaly mask.
     pub anomaly: f32,
     /// What the limits were calibrated for, in words.
     pub guarantee: String,

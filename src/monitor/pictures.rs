@@ -27,9 +27,9 @@ pub fn to_map(scores: &Tensor, (width, height): (u32, u32)) -> Result<ScoreMap, 
     Ok(ScoreMap { width, height, data })
 }
 
-/// 255 where the score is above the limit.
+/// 255 where the score is at or above the limit.
 pub fn threshold(map: &ScoreMap, limit: f32) -> GrayImage {
-    let bytes = map.data.iter().map(|&s| if s > limit { 255 } else { 0 }).collect();
+    let bytes = map.data.iter().map(|&s| if s >= limit { 255 } else { 0 }).collect();
     GrayImage::from_raw(map.width, map.height, bytes).expect("one value a pixel")
 }
 
@@ -66,6 +66,17 @@ pub fn render(
         maps.reconstruction = Some(to_rgb(synth, size)?);
     }
     Ok(maps)
+}
+
+/// Clears the masks wherever `valid` is 0; both have the camera's size.
+pub fn clear_invalid(maps: &mut Maps, valid: &GrayImage) {
+    for mask in [&mut maps.error_mask, &mut maps.anomaly_mask].into_iter().flatten() {
+        for (marked, &valid) in mask.iter_mut().zip(valid.as_raw()) {
+            if valid == 0 {
+                *marked = 0;
+            }
+        }
+    }
 }
 
 /// Moves a region from pixels of a `from`-sized map to pixels of a `to`-sized image.

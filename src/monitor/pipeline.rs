@@ -231,7 +231,7 @@ impl Monitor {
         let is_valid = |i: usize| valid.as_ref().is_none_or(|v| v.as_raw()[i] > 0);
         let total = (0..labels.as_raw().len()).filter(|&i| is_valid(i)).count().max(1) as f32;
         let area = |map: &ScoreMap, limit: f32| {
-            (0..map.data.len()).filter(|&i| map.data[i] > limit && is_valid(i)).count() as f32 / total
+            (0..map.data.len()).filter(|&i| map.data[i] >= limit && is_valid(i)).count() as f32 / total
         };
 
         let mut counts = vec![0u32; self.labels.len()];
@@ -251,7 +251,10 @@ impl Monitor {
                 pictures::scale_region(region, size, image.dimensions());
             }
         }
-        let maps = pictures::render(&scores, &self.thresholds, wanted, image.dimensions())?;
+        let mut maps = pictures::render(&scores, &self.thresholds, wanted, image.dimensions())?;
+        if let Some(valid) = &self.valid {
+            pictures::clear_invalid(&mut maps, valid);
+        }
         latency.score = watch.lap();
         latency.total = watch.total();
         Ok(Assessment {
