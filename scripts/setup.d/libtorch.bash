@@ -5,7 +5,7 @@
 
 choose_torch() {
     if [ -n "${LIBTORCH_USE_PYTORCH:-}" ]; then
-        LIBTORCH=$(python3 -c 'import os, torch; print(os.path.dirname(torch.__file__))') ||
+        LIBTORCH=$(python3 -c 'from importlib.util import find_spec; print(find_spec("torch").submodule_search_locations[0])' 2>/dev/null) ||
             die "LIBTORCH_USE_PYTORCH is set but python3 has no torch"
     fi
     if [ -n "${LIBTORCH:-}" ] && [[ $LIBTORCH != "$prefix"/libtorch-* ]]; then

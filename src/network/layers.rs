@@ -25,6 +25,11 @@ pub fn resize_bilinear(x: &Tensor, size: (i64, i64), align_corners: bool) -> Ten
     }
 }
 
+/// Leaky ReLU of slope 0.2, from two operations whose gradients are cheap.
+pub fn leaky_relu(x: &Tensor) -> Tensor {
+    x * 0.2 + x.relu() * 0.8
+}
+
 /// Height and width.
 pub fn spatial(x: &Tensor) -> (i64, i64) {
     let size = x.size();

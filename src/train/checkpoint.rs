@@ -45,6 +45,8 @@ pub struct Run {
     pub identity: String,
     /// Whether a checkpoint that is there is gone on with.
     pub resume: bool,
+    /// Time between checkpoints; [`EVERY`] unless a test is in a hurry.
+    pub save_every: Duration,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,7 +56,8 @@ struct Meta {
     seconds: f64,
 }
 
-const EVERY: Duration = Duration::from_secs(180);
+/// Few enough minutes that an interruption is no loss, enough that saving costs nothing.
+pub const EVERY: Duration = Duration::from_secs(180);
 
 /// Trains until the budget is used, saving a checkpoint every few minutes and at the end. Returns
 /// the number of steps taken in all.
@@ -73,7 +76,7 @@ pub fn run(task: &mut dyn Task, run: &Run) -> Result<u64, TrainError> {
         }
         step += 1;
         progress.show(step, share, &losses);
-        if saved.elapsed() > EVERY {
+        if saved.elapsed() >= run.save_every {
             save(task, run, step, progress.elapsed())?;
             saved = Instant::now();
         }
@@ -135,4 +138,90 @@ fn restore(task: &mut dyn Task, run: &Run) -> Result<(u64, Duration), TrainError
         })?;
     }
     Ok((meta.step, Duration::from_secs_f64(meta.seconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt;
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+    use crate::network::layers::Linear;
+    use crate::train::batch::generator;
+    use crate::train::optimizer::AdamOptions;
+
+    /// A line through random points, whose power goes off at a step.
+    struct Line {
+        vs: VarStore,
+        line: Linear,
+        optimizer: Adam,
+        dies_at: Option<u64>,
+    }
+
+    impl Line {
+        fn new(dies_at: Option<u64>) -> Self {
+            tch::manual_seed(7);
+            let vs = VarStore::new(Device::Cpu);
+            let line = Linear::new(vs.root(), 3, 1);
+            let optimizer = Adam::new(&vs, AdamOptions { weight_decay: 0.1, ..AdamOptions::default() });
+            Self { vs, line, optimizer, dies_at }
+        }
+
+        fn weights(&self) -> Vec<f32> {
+            weights::tensors(&self.vs)
+                .values()
+                .flat_map(|t| Vec::<f32>::try_from(t.flatten(0, -1)).expect("floats"))
+                .collect()
+        }
+    }
+
+    impl Task for Line {
+        fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
+            if self.dies_at == Some(step) {
+                return vec![("loss", f64::NAN)];
+            }
+            let shift: f64 = generator(3, step).random();
+            let x = Tensor::randn([4, 3], (Kind::Float, Device::Cpu)) + shift;
+            let loss = (self.line.forward(&x) - 1.).square().mean(Kind::Float);
+            self.optimizer.step(&loss, 0.1 * (1. - share));
+            vec![("loss", loss.double_value(&[]))]
+        }
+
+        fn trainees(&mut self) -> Vec<Trainee<'_>> {
+            vec![Trainee { name: "line", vs: &self.vs, optimizer: &mut self.optimizer }]
+        }
+    }
+
+    fn plan(folder: &Path, identity: &str) -> Run {
+        Run {
+            title: "line".into(),
+            path: folder.join("checkpoint.safetensors"),
+            budget: Budget::steps(9),
+            identity: identity.into(),
+            resume: true,
+            save_every: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_resumed_training_ends_where_an_uninterrupted_one_does() {
+        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut whole = Line::new(None);
+        run(&mut whole, &plan(a.path(), "x")).unwrap();
+
+        let died = run(&mut Line::new(Some(5)), &plan(b.path(), "x"));
+        assert!(matches!(died, Err(TrainError::Diverged { step: 5, name: "loss", .. })));
+        let mut resumed = Line::new(None);
+        assert_eq!(run(&mut resumed, &plan(b.path(), "x")).unwrap(), 9);
+        assert_eq!(resumed.weights(), whole.weights());
+        assert_ne!(resumed.weights(), Line::new(None).weights());
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_training_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        run(&mut Line::new(None), &plan(folder.path(), "seed 1")).unwrap();
+        let error = run(&mut Line::new(None), &plan(folder.path(), "seed 2")).unwrap_err().to_string();
+        assert!(error.contains("was seed 1 and is now seed 2"), "{error}");
+    }
 }

@@ -4,7 +4,7 @@
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
-use crate::network::layers::{Conv2d, ConvOptions, SpectralConv2d};
+use crate::network::layers::{Conv2d, ConvOptions, SpectralConv2d, leaky_relu};
 
 /// Feature maps of one scale, the last being the patch scores.
 pub type Judgement = Vec<Tensor>;
@@ -30,13 +30,12 @@ impl Patch {
     }
 
     fn forward(&self, x: &Tensor, train: bool) -> Judgement {
-        let leaky = |x: Tensor| x.maximum(&(&x * 0.2));
-        let mut maps = vec![leaky(self.first.forward(x))];
+        let mut maps = vec![leaky_relu(&self.first.forward(x))];
         for conv in &self.middle {
             let y = conv.forward(&maps[maps.len() - 1], train);
             let none: Option<&Tensor> = None;
             let y = Tensor::instance_norm(&y, none, none, none, none, true, 0.1, 1e-5, false);
-            maps.push(leaky(y));
+            maps.push(leaky_relu(&y));
         }
         maps.push(self.last.forward(&maps[maps.len() - 1]));
         maps

@@ -11,7 +11,7 @@ use tch::{Device, Kind};
 
 use super::TrainError;
 use super::batch::TensorSet;
-use super::checkpoint::Run;
+use super::checkpoint::{self, Run};
 use super::predictions::{self, Predictions};
 use super::progress::Budget;
 use super::{comparison, segmentation, synthesis};
@@ -106,6 +106,7 @@ impl Cooking {
             budget: Budget { steps: Some(steps), minutes: self.kitchen.minutes },
             identity: format!("{stage}, seed {}", self.recipe.seed),
             resume: self.kitchen.resume,
+            save_every: checkpoint::EVERY,
         }
     }
 

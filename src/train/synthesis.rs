@@ -63,6 +63,14 @@ fn perceptual_loss(m: &dyn Segmenter, real: &Tensor, painted: &Tensor) -> Tensor
     Tensor::stack(&terms, 0).mean(Kind::Float)
 }
 
+impl Training<'_> {
+    fn judge_trains(&self, yes: bool) {
+        for variable in self.judge_vs.trainable_variables() {
+            let _ = variable.set_requires_grad(yes);
+        }
+    }
+}
+
 impl Task for Training<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
@@ -75,7 +83,9 @@ impl Task for Training<'_> {
 
         let painted = self.network.forward(&labels, o.kind, true);
         let low = channels_last(&painted).to_kind(o.kind);
-        let judged_real = self.judge.forward(&real, &one_hot, false);
+        // The painter's step needs gradients through the judge, not of it.
+        self.judge_trains(false);
+        let judged_real = tch::no_grad(|| self.judge.forward(&real, &one_hot, false));
         let judged = self.judge.forward(&low, &one_hot, false);
         let adversarial = painter_loss(&judged);
         let features = feature_loss(&judged_real, &judged);
@@ -85,6 +95,7 @@ impl Task for Training<'_> {
         // The rate stays for the first half and falls to zero in the second, as SPADE's.
         let rate = o.rate * (2. * (1. - share)).min(1.);
         self.optimizer.step(&loss, rate);
+        self.judge_trains(true);
 
         let painted = low.detach();
         let judging = judge_loss(

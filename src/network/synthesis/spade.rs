@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
-use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, SpectralConv2d, channels_last, spatial};
+use crate::network::layers::{
+    BatchNorm2d, Conv2d, ConvOptions, SpectralConv2d, channels_last, leaky_relu, spatial,
+};
 
 /// How many times the start grid is doubled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,17 +136,13 @@ impl Block {
     fn forward(&self, input: &Tensor, labels: &mut LabelPyramid, train: bool) -> Tensor {
         let mut x = input.shallow_clone();
         for (norm, conv) in self.norms.iter().zip(&self.convs) {
-            x = conv.forward(&leaky(&norm.forward(&x, labels, train)), train);
+            x = conv.forward(&leaky_relu(&norm.forward(&x, labels, train)), train);
         }
         match &self.shortcut {
             Some((norm, conv)) => x + conv.forward(&norm.forward(input, labels, train), train),
             None => x + input,
         }
     }
-}
-
-fn leaky(x: &Tensor) -> Tensor {
-    x.maximum(&(x * 0.2))
 }
 
 /// The generator.
@@ -208,7 +206,7 @@ impl Spade {
             }
             x = block.forward(&x, &mut pyramid, train);
         }
-        let image = self.conv_img.forward(&leaky(&x)).to_kind(Kind::Float).tanh();
+        let image = self.conv_img.forward(&leaky_relu(&x)).to_kind(Kind::Float).tanh();
         (image + 1.) * 0.5
     }
 }
