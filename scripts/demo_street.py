@@ -7,7 +7,6 @@ thing that belongs on no street lies on the road.
 
 import argparse
 import array
-import signal
 import sys
 
 import numpy as np
@@ -106,7 +105,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rate", type=float, default=5.0, help="images a second")
     arguments = parser.parse_args(rclpy.utilities.remove_ros_args(sys.argv)[1:])
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     rclpy.init(args=sys.argv)
     camera = Camera(arguments.rate)
     try:

@@ -2,12 +2,12 @@
 """Prints a line for every report of a monitor."""
 
 import argparse
-import signal
 import sys
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.task import Future
 
 from synthcp_monitor.msg import MonitorReport
 
@@ -50,6 +50,7 @@ class View(Node):
         self.judged = 0
         self.last = None
         self.told = None
+        self.enough = Future()
         self.create_subscription(MonitorReport, "monitor/report", self.show, 10)
 
     def show(self, report):
@@ -60,6 +61,8 @@ class View(Node):
                 print(f"    -  {VALIDITY[report.validity]}: {report.reason}", flush=True)
             self.told = report.validity
             return
+        if self.enough.done():
+            return
         self.told = None
         if self.judged == 0:
             print(HEAD, flush=True)
@@ -67,7 +70,7 @@ class View(Node):
         self.last = report
         print(line(self.judged, report), flush=True)
         if self.frames and self.judged >= self.frames:
-            raise KeyboardInterrupt
+            self.enough.set_result(True)
 
 
 def main():
@@ -75,11 +78,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=20, help="frames until the end; 0 for none")
     arguments = parser.parse_args(rclpy.utilities.remove_ros_args(sys.argv)[1:])
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     rclpy.init(args=sys.argv)
     view = View(arguments.frames)
     try:
-        rclpy.spin(view)
+        rclpy.spin_until_future_complete(view, view.enough)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     if view.last:

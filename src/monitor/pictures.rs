@@ -68,6 +68,17 @@ pub fn render(
     Ok(maps)
 }
 
+/// Clears the masks wherever `valid` is 0; both have the camera's size.
+pub fn clear_invalid(maps: &mut Maps, valid: &GrayImage) {
+    for mask in [&mut maps.error_mask, &mut maps.anomaly_mask].into_iter().flatten() {
+        for (marked, &valid) in mask.iter_mut().zip(valid.as_raw()) {
+            if valid == 0 {
+                *marked = 0;
+            }
+        }
+    }
+}
+
 /// Moves a region from pixels of a `from`-sized map to pixels of a `to`-sized image.
 pub fn scale_region(region: &mut Region, from: (u32, u32), to: (u32, u32)) {
     let scale = |v: u32, from: u32, to: u32| (u64::from(v) * u64::from(to) / u64::from(from)) as u32;

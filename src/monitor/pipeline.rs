@@ -251,7 +251,10 @@ impl Monitor {
                 pictures::scale_region(region, size, image.dimensions());
             }
         }
-        let maps = pictures::render(&scores, &self.thresholds, wanted, image.dimensions())?;
+        let mut maps = pictures::render(&scores, &self.thresholds, wanted, image.dimensions())?;
+        if let Some(valid) = &self.valid {
+            pictures::clear_invalid(&mut maps, valid);
+        }
         latency.score = watch.lap();
         latency.total = watch.total();
         Ok(Assessment {

@@ -45,6 +45,20 @@ def test_it_prints_a_line_a_frame_and_leaves_nothing_behind(bundle):
     assert not left, "processes that outlive the demo"
 
 
+def test_ctrl_c_ends_it_cleanly(bundle):
+    process = demo(bundle, "--frames", "0")
+    try:
+        for line in process.stdout:
+            if re.match(r" +\d+  OK ", line):
+                break
+        # What a terminal does: the whole group gets it.
+        os.killpg(process.pid, signal.SIGINT)
+    finally:
+        output, code = finish(process)
+    assert code == 0, output
+    assert "Traceback" not in output
+
+
 def test_a_bundle_that_is_not_there_ends_it(tmp_path):
     output, code = finish(demo(tmp_path / "none"))
     assert code == 2, output

@@ -95,7 +95,8 @@ def test_every_picture_has_the_size_and_header_of_the_image(start, peer, namespa
         ):
             assert set(np.unique(picture[mask])) <= {0, 255}, mask
             assert 0 <= picture[score].min() <= picture[score].max() <= 1, score
-            assert (picture[mask] == 255).mean() == pytest.approx(area, abs=1e-4), mask
+            # The area is counted at the networks' size, the picture has the camera's.
+            assert (picture[mask] == 255).mean() == pytest.approx(area, abs=0.05), mask
             clear = np.abs(picture[score] - limit) > 1e-6
             assert ((picture[score] >= limit) == (picture[mask] == 255))[clear].all(), mask
         info = peer.label_info()
