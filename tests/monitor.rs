@@ -1,6 +1,8 @@
 //! A whole bundle, from its files to the report. Its weights are random: the numbers mean nothing,
 //! their shapes, ranges and errors do.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 use std::process::Command;
 

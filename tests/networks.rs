@@ -1,5 +1,9 @@
 //! The networks at small widths: shapes, strictness, and that they learn.
 
+#![allow(clippy::unwrap_used)]
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use synthcp_monitor::data::{Dataset, Sample};
 use synthcp_monitor::network::comparison::{ComparerConfig, Comparison};
@@ -13,6 +17,12 @@ use synthcp_monitor::train::segmentation;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
+/// libtorch's random numbers are the process's: whoever draws them on a seed must be alone.
+fn alone() -> MutexGuard<'static, ()> {
+    static DICE: Mutex<()> = Mutex::new(());
+    DICE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn config<C: serde::de::DeserializeOwned>(yaml: &str) -> C {
     serde_norway::from_str(yaml).unwrap()
 }
@@ -23,6 +33,7 @@ const FCN: &str = "{architecture: fcn8s, widths: [2, 4, 4, 8, 8], head: 8}";
 
 #[test]
 fn segmenters_give_a_logit_for_each_class_and_pixel() {
+    let _alone = alone();
     for yaml in [RESNET, EFFICIENT, FCN] {
         let vs = VarStore::new(Device::Cpu);
         let network = config::<SegmenterConfig>(yaml).build(&vs.root(), 5);
@@ -38,6 +49,7 @@ fn segmenters_give_a_logit_for_each_class_and_pixel() {
 
 #[test]
 fn half_precision_stays_near_full_precision() {
+    let _alone = alone();
     for yaml in [RESNET, EFFICIENT] {
         tch::manual_seed(1);
         let vs = VarStore::new(Device::Cpu);
@@ -55,6 +67,7 @@ fn half_precision_stays_near_full_precision() {
 
 #[test]
 fn the_generator_paints_labels_and_nothing_else() {
+    let _alone = alone();
     let vs = VarStore::new(Device::Cpu);
     let config: SynthesizerConfig = config("{architecture: spade, ngf: 2, hidden: 4, upsampling: more}");
     assert_eq!(config.granularity(), 64);
@@ -71,6 +84,7 @@ fn the_generator_paints_labels_and_nothing_else() {
 
 #[test]
 fn the_comparer_sees_both_pictures() {
+    let _alone = alone();
     let vs = VarStore::new(Device::Cpu);
     let network =
         config::<ComparerConfig>("{architecture: joint, width: 4, squeeze: 4}").build(&vs.root(), 5);
@@ -130,6 +144,7 @@ fn train(steps: u64, seed: u64) -> segmentation::Trained {
 
 #[test]
 fn training_learns() {
+    let _alone = alone();
     let set = halves();
     let m = train(40, 1);
     let probabilities = segmentation::probabilities(&*m.network, &set.images, Device::Cpu, Kind::Float);
@@ -140,6 +155,7 @@ fn training_learns() {
 
 #[test]
 fn the_same_seed_trains_the_same_network() {
+    let _alone = alone();
     let [a, b, c] = [(2, 5), (2, 5), (2, 6)].map(|(steps, seed)| weights::tensors(&train(steps, seed).vs));
     assert!(a.iter().all(|(name, t)| *t == b[name]));
     assert!(a.iter().any(|(name, t)| *t != c[name]));
