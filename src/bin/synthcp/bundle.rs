@@ -21,7 +21,7 @@ pub enum Action {
     /// Packs the networks in a work folder and calibrates their thresholds.
     Pack {
         #[command(flatten)]
-        common: Common,
+        common: Box<Common>,
         /// Samples that set the thresholds; none of the networks may have seen them.
         #[arg(long)]
         calibration: Slice,

@@ -29,8 +29,8 @@ pub fn run(action: &Action) -> Outcome {
         let verdict = if output.difference <= TOLERANCE { "pass" } else { "FAIL" };
         println!("{:<34} {:.1e} {verdict}", output.name, output.difference);
     }
-    // A NaN fails as well.
-    let failed = outputs.iter().filter(|o| !(o.difference <= TOLERANCE)).count();
+    // Counted this way round, a NaN fails as well.
+    let failed = outputs.len() - outputs.iter().filter(|o| o.difference <= TOLERANCE).count();
     if failed == 0 {
         Ok(())
     } else {
