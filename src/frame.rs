@@ -136,8 +136,13 @@ pub enum FrameError {
         start: Vec<u8>,
     },
     /// A damaged or truncated file.
-    #[error("compressed image: {0}")]
+    #[error("compressed image: {}", one_line(.0))]
     Compressed(#[from] image::ImageError),
+}
+
+/// Decoders end some of their messages with a line break; a report has one line.
+fn one_line(error: &image::ImageError) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Decodes a raw image to RGB.

@@ -122,6 +122,7 @@ mod tests {
         let size = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap() + 5;
         jpeg[size..size + 4].fill(0xff);
         let message = decode_compressed("jpeg", &jpeg).unwrap_err().to_string();
+        assert!(!message.contains('\n'), "{message:?}");
         assert!(message.contains("65535x65535"), "{message}");
     }
 
