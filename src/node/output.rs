@@ -214,7 +214,7 @@ fn badge(level: Level) -> Badge<'static> {
     Badge { text: level.name(), color }
 }
 
-fn has_listener<T: WrappedTypesupport>(publisher: &Publisher<T>) -> bool {
+fn has_listener<T: WrappedTypesupport + 'static>(publisher: &Publisher<T>) -> bool {
     // If the count cannot be had, sending in vain beats silence.
     !publisher.get_inter_process_subscription_count().is_ok_and(|count| count == 0)
 }

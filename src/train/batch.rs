@@ -83,10 +83,13 @@ pub struct Augmentation {
     pub zoom: (f64, f64),
     /// Largest change of brightness, contrast and saturation.
     pub color: f64,
+    /// By how much the crop is smaller than the image, each way.
+    pub shrink: i64,
 }
 
 /// Draws `count` samples and varies them: mirrored or not, zoomed, cropped, recoloured. Returns
-/// images `N x 3 x H x W` in \[0, 1\] (fp32) and labels `N x H x W` (int64).
+/// images `N x 3 x H x W` in \[0, 1\] (fp32) and labels `N x H x W` (int64), H and W being the
+/// image's over `shrink`.
 pub fn draw(
     set: &TensorSet,
     count: usize,
@@ -104,15 +107,16 @@ pub fn draw(
 }
 
 fn vary(image: &Tensor, label: &Tensor, a: Augmentation, rng: &mut ChaCha8Rng) -> (Tensor, Tensor) {
-    let (h, w) = spatial(image);
+    let (full_h, full_w) = spatial(image);
+    let (h, w) = (full_h / a.shrink, full_w / a.shrink);
     let mut image = image.to_kind(Kind::Float).unsqueeze(0) / 255.;
-    let mut label = label.to_kind(Kind::Float).view([1, 1, h, w]);
+    let mut label = label.to_kind(Kind::Float).view([1, 1, full_h, full_w]);
     if rng.random_bool(0.5) {
         image = image.flip([3]);
         label = label.flip([3]);
     }
     let zoom = rng.random_range(a.zoom.0..=a.zoom.1);
-    let size = ((h as f64 * zoom).round() as i64, (w as f64 * zoom).round() as i64);
+    let size = ((full_h as f64 * zoom).round() as i64, (full_w as f64 * zoom).round() as i64);
     image = resize_bilinear(&image, size, false);
     label = label.upsample_nearest2d([size.0, size.1], None, None);
     let mut place =
@@ -127,10 +131,16 @@ fn vary(image: &Tensor, label: &Tensor, a: Augmentation, rng: &mut ChaCha8Rng) -
         image = image.constant_pad_nd(pad);
         label = label.pad(pad, "constant", f64::from(IGNORE));
     }
-    let mut factor = || 1. + rng.random_range(-a.color..=a.color);
+    if a.color > 0. {
+        image = recolor(&image, a.color, rng);
+    }
+    (image.squeeze_dim(0), label.squeeze().to_kind(Kind::Int64))
+}
+
+fn recolor(image: &Tensor, most: f64, rng: &mut ChaCha8Rng) -> Tensor {
+    let mut factor = || 1. + rng.random_range(-most..=most);
     let mean = image.mean(Kind::Float);
-    image = (&image - &mean) * factor() + mean * factor();
+    let image = (image - &mean) * factor() + mean * factor();
     let grey = image.mean_dim([1i64].as_slice(), true, Kind::Float);
-    image = (&image - &grey) * factor() + grey;
-    (image.clamp(0., 1.).squeeze_dim(0), label.squeeze().to_kind(Kind::Int64))
+    ((&image - &grey) * factor() + grey).clamp(0., 1.)
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tch::Tensor;
 use tch::nn::VarStore;
 
 use super::TrainError;
@@ -27,6 +28,11 @@ pub trait Task {
     /// at random is drawn from the seed and the step alone, so that a resumed training goes on as
     /// if never stopped.
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)>;
+
+    /// Pictures to watch the training by, `N x 3 x H x W` bytes; they are put below each other.
+    fn preview(&self) -> Option<Tensor> {
+        None
+    }
 
     /// The networks in training.
     fn trainees(&mut self) -> Vec<Trainee<'_>>;
@@ -106,6 +112,12 @@ fn save(task: &mut dyn Task, run: &Run, step: u64, elapsed: Duration) -> Result<
         tensors.extend(trainee.optimizer.state(&format!("{}.adam/", trainee.name)));
     }
     weights::write(&tensors, &run.path, None)?;
+    if let Some(rows) = task.preview() {
+        let path = run.path.with_file_name("preview.png");
+        let column = rows.permute([1, 0, 2, 3]).flatten(1, 2);
+        tch::vision::image::save(&column, &path)
+            .map_err(|e| TrainError::Format { path, reason: e.to_string() })?;
+    }
     let meta = Meta { identity: run.identity.clone(), step, seconds: elapsed.as_secs_f64() };
     let path = meta_path(&run.path);
     let text = serde_json::to_string_pretty(&meta).expect("plain data");
@@ -143,7 +155,7 @@ fn restore(task: &mut dyn Task, run: &Run) -> Result<(u64, Duration), TrainError
 #[cfg(test)]
 mod tests {
     use rand::RngExt;
-    use tch::{Device, Kind, Tensor};
+    use tch::{Device, Kind};
 
     use super::*;
     use crate::network::layers::Linear;

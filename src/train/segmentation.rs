@@ -57,7 +57,7 @@ struct Training<'a> {
     options: &'a Options,
 }
 
-const AUGMENTATION: Augmentation = Augmentation { zoom: (0.75, 1.75), color: 0.3 };
+const AUGMENTATION: Augmentation = Augmentation { zoom: (0.75, 1.75), color: 0.3, shrink: 1 };
 
 impl Task for Training<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {

@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 use super::TrainError;
 use super::batch::{Augmentation, TensorSet, draw, generator};
 use super::checkpoint::{self, Run, Task, Trainee};
+use super::degrade::to_bytes;
 use super::discriminator::{Discriminator, feature_loss, judge_loss, painter_loss};
 use super::optimizer::{Adam, AdamOptions};
 use crate::network::layers::channels_last;
@@ -37,7 +38,13 @@ pub struct Options {
 const FEATURES: f64 = 10.;
 const PERCEPTUAL: f64 = 10.;
 const COLORS: f64 = 5.;
-const AUGMENTATION: Augmentation = Augmentation { zoom: (1., 1.25), color: 0. };
+const WHOLE: Augmentation = Augmentation { zoom: (1., 1.25), color: 0., shrink: 1 };
+/// A quarter of the picture at the same scale: four times the steps in the time.
+const CROPS: Augmentation = Augmentation { shrink: 2, ..WHOLE };
+/// Share of the training that is done on crops; the rest, on whole pictures, teaches the layout.
+const ON_CROPS: f64 = 0.75;
+/// Samples in the preview.
+const PREVIEW: i64 = 6;
 
 struct Training<'a> {
     vs: VarStore,
@@ -75,7 +82,11 @@ impl Task for Training<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
         let mut rng = generator(o.seed, step);
-        let (images, labels) = draw(self.set, o.batch, AUGMENTATION, &mut rng);
+        let (images, labels) = if share < ON_CROPS {
+            draw(self.set, o.batch, CROPS, &mut rng)
+        } else {
+            draw(self.set, (o.batch / 4).max(2), WHOLE, &mut rng)
+        };
         let real = channels_last(&images.to_device(o.device)).to_kind(o.kind);
         let labels = labels.to_device(o.device);
         let ids = Tensor::arange(self.classes, (labels.kind(), o.device)).view([1, 1, 1, -1]);
@@ -111,6 +122,17 @@ impl Task for Training<'_> {
             ("painter", value(&adversarial)),
             ("judge", value(&judging)),
         ]
+    }
+
+    fn preview(&self) -> Option<Tensor> {
+        let o = self.options;
+        // Spread over the set, which may be in the order of a drive.
+        let stride = (self.set.len() / PREVIEW).max(1);
+        let some: Vec<i64> = (0..self.set.len()).step_by(stride as usize).take(PREVIEW as usize).collect();
+        let set = self.set.select(&some);
+        let labels = set.labels.to_kind(Kind::Int64).to_device(o.device);
+        let painted = tch::no_grad(|| to_bytes(&self.network.forward(&labels, o.kind, false)));
+        Some(Tensor::cat(&[set.images, painted.to_device(Device::Cpu)], 3))
     }
 
     fn trainees(&mut self) -> Vec<Trainee<'_>> {
