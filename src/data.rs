@@ -8,6 +8,7 @@
 //! files. Samples are sorted by name, which in every supported data set is the order of time within
 //! a drive, so a contiguous slice is a set of drives ([`folds`]).
 
+pub mod anomaly;
 pub mod camvid;
 pub mod cityscapes;
 pub mod folds;
@@ -43,6 +44,16 @@ pub enum DataError {
         path.display()
     )]
     Layout {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder holds none of the known layouts of anomalies.
+    #[error(
+        "{}: no known anomaly data set; expected images/ and labels_masks/ (RoadAnomaly) or images/test/ and \
+         annotations/test/ (StreetHazards)",
+        path.display()
+    )]
+    AnomalyLayout {
         /// The folder.
         path: PathBuf,
     },

@@ -5,7 +5,7 @@ pub mod compute;
 pub mod deadline;
 pub mod debounce;
 pub mod networks;
-mod pictures;
+pub(crate) mod pictures;
 pub mod pipeline;
 pub mod regions;
 pub mod report;

@@ -1,5 +1,6 @@
-//! What people look at: pictures of single frames.
+//! What people look at: pictures of single frames, and tables.
 
+pub mod anomaly;
 pub mod canvas;
 pub mod evaluation;
 pub mod heat;

@@ -1,3 +1,4 @@
 //! Scores a pixel can have, one file each.
 
 pub mod cosine;
+pub mod logits;

@@ -32,6 +32,8 @@ pub struct Networks {
 pub struct Segmentation {
     /// `N x H x W` class ids, int64.
     pub labels: Tensor,
+    /// Logits, `N x classes x H x W`, fp32.
+    pub logits: Tensor,
     /// Softmax, `N x classes x H x W`, fp32.
     pub probabilities: Tensor,
     /// Largest softmax, `N x 1 x H x W`, fp32.
@@ -94,7 +96,8 @@ impl Networks {
         let logits = self.m.resize_logits(&segmented.logits.to_kind(Kind::Float), spatial(x));
         let probabilities = logits.f_softmax(1, Kind::Float)?;
         let (msp, labels) = probabilities.f_max_dim(1, true)?;
-        Ok(Segmentation { labels: labels.squeeze_dim(1), probabilities, msp, features: segmented.features })
+        let labels = labels.squeeze_dim(1);
+        Ok(Segmentation { labels, logits, probabilities, msp, features: segmented.features })
     }
 
     /// G on a batch of label maps: `N x 3 x H x W`, RGB in \[0, 1\], fp32.

@@ -29,18 +29,21 @@ pub enum EvaluationError {
     /// A frame.
     #[error(transparent)]
     Monitor(#[from] MonitorError),
+    /// libtorch.
+    #[error(transparent)]
+    Inference(#[from] tch::TchError),
     /// A figure.
     #[error(transparent)]
     Metric(#[from] MetricError),
 }
 
-/// Pixel-level figures of one detector; errors are the positives, pixels of all images pooled.
+/// Pixel-level figures of one detector, pixels of all images pooled.
 #[derive(Clone, Debug)]
 pub struct Detector {
     /// Its name.
     pub name: &'static str,
-    /// Average precision for errors.
-    pub ap_error: Option<f64>,
+    /// Average precision for the positives.
+    pub average_precision: Option<f64>,
     /// Area under the ROC curve.
     pub auroc: Option<f64>,
     /// False positives at the first recall of at least 0.95.
@@ -48,11 +51,12 @@ pub struct Detector {
 }
 
 impl Detector {
-    fn of(name: &'static str, scores: &[f32], wrong: &[bool]) -> Result<Self, MetricError> {
-        let ranking = Ranking::new(scores, wrong)?;
+    /// Of `scores` that should be high where `positive`.
+    pub(super) fn of(name: &'static str, scores: &[f32], positive: &[bool]) -> Result<Self, MetricError> {
+        let ranking = Ranking::new(scores, positive)?;
         Ok(Self {
             name,
-            ap_error: ranking.average_precision(),
+            average_precision: ranking.average_precision(),
             auroc: ranking.auroc(),
             fpr95: ranking.fpr_at_recall(0.95),
         })
@@ -163,7 +167,7 @@ impl fmt::Display for Evaluation {
                 f,
                 "| {} | {} | {} | {} |",
                 d.name,
-                percent(d.ap_error),
+                percent(d.average_precision),
                 percent(d.auroc),
                 percent(d.fpr95)
             )?;

@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed,
 //! 2 wrong arguments.
 
+mod anomalies;
 mod bundle;
 mod evaluate;
 mod monitor;
@@ -36,6 +37,8 @@ enum Command {
     Weights(weights::Action),
     /// Measures a bundle on labelled images.
     Evaluate(evaluate::Args),
+    /// Measures a bundle on images with unknown things.
+    Anomalies(anomalies::Args),
 }
 
 /// An error that ends the program with one line.
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Bundle(action) => bundle::run(&action),
         Command::Weights(action) => weights::run(&action),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Anomalies(args) => anomalies::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,49 @@
+//! Anomaly scores from M's logits alone: what SynthCP is compared with. High is strange.
+
+use tch::{Kind, Tensor};
+
+/// One minus the largest softmax (MSP: Hendrycks, Gimpel, "A Baseline for Detecting Misclassified and
+/// Out-of-Distribution Examples", ICLR 2017). `N x C x H x W` logits to `N x 1 x H x W` in \[0, 1\].
+pub fn msp(logits: &Tensor) -> Tensor {
+    1. - logits.softmax(1, Kind::Float).amax([1i64].as_slice(), true)
+}
+
+/// The largest logit, negated (Hendrycks et al., "Scaling Out-of-Distribution Detection for Real-World
+/// Settings", ICML 2022). `N x C x H x W` to `N x 1 x H x W`, unbounded.
+pub fn max_logit(logits: &Tensor) -> Tensor {
+    -logits.amax([1i64].as_slice(), true)
+}
+
+/// Entropy of the softmax as a share of the largest possible one. `N x C x H x W` to `N x 1 x H x W` in
+/// \[0, 1\].
+pub fn entropy(logits: &Tensor) -> Tensor {
+    let log = logits.log_softmax(1, Kind::Float);
+    let entropy = -(log.exp() * &log).sum_dim_intlist([1i64].as_slice(), true, Kind::Float);
+    entropy / (logits.size()[1].max(2) as f64).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two pixels of three classes: one certain, one torn.
+    fn logits() -> Tensor {
+        Tensor::from_slice(&[20f32, 1., 0., 1., 0., 1.]).view([1, 3, 1, 2])
+    }
+
+    #[test]
+    fn the_torn_pixel_is_the_strange_one() {
+        for score in [msp, max_logit, entropy] {
+            let scores = Vec::<f32>::try_from(score(&logits()).flatten(0, -1)).unwrap();
+            assert!(scores[1] > scores[0], "{scores:?}");
+        }
+    }
+
+    #[test]
+    fn values_are_those_of_the_definitions() {
+        let value = |t: Tensor| t.double_value(&[0, 0, 0, 1]);
+        assert!((value(msp(&logits())) - 2. / 3.).abs() < 1e-6);
+        assert!((value(max_logit(&logits())) + 1.).abs() < 1e-6);
+        assert!((value(entropy(&logits())) - 1.).abs() < 1e-6);
+    }
+}
