@@ -11,15 +11,15 @@ fn flatten(prefix: &str, yaml: &Yaml, into: &mut BTreeMap<String, Value>) {
     let value = match yaml {
         Yaml::Mapping(map) => {
             for (key, value) in map {
-                let key = key.as_str().unwrap();
+                let key = key.as_str().expect("a name");
                 let name = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
                 flatten(&name, value, into);
             }
             return;
         }
         Yaml::Bool(value) => Value::Bool(*value),
-        Yaml::Number(number) if number.is_f64() => Value::Double(number.as_f64().unwrap()),
-        Yaml::Number(number) => Value::Integer(number.as_i64().unwrap()),
+        Yaml::Number(number) if number.is_f64() => Value::Double(number.as_f64().expect("a float")),
+        Yaml::Number(number) => Value::Integer(number.as_i64().expect("an integer")),
         Yaml::String(text) => Value::Text(text.clone()),
         other => panic!("{prefix}: {other:?}"),
     };

@@ -32,6 +32,8 @@ pub struct Thresholds {
     pub error: f32,
     /// Anomaly score from which a pixel is in the anomaly mask.
     pub anomaly: f32,
+    /// Share of the image in the anomaly mask from which a frame counts towards CAUTION.
+    pub anomaly_area: f32,
     /// What the limits were calibrated for, in words.
     pub guarantee: String,
 }
@@ -170,9 +172,13 @@ impl Bundle {
             )));
         }
         let t = &description.calibration;
-        for (name, value) in
-            [("caution", t.caution), ("failure", t.failure), ("error", t.error), ("anomaly", t.anomaly)]
-        {
+        for (name, value) in [
+            ("caution", t.caution),
+            ("failure", t.failure),
+            ("error", t.error),
+            ("anomaly", t.anomaly),
+            ("anomaly_area", t.anomaly_area),
+        ] {
             if !(0. ..=1.).contains(&value) {
                 return Err(wrong(format!("calibration.{name} is {value}, it must be in [0, 1]")));
             }

@@ -18,11 +18,13 @@ pub enum Level {
 }
 
 impl Level {
-    /// The level of one score alone.
-    pub fn of(failure_score: f32, thresholds: &Thresholds) -> Self {
-        // Written so that a NaN on either side falls through to the safe end.
+    /// The level of one frame alone. `anomaly_area` is NaN where anomalies are not looked for, and
+    /// then raises nothing.
+    pub fn of(failure_score: f32, anomaly_area: f32, thresholds: &Thresholds) -> Self {
+        let strange = anomaly_area >= thresholds.anomaly_area;
+        // Written so that a NaN score or limit falls through to the safe end.
         if failure_score < thresholds.failure.min(thresholds.caution) {
-            Self::Nominal
+            if strange { Self::Caution } else { Self::Nominal }
         } else if failure_score < thresholds.failure {
             Self::Caution
         } else {
@@ -190,12 +192,36 @@ mod tests {
 
     #[test]
     fn limits_belong_to_the_higher_level_and_nan_is_failure() {
-        let thresholds =
-            Thresholds { caution: 0.3, failure: 0.6, error: 0.5, anomaly: 0.5, guarantee: String::new() };
-        let level = |score| Level::of(score, &thresholds);
+        let thresholds = Thresholds {
+            caution: 0.3,
+            failure: 0.6,
+            error: 0.5,
+            anomaly: 0.5,
+            anomaly_area: 0.02,
+            guarantee: String::new(),
+        };
+        let level = |score| Level::of(score, f32::NAN, &thresholds);
         assert_eq!([level(0.29), level(0.3), level(0.59), level(0.6)], [Nominal, Caution, Caution, Failure]);
         assert_eq!(level(f32::NAN), Failure);
         let unknown = Thresholds { caution: f32::NAN, failure: f32::NAN, ..thresholds };
-        assert_eq!(Level::of(0.1, &unknown), Failure);
+        assert_eq!(Level::of(0.1, 0., &unknown), Failure);
+    }
+
+    #[test]
+    fn strange_things_call_for_caution_and_no_more() {
+        let thresholds = Thresholds {
+            caution: 0.3,
+            failure: 0.6,
+            error: 0.5,
+            anomaly: 0.5,
+            anomaly_area: 0.02,
+            guarantee: String::new(),
+        };
+        let level = |area| Level::of(0.1, area, &thresholds);
+        assert_eq!(
+            [level(0.019), level(0.02), level(1.), level(f32::NAN)],
+            [Nominal, Caution, Caution, Nominal]
+        );
+        assert_eq!(Level::of(0.7, 0., &thresholds), Failure);
     }
 }

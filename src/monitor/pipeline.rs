@@ -91,7 +91,7 @@ pub struct Monitor {
 }
 
 /// Tensors of one frame at the working size, each `1 x C x H x W`, fp32.
-pub(super) struct Scores {
+pub(crate) struct Scores {
     /// Ids, `1 x H x W`.
     pub labels: Tensor,
     /// Probability that the label is wrong.

@@ -252,6 +252,7 @@ fn segmentation(snapshot: &Snapshot) -> Status {
             ("threshold_failure", score(Some(thresholds.failure))),
             ("threshold_error", score(Some(thresholds.error))),
             ("threshold_anomaly", score(Some(thresholds.anomaly))),
+            ("threshold_anomaly_area", score(Some(thresholds.anomaly_area))),
         ],
     }
 }
@@ -304,6 +305,7 @@ mod tests {
                 failure: 0.6,
                 error: 0.5,
                 anomaly: 0.5,
+                anomaly_area: 1.,
                 guarantee: String::new(),
             },
             decode: None,

@@ -149,12 +149,15 @@ impl<J: Judge> Session<J> {
 
     /// Debounces the verdict and notes it for diagnostics.
     fn finish(&self, mut verdict: Verdict, live: Live, jumped: bool) -> Judged {
-        let score = verdict.report.as_ref().map_or(f32::NAN, |report| report.failure_score);
+        let (score, strange) = verdict
+            .report
+            .as_ref()
+            .map_or((f32::NAN, f32::NAN), |report| (report.failure_score, report.anomaly_area));
         let mut state = self.shared.state();
         if jumped {
             state.debounce.forget_streaks();
         }
-        verdict.level = state.debounce.update(Level::of(score, &verdict.thresholds), live.patience);
+        verdict.level = state.debounce.update(Level::of(score, strange, &verdict.thresholds), live.patience);
         state.judged(&verdict, live.max_processing_time, Instant::now());
         Judged { verdict, maps: Maps::default(), image: None, jumped }
     }
@@ -206,6 +209,7 @@ pub fn merged(calibrated: &Thresholds, overrides: Overrides) -> Thresholds {
         failure: overrides.failure.unwrap_or(calibrated.failure),
         error: overrides.error.unwrap_or(calibrated.error),
         anomaly: overrides.anomaly.unwrap_or(calibrated.anomaly),
+        anomaly_area: overrides.anomaly_area.unwrap_or(calibrated.anomaly_area),
         guarantee: if overrides == Overrides::default() {
             calibrated.guarantee.clone()
         } else {

@@ -41,7 +41,14 @@ impl<F: FnMut(Mode) -> Result<f32, String>> Judge for Puppet<F> {
 }
 
 fn thresholds() -> Thresholds {
-    Thresholds { caution: 0.3, failure: 0.6, error: 0.5, anomaly: 0.5, guarantee: "calibrated".to_owned() }
+    Thresholds {
+        caution: 0.3,
+        failure: 0.6,
+        error: 0.5,
+        anomaly: 0.5,
+        anomaly_area: 1.,
+        guarantee: "calibrated".to_owned(),
+    }
 }
 
 fn session<F: FnMut(Mode) -> Result<f32, String>>(

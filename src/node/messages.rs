@@ -62,6 +62,7 @@ pub fn report(
         threshold_failure: thresholds.failure,
         threshold_error: thresholds.error,
         threshold_anomaly: thresholds.anomaly,
+        threshold_anomaly_area: thresholds.anomaly_area,
         guarantee: text(&thresholds.guarantee),
         latency_decode_ms: millis(verdict.decode),
         latency_segment_ms: stage(|latency| latency.segment),

@@ -205,6 +205,11 @@ pub const TABLE: &[Declaration] = &[
         Kind::ShareOrBundle,
         "Anomaly score from which a pixel is in the anomaly mask, in [0, 1]; -1 takes the bundle's.",
     ),
+    live(
+        "threshold.anomaly_area",
+        Kind::ShareOrBundle,
+        "Share of the image in the anomaly mask from which a frame counts towards CAUTION, in [0, 1]; -1 takes the bundle's.",
+    ),
     fixed(
         "min_region_area",
         Kind::Double(0.0005, 0.0, 1.0),
@@ -359,6 +364,7 @@ impl Parameters {
                     failure: self.share("threshold.failure"),
                     error: self.share("threshold.error"),
                     anomaly: self.share("threshold.anomaly"),
+                    anomaly_area: self.share("threshold.anomaly_area"),
                 },
                 degraded_deadline: self.seconds_or_off("degraded.deadline"),
                 max_processing_time: self.seconds_or_off("max_processing_time"),
@@ -479,6 +485,8 @@ pub struct Overrides {
     pub error: Option<f32>,
     /// See [`Thresholds`](crate::monitor::bundle::Thresholds).
     pub anomaly: Option<f32>,
+    /// For a frame to be strange.
+    pub anomaly_area: Option<f32>,
 }
 
 #[cfg(test)]

@@ -181,6 +181,7 @@ fn unknown_thresholds() -> Thresholds {
         failure: unknown,
         error: unknown,
         anomaly: unknown,
+        anomaly_area: unknown,
         guarantee: String::new(),
     }
 }

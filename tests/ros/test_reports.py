@@ -21,7 +21,7 @@ def test_a_report_carries_the_header_and_the_numbers(shared):
     assert math.isclose(report.failure_score, 1 - report.predicted_miou, abs_tol=1e-5)
     assert 0 <= report.error_area <= 1
     assert 0 <= report.anomaly_area <= 1
-    for limit in ("caution", "failure", "error", "anomaly"):
+    for limit in ("caution", "failure", "error", "anomaly", "anomaly_area"):
         assert 0 <= getattr(report, f"threshold_{limit}") <= 1
     for stage in ("decode", "segment", "synthesize", "compare", "total"):
         assert getattr(report, f"latency_{stage}_ms") > 0, stage

@@ -82,6 +82,7 @@ fn random(out: &Path, seed: i64) -> Outcome {
         failure: 0.8,
         error: 0.5,
         anomaly: 0.5,
+        anomaly_area: 1.,
         guarantee: "none: random weights".into(),
     };
     write(out, &recipe, &vs, "cityscapes", ("nothing", &command), thresholds)
@@ -119,7 +120,14 @@ pub fn pack(out: &Path, recipe: &Recipe, common: &Common, slice: &Slice) -> Outc
         common.slice,
         recipe.seed
     );
-    let open = Thresholds { caution: 1., failure: 1., error: 1., anomaly: 1., guarantee: String::new() };
+    let open = Thresholds {
+        caution: 1.,
+        failure: 1.,
+        error: 1.,
+        anomaly: 1.,
+        anomaly_area: 1.,
+        guarantee: String::new(),
+    };
     write(out, recipe, &vs, layout.label_set(), (&trained_on, &command), open)?;
     let thresholds = calibration::calibrate(out, &common.data, slice)?;
     write(out, recipe, &vs, layout.label_set(), (&trained_on, &command), thresholds)
