@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import rclpy
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
@@ -111,6 +112,10 @@ def main():
         rclpy.spin(camera)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RCLError:
+        # The signal came between two steps of one tick.
+        if rclpy.ok():
+            raise
 
 
 if __name__ == "__main__":

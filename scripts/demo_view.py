@@ -5,6 +5,7 @@ import argparse
 import sys
 
 import rclpy
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.task import Future
@@ -84,6 +85,10 @@ def main():
         rclpy.spin_until_future_complete(view, view.enough)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RCLError:
+        # The signal came between two steps of one turn.
+        if rclpy.ok():
+            raise
     if view.last:
         last = view.last
         print(

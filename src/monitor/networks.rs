@@ -108,8 +108,7 @@ impl Networks {
     /// F on a batch.
     pub fn compare(&self, x: &Tensor, synth: &Tensor, probabilities: &Tensor) -> Result<Compared, TchError> {
         let synth = synth.to_kind(self.kind);
-        let probabilities = probabilities.to_kind(self.kind);
-        Ok(self.f.forward(&Comparison { image: x, synth: &synth, probabilities: &probabilities }, false))
+        Ok(self.f.forward(&Comparison { image: x, synth: &synth, probabilities }, false))
     }
 
     /// Anomaly score, `N x 1 x H x W`, fp32: M on x', its features against those of x.

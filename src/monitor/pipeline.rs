@@ -102,6 +102,8 @@ pub(crate) struct Scores {
     pub synth: Option<Tensor>,
     /// Estimate of each class's IoU.
     pub iou: Option<Vec<f32>>,
+    /// Probability of each class to be in view, from an F that tells.
+    pub presence: Option<Vec<f32>>,
 }
 
 /// A class must have this share of the image for its estimate to count.
@@ -185,13 +187,15 @@ impl Monitor {
                 true => Some(self.networks.anomaly(&segmented, &synth)?),
                 false => None,
             };
-            let iou = Vec::<f32>::try_from(compared.iou.to_kind(Kind::Float).flatten(0, -1))?;
+            let numbers = |t: &Tensor| Vec::<f32>::try_from(t.to_kind(Kind::Float).flatten(0, -1));
+            let presence = compared.presence.map(|logits| numbers(&logits.sigmoid())).transpose()?;
             let scores = Scores {
                 labels: segmented.labels,
                 error: compared.confidence.f_neg()?.f_sigmoid()?,
                 anomaly,
                 synth: Some(synth),
-                iou: Some(iou),
+                iou: Some(numbers(&compared.iou)?),
+                presence,
             };
             self.assess(&frame.image, scores, wanted, latency, watch)
         })
@@ -209,7 +213,14 @@ impl Monitor {
             latency.segment = watch.lap();
             let doubt = segmented.msp.f_neg()?.f_add_scalar(1.)?;
             let anomaly = self.anomaly.then(|| doubt.shallow_clone());
-            let scores = Scores { labels: segmented.labels, error: doubt, anomaly, synth: None, iou: None };
+            let scores = Scores {
+                labels: segmented.labels,
+                error: doubt,
+                anomaly,
+                synth: None,
+                iou: None,
+                presence: None,
+            };
             self.assess(&frame.image, scores, wanted, latency, watch)
         })
     }
@@ -238,9 +249,8 @@ impl Monitor {
         for (_, &id) in labels.as_raw().iter().enumerate().filter(|&(i, _)| is_valid(i)) {
             counts[usize::from(id)] += 1;
         }
-        let classes = self.class_scores(&counts, total, scores.iou.as_deref())?;
-        let present: Vec<f32> = classes.iter().filter(|c| c.present).map(|c| c.predicted_iou).collect();
-        let predicted_miou = present.iter().sum::<f32>() / present.len() as f32;
+        let classes = self.class_scores(&counts, total, &scores)?;
+        let predicted_miou = predicted_miou(&classes);
 
         let (mut anomaly_area, mut regions) = (f32::NAN, Vec::new());
         if let Some(map) = &anomaly {
@@ -290,10 +300,11 @@ impl Monitor {
         &self,
         counts: &[u32],
         total: f32,
-        iou: Option<&[f32]>,
+        scores: &Scores,
     ) -> Result<Vec<ClassScore>, MonitorError> {
-        let scores = self.labels.classes.iter().zip(counts).enumerate();
-        scores
+        let (iou, presence) = (scores.iou.as_deref(), scores.presence.as_deref());
+        let classes = self.labels.classes.iter().zip(counts).enumerate();
+        classes
             .map(|(id, (class, &count))| {
                 let pixel_share = count as f32 / total;
                 let present = pixel_share >= PRESENT;
@@ -304,10 +315,30 @@ impl Monitor {
                     Some(iou) if present => iou[id].clamp(0., 1.),
                     _ => f32::NAN,
                 };
+                let presence = match presence {
+                    Some(presence) if !presence[id].is_finite() => {
+                        return Err(MonitorError::NotFinite { what: "a presence", value: presence[id] });
+                    }
+                    Some(presence) => presence[id],
+                    None => f32::NAN,
+                };
                 let class_name = class.name.clone();
-                Ok(ClassScore { class_id: id as u16, class_name, predicted_iou, pixel_share, present })
+                Ok(ClassScore { class_id: id as u16, class_name, predicted_iou, presence, pixel_share, present })
             })
             .collect()
+    }
+}
+
+/// Mean IoU over the classes in view. A class in view that was not segmented has an IoU of 0, so the
+/// sum of the estimates is over the classes that were segmented, and the number is that of the classes
+/// expected in view; where no presence is known, the classes segmented stand for those in view.
+fn predicted_miou(classes: &[ClassScore]) -> f32 {
+    let present = classes.iter().filter(|class| class.present);
+    let sum: f32 = present.clone().map(|class| class.predicted_iou).sum();
+    let expected: f32 = classes.iter().map(|class| class.presence).sum();
+    match expected.is_nan() {
+        true => sum / present.count() as f32,
+        false => (sum / expected.max(1.)).min(1.),
     }
 }
 

@@ -15,6 +15,9 @@ pub struct ClassScore {
     /// The comparison network's estimate of the class's IoU, in \[0, 1\]; NaN where the class is
     /// not present, since nothing is compared then.
     pub predicted_iou: f32,
+    /// The comparison network's probability that the class is in view, segmented or not, in
+    /// \[0, 1\]; NaN from a network that does not tell.
+    pub presence: f32,
     /// Share of the valid image that the segmenter gave to this class, in \[0, 1\].
     pub pixel_share: f32,
     /// Whether the share is large enough for the estimate to count.
@@ -78,7 +81,7 @@ pub struct Report {
     /// 1 = certain failure, 0 = certain success; raw, before any debouncing. One minus the
     /// predicted mean IoU. NaN in [`Mode::LogitsOnly`].
     pub failure_score: f32,
-    /// Mean of the predicted IoU over the present classes, in \[0, 1\].
+    /// Predicted mean IoU over the classes in view, also those that were missed, in \[0, 1\].
     pub predicted_miou: f32,
     /// One entry a class of the label set, by id.
     pub classes: Vec<ClassScore>,

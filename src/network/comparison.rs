@@ -1,6 +1,7 @@
 //! F: networks that compare x with x' and say where, and how much, the labels are wrong.
 
 pub mod joint;
+pub mod prior;
 pub mod resnet18;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,9 @@ pub struct Compared {
     pub confidence: Tensor,
     /// `N x classes`: estimate of each class's IoU, not clamped.
     pub iou: Tensor,
+    /// `N x classes`: logit of "this class is in view", segmented or not; of a network with
+    /// [`prior::Prior`].
+    pub presence: Option<Tensor>,
 }
 
 /// Which network F is, and its size.
@@ -45,6 +49,6 @@ pub struct Comparison<'a> {
     pub image: &'a Tensor,
     /// x': the same, synthesized.
     pub synth: &'a Tensor,
-    /// Softmax of M's logits: `N x classes x H x W`.
+    /// Softmax of M's logits: `N x classes x H x W`, fp32.
     pub probabilities: &'a Tensor,
 }

@@ -86,6 +86,7 @@ fn class(score: &ClassScore) -> msg::ClassScore {
         class_id: score.class_id,
         class_name: text(&score.class_name),
         predicted_iou: score.predicted_iou,
+        presence: score.presence,
         pixel_share: score.pixel_share,
         present: score.present,
     }

@@ -12,8 +12,8 @@ use super::predictions::Predictions;
 use super::progress::poly;
 use crate::labels::IGNORE;
 use crate::network::comparison::joint::Joint;
-use crate::network::comparison::{ComparerConfig, Comparison};
-use crate::network::layers::{channels_last, spatial};
+use crate::network::comparison::{Compared, ComparerConfig, Comparison};
+use crate::network::layers::spatial;
 
 /// What to train and how.
 #[derive(Clone, Debug)]
@@ -42,23 +42,37 @@ struct Training<'a> {
     options: &'a Options,
 }
 
-/// Losses of a batch: IoU (smooth L1 over the classes that occur) and confidence (cross entropy over
-/// labelled pixels, weighted by the square of M's own confidence, as the reference code does).
+/// Losses of a batch: IoU (smooth L1 over the classes that occur), confidence (cross entropy over
+/// labelled pixels) and presence (cross entropy over classes).
+///
+/// The reference code weights pixels by the square of M's own confidence: its network is scored
+/// together with the softmax and looks after the rest. A network that has the softmax in it must be
+/// right everywhere.
 fn losses(
-    compared: &crate::network::comparison::Compared,
+    compared: &Compared,
     probabilities: &Tensor,
     labels: &Tensor,
     (iou, present): (&Tensor, &Tensor),
-) -> (Tensor, Tensor) {
+) -> [Tensor; 3] {
     let (msp, predicted) = probabilities.max_dim(1, false);
     let labelled = labels.ne(i64::from(IGNORE)).to_kind(Kind::Float);
     let right = predicted.eq_tensor(labels).to_kind(Kind::Float);
     let logits = compared.confidence.squeeze_dim(1).to_kind(Kind::Float);
-    let weight = msp.square() * labelled;
+    let weight = if compared.presence.is_some() { labelled } else { msp.square() * labelled };
     let confidence =
         logits.binary_cross_entropy_with_logits(&right, Some(&weight), None::<&Tensor>, Reduction::Mean);
     let iou_loss = (&compared.iou * present).smooth_l1_loss(&(iou * present), Reduction::Mean, 1.);
-    (iou_loss, confidence)
+    let presence = compared.presence.as_ref().map_or(Tensor::from(0f32), |logits| {
+        let ids = Tensor::arange(logits.size()[1], (Kind::Int64, labels.device())).view([1, -1, 1]);
+        let in_view = labels.flatten(1, -1).unsqueeze(1).eq_tensor(&ids).any_dim(-1, false);
+        logits.binary_cross_entropy_with_logits(
+            &in_view.to_kind(Kind::Float),
+            None::<&Tensor>,
+            None::<&Tensor>,
+            Reduction::Mean,
+        )
+    });
+    [iou_loss, confidence, presence]
 }
 
 impl Task for Training<'_> {
@@ -80,14 +94,14 @@ impl Task for Training<'_> {
             &Comparison {
                 image: &to_input(&images, o.device, o.kind),
                 synth: &to_input(&pick(&p.synths), o.device, o.kind),
-                probabilities: &channels_last(&probabilities).to_kind(o.kind),
+                probabilities: &probabilities,
             },
             true,
         );
         let truth = (&pick(&p.iou).to_device(o.device), &pick(&p.present).to_device(o.device));
-        let (iou, confidence) = losses(&compared, &probabilities, &labels, truth);
+        let [iou, confidence, presence] = losses(&compared, &probabilities, &labels, truth);
         // Smooth L1 is a square near zero: IoU errors of a few points need the weight.
-        self.optimizer.step(&(&iou * IOU_WEIGHT + &confidence), o.rate * poly(share));
+        self.optimizer.step(&(&iou * IOU_WEIGHT + &confidence + presence), o.rate * poly(share));
         vec![("iou", iou.double_value(&[])), ("confidence", confidence.double_value(&[]))]
     }
 

@@ -165,6 +165,10 @@ class Peer:
             return listens and "ready: bundle" in monitor.log and self.reports
 
         self.wait(ready, f"the monitor\n{monitor.command}")
+        # The camera may know of the monitor before the monitor knows of the camera, and what a
+        # best-effort reader does not know of is lost. Endpoints are announced in the order of their
+        # making, so an answer to a client made now says that the cameras made before it are known.
+        self.parameter_names()
 
     def _diagnosed(self, message):
         mine = {
@@ -236,6 +240,20 @@ class Peer:
         reports = self.wait(found, f"a report on {frame_id}", patience)
         assert len(reports) == 1, f"{len(reports)} reports on {frame_id}"
         return reports[0]
+
+    def ask_until_reported(self, pixels):
+        """Publishes a picture, again and again if the transport loses it, and gives its report."""
+
+        def reported():
+            frame_id = self.send_picture(pixels)
+            end = time.monotonic() + 2
+            while time.monotonic() < end:
+                self.spin()
+                if any(report.header.frame_id == frame_id for report in self.on_images()):
+                    return frame_id
+            return None
+
+        return self.report_on(self.wait(reported, "a report on any picture"))
 
     def ask(self, pixels):
         """Publishes a picture and gives its report."""

@@ -61,7 +61,7 @@ degraded: false
 synthesis: {architecture: spade, ngf: 2, hidden: 4, upsampling: normal}
 judge_width: 4
 synthesis_steps: 0
-comparison: {architecture: joint, width: 4, squeeze: 4}
+comparison: {architecture: joint, width: 4, squeeze: 4, prior: true}
 comparison_steps: 0
 batch: [1, 1, 1]
 rate: [0.001, 0.001, 0.001]

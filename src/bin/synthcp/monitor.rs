@@ -74,7 +74,7 @@ fn to_json(image: &str, report: &Report) -> serde_json::Value {
         "predicted_miou": report.predicted_miou,
         "error_area": report.error_area,
         "anomaly_area": report.anomaly_area,
-        "classes": report.classes.iter().filter(|c| c.present).collect::<Vec<_>>(),
+        "classes": report.classes.iter().filter(|c| c.present || c.presence >= 0.5).collect::<Vec<_>>(),
         "regions": report.regions,
         "latency_ms": {
             "resize": ms(l.resize), "segment": ms(l.segment), "synthesize": ms(l.synthesize),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
+use super::prior::Prior;
 use super::resnet18::ResNet18;
 use super::{Compared, Comparison};
 use crate::network::layers::{
@@ -20,11 +21,14 @@ pub struct Config {
     pub width: i64,
     /// Channels to which each stage is squeezed for the confidence.
     pub squeeze: i64,
+    /// Whether the network starts from what M's softmax says; the reference network does not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub prior: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { width: 64, squeeze: 64 }
+        Self { width: 64, squeeze: 64, prior: false }
     }
 }
 
@@ -39,6 +43,7 @@ pub struct Joint {
     squeeze: Vec<(Conv2d, BatchNorm2d)>,
     confidence: Conv2d,
     regress: Linear,
+    prior: Option<Prior>,
 }
 
 impl Joint {
@@ -62,6 +67,7 @@ impl Joint {
             squeeze,
             confidence: Conv2d::new(p / "conf", 4 * config.squeeze, 1, one),
             regress: Linear::new(p / "regress", 2 * (config.width << 3), classes),
+            prior: config.prior.then(|| Prior::new(&(p / "prior"), classes)),
         }
     }
 
@@ -69,8 +75,9 @@ impl Joint {
     pub fn forward(&self, input: &Comparison, train: bool) -> Compared {
         let device = input.image.device();
         let row = |v: [f32; 3]| Tensor::from_slice(&v).view([1, 3, 1, 1]).to_device(device);
-        let (mean, std) = (row(MEAN).to_kind(input.image.kind()), row(STD).to_kind(input.image.kind()));
-        let prediction = self.prediction.0.forward(input.probabilities);
+        let kind = input.image.kind();
+        let (mean, std) = (row(MEAN).to_kind(kind), row(STD).to_kind(kind));
+        let prediction = self.prediction.0.forward(&channels_last(input.probabilities).to_kind(kind));
         let prediction = self.prediction.1.forward(&prediction, train).relu();
         let look = |trunk: &ResNet18, picture: &Tensor| {
             let picture = (picture - &mean) / &std;
@@ -98,6 +105,11 @@ impl Joint {
             .reduce(|a, b| a + b)
             .expect("four stages");
         let pooled = stages[3].mean_dim([2i64, 3].as_slice(), false, Kind::Float);
-        Compared { confidence, iou: self.regress.forward(&pooled) }
+        let iou = self.regress.forward(&pooled);
+        let Some(prior) = &self.prior else { return Compared { confidence, iou, presence: None } };
+        let confidence = confidence + prior.confidence(input.probabilities);
+        // The pixels answer to their own loss alone.
+        let (expected, presence) = prior.classes(input.probabilities, &confidence.sigmoid().detach());
+        Compared { confidence, iou: iou + expected, presence: Some(presence) }
     }
 }

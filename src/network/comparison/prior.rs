@@ -1,0 +1,120 @@
+//! What M's own softmax says of its errors, as F's starting point.
+//!
+//! The paper's network sees the softmax through one channel and learns from scratch what a look at
+//! it tells; with the few thousand images of one fleet it never gets there. Here a handful of
+//! weights read it directly, and the trunks learn what has to be added. Both networks' figures are in
+//! the README.
+
+use tch::nn::Path;
+use tch::{Kind, Tensor};
+
+/// Softmax statistics of a class in an image.
+const STATISTICS: i64 = 5;
+
+/// Smallest share of an image that is told from none.
+const LEAST: f64 = 1e-5;
+
+/// The weights.
+#[derive(Debug)]
+pub struct Prior {
+    /// Of the logit of the largest softmax, and of the entropy.
+    pixel: Tensor,
+    /// Of a class's statistics, towards its IoU and its presence: `2 x classes x STATISTICS`.
+    class: Tensor,
+    /// `2 x classes`.
+    bias: Tensor,
+}
+
+impl Prior {
+    /// Starts by believing the softmax.
+    pub fn new(p: &Path, classes: i64) -> Self {
+        let row = |values: [f32; STATISTICS as usize]| Tensor::from_slice(&values).repeat([classes, 1]);
+        // IoU: the mean of both expectations. Presence: even odds at a quarter of a percent.
+        let class = Tensor::stack(&[row([0.5, 0.5, 0., 0., 0.]), row([0., 0., 0., 0., 1.])], 0);
+        let bias = Tensor::from_slice(&[0f32, 6.]).view([2, 1]).repeat([1, classes]);
+        Self {
+            pixel: p.var_copy("pixel", &Tensor::from_slice(&[1f32, 0.])),
+            class: p.var_copy("class", &class),
+            bias: p.var_copy("bias", &bias),
+        }
+    }
+
+    /// Logit that a pixel's label is right, `N x 1 x H x W`, fp32.
+    pub fn confidence(&self, probabilities: &Tensor) -> Tensor {
+        let classes = probabilities.size()[1] as f64;
+        let largest = probabilities.amax([1i64].as_slice(), true).clamp(LEAST, 1. - LEAST);
+        let entropy = (probabilities * probabilities.clamp_min(LEAST).log())
+            .sum_dim_intlist([1i64].as_slice(), true, Kind::Float)
+            / -classes.ln();
+        let weights = self.pixel.to_kind(Kind::Float);
+        (&largest / (-&largest + 1.)).log() * weights.get(0) + entropy * weights.get(1)
+    }
+
+    /// IoU and logit of presence, each `N x classes`, from the softmax and from `right`, the
+    /// probability that a pixel's label is right, `N x 1 x H x W`.
+    pub fn classes(&self, probabilities: &Tensor, right: &Tensor) -> (Tensor, Tensor) {
+        let statistics = statistics(probabilities, right).unsqueeze(0);
+        let weight = self.class.to_kind(Kind::Float).unsqueeze(1);
+        let bias = self.bias.to_kind(Kind::Float).unsqueeze(1);
+        let out = (statistics * weight).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float) + bias;
+        (out.get(0), out.get(1))
+    }
+}
+
+/// Of each class in each image, `N x classes x STATISTICS`: its expected IoU by the softmax; by
+/// `right`; the root of its share of the pixels; the logarithm of that share; and of its share of the
+/// softmax.
+fn statistics(probabilities: &Tensor, right: &Tensor) -> Tensor {
+    let (largest, label) = probabilities.max_dim(1, true);
+    let pixels = (largest.size()[2] * largest.size()[3]) as f64;
+    let own = Tensor::zeros_like(probabilities).scatter_value(1, &label, 1.);
+    let sum = |x: Tensor| x.sum_dim_intlist([2i64, 3].as_slice(), false, Kind::Float);
+    let area = sum(own.shallow_clone());
+    let mass = sum(probabilities.shallow_clone());
+    let hit = sum(&own * probabilities);
+    let by_softmax = &hit / (&area + &mass - &hit).clamp_min(1.);
+    // Where a label is wrong, the other classes share the pixel as they share the rest of the softmax.
+    let wrong = (-right + 1.) / (-largest + 1.).clamp_min(LEAST);
+    let missed = sum((-&own + 1.) * probabilities * wrong);
+    let by_confidence = sum(&own * right) / (&area + missed).clamp_min(1.);
+    let share = area / pixels;
+    let log = |x: &Tensor| (x + LEAST).log();
+    Tensor::stack(&[by_softmax, by_confidence, share.sqrt(), log(&share), log(&(mass / pixels))], -1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::nn::VarStore;
+    use tch::{Device, IndexOp};
+
+    /// Two classes in 2 x 2 pixels: three of the first (0.8 sure), one of the second (0.6 sure).
+    fn softmax() -> Tensor {
+        let first = Tensor::from_slice(&[0.8f32, 0.8, 0.8, 0.4]).view([1, 1, 2, 2]);
+        Tensor::cat(&[&first, &(-&first + 1.)], 1)
+    }
+
+    #[test]
+    fn expectations_are_counted_by_hand() {
+        let right = Tensor::from_slice(&[0.9f32, 0.9, 0.9, 0.5]).view([1, 1, 2, 2]);
+        let found = statistics(&softmax(), &right);
+        let value = |class: i64, which: i64| found.double_value(&[0, class, which]);
+        assert!((value(0, 0) - 2.4 / (3. + 2.8 - 2.4)).abs() < 1e-5);
+        assert!((value(0, 1) - 2.7 / (3. + 0.5)).abs() < 1e-5);
+        assert!((value(1, 1) - 0.5 / (1. + 0.3)).abs() < 1e-5);
+        assert!((value(1, 2) - 0.5).abs() < 1e-5);
+        assert!((value(0, 4) - 0.7f64.ln()).abs() < 1e-3);
+    }
+
+    #[test]
+    fn it_starts_by_believing_the_softmax() {
+        let vs = VarStore::new(Device::Cpu);
+        let prior = Prior::new(&vs.root(), 2);
+        let right = prior.confidence(&softmax()).sigmoid();
+        assert!((right.i((0, 0, 0, 0)).double_value(&[]) - 0.8).abs() < 1e-4);
+        let (iou, presence) = prior.classes(&softmax(), &right);
+        assert_eq!((iou.size(), presence.size()), (vec![1, 2], vec![1, 2]));
+        assert!(iou.double_value(&[0, 0]) > iou.double_value(&[0, 1]));
+        assert!(presence.double_value(&[0, 0]) > 0.);
+    }
+}
