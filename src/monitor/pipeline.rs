@@ -323,7 +323,14 @@ impl Monitor {
                     None => f32::NAN,
                 };
                 let class_name = class.name.clone();
-                Ok(ClassScore { class_id: id as u16, class_name, predicted_iou, presence, pixel_share, present })
+                Ok(ClassScore {
+                    class_id: id as u16,
+                    class_name,
+                    predicted_iou,
+                    presence,
+                    pixel_share,
+                    present,
+                })
             })
             .collect()
     }

@@ -43,9 +43,11 @@ impl Prior {
     pub fn confidence(&self, probabilities: &Tensor) -> Tensor {
         let classes = probabilities.size()[1] as f64;
         let largest = probabilities.amax([1i64].as_slice(), true).clamp(LEAST, 1. - LEAST);
-        let entropy = (probabilities * probabilities.clamp_min(LEAST).log())
-            .sum_dim_intlist([1i64].as_slice(), true, Kind::Float)
-            / -classes.ln();
+        let entropy = (probabilities * probabilities.clamp_min(LEAST).log()).sum_dim_intlist(
+            [1i64].as_slice(),
+            true,
+            Kind::Float,
+        ) / -classes.ln();
         let weights = self.pixel.to_kind(Kind::Float);
         (&largest / (-&largest + 1.)).log() * weights.get(0) + entropy * weights.get(1)
     }
