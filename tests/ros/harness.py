@@ -332,10 +332,10 @@ def compressed_image(data, form="jpeg"):
     return message
 
 
-def jpeg(pixels):
+def jpeg(pixels, **options):
     """RGB pixels as a JPEG file."""
     file = io.BytesIO()
-    Picture.fromarray(pixels).save(file, "jpeg", quality=95)
+    Picture.fromarray(pixels).save(file, "jpeg", **{"quality": 95, **options})
     return file.getvalue()
 
 

@@ -73,7 +73,8 @@ def test_a_rejected_image_shows_in_diagnostics(shared):
 
 
 def test_bad_frames_alone_raise_the_level(start, peer, namespace):
-    with start(namespace, trigger_frames=2, release_frames=1, threshold__caution=1.0, threshold__failure=1.0) as monitor:
+    limits = {"threshold__caution": 1.0, "threshold__failure": 1.0, "threshold__anomaly_area": 1.0}
+    with start(namespace, trigger_frames=2, release_frames=1, **limits) as monitor:
         peer.wait_for_monitor(monitor)
         assert peer.ask(road()).level == 0
         levels = [peer.report_on(peer.send(peer.stamp(raw_image(road(), "rgb9")))).level for _ in range(2)]
