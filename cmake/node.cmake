@@ -11,7 +11,8 @@ execute_process(
 # not the files behind them, and so makes its bindings anew when a message changes.
 set(contents "")
 foreach(file ${interfaces})
-  file(SHA256 "${file}" hash)
+  # Absolute: colcon configures from the build folder.
+  file(SHA256 "${CMAKE_CURRENT_SOURCE_DIR}/${file}" hash)
   string(APPEND contents "${hash}")
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
 endforeach()
