@@ -11,6 +11,7 @@
 pub mod anomaly;
 pub mod camvid;
 pub mod cityscapes;
+pub mod degradation;
 pub mod folds;
 mod pairs;
 mod slice;

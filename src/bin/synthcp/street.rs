@@ -1,10 +1,13 @@
-//! `synthcp street`: labelled road video without any data.
+//! `synthcp street`: labelled road video without any data, and a bundle tried in it.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use indicatif::ProgressBar;
 use synthcp_monitor::data::street::{DriveOptions, Town, export};
+use synthcp_monitor::monitor::debounce::Patience;
+use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
+use synthcp_monitor::report::street::{Plan, Trial};
 
 use super::Outcome;
 
@@ -41,6 +44,33 @@ pub enum Action {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Tries a bundle in the test town: anomaly scores, time to CAUTION, false alarms, failures.
+    Measure {
+        /// Folder of the bundle.
+        #[arg(long, default_value = "models/street")]
+        bundle: PathBuf,
+        /// Seed of the first drive.
+        #[arg(long, default_value_t = 1000)]
+        seed: u64,
+        /// Frames with strange things whose pixels are scored.
+        #[arg(long, default_value_t = 200)]
+        frames: usize,
+        /// Drives with strange things, and as many without, whose alarms are counted.
+        #[arg(long, default_value_t = 20)]
+        drives: u64,
+        /// Frames of each of these drives, five a second.
+        #[arg(long, default_value_t = 60)]
+        drive_frames: usize,
+        /// Images that are degraded.
+        #[arg(long, default_value_t = 12)]
+        degraded: usize,
+        /// auto, cpu or cuda:N.
+        #[arg(long, default_value = "auto")]
+        device: String,
+        /// auto, fp32, bf16 or fp16.
+        #[arg(long, default_value = "auto")]
+        precision: String,
+    },
 }
 
 /// Parses WIDTHxHEIGHT.
@@ -54,23 +84,59 @@ fn size(text: &str) -> Result<(u32, u32), String> {
     }
 }
 
-/// Renders.
+/// Carries it out.
 pub fn run(action: &Action) -> Outcome {
-    let Action::Render { town, seed, frames, drives, rate, size: (width, height), anomalies, layout, out } =
-        action;
-    let bar = ProgressBar::new(drives * *frames as u64);
-    for drive in 0..*drives {
-        let options = DriveOptions {
-            town: *town,
-            seed: seed + drive,
-            width: *width,
-            height: *height,
-            rate: *rate,
-            anomalies: *anomalies,
-        };
-        export::write(out, *layout, &options, *frames, || bar.inc(1))?;
+    match action {
+        Action::Render {
+            town,
+            seed,
+            frames,
+            drives,
+            rate,
+            size: (width, height),
+            anomalies,
+            layout,
+            out,
+        } => {
+            let bar = ProgressBar::new(drives * *frames as u64);
+            for drive in 0..*drives {
+                let options = DriveOptions {
+                    town: *town,
+                    seed: seed + drive,
+                    width: *width,
+                    height: *height,
+                    rate: *rate,
+                    anomalies: *anomalies,
+                };
+                export::write(out, *layout, &options, *frames, || bar.inc(1))?;
+            }
+            bar.finish();
+            println!("{} frames of {town} in {}", drives * *frames as u64, out.display());
+        }
+        Action::Measure { bundle, seed, frames, drives, drive_frames, degraded, device, precision } => {
+            let options = MonitorOptions {
+                device: device.clone(),
+                precision: precision.clone(),
+                ..MonitorOptions::default()
+            };
+            let monitor = Monitor::load(bundle, &options)?;
+            eprintln!("{}", monitor.description());
+            let plan = Plan {
+                seed: *seed,
+                frames: *frames,
+                drives: *drives,
+                drive_frames: *drive_frames,
+                degraded: *degraded,
+                patience: PATIENCE,
+            };
+            let bar = ProgressBar::new_spinner();
+            let trial = Trial::of(&monitor, &plan, || bar.inc(1))?;
+            bar.finish_and_clear();
+            print!("{trial}");
+        }
     }
-    bar.finish();
-    println!("{} frames of {town} in {}", drives * *frames as u64, out.display());
     Ok(())
 }
+
+/// The node's defaults.
+const PATIENCE: Patience = Patience { trigger: 3, release: 5 };

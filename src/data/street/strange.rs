@@ -74,6 +74,25 @@ pub struct Thing {
     colors: &'static [Color],
 }
 
+impl Thing {
+    /// Metres across the ground, the larger of both.
+    pub fn reach(&self) -> f32 {
+        self.reach
+    }
+
+    /// Corners of the box around it, in metres, standing at the origin.
+    #[cfg(test)]
+    pub fn extent(&self) -> (vek::Vec3<f32>, vek::Vec3<f32>) {
+        let mut mesh = Mesh::default();
+        let materials = [Material::strange(Pattern::Plain, [[0; 3]; 2], 1.); 3];
+        (self.build)(&mut Kit { mesh: &mut mesh, materials, seed: 1 });
+        let corners = mesh.triangles.iter().flat_map(|t| &t.corners).map(|c| c.at);
+        corners.fold((vek::Vec3::broadcast(f32::MAX), vek::Vec3::broadcast(f32::MIN)), |(low, high), p| {
+            (vek::Vec3::partial_min(low, p), vek::Vec3::partial_max(high, p))
+        })
+    }
+}
+
 const HIDES: &[Color] =
     &[[132, 92, 58], [86, 60, 42], [168, 134, 98], [52, 44, 40], [120, 116, 112], [206, 196, 180]];
 const VIVID: &[Color] = &[
