@@ -5,4 +5,5 @@ pub mod canvas;
 pub mod evaluation;
 pub mod heat;
 pub mod overlay;
+pub mod street;
 pub mod strip;

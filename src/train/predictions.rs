@@ -6,8 +6,8 @@ use std::path::Path;
 use tch::{Device, IndexOp, Kind, Tensor};
 
 use super::TrainError;
-use super::batch::{TensorSet, generator, to_input};
-use super::degrade::{degrade, to_bytes};
+use super::batch::{TensorSet, generator, to_bytes, to_input};
+use super::degrade::degrade;
 use crate::network::layers::{resize_bilinear, spatial};
 use crate::network::segmentation::Segmenter;
 use crate::network::synthesis::spade::Spade;

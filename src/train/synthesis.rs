@@ -5,9 +5,8 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::TrainError;
-use super::batch::{Augmentation, TensorSet, draw, generator};
+use super::batch::{Augmentation, TensorSet, draw, generator, to_bytes};
 use super::checkpoint::{self, Run, Task, Trainee};
-use super::degrade::to_bytes;
 use super::discriminator::{Discriminator, feature_loss, judge_loss, painter_loss};
 use super::optimizer::{Adam, AdamOptions};
 use crate::network::layers::channels_last;

@@ -7,6 +7,7 @@ mod anomalies;
 mod bundle;
 mod evaluate;
 mod monitor;
+mod street;
 mod train;
 mod weights;
 
@@ -39,6 +40,9 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Measures a bundle on images with unknown things.
     Anomalies(anomalies::Args),
+    /// Draws the procedural street.
+    #[command(subcommand)]
+    Street(street::Action),
 }
 
 /// An error that ends the program with one line.
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Command::Weights(action) => weights::run(&action),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Anomalies(args) => anomalies::run(&args),
+        Command::Street(action) => street::run(&action),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
