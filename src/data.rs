@@ -14,6 +14,7 @@ pub mod cityscapes;
 pub mod folds;
 mod pairs;
 mod slice;
+pub mod street;
 
 use std::path::{Path, PathBuf};
 
