@@ -67,9 +67,9 @@ add_custom_target(node ALL
 install(PROGRAMS
   "${SYNTHCP_CARGO_TARGET_DIR}/release/monitor_node"
   "${SYNTHCP_CARGO_TARGET_DIR}/release/synthcp"
+  "${SYNTHCP_CARGO_TARGET_DIR}/release/street_camera"
+  "${SYNTHCP_CARGO_TARGET_DIR}/release/demo_view"
   DESTINATION "lib/${PROJECT_NAME}" COMPONENT node)
-# The drawn camera and the terminal view of demo.launch.xml.
-install(PROGRAMS scripts/demo_street.py scripts/demo_view.py DESTINATION "lib/${PROJECT_NAME}" COMPONENT node)
 foreach(folder config launch models)
   if(IS_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}/${folder}")
     install(DIRECTORY "${folder}" DESTINATION "share/${PROJECT_NAME}" COMPONENT node)
