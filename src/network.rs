@@ -8,6 +8,7 @@ pub mod comparison;
 pub mod layers;
 pub mod parity;
 pub mod pickle;
+pub mod published;
 pub mod segmentation;
 pub mod synthesis;
 pub mod weights;

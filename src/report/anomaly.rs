@@ -32,7 +32,7 @@ impl AnomalyEvaluation {
         tch::no_grad(|| {
             let x = networks.input(&sample.image)?;
             let segmented: Segmentation = networks.segment(&x)?;
-            let synth = networks.synthesize(&segmented.labels)?;
+            let synth = networks.synthesize(&segmented.labels, &x)?;
             collect(&mut self.ours, &networks.anomaly(&segmented, &synth)?, &sample.truth)?;
             for ((_, score), scores) in FROM_LOGITS.iter().zip(&mut self.others) {
                 collect(scores, &score(&segmented.logits), &sample.truth)?;
