@@ -9,6 +9,14 @@ use super::weights::Tensors;
 const BOOKKEEPING: [&str; 4] =
     ["num_batches_tracked", "_tmp_running_mean", "_tmp_running_var", "_running_iter"];
 
+/// All that has to be done to a checkpoint: takes off `module.`, leaves out what only training reads,
+/// folds spectral norm, and makes every real number fp32.
+pub fn prepare(tensors: Tensors) -> Tensors {
+    let tensors = fold_spectral_norm(without_bookkeeping(without_module(tensors)));
+    let real = |t: Tensor| if t.is_floating_point() { t.to_kind(Kind::Float) } else { t };
+    tensors.into_iter().map(|(name, t)| (name, real(t))).collect()
+}
+
 /// Leaves out what only training reads.
 pub fn without_bookkeeping(mut tensors: Tensors) -> Tensors {
     tensors.retain(|name, _| !BOOKKEEPING.iter().any(|ending| name.ends_with(ending)));

@@ -234,6 +234,10 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
         Dtype::F16 => Kind::Half,
         Dtype::BF16 => Kind::BFloat16,
         Dtype::I64 => Kind::Int64,
+        Dtype::I32 => Kind::Int,
+        Dtype::I16 => Kind::Int16,
+        Dtype::I8 => Kind::Int8,
+        Dtype::BOOL => Kind::Bool,
         Dtype::U8 => Kind::Uint8,
         _ => return None,
     })
@@ -246,6 +250,10 @@ fn dtype_of(kind: Kind) -> Option<Dtype> {
         Kind::Half => Dtype::F16,
         Kind::BFloat16 => Dtype::BF16,
         Kind::Int64 => Dtype::I64,
+        Kind::Int => Dtype::I32,
+        Kind::Int16 => Dtype::I16,
+        Kind::Int8 => Dtype::I8,
+        Kind::Bool => Dtype::BOOL,
         Kind::Uint8 => Dtype::U8,
         _ => return None,
     })

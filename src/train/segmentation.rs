@@ -11,8 +11,8 @@ use super::checkpoint::{self, Run, Task, Trainee};
 use super::optimizer::{Adam, AdamOptions};
 use super::progress::poly;
 use crate::labels::IGNORE;
+use crate::network::checkpoint_file;
 use crate::network::layers::{channels_last, spatial};
-use crate::network::pickle;
 use crate::network::segmentation::{Segmenter, SegmenterConfig, efficientnet};
 use crate::network::weights;
 
@@ -21,7 +21,7 @@ use crate::network::weights;
 pub struct Options {
     /// The network.
     pub network: SegmenterConfig,
-    /// ImageNet weights of the encoder, in PyTorch's legacy format; `None` starts from random ones.
+    /// ImageNet weights of the encoder, a checkpoint of PyTorch; `None` starts from random ones.
     pub pretrained: Option<PathBuf>,
     /// Images a step.
     pub batch: usize,
@@ -94,10 +94,11 @@ pub fn build(options: &Options, classes: i64) -> Result<Trained, TrainError> {
     let vs = VarStore::new(options.device);
     let network = options.network.build(&vs.root(), classes)?;
     if let Some(path) = &options.pretrained {
-        let tensors = efficientnet::fold(&pickle::read_legacy(path)?).map_err(|name| TrainError::Format {
-            path: path.clone(),
-            reason: format!("tensor '{name}' of EfficientNet-lite0 is missing"),
-        })?;
+        let tensors =
+            efficientnet::fold(&checkpoint_file::read(path)?).map_err(|name| TrainError::Format {
+                path: path.clone(),
+                reason: format!("tensor '{name}' of EfficientNet-lite0 is missing"),
+            })?;
         weights::load_under(&vs, "encoder.", &tensors, path)?;
     }
     Ok(Trained { vs, network })

@@ -90,7 +90,7 @@ impl Synthesizer for GlobalGenerator {
         }
         for [a, b] in &self.blocks {
             let y = normalized(a.forward(&reflect(&x, 1), train)).relu();
-            x = x + normalized(b.forward(&reflect(&y, 1), train));
+            x = &x + normalized(b.forward(&reflect(&y, 1), train));
         }
         for doubling in &self.up {
             x = normalized(doubling.forward(&x, train)).relu();
