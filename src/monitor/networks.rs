@@ -89,6 +89,11 @@ impl Networks {
         Ok(channels_last(&x.f_div_scalar(255.)?.f_clamp(0., 1.)?).to_kind(self.kind))
     }
 
+    /// M itself, for scores that take more than one look.
+    pub fn segmenter(&self) -> &dyn Segmenter {
+        &*self.m
+    }
+
     /// M on a batch.
     pub fn segment(&self, x: &Tensor) -> Result<Segmentation, TchError> {
         let segmented = self.m.forward(x, false);

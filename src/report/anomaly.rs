@@ -14,8 +14,12 @@ use crate::score::logits;
 /// A score from M's logits.
 type LogitScore = fn(&Tensor) -> Tensor;
 
-const FROM_LOGITS: [(&str, LogitScore); 3] =
-    [("MSP", logits::msp), ("max logit", logits::max_logit), ("entropy", logits::entropy)];
+const FROM_LOGITS: [(&str, LogitScore); 4] = [
+    ("MSP", logits::msp),
+    ("max logit", logits::max_logit),
+    ("energy", logits::energy),
+    ("entropy", logits::entropy),
+];
 
 /// Scores of the pixels that count, of all images pooled.
 #[derive(Debug, Default)]
