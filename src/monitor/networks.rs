@@ -134,7 +134,7 @@ fn segmenter(
     let (field, entry) = ("segmentation", &bundle.description.segmentation);
     if let SegmenterConfig::Torchscript(config) = &entry.network {
         let (bytes, path) = bundle.file(field, entry)?;
-        return match TorchScript::load(&bytes, config, classes, size, (vs.device(), kind)) {
+        return match TorchScript::load(&bytes, config, classes, size, vs.device()) {
             Ok(network) => Ok(Box::new(network)),
             Err(source) => Err(BundleError::TorchScript { path, source }),
         };

@@ -115,7 +115,7 @@ fn build(
     object: &Value,
     mut storage: impl FnMut(&str) -> Parsed<Vec<u8>>,
 ) -> Parsed<Tensors> {
-    let described = collect(reader, unwrap(reader, object));
+    let described = collect(reader, innermost(reader, object));
     if described.is_empty() {
         return Err("no tensor by a name".into());
     }
@@ -136,7 +136,7 @@ fn build(
 }
 
 /// The innermost dictionary behind the usual names.
-fn unwrap<'a>(reader: &'a Unpickler, object: &'a Value) -> &'a Value {
+fn innermost<'a>(reader: &'a Unpickler, object: &'a Value) -> &'a Value {
     let (mut inner, mut seen) = (object, HashSet::new());
     while let Value::Dict(dict) = inner
         && seen.insert(*dict)
@@ -150,6 +150,9 @@ fn unwrap<'a>(reader: &'a Unpickler, object: &'a Value) -> &'a Value {
     inner
 }
 
+/// No layer's name is longer, in bytes.
+const LONGEST_NAME: usize = 4096;
+
 /// All tensors below a value, named by their path; a dictionary that occurs twice is read once.
 fn collect(reader: &Unpickler, value: &Value) -> BTreeMap<String, Rc<Described>> {
     let (mut found, mut seen) = (BTreeMap::new(), HashSet::new());
@@ -157,7 +160,7 @@ fn collect(reader: &Unpickler, value: &Value) -> BTreeMap<String, Rc<Described>>
     while let Some((value, path)) = rest.pop() {
         match value {
             Value::Tensor(tensor) if !path.is_empty() => drop(found.insert(path, tensor.clone())),
-            Value::Dict(dict) if seen.insert(*dict) => {
+            Value::Dict(dict) if path.len() < LONGEST_NAME && seen.insert(*dict) => {
                 for pair in reader.items(*dict).chunks_exact(2) {
                     let Value::Text(key) = &pair[0] else { continue };
                     let path = if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
@@ -171,7 +174,7 @@ fn collect(reader: &Unpickler, value: &Value) -> BTreeMap<String, Rc<Described>>
 }
 
 /// Most elements of a tensor that repeats the elements of its storage.
-const MOST_REPEATED: i64 = 1 << 26;
+const MOST_REPEATED: i64 = 1 << 20;
 
 fn tensor(d: &Described, bytes: &[u8]) -> Parsed<Tensor> {
     let kind = d.storage.kind;

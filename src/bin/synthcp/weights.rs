@@ -12,8 +12,8 @@ use synthcp_monitor::network::segmentation::SegmenterConfig;
 use synthcp_monitor::network::segmentation::torchscript::TorchScript;
 use synthcp_monitor::network::weights::{self, Tensors};
 use synthcp_monitor::network::{checkpoint_file, published};
+use tch::Device;
 use tch::nn::VarStore;
-use tch::{Device, Kind};
 
 use super::Outcome;
 
@@ -134,7 +134,7 @@ fn import_into(bundle: Bundle, arch: &Architecture, from: &[Source]) -> Outcome 
     if let Architecture::Segmentation(SegmenterConfig::Torchscript(config)) = arch {
         let bytes = std::fs::read(&from[0].path).map_err(|e| format!("{}: {e}", from[0].path.display()))?;
         let [height, width] = description.working_size.map(i64::from);
-        TorchScript::load(&bytes, config, classes, (height, width), (Device::Cpu, Kind::Float))
+        TorchScript::load(&bytes, config, classes, (height, width), Device::Cpu)
             .map_err(|e| format!("{}: {e}", from[0].path.display()))?;
         std::fs::write(&path, bytes)?;
     } else {

@@ -1,6 +1,8 @@
 //! Anybody's segmentation network as M: a TorchScript file (`torch.jit.trace` or `torch.jit.script`).
 //!
-//! The configuration says how the network wants its images and where in its output the logits are.
+//! The configuration says how the network wants its images and where in its output the logits are. It is
+//! run in fp32, whatever the rest of the monitor computes in: a traced network has constants and casts of
+//! its own.
 
 use serde::{Deserialize, Serialize};
 use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
@@ -89,15 +91,12 @@ impl TorchScript {
         config: &Config,
         classes: i64,
         size: (i64, i64),
-        (device, kind): (Device, Kind),
+        device: Device,
     ) -> Result<Self, TorchScriptError> {
         let mut module = CModule::load_data_on_device(&mut &bytes[..], device)?;
         module.f_set_eval()?;
-        if kind != Kind::Float {
-            module.to(device, kind, false);
-        }
         let network = Self { module, config: config.clone() };
-        let image = Tensor::zeros([1, 3, size.0, size.1], (kind, device));
+        let image = Tensor::zeros([1, 3, size.0, size.1], (Kind::Float, device));
         let tried = tch::no_grad(|| network.run(&image))?;
         let (logits, features) = (tried.logits.size(), tried.features.size());
         if logits.len() != 4 || logits[..2] != [1, classes] {
@@ -111,7 +110,8 @@ impl TorchScript {
 
     fn run(&self, image: &Tensor) -> Result<Segmented, TorchScriptError> {
         let c = &self.config;
-        let image = if c.bgr { image.f_flip([1])? } else { image.shallow_clone() };
+        let image = image.f_to_kind(Kind::Float)?;
+        let image = if c.bgr { image.f_flip([1])? } else { image };
         let input = normalize(&image, c.mean, c.std).contiguous();
         let output = self.module.forward_is(&[IValue::Tensor(input)])?;
         let logits = find(&output, c.logits.as_ref(), "logits")?;
