@@ -6,19 +6,19 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::bundle::{Bundle, BundleError, Entry};
 use super::compute;
-use crate::network::comparison::joint::Joint;
-use crate::network::comparison::{Compared, Comparison};
+use crate::network::comparison::{Compared, Comparer, Comparison};
 use crate::network::layers::{channels_last, spatial};
-use crate::network::segmentation::Segmenter;
-use crate::network::synthesis::spade::Spade;
+use crate::network::segmentation::torchscript::TorchScript;
+use crate::network::segmentation::{Segmenter, SegmenterConfig};
+use crate::network::synthesis::Synthesizer;
 use crate::network::weights;
 use crate::score::cosine;
 
 /// The three networks.
 pub struct Networks {
     m: Box<dyn Segmenter>,
-    g: Spade,
-    f: Joint,
+    g: Box<dyn Synthesizer>,
+    f: Box<dyn Comparer>,
     /// Owners of the parameters that the networks share.
     _parameters: [VarStore; 3],
     size: (i64, i64),
@@ -50,13 +50,12 @@ impl Networks {
         let d = &bundle.description;
         let classes = bundle.labels.len() as i64;
         let parameters = [(); 3].map(|()| VarStore::new(device));
-        let m = d.segmentation.network.build(&parameters[0].root(), classes);
+        let [height, width] = d.working_size.map(i64::from);
+        let m = segmenter(bundle, &parameters[0], classes, (height, width), kind)?;
         let g = d.synthesis.network.build(&parameters[1].root(), classes);
         let f = d.comparison.network.build(&parameters[2].root(), classes);
-        fill(bundle, "segmentation", &d.segmentation, &parameters[0], kind)?;
         fill(bundle, "synthesis", &d.synthesis, &parameters[1], kind)?;
         fill(bundle, "comparison", &d.comparison, &parameters[2], kind)?;
-        let [height, width] = d.working_size.map(i64::from);
         Ok(Self {
             m,
             g,
@@ -90,6 +89,11 @@ impl Networks {
         Ok(channels_last(&x.f_div_scalar(255.)?.f_clamp(0., 1.)?).to_kind(self.kind))
     }
 
+    /// M itself, for scores that take more than one look.
+    pub fn segmenter(&self) -> &dyn Segmenter {
+        &*self.m
+    }
+
     /// M on a batch.
     pub fn segment(&self, x: &Tensor) -> Result<Segmentation, TchError> {
         let segmented = self.m.forward(x, false);
@@ -100,9 +104,10 @@ impl Networks {
         Ok(Segmentation { labels, logits, probabilities, msp, features: segmented.features })
     }
 
-    /// G on a batch of label maps: `N x 3 x H x W`, RGB in \[0, 1\], fp32.
-    pub fn synthesize(&self, labels: &Tensor) -> Result<Tensor, TchError> {
-        Ok(self.g.forward(labels, self.kind, false))
+    /// G on a batch of label maps: `N x 3 x H x W`, RGB in \[0, 1\], fp32. A G with style encoder takes
+    /// the style of `x`.
+    pub fn synthesize(&self, labels: &Tensor, x: &Tensor) -> Result<Tensor, TchError> {
+        Ok(self.g.paint(labels, x, self.kind, false).image)
     }
 
     /// F on a batch.
@@ -116,6 +121,27 @@ impl Networks {
         let synthetic = self.m.features(&channels_last(&synth.to_kind(self.kind)));
         Ok(cosine::anomaly_score(&segmented.features, &synthetic, &segmented.msp))
     }
+}
+
+/// M, loaded: built here and filled, or from its TorchScript file.
+fn segmenter(
+    bundle: &Bundle,
+    vs: &VarStore,
+    classes: i64,
+    size: (i64, i64),
+    kind: Kind,
+) -> Result<Box<dyn Segmenter>, BundleError> {
+    let (field, entry) = ("segmentation", &bundle.description.segmentation);
+    if let SegmenterConfig::Torchscript(config) = &entry.network {
+        let (bytes, path) = bundle.file(field, entry)?;
+        return match TorchScript::load(&bytes, config, classes, size, vs.device()) {
+            Ok(network) => Ok(Box::new(network)),
+            Err(source) => Err(BundleError::TorchScript { path, source }),
+        };
+    }
+    let network = entry.network.build(&vs.root(), classes)?;
+    fill(bundle, field, entry, vs, kind)?;
+    Ok(network)
 }
 
 /// Loads the weights of one network, ready to compute in `kind`.

@@ -1,5 +1,5 @@
 //! The SPADE generator (Park et al., "Semantic Image Synthesis with Spatially-Adaptive
-//! Normalization", CVPR 2019): noise-free, from the label map alone, at any width.
+//! Normalization", CVPR 2019), from the label map alone or from a style as well, at any width.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
+use super::{Painted, Synthesizer, style_encoder};
 use crate::network::layers::{
-    BatchNorm2d, Conv2d, ConvOptions, SpectralConv2d, channels_last, leaky_relu, spatial,
+    BatchNorm2d, Conv2d, ConvOptions, Linear, SpectralConv2d, channels_last, leaky_relu, spatial,
 };
 
 /// How many times the start grid is doubled.
@@ -33,11 +34,14 @@ pub struct Config {
     pub hidden: i64,
     /// Doublings of the start grid.
     pub upsampling: Upsampling,
+    /// The style that the generator starts from; without it, from the label map.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub style: Option<style_encoder::Config>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { ngf: 64, hidden: 128, upsampling: Upsampling::More }
+        Self { ngf: 64, hidden: 128, upsampling: Upsampling::More, style: None }
     }
 }
 
@@ -145,10 +149,19 @@ impl Block {
     }
 }
 
+/// What makes the first features.
+#[derive(Debug)]
+enum Start {
+    /// The label map, on the start grid.
+    Labels(Conv2d),
+    /// A style, for a start grid of this height and width.
+    Style(Linear, [i64; 2]),
+}
+
 /// The generator.
 #[derive(Debug)]
 pub struct Spade {
-    fc: Conv2d,
+    start: Start,
     /// Blocks, and whether the grid is doubled before each.
     blocks: Vec<(bool, Block)>,
     conv_img: Conv2d,
@@ -183,8 +196,12 @@ impl Spade {
                 (double, Block::new(&(p / name), width(inputs), width(outputs), classes, config.hidden))
             })
             .collect();
+        let start = match &config.style {
+            None => Start::Labels(Conv2d::new(p / "fc", classes, 16 * n, ConvOptions::same(3))),
+            Some(s) => Start::Style(Linear::new(p / "fc", s.latent, 16 * n * s.grid[0] * s.grid[1]), s.grid),
+        };
         Self {
-            fc: Conv2d::new(p / "fc", classes, 16 * n, ConvOptions::same(3)),
+            start,
             blocks,
             conv_img: Conv2d::new(p / "conv_img", last, 3, ConvOptions::same(3)),
             classes,
@@ -193,12 +210,29 @@ impl Spade {
     }
 
     /// Paints `N x H x W` labels (ids; 255 = none) as `N x 3 x H x W` RGB in \[0, 1\], computing in
-    /// `kind`. H and W must be multiples of the number of doublings' power of two.
+    /// `kind`. H and W must be multiples of the number of doublings' power of two. A generator with a
+    /// style paints the mean one.
     pub fn forward(&self, labels: &Tensor, kind: Kind, train: bool) -> Tensor {
+        self.run(labels, None, kind, train)
+    }
+
+    /// The same from `style`, `N x latent`; a generator without style does not look at it.
+    pub fn from_style(&self, labels: &Tensor, style: &Tensor, kind: Kind, train: bool) -> Tensor {
+        self.run(labels, Some(style), kind, train)
+    }
+
+    fn run(&self, labels: &Tensor, style: Option<&Tensor>, kind: Kind, train: bool) -> Tensor {
         let (h, w) = spatial(labels);
         let mut pyramid = LabelPyramid::new(labels, self.classes, kind);
-        let start = pyramid.at((h >> self.doublings, w >> self.doublings)).shallow_clone();
-        let mut x = channels_last(&self.fc.forward(&start));
+        let start = match &self.start {
+            Start::Labels(fc) => fc.forward(pyramid.at((h >> self.doublings, w >> self.doublings))),
+            Start::Style(fc, [h, w]) => {
+                let mean = || Tensor::zeros([labels.size()[0], fc.inputs()], (kind, labels.device()));
+                let style = style.map_or_else(mean, Tensor::shallow_clone);
+                fc.forward(&style).to_kind(kind).view([labels.size()[0], -1, *h, *w])
+            }
+        };
+        let mut x = channels_last(&start);
         for (double, block) in &self.blocks {
             if *double {
                 let (h, w) = spatial(&x);
@@ -208,5 +242,11 @@ impl Spade {
         }
         let image = self.conv_img.forward(&leaky_relu(&x)).to_kind(Kind::Float).tanh();
         (image + 1.) * 0.5
+    }
+}
+
+impl Synthesizer for Spade {
+    fn paint(&self, labels: &Tensor, _style: &Tensor, kind: Kind, train: bool) -> Painted {
+        Painted { image: self.forward(labels, kind, train), divergence: None }
     }
 }
