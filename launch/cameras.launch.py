@@ -16,7 +16,7 @@ from launch_ros.substitutions import FindPackageShare
 ARGUMENTS = {
     "cameras": ("front", "Namespaces of the cameras, separated by commas"),
     "image": ("image", "Name of the image topic in a camera's namespace"),
-    "bundle": ("cityscapes", "Model bundle: a name or a path"),
+    "bundle": ("street", "Model bundle: a name or a path"),
     "use_sim_time": ("false", "Take the time from /clock"),
 }
 

@@ -10,6 +10,7 @@
 //! polygons with procedural surfaces, drawn by the software rasteriser `euc`; the camera drives
 //! through it. Same options, same bytes.
 
+pub mod bag;
 mod block;
 mod building;
 mod camera;

@@ -15,6 +15,7 @@ use crate::network::segmentation::torchscript::TorchScriptError;
 use crate::network::segmentation::{NotBuilt, SegmenterConfig};
 use crate::network::synthesis::SynthesizerConfig;
 use crate::network::weights::{self, Tensors, WeightsError};
+use crate::score::cosine;
 
 /// The only format there is so far.
 pub const FORMAT: u32 = 1;
@@ -65,12 +66,18 @@ pub struct Description {
     pub labels: String,
     /// Height and width at which the networks work.
     pub working_size: [u32; 2],
+    /// Commands that made the data, where commands did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<String>,
     /// M.
     pub segmentation: Entry<SegmenterConfig>,
     /// G.
     pub synthesis: Entry<SynthesizerConfig>,
     /// F.
     pub comparison: Entry<ComparerConfig>,
+    /// How the anomaly score is made.
+    #[serde(default)]
+    pub anomaly: cosine::Config,
     /// Thresholds and their promise.
     pub calibration: Thresholds,
     /// Figures measured on data that no network saw, by name.

@@ -12,7 +12,7 @@ use crate::network::segmentation::torchscript::TorchScript;
 use crate::network::segmentation::{Segmenter, SegmenterConfig};
 use crate::network::synthesis::Synthesizer;
 use crate::network::weights;
-use crate::score::cosine;
+use crate::score::cosine::{self, Features};
 
 /// The three networks.
 pub struct Networks {
@@ -25,6 +25,7 @@ pub struct Networks {
     device: Device,
     kind: Kind,
     names: [&'static str; 3],
+    anomaly: cosine::Config,
 }
 
 /// What M says of a batch at the working size.
@@ -40,6 +41,8 @@ pub struct Segmentation {
     pub msp: Tensor,
     /// M's features on their own grid.
     pub features: Tensor,
+    /// M's logits on their own grid.
+    pub grid_logits: Tensor,
 }
 
 impl Networks {
@@ -65,6 +68,7 @@ impl Networks {
             device,
             kind,
             names: [d.segmentation.network.name(), d.synthesis.network.name(), d.comparison.network.name()],
+            anomaly: d.anomaly,
         })
     }
 
@@ -101,7 +105,14 @@ impl Networks {
         let probabilities = logits.f_softmax(1, Kind::Float)?;
         let (msp, labels) = probabilities.f_max_dim(1, true)?;
         let labels = labels.squeeze_dim(1);
-        Ok(Segmentation { labels, logits, probabilities, msp, features: segmented.features })
+        Ok(Segmentation {
+            labels,
+            logits,
+            probabilities,
+            msp,
+            features: segmented.features,
+            grid_logits: segmented.logits,
+        })
     }
 
     /// G on a batch of label maps: `N x 3 x H x W`, RGB in \[0, 1\], fp32. A G with style encoder takes
@@ -118,8 +129,22 @@ impl Networks {
 
     /// Anomaly score, `N x 1 x H x W`, fp32: M on x', its features against those of x.
     pub fn anomaly(&self, segmented: &Segmentation, synth: &Tensor) -> Result<Tensor, TchError> {
-        let synthetic = self.m.features(&channels_last(&synth.to_kind(self.kind)));
-        Ok(cosine::anomaly_score(&segmented.features, &synthetic, &segmented.msp))
+        self.anomaly_by(self.anomaly, segmented, synth)
+    }
+
+    /// The anomaly score by another configuration than the bundle's.
+    pub fn anomaly_by(
+        &self,
+        config: cosine::Config,
+        segmented: &Segmentation,
+        synth: &Tensor,
+    ) -> Result<Tensor, TchError> {
+        let synth = channels_last(&synth.to_kind(self.kind));
+        let (real, synthetic) = match config.features {
+            Features::Last => (&segmented.features, self.m.features(&synth)),
+            Features::Logits => (&segmented.grid_logits, self.m.forward(&synth, false).logits),
+        };
+        Ok(cosine::anomaly_score(real, &synthetic, &segmented.logits, config.certainty))
     }
 }
 

@@ -142,7 +142,7 @@ const QOS: &[&str] = &["sensor_data", "default"];
 
 /// Every parameter.
 pub const TABLE: &[Declaration] = &[
-    fixed("bundle", Kind::Text("cityscapes"), "Model bundle: a name under models/ or the path of a folder."),
+    fixed("bundle", Kind::Text("street"), "Model bundle: a name under models/ or the path of a folder."),
     fixed("device", Kind::Device, "Where the networks run: auto, cpu or cuda:N."),
     fixed(
         "precision",
@@ -513,7 +513,7 @@ mod tests {
     #[test]
     fn defaults_mean_what_the_documentation_says() {
         let settings = Parameters::default().settings();
-        assert_eq!(settings.bundle, "cityscapes");
+        assert_eq!(settings.bundle, "street");
         assert_eq!(settings.transport, Transport::Auto);
         assert!(!settings.reliable_input && settings.reliable_output);
         assert_eq!(settings.live.source_timeout, Some(Duration::from_millis(500)));
@@ -553,7 +553,7 @@ mod tests {
         assert!(with("anomaly", text("true")).is_err());
         assert!(with("device", text("cuda:x")).is_err());
         assert!(with("device", text("cuda:1")).is_ok());
-        assert!(with("bundel", text("cityscapes")).unwrap_err().to_string().contains("bundel"));
+        assert!(with("bundel", text("street")).unwrap_err().to_string().contains("bundel"));
     }
 
     #[test]
@@ -564,9 +564,9 @@ mod tests {
         let refused = parameters.set("bundle", &text("other")).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "parameter bundle is read at the start only; it stays \"cityscapes\" until the node is restarted"
+            "parameter bundle is read at the start only; it stays \"street\" until the node is restarted"
         );
-        assert!(parameters.set("bundle", &text("cityscapes")).is_ok(), "no change, no refusal");
+        assert!(parameters.set("bundle", &text("street")).is_ok(), "no change, no refusal");
         assert!(parameters.set("threshold.caution", &Value::Double(1.5)).is_err());
         assert_eq!(parameters.settings().live.thresholds.caution, Some(0.25));
     }

@@ -21,11 +21,15 @@ use crate::network::comparison::ComparerConfig;
 use crate::network::segmentation::SegmenterConfig;
 use crate::network::synthesis::{Synthesizer, SynthesizerConfig};
 use crate::network::weights;
+use crate::score::cosine;
 
 /// Everything that decides what comes out, besides the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
+    /// Commands that make the data, where commands do; kept in the bundle.
+    #[serde(default)]
+    pub data: Vec<String>,
     /// Height and width at which the networks work.
     pub working_size: [u32; 2],
     /// M.
@@ -48,6 +52,9 @@ pub struct Recipe {
     pub comparison: ComparerConfig,
     /// Steps of F.
     pub comparison_steps: u64,
+    /// How the bundle makes its anomaly score.
+    #[serde(default)]
+    pub anomaly: cosine::Config,
     /// Images a step of M, G and F.
     pub batch: [usize; 3],
     /// Peak learning rates of M, G and F.

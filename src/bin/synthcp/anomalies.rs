@@ -13,7 +13,7 @@ use super::Outcome;
 #[derive(ClapArgs)]
 pub struct Args {
     /// Folder of the bundle.
-    #[arg(long, default_value = "models/cityscapes")]
+    #[arg(long, default_value = "models/street")]
     bundle: PathBuf,
     /// Folder of the data set (RoadAnomaly or StreetHazards layout).
     #[arg(long)]

@@ -160,9 +160,11 @@ fn write(
         format: FORMAT,
         labels: labels.into(),
         working_size: recipe.working_size,
+        data: recipe.data.clone(),
         segmentation: make(recipe.segmentation.clone(), entry(0), trained_on, command),
         synthesis: make(recipe.synthesis.clone(), entry(1), trained_on, command),
         comparison: make(recipe.comparison.clone(), entry(2), trained_on, command),
+        anomaly: recipe.anomaly,
         calibration,
         metrics: BTreeMap::new(),
     };

@@ -17,7 +17,7 @@ use super::Outcome;
 #[derive(ClapArgs)]
 pub struct Args {
     /// Folder of the bundle.
-    #[arg(long, default_value = "models/cityscapes")]
+    #[arg(long, default_value = "models/street")]
     bundle: PathBuf,
     /// Folder for report.jsonl and the pictures.
     #[arg(long)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use indicatif::ProgressBar;
-use synthcp_monitor::data::street::{DriveOptions, Town, export};
+use synthcp_monitor::data::street::{DriveOptions, Town, bag, export};
 use synthcp_monitor::monitor::debounce::Patience;
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
 use synthcp_monitor::report::street::{Plan, Trial};
@@ -40,9 +40,12 @@ pub enum Action {
         /// cityscapes128, camvid or streethazards.
         #[arg(long, default_value = "cityscapes128")]
         layout: export::Layout,
-        /// Folder.
+        /// Folder for pictures.
+        #[arg(long, required_unless_present = "bag")]
+        out: Option<PathBuf>,
+        /// Bag (MCAP) for the first drive: /image, /labels and /anomaly.
         #[arg(long)]
-        out: PathBuf,
+        bag: Option<PathBuf>,
     },
     /// Tries a bundle in the test town: anomaly scores, time to CAUTION, false alarms, failures.
     Measure {
@@ -87,31 +90,22 @@ fn size(text: &str) -> Result<(u32, u32), String> {
 /// Carries it out.
 pub fn run(action: &Action) -> Outcome {
     match action {
-        Action::Render {
-            town,
-            seed,
-            frames,
-            drives,
-            rate,
-            size: (width, height),
-            anomalies,
-            layout,
-            out,
-        } => {
+        Action::Render { town, seed, frames, drives, rate, size, anomalies, layout, out, bag } => {
+            let (width, height) = *size;
+            let drive =
+                |seed| DriveOptions { town: *town, seed, width, height, rate: *rate, anomalies: *anomalies };
             let bar = ProgressBar::new(drives * *frames as u64);
-            for drive in 0..*drives {
-                let options = DriveOptions {
-                    town: *town,
-                    seed: seed + drive,
-                    width: *width,
-                    height: *height,
-                    rate: *rate,
-                    anomalies: *anomalies,
-                };
-                export::write(out, *layout, &options, *frames, || bar.inc(1))?;
+            if let Some(out) = out {
+                for seed in *seed..seed + drives {
+                    export::write(out, *layout, &drive(seed), *frames, || bar.inc(1))?;
+                }
+                println!("{} frames of {town} in {}", drives * *frames as u64, out.display());
             }
-            bar.finish();
-            println!("{} frames of {town} in {}", drives * *frames as u64, out.display());
+            if let Some(path) = bag {
+                bag::write(path, &drive(*seed), *frames, || bar.inc(1))?;
+                println!("{frames} frames of {town} in {}", path.display());
+            }
+            bar.finish_and_clear();
         }
         Action::Measure { bundle, seed, frames, drives, drive_frames, degraded, device, precision } => {
             let options = MonitorOptions {

@@ -117,3 +117,27 @@ fn layouts_are_read_back() {
         assert!(anomaly::load(layout, pair).unwrap().truth == frame.anomaly);
     }
 }
+
+#[test]
+fn a_bag_holds_the_frames_and_the_truth() {
+    use crate::bag::{cdr, message::Image};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("drive.mcap");
+    let drive = options(Town::Test, 2, true);
+    bag::write(&path, &drive, 3, || ()).unwrap();
+    let file = std::fs::read(&path).unwrap();
+    let messages: Vec<_> = mcap::MessageStream::new(&file).unwrap().map(Result::unwrap).collect();
+    assert_eq!(messages.len(), 9);
+    let frame = Drive::new(&drive).nth(2).unwrap();
+    for (message, (topic, data)) in messages[6..].iter().zip([
+        ("/image", frame.image.as_raw()),
+        ("/labels", frame.labels.as_raw()),
+        ("/anomaly", frame.anomaly.as_raw()),
+    ]) {
+        assert_eq!(message.channel.topic, topic);
+        let image: Image = cdr::decode(&message.data).unwrap();
+        assert!(&image.data == data, "{topic}");
+        assert_eq!((image.width, image.height, image.step), (128, 64, data.len() as u32 / 64));
+        assert_eq!(message.log_time - messages[0].log_time, 400_000_000);
+    }
+}
