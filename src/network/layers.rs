@@ -25,9 +25,12 @@ pub fn resize_bilinear(x: &Tensor, size: (i64, i64), align_corners: bool) -> Ten
     }
 }
 
-/// Leaky ReLU of slope 0.2, from two operations whose gradients are cheap.
+/// Slope of every leaky ReLU for negative values.
+pub const SLOPE: f64 = 0.2;
+
+/// Leaky ReLU, from two operations whose gradients are cheap.
 pub fn leaky_relu(x: &Tensor) -> Tensor {
-    x * 0.2 + x.relu() * 0.8
+    x * SLOPE + x.relu() * (1. - SLOPE)
 }
 
 /// Height and width.
@@ -117,9 +120,35 @@ impl Conv2d {
         Self { weight, bias, options }
     }
 
+    /// Of parameters that belong to no [`tch::nn::VarStore`].
+    pub fn of(weight: Tensor, bias: Option<&Tensor>, options: ConvOptions) -> Self {
+        Self { weight, bias: bias.map(Tensor::shallow_clone), options }
+    }
+
     /// `N x inputs x H x W` to `N x outputs x H' x W'`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         convolve(x, &self.weight, self.bias.as_ref(), self.options)
+    }
+
+    /// Weight and bias (zeros where there is none) in fp32, apart from any training.
+    pub fn parameters(&self) -> (Tensor, Tensor) {
+        let weight = self.weight.detach().to_kind(Kind::Float);
+        let bias = match &self.bias {
+            Some(bias) => bias.detach().to_kind(Kind::Float),
+            None => Tensor::zeros([weight.size()[0]], (Kind::Float, weight.device())),
+        };
+        (weight, bias)
+    }
+
+    /// The same layer apart from any training, its parameters in `kind` once and for all.
+    pub fn fold(&self, kind: Kind) -> Self {
+        let cast = |t: &Tensor| t.detach().to_kind(kind);
+        Self { weight: cast(&self.weight), bias: self.bias.as_ref().map(cast), options: self.options }
+    }
+
+    /// Where the parameters are.
+    pub fn device(&self) -> tch::Device {
+        self.weight.device()
     }
 }
 
@@ -175,6 +204,16 @@ impl BatchNorm2d {
             eps,
             momentum,
         }
+    }
+
+    /// The statistics, weight and bias as `x * scale + shift` for each channel, fp32.
+    pub fn scale_shift(&self) -> (Tensor, Tensor) {
+        let scale = (&self.running_var + self.eps).rsqrt();
+        let scale =
+            self.weight.as_ref().map_or_else(|| scale.shallow_clone(), |weight| weight.detach() * &scale);
+        let shift = -&self.running_mean * &scale;
+        let shift = self.bias.as_ref().map_or_else(|| shift.shallow_clone(), |bias| bias.detach() + &shift);
+        (scale, shift)
     }
 
     /// Normalizes by the batch when training (and learns the statistics), by the statistics otherwise.
@@ -264,5 +303,12 @@ impl SpectralConv2d {
         // Copies, so that a later forward in the same step may refine u and v under autograd's eyes.
         let sigma = self.weight_u.copy().dot(&matrix.mv(&self.weight_v.copy()));
         convolve(x, &(&self.weight_orig / sigma), self.bias.as_ref(), self.options)
+    }
+
+    /// The layer with its weight divided once and for all, in `kind`.
+    pub fn fold(&self, kind: Kind) -> Conv2d {
+        let weight = self.weight_orig.detach().to_kind(Kind::Float);
+        let sigma = self.weight_u.dot(&weight.flatten(1, -1).mv(&self.weight_v));
+        Conv2d::of(weight / sigma, self.bias.as_ref(), self.options).fold(kind)
     }
 }

@@ -1,5 +1,9 @@
 //! G: networks that paint an image from a label map alone.
 
+pub mod fused;
+pub mod memoised;
+pub mod modulation;
+pub mod patches;
 pub mod spade;
 
 use serde::{Deserialize, Serialize};

@@ -54,7 +54,7 @@ impl Config {
 
 /// One-hot label maps at every scale that a forward pass asks for, each made once. A pixel without
 /// label (255) is all zeros.
-struct LabelPyramid<'a> {
+pub(super) struct LabelPyramid<'a> {
     labels: &'a Tensor,
     classes: i64,
     kind: Kind,
@@ -62,11 +62,11 @@ struct LabelPyramid<'a> {
 }
 
 impl<'a> LabelPyramid<'a> {
-    fn new(labels: &'a Tensor, classes: i64, kind: Kind) -> Self {
+    pub(super) fn new(labels: &'a Tensor, classes: i64, kind: Kind) -> Self {
         Self { labels, classes, kind, scales: BTreeMap::new() }
     }
 
-    fn at(&mut self, size: (i64, i64)) -> &Tensor {
+    pub(super) fn at(&mut self, size: (i64, i64)) -> &Tensor {
         self.scales.entry(size).or_insert_with(|| {
             let (h, w) = spatial(self.labels);
             // Nearest as PyTorch defines it: source = floor(target * scale).
@@ -82,11 +82,11 @@ impl<'a> LabelPyramid<'a> {
 
 /// Spatially-adaptive normalization: batch norm whose scale and shift come from the label map.
 #[derive(Debug)]
-struct SpadeNorm {
-    norm: BatchNorm2d,
-    shared: Conv2d,
-    gamma: Conv2d,
-    beta: Conv2d,
+pub(super) struct SpadeNorm {
+    pub(super) norm: BatchNorm2d,
+    pub(super) shared: Conv2d,
+    pub(super) gamma: Conv2d,
+    pub(super) beta: Conv2d,
 }
 
 impl SpadeNorm {
@@ -109,10 +109,10 @@ impl SpadeNorm {
 
 /// A residual block with SPADE before each convolution.
 #[derive(Debug)]
-struct Block {
-    norms: [SpadeNorm; 2],
-    convs: [SpectralConv2d; 2],
-    shortcut: Option<(SpadeNorm, SpectralConv2d)>,
+pub(super) struct Block {
+    pub(super) norms: [SpadeNorm; 2],
+    pub(super) convs: [SpectralConv2d; 2],
+    pub(super) shortcut: Option<(SpadeNorm, SpectralConv2d)>,
 }
 
 impl Block {
@@ -148,11 +148,11 @@ impl Block {
 /// The generator.
 #[derive(Debug)]
 pub struct Spade {
-    fc: Conv2d,
+    pub(super) fc: Conv2d,
     /// Blocks, and whether the grid is doubled before each.
-    blocks: Vec<(bool, Block)>,
-    conv_img: Conv2d,
-    classes: i64,
+    pub(super) blocks: Vec<(bool, Block)>,
+    pub(super) conv_img: Conv2d,
+    pub(super) classes: i64,
     doublings: u32,
 }
 
@@ -206,7 +206,11 @@ impl Spade {
             }
             x = block.forward(&x, &mut pyramid, train);
         }
-        let image = self.conv_img.forward(&leaky_relu(&x)).to_kind(Kind::Float).tanh();
-        (image + 1.) * 0.5
+        to_rgb(&self.conv_img.forward(&leaky_relu(&x)))
     }
+}
+
+/// What the last layer gives as RGB in \[0, 1\], fp32.
+pub(super) fn to_rgb(x: &Tensor) -> Tensor {
+    (x.to_kind(Kind::Float).tanh() + 1.) * 0.5
 }
