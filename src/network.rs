@@ -5,6 +5,7 @@
 //! that published checkpoints load by name.
 
 pub mod comparison;
+pub mod flops;
 pub mod layers;
 pub mod parity;
 pub mod pickle;

@@ -5,26 +5,49 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::bundle::{Bundle, BundleError, Entry};
-use super::compute;
 use crate::network::comparison::joint::Joint;
-use crate::network::comparison::{Compared, Comparison};
+use crate::network::comparison::{Compared, ComparerConfig, Comparison};
 use crate::network::layers::{channels_last, spatial};
-use crate::network::segmentation::Segmenter;
-use crate::network::synthesis::spade::Spade;
+use crate::network::segmentation::{Segmenter, SegmenterConfig};
+use crate::network::synthesis::{Painter, SynthesizerConfig};
 use crate::network::weights;
 use crate::score::cosine;
 
 /// The three networks.
 pub struct Networks {
     m: Box<dyn Segmenter>,
-    g: Spade,
+    g: Painter,
     f: Joint,
-    /// Owners of the parameters that the networks share.
-    _parameters: [VarStore; 3],
     size: (i64, i64),
     device: Device,
     kind: Kind,
     names: [&'static str; 3],
+}
+
+/// Which networks, for how many classes, at which height and width.
+#[derive(Clone, Debug)]
+pub struct Specification {
+    /// M.
+    pub segmentation: SegmenterConfig,
+    /// G.
+    pub synthesis: SynthesizerConfig,
+    /// F.
+    pub comparison: ComparerConfig,
+    /// Classes of the label set.
+    pub classes: i64,
+    /// Height and width at which they work.
+    pub size: (i64, i64),
+}
+
+/// How networks compute.
+#[derive(Clone, Copy, Debug)]
+pub struct Arithmetic {
+    /// Where.
+    pub device: Device,
+    /// In which precision.
+    pub kind: Kind,
+    /// Whether G computes each distinct label patch once.
+    pub memoise: bool,
 }
 
 /// What M says of a batch at the working size.
@@ -43,30 +66,47 @@ pub struct Segmentation {
 }
 
 impl Networks {
-    /// Builds and loads the three networks.
-    pub fn load(bundle: &Bundle, device: &str, precision: &str) -> Result<Self, BundleError> {
-        let device = compute::device(device)?;
-        let kind = compute::precision(precision, device)?;
+    /// Builds the three networks and loads a bundle's weights.
+    pub fn load(bundle: &Bundle, arithmetic: Arithmetic) -> Result<Self, BundleError> {
         let d = &bundle.description;
-        let classes = bundle.labels.len() as i64;
-        let parameters = [(); 3].map(|()| VarStore::new(device));
-        let m = d.segmentation.network.build(&parameters[0].root(), classes);
-        let g = d.synthesis.network.build(&parameters[1].root(), classes);
-        let f = d.comparison.network.build(&parameters[2].root(), classes);
-        fill(bundle, "segmentation", &d.segmentation, &parameters[0], kind)?;
-        fill(bundle, "synthesis", &d.synthesis, &parameters[1], kind)?;
-        fill(bundle, "comparison", &d.comparison, &parameters[2], kind)?;
         let [height, width] = d.working_size.map(i64::from);
-        Ok(Self {
-            m,
-            g,
-            f,
-            _parameters: parameters,
+        let specification = Specification {
+            segmentation: d.segmentation.network.clone(),
+            synthesis: d.synthesis.network.clone(),
+            comparison: d.comparison.network.clone(),
+            classes: bundle.labels.len() as i64,
             size: (height, width),
-            device,
-            kind,
-            names: [d.segmentation.network.name(), d.synthesis.network.name(), d.comparison.network.name()],
+        };
+        Self::build(&specification, arithmetic, |[m, g, f]| {
+            fill(bundle, "segmentation", &d.segmentation, m)?;
+            fill(bundle, "synthesis", &d.synthesis, g)?;
+            fill(bundle, "comparison", &d.comparison, f)
         })
+    }
+
+    /// Builds the three networks, lets `fill` set their parameters, and makes them ready to compute.
+    pub fn build<E>(
+        specification: &Specification,
+        arithmetic: Arithmetic,
+        fill: impl FnOnce(&[VarStore; 3]) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let Specification { segmentation, synthesis, comparison, classes, size } = specification;
+        let Arithmetic { device, kind, memoise } = arithmetic;
+        let parameters = [(); 3].map(|()| VarStore::new(device));
+        let m = segmentation.build(&parameters[0].root(), *classes);
+        let g = synthesis.build(&parameters[1].root(), *classes);
+        let f = comparison.build(&parameters[2].root(), *classes);
+        fill(&parameters)?;
+        // Folded in full precision, and only then cast.
+        let g = Painter::new(g, kind, memoise);
+        parameters.iter().for_each(|vs| weights::cast(vs, kind));
+        let names = [segmentation.name(), synthesis.name(), comparison.name()];
+        Ok(Self { m, g, f, size: *size, device, kind, names })
+    }
+
+    /// G itself.
+    pub fn painter(&self) -> &Painter {
+        &self.g
     }
 
     /// The networks, their size, precision and place, for people.
@@ -102,7 +142,7 @@ impl Networks {
 
     /// G on a batch of label maps: `N x 3 x H x W`, RGB in \[0, 1\], fp32.
     pub fn synthesize(&self, labels: &Tensor) -> Result<Tensor, TchError> {
-        Ok(self.g.forward(labels, self.kind, false))
+        Ok(self.g.paint(labels))
     }
 
     /// F on a batch.
@@ -111,23 +151,20 @@ impl Networks {
         Ok(self.f.forward(&Comparison { image: x, synth: &synth, probabilities }, false))
     }
 
+    /// M's feature layer on a batch.
+    pub fn features(&self, x: &Tensor) -> Tensor {
+        self.m.features(x)
+    }
+
     /// Anomaly score, `N x 1 x H x W`, fp32: M on x', its features against those of x.
     pub fn anomaly(&self, segmented: &Segmentation, synth: &Tensor) -> Result<Tensor, TchError> {
-        let synthetic = self.m.features(&channels_last(&synth.to_kind(self.kind)));
+        let synthetic = self.features(&channels_last(&synth.to_kind(self.kind)));
         Ok(cosine::anomaly_score(&segmented.features, &synthetic, &segmented.msp))
     }
 }
 
-/// Loads the weights of one network, ready to compute in `kind`.
-fn fill<C>(
-    bundle: &Bundle,
-    field: &'static str,
-    entry: &Entry<C>,
-    vs: &VarStore,
-    kind: Kind,
-) -> Result<(), BundleError> {
+/// Loads the weights of one network.
+fn fill<C>(bundle: &Bundle, field: &'static str, entry: &Entry<C>, vs: &VarStore) -> Result<(), BundleError> {
     let (tensors, path) = bundle.weights(field, entry)?;
-    weights::load(vs, &tensors, &path)?;
-    weights::cast(vs, kind);
-    Ok(())
+    Ok(weights::load(vs, &tensors, &path)?)
 }

@@ -9,6 +9,8 @@ use std::borrow::Borrow;
 use tch::nn::{Init, Path};
 use tch::{Kind, Tensor};
 
+use super::flops;
+
 /// Rearranges the memory of an `N x C x H x W` tensor so that channels lie next to each other; the
 /// shape stays. Convolutions keep this order from input to output.
 pub fn channels_last(x: &Tensor) -> Tensor {
@@ -166,14 +168,16 @@ impl Conv2d {
 pub fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, o: ConvOptions) -> Tensor {
     let kind = x.kind();
     let pair = |v| [v, v];
-    x.conv2d(
+    let y = x.conv2d(
         &weight.to_kind(kind),
         bias.map(|b| b.to_kind(kind)),
         pair(o.stride),
         pair(o.padding),
         pair(o.dilation),
         o.groups,
-    )
+    );
+    flops::note(y.numel(), weight.size()[1..].iter().product());
+    y
 }
 
 /// Batch normalization over N, H, W.

@@ -10,6 +10,7 @@ use tch::{Device, Kind, Tensor};
 use super::fused::Rows;
 use super::patches::{Alphabet, Ingredients, Plan};
 use super::spade::SpadeNorm;
+use crate::network::flops;
 use crate::network::layers::{Conv2d, ConvOptions};
 
 /// Patches whose hidden vectors are gathered at once: bounds the memory of a first frame.
@@ -84,7 +85,9 @@ impl Modulation {
         let chunks = request.hidden.split(9 * CHUNK, 0);
         let rows = chunks.iter().map(|numbers| {
             let gathered = hidden.index_select(0, numbers).view([-1, 9 * hidden_size]);
-            gathered.linear(&self.weight, Some(&self.bias))
+            let rows = gathered.linear(&self.weight, Some(&self.bias));
+            flops::note(rows.numel(), 9 * hidden_size);
+            rows
         });
         Tensor::cat(&rows.collect::<Vec<_>>(), 0)
     }
