@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use synthcp_monitor::data::{Dataset, Sample};
-use synthcp_monitor::network::comparison::{ComparerConfig, Comparison};
+use synthcp_monitor::network::comparison::{ComparerConfig, Comparison, joint};
 use synthcp_monitor::network::segmentation::SegmenterConfig;
 use synthcp_monitor::network::synthesis::SynthesizerConfig;
 use synthcp_monitor::network::weights;
@@ -63,6 +63,55 @@ fn half_precision_stays_near_full_precision() {
             assert!(error < 0.05, "{yaml}: {error}");
         });
     }
+}
+
+/// Random statistics, as after training: those of a new norm would hide a mistake.
+fn unsettle(vs: &VarStore) {
+    tch::no_grad(|| {
+        for (name, mut variable) in vs.variables() {
+            if name.ends_with("running_var") {
+                variable.copy_(&(variable.rand_like() + 0.5));
+            } else if name.ends_with("running_mean") || variable.dim() == 1 {
+                variable.copy_(&(variable.rand_like() - 0.3));
+            }
+        }
+    });
+}
+
+fn assert_near(a: &Tensor, b: &Tensor, what: &str) {
+    let error = (a - b).abs().max().double_value(&[]) / a.abs().max().double_value(&[]);
+    assert!(error < 1e-5, "{what}: {error}");
+}
+
+#[test]
+fn folded_norms_change_nothing() {
+    let _alone = alone();
+    for yaml in [RESNET, EFFICIENT, FCN] {
+        let vs = VarStore::new(Device::Cpu);
+        let mut network = config::<SegmenterConfig>(yaml).build(&vs.root(), 5);
+        unsettle(&vs);
+        let image = Tensor::rand([1, 3, 64, 96], (Kind::Float, Device::Cpu));
+        tch::no_grad(|| {
+            let plain = network.forward(&image, false);
+            network.fold();
+            assert_near(&plain.logits, &network.forward(&image, false).logits, yaml);
+        });
+    }
+    let vs = VarStore::new(Device::Cpu);
+    let mut network =
+        config::<ComparerConfig>("{architecture: joint, width: 4, squeeze: 4}").build(&vs.root(), 5);
+    unsettle(&vs);
+    let [image, synth] = [(); 2].map(|()| Tensor::rand([1, 3, 64, 96], (Kind::Float, Device::Cpu)));
+    let probabilities = Tensor::rand([1, 5, 64, 96], (Kind::Float, Device::Cpu)).softmax(1, Kind::Float);
+    let compare = |network: &joint::Joint| {
+        let input = Comparison { image: &image, synth: &synth, probabilities: &probabilities };
+        tch::no_grad(|| network.forward(&input, false))
+    };
+    let plain = compare(&network);
+    network.fold();
+    let folded = compare(&network);
+    assert_near(&plain.confidence, &folded.confidence, "confidence");
+    assert_near(&plain.iou, &folded.iou, "IoU");
 }
 
 #[test]

@@ -158,10 +158,11 @@ pub fn measure(
         return Err(BenchError::NoFrames);
     }
     let machine = Machine::measure(arithmetic.device, arithmetic.kind);
-    let dense = subject.networks(Arithmetic { memoise: false, ..arithmetic })?;
-    let [first, next] = [(); 2].map(|()| subject.networks(Arithmetic { memoise: true, ..arithmetic }));
-    let mut meter =
-        Meter { dense, first: first?, next: next?, subject, times: Times::default(), difference: 0. };
+    let networks = |memoise| subject.networks(Arithmetic { memoise, ..arithmetic });
+    let dense = networks(false)?.into_painter();
+    let first = networks(true)?.into_painter();
+    let next = networks(true)?;
+    let mut meter = Meter { dense, first, next, subject, times: Times::default(), difference: 0. };
     // Once to warm up, then for the record.
     meter.frame(&samples[0])?;
     meter.times = Times::default();
@@ -179,8 +180,8 @@ struct Times {
 }
 
 struct Meter<'a> {
-    dense: Networks,
-    first: Networks,
+    dense: Painter,
+    first: Painter,
     next: Networks,
     subject: &'a Subject,
     times: Times,
@@ -201,7 +202,7 @@ impl Meter<'_> {
         let mut jpeg = Cursor::new(Vec::new());
         sample.image.write_to(&mut jpeg, ImageFormat::Jpeg)?;
         let Self { dense, first, next, subject, times, .. } = self;
-        if let Painter::Memoised(memoised) = first.painter() {
+        if let Painter::Memoised(memoised) = first {
             memoised.forget();
         }
         tch::no_grad(|| {
@@ -215,10 +216,9 @@ impl Meter<'_> {
                 true => label_batch(&[sample], spatial(&x), x.device()),
                 false => segmented.labels.shallow_clone(),
             };
-            let paint = |networks: &Networks| networks.synthesize(&labels).map(finished);
-            let plain = times.run(Stage::SynthesizeDense, || paint(dense))?;
-            let early = times.run(Stage::SynthesizeFirst, || paint(first))?;
-            let synth = times.run(Stage::SynthesizeNext, || paint(next))?;
+            let plain = times.run(Stage::SynthesizeDense, || finished(dense.paint(&labels)));
+            let early = times.run(Stage::SynthesizeFirst, || finished(first.paint(&labels)));
+            let synth = times.run(Stage::SynthesizeNext, || next.synthesize(&labels).map(finished))?;
             let apart = |picture: &Tensor| (picture - &plain).abs().max().double_value(&[]);
             let difference = apart(&early).max(apart(&synth));
             let compared = times.run(Stage::Compare, || {

@@ -93,20 +93,22 @@ impl Networks {
         let Specification { segmentation, synthesis, comparison, classes, size } = specification;
         let Arithmetic { device, kind, memoise } = arithmetic;
         let parameters = [(); 3].map(|()| VarStore::new(device));
-        let m = segmentation.build(&parameters[0].root(), *classes);
+        let mut m = segmentation.build(&parameters[0].root(), *classes);
         let g = synthesis.build(&parameters[1].root(), *classes);
-        let f = comparison.build(&parameters[2].root(), *classes);
+        let mut f = comparison.build(&parameters[2].root(), *classes);
         fill(&parameters)?;
         // Folded in full precision, and only then cast.
+        m.fold();
+        f.fold();
         let g = Painter::new(g, kind, memoise);
         parameters.iter().for_each(|vs| weights::cast(vs, kind));
         let names = [segmentation.name(), synthesis.name(), comparison.name()];
         Ok(Self { m, g, f, size: *size, device, kind, names })
     }
 
-    /// G itself.
-    pub fn painter(&self) -> &Painter {
-        &self.g
+    /// G alone, without M and F.
+    pub fn into_painter(self) -> Painter {
+        self.g
     }
 
     /// The networks, their size, precision and place, for people.

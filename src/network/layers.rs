@@ -189,6 +189,8 @@ pub struct BatchNorm2d {
     running_var: Tensor,
     eps: f64,
     momentum: f64,
+    /// Whether the convolution before has taken the norm over.
+    folded: bool,
 }
 
 impl BatchNorm2d {
@@ -207,6 +209,7 @@ impl BatchNorm2d {
             running_var: p.ones_no_train("running_var", &[channels]),
             eps,
             momentum,
+            folded: false,
         }
     }
 
@@ -220,8 +223,22 @@ impl BatchNorm2d {
         (scale, shift)
     }
 
+    /// Has `conv`, whose output this normalizes, do it by its weights from now on: for inference with
+    /// statistics that are final. One pass over memory less.
+    pub fn fold_into(&mut self, conv: &mut Conv2d) {
+        let (scale, shift) = self.scale_shift();
+        let (weight, bias) = conv.parameters();
+        tch::no_grad(|| conv.weight.copy_(&(weight * scale.view([-1, 1, 1, 1]))));
+        conv.bias = Some(bias * scale + shift);
+        self.folded = true;
+    }
+
     /// Normalizes by the batch when training (and learns the statistics), by the statistics otherwise.
     pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        if self.folded {
+            assert!(!train, "a folded norm has no statistics to learn");
+            return x.shallow_clone();
+        }
         Tensor::batch_norm(
             x,
             self.weight.as_ref(),

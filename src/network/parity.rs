@@ -5,6 +5,7 @@
 //! filling it by the same formula and running it on the same input shows both that published
 //! checkpoints load by name and that they mean the same.
 
+use std::collections::HashMap;
 use std::f64::consts::TAU;
 use std::path::Path;
 
@@ -101,15 +102,18 @@ fn run(name: &str, fixture: &Tensors, seed: u64, gain: f64) -> Vec<(&'static str
 }
 
 /// Fills every parameter by the formula.
-fn fill(vs: &VarStore, seed: u64, gain: f64) {
-    let variables = vs.variables();
-    for (name, variable) in &variables {
+pub(crate) fn fill(vs: &VarStore, seed: u64, gain: f64) {
+    tch::no_grad(|| fill_by_formula(&vs.variables(), seed, gain));
+}
+
+fn fill_by_formula(variables: &HashMap<String, Tensor>, seed: u64, gain: f64) {
+    for (name, variable) in variables {
         // FCN-8s' bilinear kernels keep their constructed values.
         if !name.ends_with(".w") {
             variable.shallow_clone().copy_(&value(name, &variable.size(), seed, gain));
         }
     }
-    for (name, u) in &variables {
+    for (name, u) in variables {
         if let Some(stem) = name.strip_suffix("weight_u") {
             let (weight, v) =
                 (&variables[&format!("{stem}weight_orig")], &variables[&format!("{stem}weight_v")]);

@@ -71,6 +71,13 @@ impl Joint {
         }
     }
 
+    /// Folds every norm into the convolution before it, once the weights are final.
+    pub fn fold(&mut self) {
+        self.siamese.iter_mut().for_each(ResNet18::fold);
+        let others = self.squeeze.iter_mut().chain([&mut self.prediction]);
+        others.for_each(|(conv, norm)| norm.fold_into(conv));
+    }
+
     /// Compares a batch.
     pub fn forward(&self, input: &Comparison, train: bool) -> Compared {
         let device = input.image.device();
@@ -94,7 +101,7 @@ impl Joint {
             .squeeze
             .iter()
             .zip(&stages)
-            .map(|((conv, bn), x)| bn.forward(&conv.forward(x), train).relu())
+            .map(|((conv, bn), x)| bn.forward(&conv.forward(x), train).relu_())
             .collect();
         let confidence = self
             .confidence

@@ -56,9 +56,9 @@ impl Bottleneck {
     fn forward(&self, input: &Tensor, train: bool) -> Tensor {
         let apply = |(conv, bn): &(Conv2d, BatchNorm2d), x: &Tensor| bn.forward(&conv.forward(x), train);
         let [a, b, c] = &self.convs;
-        let x = apply(c, &apply(b, &apply(a, input).relu()).relu());
+        let x = apply(c, &apply(b, &apply(a, input).relu_()).relu_());
         let skip = self.downsample.as_ref().map_or_else(|| input.shallow_clone(), |d| apply(d, input));
-        (x + skip).relu()
+        (x + skip).relu_()
     }
 }
 
@@ -104,9 +104,16 @@ impl ResNet {
         }
     }
 
+    /// Folds every norm into the convolution before it.
+    pub fn fold(&mut self) {
+        let blocks = self.stages.iter_mut().flatten();
+        let in_blocks = blocks.flat_map(|block| block.convs.iter_mut().chain(&mut block.downsample));
+        in_blocks.chain([&mut self.stem]).for_each(|(conv, norm)| norm.fold_into(conv));
+    }
+
     /// Features of a normalized image, at an eighth of its size.
     pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        let x = self.stem.1.forward(&self.stem.0.forward(x), train).relu();
+        let x = self.stem.1.forward(&self.stem.0.forward(x), train).relu_();
         let mut x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], true);
         for block in self.stages.iter().flatten() {
             x = block.forward(&x, train);

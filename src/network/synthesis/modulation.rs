@@ -13,8 +13,24 @@ use super::spade::SpadeNorm;
 use crate::network::flops;
 use crate::network::layers::{Conv2d, ConvOptions};
 
-/// Patches whose hidden vectors are gathered at once: bounds the memory of a first frame.
-const CHUNK: i64 = 8192;
+/// Patches of one matrix product, largest first; their number is rounded up to the smallest.
+///
+/// Every frame brings another number of new patches, and libtorch's backend compiles and keeps a kernel
+/// for each shape it meets: with these few it soon knows all there are. The largest bounds the memory
+/// of a first frame.
+const PIECES: [i64; 4] = [4096, 1024, 256, 64];
+
+/// Cuts `count` rounded up into sizes of [`PIECES`].
+fn pieces(count: i64) -> Vec<i64> {
+    let [.., smallest] = PIECES;
+    let mut rest = (count + smallest - 1) / smallest * smallest;
+    let mut sizes = Vec::new();
+    for size in PIECES {
+        sizes.extend(std::iter::repeat_n(size, (rest / size) as usize));
+        rest %= size;
+    }
+    sizes
+}
 
 /// One SPADE layer, folded.
 #[derive(Debug)]
@@ -47,7 +63,7 @@ impl Request {
 
 impl Modulation {
     /// Folds a trained layer, to compute in `kind`.
-    pub(super) fn fold(norm: &SpadeNorm, alphabet: Alphabet, kind: Kind) -> Self {
+    pub fn fold(norm: &SpadeNorm, alphabet: Alphabet, kind: Kind) -> Self {
         let (scale, shift) = norm.norm.scale_shift();
         let (gamma, gamma_bias) = norm.gamma.parameters();
         let (beta, beta_bias) = norm.beta.parameters();
@@ -82,14 +98,18 @@ impl Modulation {
         let hidden = columns.sum_dim_intlist([1i64].as_slice(), false, Kind::Float) + &self.columns_bias;
         // The last row is what the second convolution sees outside the image.
         let hidden = hidden.relu().to_kind(self.weight.kind()).constant_pad_nd([0, 0, 0, 1]);
-        let chunks = request.hidden.split(9 * CHUNK, 0);
-        let rows = chunks.iter().map(|numbers| {
+        let patches = request.hidden.size()[0] / 9;
+        let sizes = pieces(patches);
+        let total: i64 = sizes.iter().sum();
+        let numbers = request.hidden.constant_pad_nd([0, 9 * (total - patches)]);
+        let numbers = numbers.split_with_sizes(sizes.iter().map(|size| 9 * size).collect::<Vec<_>>(), 0);
+        let rows = numbers.iter().map(|numbers| {
             let gathered = hidden.index_select(0, numbers).view([-1, 9 * hidden_size]);
             let rows = gathered.linear(&self.weight, Some(&self.bias));
             flops::note(rows.numel(), 9 * hidden_size);
             rows
         });
-        Tensor::cat(&rows.collect::<Vec<_>>(), 0)
+        Tensor::cat(&rows.collect::<Vec<_>>(), 0).narrow(0, 0, patches)
     }
 
     /// Scales and shifts of every pixel of one-hot label maps `N x classes x H x W`, as a dense SPADE
@@ -139,5 +159,21 @@ impl Table {
     /// The rows at `slots`.
     pub fn at<'a>(&'a self, slots: &'a [u32]) -> Rows<'a> {
         Rows::Shared(&self.rows, slots)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_patches_is_cut_into_few_sizes() {
+        assert_eq!(pieces(0), []);
+        assert_eq!(pieces(1), [64]);
+        assert_eq!(pieces(5000), [4096, 256, 256, 256, 64, 64, 64]);
+        for count in 0..9000 {
+            let total: i64 = pieces(count).iter().sum();
+            assert!((count..count + 64).contains(&total), "{count}: {total}");
+        }
     }
 }

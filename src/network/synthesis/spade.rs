@@ -54,7 +54,7 @@ impl Config {
 
 /// One-hot label maps at every scale that a forward pass asks for, each made once. A pixel without
 /// label (255) is all zeros.
-pub(super) struct LabelPyramid<'a> {
+pub struct LabelPyramid<'a> {
     labels: &'a Tensor,
     classes: i64,
     kind: Kind,
@@ -62,11 +62,13 @@ pub(super) struct LabelPyramid<'a> {
 }
 
 impl<'a> LabelPyramid<'a> {
-    pub(super) fn new(labels: &'a Tensor, classes: i64, kind: Kind) -> Self {
+    /// Of `N x H x W` ids, to be read in `kind`.
+    pub fn new(labels: &'a Tensor, classes: i64, kind: Kind) -> Self {
         Self { labels, classes, kind, scales: BTreeMap::new() }
     }
 
-    pub(super) fn at(&mut self, size: (i64, i64)) -> &Tensor {
+    /// The map at a height and width, `N x classes x h x w`, channels last.
+    pub fn at(&mut self, size: (i64, i64)) -> &Tensor {
         self.scales.entry(size).or_insert_with(|| {
             let (h, w) = spatial(self.labels);
             // Nearest as PyTorch defines it: source = floor(target * scale).
@@ -82,7 +84,7 @@ impl<'a> LabelPyramid<'a> {
 
 /// Spatially-adaptive normalization: batch norm whose scale and shift come from the label map.
 #[derive(Debug)]
-pub(super) struct SpadeNorm {
+pub struct SpadeNorm {
     pub(super) norm: BatchNorm2d,
     pub(super) shared: Conv2d,
     pub(super) gamma: Conv2d,
@@ -90,7 +92,8 @@ pub(super) struct SpadeNorm {
 }
 
 impl SpadeNorm {
-    fn new(p: &Path, channels: i64, classes: i64, hidden: i64) -> Self {
+    /// For features of `channels` channels.
+    pub fn new(p: &Path, channels: i64, classes: i64, hidden: i64) -> Self {
         let three = ConvOptions::same(3);
         Self {
             norm: BatchNorm2d::with(p / "param_free_norm", channels, false, 1e-5, 0.1),
