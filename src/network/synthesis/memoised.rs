@@ -19,7 +19,7 @@ use crate::network::layers::{Conv2d, SLOPE, spatial};
 pub const CACHE: usize = 32_768;
 
 /// Share of the pixels up to which new patches are computed one by one; beyond it a dense convolution of
-/// the whole map is no slower. Measured (docs/performance.md): a patch costs as much as 1.1 to 1.5
+/// the whole map is no slower. Measured (docs/performance.md): a patch costs as much as 0.9 to 1.7
 /// pixels of a convolution, the gathers included.
 const MOST_NEW: f64 = 0.65;
 
