@@ -142,7 +142,7 @@ pub struct Benchmark {
     pub anomaly_frame_t: [f64; 3],
     /// How often G was faster memoised than dense: first frames, next ones.
     pub speedup: [f64; 2],
-    /// Largest difference of the memoised picture from the dense one.
+    /// Largest difference of the memoised picture from the dense one, as a share of that one's range.
     pub difference: f64,
     /// Memory at the end.
     pub memory: Option<Memory>,
@@ -219,7 +219,8 @@ impl Meter<'_> {
             let plain = times.run(Stage::SynthesizeDense, || finished(dense.paint(&labels)));
             let early = times.run(Stage::SynthesizeFirst, || finished(first.paint(&labels)));
             let synth = times.run(Stage::SynthesizeNext, || next.synthesize(&labels).map(finished))?;
-            let apart = |picture: &Tensor| (picture - &plain).abs().max().double_value(&[]);
+            let range = (plain.max() - plain.min()).double_value(&[]);
+            let apart = |picture: &Tensor| (picture - &plain).abs().max().double_value(&[]) / range;
             let difference = apart(&early).max(apart(&synth));
             let compared = times.run(Stage::Compare, || {
                 let compared = next.compare(&x, &synth, &segmented.probabilities);
@@ -311,7 +312,7 @@ impl fmt::Display for Benchmark {
         let [first, next] = self.speedup;
         writeln!(
             f,
-            "G memoised: {first:.2}x on first frames, {next:.2}x on next ones, largest difference {:.1e}",
+            "G memoised: {first:.2}x on first frames, {next:.2}x on next ones, largest difference {:.1e} of the range",
             self.difference
         )?;
         if let Some(memory) = self.memory {

@@ -118,7 +118,6 @@ pub fn run() -> Result<(), NodeError> {
         let (shared, log, stop) = (shared.clone(), log.clone(), stop.clone());
         thread::Builder::new().name("spin".to_owned()).spawn(move || spin(node, inputs, shared, log, stop))?
     };
-    let images = Arc::new(images);
     let (outbox, judgements) = sync_channel(WAITING);
     let publishing = {
         let (reports, images, log) = (reports.clone(), images.clone(), log.clone());
