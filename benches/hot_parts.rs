@@ -91,7 +91,7 @@ fn scores(c: &mut Criterion) {
 fn find_regions(c: &mut Criterion) {
     let (width, height) = (512, 256);
     let mask = GrayImage::from_fn(width, height, |x, y| {
-        let hit = (x / 11 * 2_654_435_761 ^ y / 7 * 40_503) >> 5 & 7;
+        let hit = ((x / 11).wrapping_mul(2_654_435_761) ^ (y / 7).wrapping_mul(40_503)) >> 5 & 7;
         Luma([if hit == 0 { 255 } else { 0 }])
     });
     let labels = GrayImage::from_fn(width, height, |x, _| Luma([(x / 40) as u8]));

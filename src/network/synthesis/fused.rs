@@ -283,6 +283,6 @@ mod tests {
     #[should_panic(expected = "a slot a pixel")]
     fn rows_of_other_pixels_are_refused() {
         let x = random(&[1, 4, 2, 2], Kind::Float);
-        modulate(&x, Rows::Shared(&random(&[1, 8], Kind::Float), &[0; 3]), 1, Activation::Linear);
+        let _ = modulate(&x, Rows::Shared(&random(&[1, 8], Kind::Float), &[0; 3]), 1, Activation::Linear);
     }
 }

@@ -80,7 +80,7 @@ impl Modulation {
         let first = Conv2d::of(shared.to_kind(kind), Some(&shared_bias.to_kind(kind)), ConvOptions::same(3));
         // Rounded as the convolution's weight would be, summed in fp32 as the convolution sums.
         let round = |t: &Tensor| t.to_kind(kind).to_kind(Kind::Float);
-        let unknown = alphabet.len() as i64 - shared.size()[1];
+        let unknown = alphabet.symbols() as i64 - shared.size()[1];
         let columns = round(&shared).permute([2, 3, 1, 0]).constant_pad_nd([0, 0, 0, unknown]);
         Self {
             columns: columns.contiguous().view([-1, hidden]),
@@ -143,17 +143,17 @@ impl Table {
         if let Some(kept) = &plan.kept {
             let kept = Tensor::from_slice(kept).to_device(self.rows.device());
             let rows = self.rows.index_select(0, &kept);
-            let _ = self.rows.narrow(0, 0, rows.size()[0]).copy_(&rows);
+            self.rows.narrow(0, 0, rows.size()[0]).copy_(&rows);
         }
         let Some(new) = new else { return };
         let (start, capacity) = ((len - plan.new.len()) as i64, self.rows.size()[0]);
         if len as i64 > capacity {
             let size = [(len as i64).max(2 * capacity), new.size()[1]];
             let grown = Tensor::empty(size, (new.kind(), new.device()));
-            let _ = grown.narrow(0, 0, start).copy_(&self.rows.narrow(0, 0, start));
+            grown.narrow(0, 0, start).copy_(&self.rows.narrow(0, 0, start));
             self.rows = grown;
         }
-        let _ = self.rows.narrow(0, start, new.size()[0]).copy_(new);
+        self.rows.narrow(0, start, new.size()[0]).copy_(new);
     }
 
     /// The rows at `slots`.
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn any_number_of_patches_is_cut_into_few_sizes() {
-        assert_eq!(pieces(0), []);
+        assert!(pieces(0).is_empty());
         assert_eq!(pieces(1), [64]);
         assert_eq!(pieces(5000), [4096, 256, 256, 256, 64, 64, 64]);
         for count in 0..9000 {

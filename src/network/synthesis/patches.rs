@@ -44,7 +44,7 @@ impl Alphabet {
     }
 
     /// How many symbols there are.
-    pub fn len(self) -> usize {
+    pub fn symbols(self) -> usize {
         usize::from(self.classes) + 2
     }
 
@@ -154,7 +154,7 @@ impl Ingredients {
                 }
                 let next = numbers.len() as i64;
                 hidden.push(*numbers.entry(inner).or_insert_with(|| {
-                    let tap = |(tap, symbol)| (tap * alphabet.len() + usize::from(symbol)) as i64;
+                    let tap = |(tap, symbol)| (tap * alphabet.symbols() + usize::from(symbol)) as i64;
                     columns.extend(inner.labels().enumerate().map(tap));
                     next
                 }));
@@ -208,6 +208,11 @@ impl PatchIndex {
     /// Patches remembered.
     pub fn len(&self) -> usize {
         self.patches.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.patches.is_empty()
     }
 
     /// What it has met so far.

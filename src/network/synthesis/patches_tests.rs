@@ -78,7 +78,7 @@ fn ingredients_name_nine_hidden_vectors_a_patch() {
     // One pixel of class 1: alone in its 3x3, everything else is outside.
     let plan = PatchIndex::new(9).plan(&maps(1, 1, 1, |_| 1), 9).unwrap();
     let ingredients = Ingredients::of(&plan.new, ALPHABET);
-    let symbols = ALPHABET.len() as i64;
+    let symbols = ALPHABET.symbols() as i64;
     let outside = i64::from(ALPHABET.outside());
     let expected: Vec<i64> = (0..9).map(|tap| tap * symbols + if tap == 4 { 1 } else { outside }).collect();
     assert_eq!(ingredients.columns, expected);
