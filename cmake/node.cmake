@@ -11,7 +11,8 @@ execute_process(
 # not the files behind them, and so makes its bindings anew when a message changes.
 set(contents "")
 foreach(file ${interfaces})
-  file(SHA256 "${file}" hash)
+  # Absolute: colcon configures from the build folder.
+  file(SHA256 "${CMAKE_CURRENT_SOURCE_DIR}/${file}" hash)
   string(APPEND contents "${hash}")
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
 endforeach()
@@ -66,9 +67,9 @@ add_custom_target(node ALL
 install(PROGRAMS
   "${SYNTHCP_CARGO_TARGET_DIR}/release/monitor_node"
   "${SYNTHCP_CARGO_TARGET_DIR}/release/synthcp"
+  "${SYNTHCP_CARGO_TARGET_DIR}/release/street_camera"
+  "${SYNTHCP_CARGO_TARGET_DIR}/release/demo_view"
   DESTINATION "lib/${PROJECT_NAME}" COMPONENT node)
-# The drawn camera and the terminal view of demo.launch.xml.
-install(PROGRAMS scripts/demo_street.py scripts/demo_view.py DESTINATION "lib/${PROJECT_NAME}" COMPONENT node)
 foreach(folder config launch models)
   if(IS_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}/${folder}")
     install(DIRECTORY "${folder}" DESTINATION "share/${PROJECT_NAME}" COMPONENT node)

@@ -11,9 +11,11 @@
 pub mod anomaly;
 pub mod camvid;
 pub mod cityscapes;
+pub mod degradation;
 pub mod folds;
 mod pairs;
 mod slice;
+pub mod street;
 
 use std::path::{Path, PathBuf};
 

@@ -16,6 +16,7 @@
 //! result is a [`monitor::report::Assessment`]. Nothing here knows ROS or reads a clock except the
 //! latency stop-watch; `node` (feature `ros`) is a thin shell around it.
 
+pub mod bag;
 pub mod bench;
 pub mod data;
 pub mod frame;

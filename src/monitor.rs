@@ -9,4 +9,5 @@ pub(crate) mod pictures;
 pub mod pipeline;
 pub mod regions;
 pub mod report;
+pub mod validity;
 pub mod watchdog;

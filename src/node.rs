@@ -18,6 +18,7 @@ pub mod messages;
 pub mod output;
 pub mod parameter_server;
 pub mod parameters;
+pub mod process;
 pub mod shared;
 pub mod spin;
 pub mod start;

@@ -2,3 +2,5 @@
 
 pub mod cosine;
 pub mod logits;
+pub mod mc_dropout;
+pub mod sml;

@@ -16,6 +16,7 @@ pub mod synthesis;
 use std::path::PathBuf;
 
 use crate::data::DataError;
+use crate::network::segmentation::NotBuilt;
 use crate::network::weights::WeightsError;
 
 /// Why a training cannot begin or go on.
@@ -55,6 +56,12 @@ pub enum TrainError {
         /// What is wrong.
         reason: String,
     },
+    /// G cannot paint the recipe's size.
+    #[error("working_size {0}")]
+    Size(String),
+    /// A network that cannot be trained.
+    #[error(transparent)]
+    NotBuilt(#[from] NotBuilt),
     /// A loss left the numbers.
     #[error("step {step}: the loss '{name}' is {value}; lower the learning rate or use fp32")]
     Diverged {

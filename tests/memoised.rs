@@ -7,22 +7,28 @@ use std::sync::{Mutex, PoisonError};
 
 use synthcp_monitor::network::synthesis::memoised::{CACHE, Memoised};
 use synthcp_monitor::network::synthesis::spade::{Config, Spade, Upsampling};
+use synthcp_monitor::network::synthesis::{Painter, SynthesizerConfig, pix2pixhd, style_encoder};
 use synthcp_monitor::network::weights;
-use tch::nn::VarStore;
+use tch::nn::{Path, VarStore};
 use tch::{Device, Kind, Tensor};
 
 const CLASSES: i64 = 5;
 const UPSAMPLINGS: [Upsampling; 3] = [Upsampling::Normal, Upsampling::More, Upsampling::Most];
 
-/// A dense generator with every parameter and statistic random: a bias of zero would hide whether a
-/// pixel without label is told from the outside of the image.
 fn generator(upsampling: Upsampling) -> (VarStore, Spade) {
+    let config = Config { ngf: 2, hidden: 6, upsampling, style: None };
+    random(|p| Spade::new(p, &config, CLASSES))
+}
+
+/// A network with every parameter and statistic random, the same at each call: a bias of zero would hide
+/// whether a pixel without label is told from the outside of the image.
+fn random<N>(build: impl FnOnce(&Path) -> N) -> (VarStore, N) {
     // libtorch's random numbers are the process's.
     static DICE: Mutex<()> = Mutex::new(());
     let _alone = DICE.lock().unwrap_or_else(PoisonError::into_inner);
     tch::manual_seed(7);
     let vs = VarStore::new(Device::Cpu);
-    let spade = Spade::new(&vs.root(), &Config { ngf: 2, hidden: 6, upsampling }, CLASSES);
+    let network = build(&vs.root());
     let mut variables: Vec<(String, Tensor)> = vs.variables().into_iter().collect();
     variables.sort_by(|a, b| a.0.cmp(&b.0));
     tch::no_grad(|| {
@@ -51,7 +57,7 @@ fn generator(upsampling: Upsampling) -> (VarStore, Spade) {
             }
         }
     });
-    (vs, spade)
+    (vs, network)
 }
 
 /// `N x H x W` ids, `id(image, y, x)`.
@@ -73,14 +79,15 @@ fn street(size: (i64, i64, i64), seed: i64) -> Tensor {
 }
 
 fn assert_alike(dense: &Spade, memoised: &Memoised, labels: &Tensor, what: &str) {
-    tch::no_grad(|| {
-        let (expected, found) = (dense.forward(labels, Kind::Float, false), memoised.forward(labels));
-        assert_eq!(expected.size(), found.size());
-        let (low, high) = (expected.min().double_value(&[]), expected.max().double_value(&[]));
-        assert!(0.01 < low && low + 0.05 < high && high < 0.99, "{what}: flat or saturated, {low} to {high}");
-        let difference = (expected - found).abs().max().double_value(&[]) / (high - low);
-        assert!(difference < 1e-5, "{what}: {difference} of the range");
-    });
+    tch::no_grad(|| assert_near(&dense.forward(labels, Kind::Float, false), &memoised.forward(labels), what));
+}
+
+fn assert_near(expected: &Tensor, found: &Tensor, what: &str) {
+    assert_eq!(expected.size(), found.size());
+    let (low, high) = (expected.min().double_value(&[]), expected.max().double_value(&[]));
+    assert!(0.01 < low && low + 0.05 < high && high < 0.99, "{what}: flat or saturated, {low} to {high}");
+    let difference = (expected - found).abs().max().double_value(&[]) / (high - low);
+    assert!(difference < 1e-5, "{what}: {difference} of the range");
 }
 
 #[test]
@@ -102,6 +109,38 @@ fn every_kind_of_map_is_painted_as_by_the_dense_layers() {
             assert_alike(&dense, &memoised, &labels, &format!("{upsampling:?}, {what}"));
         }
     }
+}
+
+#[test]
+fn a_style_is_painted_as_by_the_dense_layers() {
+    let style = style_encoder::Config { width: 2, latent: 4, grid: [1, 3] };
+    let config = Config { ngf: 2, hidden: 6, upsampling: Upsampling::Normal, style: Some(style) };
+    let config = SynthesizerConfig::Spade(config);
+    let painter = |memoise| Painter::new(random(|p| config.build(p, CLASSES)).1, Kind::Float, memoise);
+    let (dense, memoised) = (painter(false), painter(true));
+    assert!(matches!(dense, Painter::Dense(..)) && matches!(memoised, Painter::Memoised(_)));
+    let labels = street((2, 32, 96), 0);
+    let picture = |step: f64| {
+        let waves = Tensor::arange(2 * 3 * 32 * 96, (Kind::Float, Device::Cpu)) * step;
+        (waves.sin().view([2, 3, 32, 96]) + 1.) * 0.5
+    };
+    let [day, night] = [0.01, 0.7].map(|step| {
+        tch::no_grad(|| {
+            let (expected, found) =
+                (dense.paint(&labels, &picture(step)), memoised.paint(&labels, &picture(step)));
+            assert_near(&expected, &found, &format!("style of step {step}"));
+            found
+        })
+    });
+    assert_ne!(day, night);
+}
+
+#[test]
+fn what_looks_at_the_whole_picture_stays_dense() {
+    let config = pix2pixhd::Config { ngf: 2, downsamplings: 2, blocks: 1 };
+    let vs = VarStore::new(Device::Cpu);
+    let network = SynthesizerConfig::Pix2pixhd(config).build(&vs.root(), CLASSES);
+    assert!(matches!(Painter::new(network, Kind::Float, true), Painter::Dense(..)));
 }
 
 #[test]
@@ -173,7 +212,7 @@ fn noise_is_left_to_the_dense_layers() {
 #[test]
 fn too_many_classes_for_a_byte_stay_dense() {
     let vs = VarStore::new(Device::Cpu);
-    let config = Config { ngf: 1, hidden: 2, upsampling: Upsampling::Normal };
+    let config = Config { ngf: 1, hidden: 2, upsampling: Upsampling::Normal, style: None };
     let build = |classes| Memoised::fold(&Spade::new(&vs.root(), &config, classes), Kind::Float, CACHE);
     assert!(build(254).is_some());
     assert!(build(255).is_none());

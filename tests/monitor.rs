@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 
@@ -12,12 +14,46 @@ use synthcp_monitor::monitor::bundle::{DESCRIPTION, Description, sha256};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorError, MonitorOptions};
 use synthcp_monitor::monitor::report::{Mode, Wanted};
 use synthcp_monitor::network::weights;
+use tch::{CModule, Device, Kind, Tensor};
 use tempfile::TempDir;
+use zip::write::FileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 fn random_bundle() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let made = Command::new(env!("CARGO_BIN_EXE_synthcp"))
         .args(["bundle", "random", "--out"])
+        .arg(folder.path())
+        .status()
+        .unwrap();
+    assert!(made.success());
+    folder
+}
+
+/// The same with other networks: those of `changes`, lines of a recipe by the network's name.
+fn random_bundle_of(changes: &[(&str, &str)]) -> TempDir {
+    let networks = [
+        (
+            "segmentation",
+            "{architecture: deeplab, encoder: {name: resnet, width: 4, blocks: [1, 1, 1, 1]}, pyramid: 8}",
+        ),
+        ("synthesis", "{architecture: spade, ngf: 2, hidden: 4, upsampling: normal}"),
+        ("comparison", "{architecture: joint, width: 4, squeeze: 4}"),
+    ];
+    let mut recipe = "working_size: [64, 128]\nsegmentation_steps: 0\nfolds: 2\nfold_steps: 0\ndegraded: false\n\
+        judge_width: 4\nsynthesis_steps: 0\ncomparison_steps: 0\nbatch: [1, 1, 1]\nrate: [0.1, 0.1, 0.1]\nseed: 1\n"
+        .to_owned();
+    for (name, network) in networks {
+        let network = changes.iter().find(|(changed, _)| *changed == name).map_or(network, |c| c.1);
+        recipe += &format!("{name}: {network}\n");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recipe.yaml");
+    std::fs::write(&path, recipe).unwrap();
+    let made = Command::new(env!("CARGO_BIN_EXE_synthcp"))
+        .args(["bundle", "random", "--recipe"])
+        .arg(&path)
+        .arg("--out")
         .arg(folder.path())
         .status()
         .unwrap();
@@ -130,6 +166,148 @@ fn masked_pixels_belong_to_no_area() {
     monitor.set_valid_mask(Some(GrayImage::new(10, 10)));
     let error = monitor.process(&frame(), Wanted::default()).unwrap_err();
     assert!(matches!(error, MonitorError::MaskSize { mask_width: 10, width: 150, .. }));
+}
+
+#[test]
+fn every_network_runs_from_a_bundle() {
+    for changes in [
+        ("segmentation", "{architecture: pspnet, encoder: {width: 4, blocks: [1, 1, 1, 1]}, pyramid: 4}"),
+        ("segmentation", "{architecture: fcn8s, widths: [2, 4, 4, 8, 8], head: 8}"),
+        ("synthesis", "{architecture: pix2pixhd, ngf: 2, downsamplings: 2, blocks: 1}"),
+        (
+            "synthesis",
+            "{architecture: spade, ngf: 2, hidden: 4, upsampling: normal, style: {width: 2, latent: 4, grid: [2, 4]}}",
+        ),
+        ("comparison", "{architecture: direct, width: 4, squeeze: 4, prior: true}"),
+        ("comparison", "{architecture: iou_only, width: 4}"),
+    ] {
+        let bundle = random_bundle_of(&[changes]);
+        let out = load(bundle.path()).unwrap().process(&frame(), Wanted::ALL).unwrap();
+        assert!(out.report.failure_score.is_finite(), "{changes:?}");
+        let error = out.maps.error_probability.unwrap();
+        assert!(error.data.iter().all(|s| (0. ..=1.).contains(s)), "{changes:?}");
+        assert!(out.maps.anomaly_score.is_some() && out.maps.reconstruction.is_some());
+    }
+}
+
+#[test]
+fn a_style_that_does_not_fit_the_working_size_is_named() {
+    let style =
+        "{architecture: spade, ngf: 2, hidden: 4, upsampling: normal, style: {width: 2, grid: [2, 3]}}";
+    let bundle = random_bundle_of(&[("synthesis", style)]);
+    let error = load(bundle.path()).err().unwrap();
+    assert!(error.contains("working_size is [64, 128]") && error.contains("[64, 96]"), "{error}");
+}
+
+/// Somebody else's network: two convolutions, traced. Gives logits of 19 classes on a grid of half
+/// the size.
+fn traced(path: &Path) {
+    let weights = |o: i64, i: i64| Tensor::randn([o, i, 3, 3], (Kind::Float, Device::Cpu));
+    let (first, second) = (weights(6, 3), weights(19, 6));
+    let image = Tensor::rand([1, 3, 64, 128], (Kind::Float, Device::Cpu));
+    let mut network = |inputs: &[Tensor]| {
+        let none: Option<&Tensor> = None;
+        let features = inputs[0].conv2d(&first, none, [2, 2], [1, 1], [1, 1], 1).relu();
+        vec![features.conv2d(&second, none, [1, 1], [1, 1], [1, 1], 1)]
+    };
+    CModule::create_by_tracing("Theirs", "forward", &[image], &mut network).unwrap().save(path).unwrap();
+}
+
+/// Makes a traced network return `value`, of type `kind`: tracing from here gives one tensor only, but
+/// others' networks give several.
+fn returning(path: &Path, kind: &str, value: &str) {
+    let mut archive = ZipArchive::new(File::open(path).unwrap()).unwrap();
+    let mut files = Vec::new();
+    for i in 0..archive.len() {
+        let mut file = archive.by_index(i).unwrap();
+        let (name, mut bytes) = (file.name().to_owned(), Vec::new());
+        file.read_to_end(&mut bytes).unwrap();
+        if name.ends_with("__torch__.py") {
+            let code = String::from_utf8(bytes).unwrap();
+            let edited = code.replace("-> Tensor", &format!("-> {kind}"));
+            bytes = edited.replace("return _1", &format!("return {value}")).into_bytes();
+            assert_ne!(bytes, code.into_bytes());
+        }
+        files.push((name, bytes));
+    }
+    let mut archive = ZipWriter::new(File::create(path).unwrap());
+    let stored = FileOptions::default().compression_method(CompressionMethod::Stored);
+    for (name, bytes) in files {
+        archive.start_file(name, stored).unwrap();
+        archive.write_all(&bytes).unwrap();
+    }
+    archive.finish().unwrap();
+}
+
+/// What the traced network can be made to return: its logits, and what the first convolution gave.
+const TENSOR: [&str; 2] = ["Tensor", "_1"];
+const TUPLE: [&str; 2] = ["Tuple[Tensor, Tensor]", "(_1, _0)"];
+const DICT: [&str; 2] = ["Dict[str, Tensor]", r#"{"out": _1, "deep": _0}"#];
+
+/// A bundle whose M is the traced network.
+fn bundle_with_theirs([kind, value]: [&str; 2], network: &str) -> TempDir {
+    let bundle = random_bundle();
+    let path = bundle.path().join("theirs.pt");
+    traced(&path);
+    if [kind, value] != TENSOR {
+        returning(&path, kind, value);
+    }
+    let hash = sha256(&std::fs::read(&path).unwrap());
+    edit(bundle.path(), |d| {
+        d.segmentation.network = serde_norway::from_str(network).unwrap();
+        d.segmentation.weights = "theirs.pt".into();
+        d.segmentation.sha256 = hash;
+    });
+    bundle
+}
+
+#[test]
+fn anybodys_network_is_m() {
+    for (output, network, channels) in [
+        (TENSOR, "{architecture: torchscript}", 19),
+        (TENSOR, "{architecture: torchscript, bgr: true, mean: [0, 0, 0], std: [1, 1, 1]}", 19),
+        (TUPLE, "{architecture: torchscript, logits: 0}", 19),
+        (TUPLE, "{architecture: torchscript, logits: 0, features: 1}", 6),
+        (DICT, "{architecture: torchscript, logits: out, features: deep, align_corners: true}", 6),
+    ] {
+        let bundle = bundle_with_theirs(output, network);
+        let monitor = load(bundle.path()).unwrap();
+        assert!(monitor.description().contains("torchscript"), "{}", monitor.description());
+        let x = monitor.networks().input(&frame().image).unwrap();
+        let segmented = monitor.networks().segment(&x).unwrap();
+        assert_eq!(segmented.logits.size(), [1, 19, 64, 128]);
+        assert_eq!(segmented.features.size(), [1, channels, 32, 64]);
+        // In whatever precision the others compute.
+        let monitor = Monitor::load(bundle.path(), &MonitorOptions::default()).unwrap();
+        let out = monitor.process(&frame(), Wanted::ALL).unwrap();
+        assert!(out.maps.anomaly_score.unwrap().data.iter().all(|s| (0. ..=1.).contains(s)));
+    }
+}
+
+#[test]
+fn a_torchscript_file_that_is_not_m_is_named() {
+    for (output, network, expected) in [
+        (TENSOR, "{architecture: torchscript, logits: 0}", "is one tensor"),
+        (
+            TUPLE,
+            "{architecture: torchscript}",
+            "has 2 items, the configuration looks for the logits as the only",
+        ),
+        (TUPLE, "{architecture: torchscript, logits: 2}", "logits at index 2"),
+        (DICT, "{architecture: torchscript, logits: aux}", "logits under 'aux'"),
+        (TUPLE, "{architecture: torchscript, logits: 1}", "have shape [1, 6, 32, 64], 1 x 19 x h x w is"),
+    ] {
+        let error = load(bundle_with_theirs(output, network).path()).err().unwrap();
+        assert!(error.contains("theirs.pt: TorchScript") && error.contains(expected), "{error}");
+    }
+    let bundle = bundle_with_theirs(TENSOR, "{architecture: torchscript}");
+    edit(bundle.path(), |d| d.segmentation.sha256 = "00".repeat(32));
+    let error = load(bundle.path()).err().unwrap();
+    assert!(error.contains("segmentation.sha256"), "{error}");
+    std::fs::write(bundle.path().join("theirs.pt"), b"PK no more").unwrap();
+    edit(bundle.path(), |d| d.segmentation.sha256 = sha256(b"PK no more"));
+    let error = load(bundle.path()).err().unwrap();
+    assert!(error.contains("theirs.pt: TorchScript"), "{error}");
 }
 
 #[test]

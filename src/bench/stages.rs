@@ -216,9 +216,9 @@ impl Meter<'_> {
                 true => label_batch(&[sample], spatial(&x), x.device()),
                 false => segmented.labels.shallow_clone(),
             };
-            let plain = times.run(Stage::SynthesizeDense, || finished(dense.paint(&labels)));
-            let early = times.run(Stage::SynthesizeFirst, || finished(first.paint(&labels)));
-            let synth = times.run(Stage::SynthesizeNext, || next.synthesize(&labels).map(finished))?;
+            let plain = times.run(Stage::SynthesizeDense, || finished(dense.paint(&labels, &x)));
+            let early = times.run(Stage::SynthesizeFirst, || finished(first.paint(&labels, &x)));
+            let synth = times.run(Stage::SynthesizeNext, || next.synthesize(&labels, &x).map(finished))?;
             let range = (plain.max() - plain.min()).double_value(&[]);
             let apart = |picture: &Tensor| (picture - &plain).abs().max().double_value(&[]) / range;
             let difference = apart(&early).max(apart(&synth));
@@ -232,7 +232,9 @@ impl Meter<'_> {
             let anomaly = times.run(Stage::Score, || {
                 finished(cosine::anomaly_score(&segmented.features, &features, &segmented.msp))
             });
-            times.run(Stage::Report, || report(&segmented.labels, &compared.confidence, &anomaly))?;
+            times.run(Stage::Report, || {
+                report(&segmented.labels, &compared.error(&segmented.msp)?, &anomaly)
+            })?;
             self.difference = self.difference.max(difference);
             Ok(())
         })
@@ -270,12 +272,12 @@ impl Meter<'_> {
 }
 
 /// What the monitor makes of the scores for every report.
-fn report(labels: &Tensor, confidence: &Tensor, anomaly: &Tensor) -> Result<(), BenchError> {
+fn report(labels: &Tensor, error: &Tensor, anomaly: &Tensor) -> Result<(), BenchError> {
     /// As strange as one pixel in a hundred, about: regions cost what their outline does.
     const LIMIT: f32 = 0.5;
     let labels = pictures::to_grey(labels)?;
     let size = labels.dimensions();
-    let _error = pictures::to_map(&(-confidence).sigmoid(), size)?;
+    let _error = pictures::to_map(error, size)?;
     let map = pictures::to_map(anomaly, size)?;
     let mask = pictures::threshold(&map, LIMIT);
     let limits = RegionLimits { min_area: 0.0005, max_count: 32 };

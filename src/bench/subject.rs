@@ -1,8 +1,7 @@
 //! What is measured: the networks of a bundle, or networks of the reference size with random weights.
 
-use std::convert::Infallible;
-
 use tch::Device;
+use tch::nn::VarStore;
 
 use crate::data::Sample;
 use crate::monitor::bundle::{Bundle, BundleError};
@@ -35,7 +34,9 @@ pub fn reference(classes: i64, size: (i64, i64)) -> Specification {
 
 const SEED: u64 = 1;
 /// With these the outputs of M, G and F are of moderate size, as in the parity fixtures.
-const GAINS: [f64; 3] = [1.3, 0.5, 0.55];
+const M_GAIN: f64 = 1.3;
+const G_GAIN: f64 = 0.5;
+const F_GAIN: f64 = 0.55;
 
 impl Subject {
     /// Builds the networks.
@@ -43,11 +44,17 @@ impl Subject {
         match self {
             Self::Bundle(bundle) => Networks::load(bundle, arithmetic),
             Self::Random(specification) => {
-                let built = Networks::build(specification, arithmetic, |stores| {
-                    stores.iter().zip(GAINS).for_each(|(vs, gain)| parity::fill(vs, SEED, gain));
-                    Ok::<_, Infallible>(())
-                });
-                Ok(built.unwrap_or_else(|never| match never {}))
+                let Specification { segmentation, classes, .. } = &**specification;
+                let segmenter = |vs: &VarStore| {
+                    let network = segmentation.build(&vs.root(), *classes)?;
+                    parity::fill_network(vs, SEED, M_GAIN);
+                    Ok(network)
+                };
+                Networks::build(specification, arithmetic, segmenter, |[g, f]| {
+                    parity::fill_network(g, SEED, G_GAIN);
+                    parity::fill_network(f, SEED, F_GAIN);
+                    Ok(())
+                })
             }
         }
     }

@@ -112,7 +112,7 @@ fn point(
                 label_batch(&frames, size, arithmetic.device).to_kind(Kind::Int64).remainder(classes);
             let (segmented, m) =
                 timed(|| networks.segment(&x).inspect(|s| drop(finished(s.msp.shallow_clone()))));
-            let (synth, g) = timed(|| networks.synthesize(&labels).map(finished));
+            let (synth, g) = timed(|| networks.synthesize(&labels, &x).map(finished));
             let (synth, probabilities) = (synth?, segmented?.probabilities);
             let (compared, f) =
                 timed(|| networks.compare(&x, &synth, &probabilities).map(|c| finished(c.iou)));

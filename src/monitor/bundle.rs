@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 
 use crate::labels::{LabelError, LabelSet};
 use crate::network::comparison::ComparerConfig;
-use crate::network::segmentation::SegmenterConfig;
+use crate::network::segmentation::torchscript::TorchScriptError;
+use crate::network::segmentation::{NotBuilt, SegmenterConfig};
 use crate::network::synthesis::SynthesizerConfig;
 use crate::network::weights::{self, Tensors, WeightsError};
 
@@ -44,7 +45,7 @@ pub struct Thresholds {
 pub struct Entry<C> {
     /// Architecture and size.
     pub network: C,
-    /// File of the weights, in the bundle's folder.
+    /// File of the weights (of a torchscript network, the network itself), in the bundle's folder.
     pub weights: String,
     /// SHA-256 of that file, in hex.
     pub sha256: String,
@@ -116,9 +117,20 @@ pub enum BundleError {
         /// Hash of the file.
         found: String,
     },
+    /// The TorchScript file is no network that can be M.
+    #[error("{}: {source}", path.display())]
+    TorchScript {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: TorchScriptError,
+    },
     /// The weights do not fit the network.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// The network is of a kind that is not built here.
+    #[error(transparent)]
+    NotBuilt(#[from] NotBuilt),
     /// The device or precision cannot be had.
     #[error("{field} is '{value}'; {expected}")]
     Option {
@@ -163,14 +175,11 @@ impl Bundle {
         }
         let labels = LabelSet::by_name(&description.labels)
             .map_err(|source| BundleError::Labels { path: path.clone(), source })?;
-        let granularity = description.synthesis.network.granularity();
-        if let Some(side) =
-            description.working_size.iter().find(|&&s| s == 0 || i64::from(s) % granularity != 0)
-        {
-            return Err(wrong(format!(
-                "working_size has {side}, a positive multiple of {granularity} is needed"
-            )));
-        }
+        description
+            .synthesis
+            .network
+            .check_size(description.working_size)
+            .map_err(|reason| wrong(format!("working_size {reason}")))?;
         let t = &description.calibration;
         for (name, value) in [
             ("caution", t.caution),
@@ -200,12 +209,18 @@ impl Bundle {
         field: &'static str,
         entry: &Entry<C>,
     ) -> Result<(Tensors, PathBuf), BundleError> {
+        let (bytes, path) = self.file(field, entry)?;
+        Ok((weights::parse(&bytes, &path)?, path))
+    }
+
+    /// The bytes of one network's file, whose hash is right, and its path for messages.
+    pub fn file<C>(&self, field: &'static str, entry: &Entry<C>) -> Result<(Vec<u8>, PathBuf), BundleError> {
         let path = self.dir.join(&entry.weights);
         let bytes = std::fs::read(&path).map_err(|source| BundleError::Io { path: path.clone(), source })?;
         let found = sha256(&bytes);
         if found != entry.sha256 {
             return Err(BundleError::Hash { path, field, expected: entry.sha256.clone(), found });
         }
-        Ok((weights::parse(&bytes, &path)?, path))
+        Ok((bytes, path))
     }
 }

@@ -32,6 +32,15 @@ impl Level {
         }
     }
 
+    /// The one with this number in a message; a number that has no meaning is no reassurance.
+    pub fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Nominal,
+            1 => Self::Caution,
+            _ => Self::Failure,
+        }
+    }
+
     /// The name reports and diagnostics use.
     pub fn name(self) -> &'static str {
         match self {

@@ -5,9 +5,9 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::bundle::{Bundle, BundleError, Entry};
-use crate::network::comparison::joint::Joint;
-use crate::network::comparison::{Compared, ComparerConfig, Comparison};
+use crate::network::comparison::{Compared, Comparer, ComparerConfig, Comparison};
 use crate::network::layers::{channels_last, spatial};
+use crate::network::segmentation::torchscript::TorchScript;
 use crate::network::segmentation::{Segmenter, SegmenterConfig};
 use crate::network::synthesis::{Painter, SynthesizerConfig};
 use crate::network::weights;
@@ -17,7 +17,7 @@ use crate::score::cosine;
 pub struct Networks {
     m: Box<dyn Segmenter>,
     g: Painter,
-    f: Joint,
+    f: Box<dyn Comparer>,
     size: (i64, i64),
     device: Device,
     kind: Kind,
@@ -77,26 +77,29 @@ impl Networks {
             classes: bundle.labels.len() as i64,
             size: (height, width),
         };
-        Self::build(&specification, arithmetic, |[m, g, f]| {
-            fill(bundle, "segmentation", &d.segmentation, m)?;
+        let segmenter = |vs: &VarStore| segmenter(bundle, &specification, vs);
+        Self::build(&specification, arithmetic, segmenter, |[g, f]| {
             fill(bundle, "synthesis", &d.synthesis, g)?;
             fill(bundle, "comparison", &d.comparison, f)
         })
     }
 
-    /// Builds the three networks, lets `fill` set their parameters, and makes them ready to compute.
-    pub fn build<E>(
+    /// Takes M as `segmenter` gives it, its parameters in a store, builds G and F and lets `fill` set
+    /// their parameters, and makes all three ready to compute.
+    pub fn build(
         specification: &Specification,
         arithmetic: Arithmetic,
-        fill: impl FnOnce(&[VarStore; 3]) -> Result<(), E>,
-    ) -> Result<Self, E> {
+        segmenter: impl FnOnce(&VarStore) -> Result<Box<dyn Segmenter>, BundleError>,
+        fill: impl FnOnce([&VarStore; 2]) -> Result<(), BundleError>,
+    ) -> Result<Self, BundleError> {
         let Specification { segmentation, synthesis, comparison, classes, size } = specification;
         let Arithmetic { device, kind, memoise } = arithmetic;
         let parameters = [(); 3].map(|()| VarStore::new(device));
-        let mut m = segmentation.build(&parameters[0].root(), *classes);
-        let g = synthesis.build(&parameters[1].root(), *classes);
-        let mut f = comparison.build(&parameters[2].root(), *classes);
-        fill(&parameters)?;
+        let [of_m, of_g, of_f] = &parameters;
+        let mut m = segmenter(of_m)?;
+        let g = synthesis.build(&of_g.root(), *classes);
+        let mut f = comparison.build(&of_f.root(), *classes);
+        fill([of_g, of_f])?;
         // Folded in full precision, and only then cast.
         m.fold();
         f.fold();
@@ -132,6 +135,11 @@ impl Networks {
         Ok(channels_last(&x.f_div_scalar(255.)?.f_clamp(0., 1.)?).to_kind(self.kind))
     }
 
+    /// M itself, for scores that take more than one look.
+    pub fn segmenter(&self) -> &dyn Segmenter {
+        &*self.m
+    }
+
     /// M on a batch.
     pub fn segment(&self, x: &Tensor) -> Result<Segmentation, TchError> {
         let segmented = self.m.forward(x, false);
@@ -142,9 +150,10 @@ impl Networks {
         Ok(Segmentation { labels, logits, probabilities, msp, features: segmented.features })
     }
 
-    /// G on a batch of label maps: `N x 3 x H x W`, RGB in \[0, 1\], fp32.
-    pub fn synthesize(&self, labels: &Tensor) -> Result<Tensor, TchError> {
-        Ok(self.g.paint(labels))
+    /// G on a batch of label maps: `N x 3 x H x W`, RGB in \[0, 1\], fp32. A G with style encoder takes
+    /// the style of `x`.
+    pub fn synthesize(&self, labels: &Tensor, x: &Tensor) -> Result<Tensor, TchError> {
+        Ok(self.g.paint(labels, x))
     }
 
     /// F on a batch.
@@ -163,6 +172,26 @@ impl Networks {
         let synthetic = self.features(&channels_last(&synth.to_kind(self.kind)));
         Ok(cosine::anomaly_score(&segmented.features, &synthetic, &segmented.msp))
     }
+}
+
+/// M, loaded: built here and filled, or from its TorchScript file.
+fn segmenter(
+    bundle: &Bundle,
+    specification: &Specification,
+    vs: &VarStore,
+) -> Result<Box<dyn Segmenter>, BundleError> {
+    let (field, entry) = ("segmentation", &bundle.description.segmentation);
+    let Specification { segmentation, classes, size, .. } = specification;
+    if let SegmenterConfig::Torchscript(config) = segmentation {
+        let (bytes, path) = bundle.file(field, entry)?;
+        return match TorchScript::load(&bytes, config, *classes, *size, vs.device()) {
+            Ok(network) => Ok(Box::new(network)),
+            Err(source) => Err(BundleError::TorchScript { path, source }),
+        };
+    }
+    let network = segmentation.build(&vs.root(), *classes)?;
+    fill(bundle, field, entry, vs)?;
+    Ok(network)
 }
 
 /// Loads the weights of one network.

@@ -186,7 +186,7 @@ impl Monitor {
             latency.resize = watch.lap();
             let segmented = self.networks.segment(&x)?;
             latency.segment = watch.lap();
-            let synth = self.networks.synthesize(&segmented.labels)?;
+            let synth = self.networks.synthesize(&segmented.labels, &x)?;
             latency.synthesize = watch.lap();
             let compared = self.networks.compare(&x, &synth, &segmented.probabilities)?;
             latency.compare = watch.lap();
@@ -195,10 +195,10 @@ impl Monitor {
                 false => None,
             };
             let numbers = |t: &Tensor| Vec::<f32>::try_from(t.to_kind(Kind::Float).flatten(0, -1));
-            let presence = compared.presence.map(|logits| numbers(&logits.sigmoid())).transpose()?;
+            let presence = compared.presence.as_ref().map(|logits| numbers(&logits.sigmoid())).transpose()?;
             let scores = Scores {
+                error: compared.error(&segmented.msp)?,
                 labels: segmented.labels,
-                error: compared.confidence.f_neg()?.f_sigmoid()?,
                 anomaly,
                 synth: Some(synth),
                 iou: Some(numbers(&compared.iou)?),

@@ -1,23 +1,45 @@
 //! F: networks that compare x with x' and say where, and how much, the labels are wrong.
 
+pub mod direct;
+pub mod iou;
 pub mod joint;
 pub mod prior;
 pub mod resnet18;
 
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
 use tch::nn::Path;
+use tch::{TchError, Tensor};
 
 /// What F says of a batch.
 #[derive(Debug)]
 pub struct Compared {
-    /// `N x 1 x H x W`: logit of "this pixel's label is right".
-    pub confidence: Tensor,
+    /// `N x 1 x H x W`: logit of "this pixel's label is right"; of a network that looks at pixels.
+    pub confidence: Option<Tensor>,
     /// `N x classes`: estimate of each class's IoU, not clamped.
     pub iou: Tensor,
     /// `N x classes`: logit of "this class is in view", segmented or not; of a network with
     /// [`prior::Prior`].
     pub presence: Option<Tensor>,
+}
+
+impl Compared {
+    /// Probability that a pixel's label is wrong, `N x 1 x H x W`. A network that does not look at
+    /// pixels leaves it to `msp`, M's largest softmax.
+    pub fn error(&self, msp: &Tensor) -> Result<Tensor, TchError> {
+        match &self.confidence {
+            Some(logit) => logit.f_neg()?.f_sigmoid(),
+            None => msp.f_neg()?.f_add_scalar(1.),
+        }
+    }
+}
+
+/// A network that compares.
+pub trait Comparer: Send {
+    /// Compares a batch.
+    fn forward(&self, input: &Comparison, train: bool) -> Compared;
+
+    /// Folds norms into the convolutions before them, once the weights are final.
+    fn fold(&mut self) {}
 }
 
 /// Which network F is, and its size.
@@ -26,19 +48,29 @@ pub struct Compared {
 pub enum ComparerConfig {
     /// Both tasks in one network: the paper's SynthCP-joint.
     Joint(joint::Config),
+    /// Both tasks from x alone: the baseline Direct Prediction.
+    Direct(joint::Config),
+    /// The IoU of each class alone: the paper's SynthCP-separate, image level.
+    IouOnly(iou::Config),
 }
 
 impl ComparerConfig {
     /// Builds the network for `classes` classes, its parameters under `p`.
-    pub fn build(&self, p: &Path, classes: i64) -> joint::Joint {
-        let Self::Joint(config) = self;
-        joint::Joint::new(p, config, classes)
+    pub fn build(&self, p: &Path, classes: i64) -> Box<dyn Comparer> {
+        match self {
+            Self::Joint(config) => Box::new(joint::Joint::new(p, config, classes)),
+            Self::Direct(config) => Box::new(direct::new(p, config, classes)),
+            Self::IouOnly(config) => Box::new(iou::IouOnly::new(p, config, classes)),
+        }
     }
 
     /// The architecture's name, as in bundle.yaml.
     pub fn name(&self) -> &'static str {
-        let Self::Joint(_) = self;
-        "joint"
+        match self {
+            Self::Joint(_) => "joint",
+            Self::Direct(_) => "direct",
+            Self::IouOnly(_) => "iou_only",
+        }
     }
 }
 

@@ -35,6 +35,32 @@ pub fn leaky_relu(x: &Tensor) -> Tensor {
     x * SLOPE + x.relu() * (1. - SLOPE)
 }
 
+/// Each channel of each image to mean 0 and variance 1, without parameters.
+pub fn instance_norm(x: &Tensor) -> Tensor {
+    let none: Option<&Tensor> = None;
+    Tensor::instance_norm(x, none, none, none, none, true, 0.1, 1e-5, false)
+}
+
+/// Labels `N x H x W` as `N x classes x H x W` of ones and zeros, channels last; a pixel without
+/// label (255) is all zeros.
+pub fn one_hot(labels: &Tensor, classes: i64, kind: Kind) -> Tensor {
+    let ids = Tensor::arange(classes, (labels.kind(), labels.device())).view([1, 1, 1, -1]);
+    labels.unsqueeze(-1).eq_tensor(&ids).to_kind(kind).permute([0, 3, 1, 2])
+}
+
+/// A constant a channel, as a row that broadcasts over `x`.
+fn row(values: [f64; 3], x: &Tensor) -> Tensor {
+    Tensor::from_slice(&values).to_kind(x.kind()).view([1, 3, 1, 1]).to_device(x.device())
+}
+
+/// RGB in \[0, 1\] less `mean`, over `std`, channel by channel, in the kind of `x`.
+pub fn normalize(x: &Tensor, mean: [f64; 3], std: [f64; 3]) -> Tensor {
+    (x - row(mean, x)) / row(std, x)
+}
+
+/// Means and standard deviations of ImageNet's channels, as torchvision's networks expect them.
+pub const IMAGENET: ([f64; 3], [f64; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+
 /// Height and width.
 pub fn spatial(x: &Tensor) -> (i64, i64) {
     let size = x.size();
@@ -270,6 +296,16 @@ impl Linear {
         }
     }
 
+    /// The same layer apart from any training.
+    pub fn fold(&self) -> Self {
+        Self { weight: self.weight.detach(), bias: self.bias.detach() }
+    }
+
+    /// How many numbers it takes.
+    pub fn inputs(&self) -> i64 {
+        self.weight.size()[1]
+    }
+
     /// `N x inputs` to `N x outputs`, always in fp32.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         x.to_kind(Kind::Float).linear(&self.weight.to_kind(Kind::Float), Some(&self.bias))
@@ -294,18 +330,14 @@ impl SpectralConv2d {
         let k = options.kernel;
         let columns = inputs / options.groups * k * k;
         let bias = options.bias.then(|| p.var("bias", &[outputs], Init::Const(0.)));
-        let direction = |n: i64| {
-            let t = Tensor::randn([n], (Kind::Float, p.device()));
-            &t / t.norm()
-        };
         Self {
             weight_orig: p.var(
                 "weight_orig",
                 &[outputs, inputs / options.groups, k, k],
                 tch::nn::init::DEFAULT_KAIMING_UNIFORM,
             ),
-            weight_u: p.add("weight_u", direction(outputs), false),
-            weight_v: p.add("weight_v", direction(columns), false),
+            weight_u: p.add("weight_u", direction(p, outputs), false),
+            weight_v: p.add("weight_v", direction(p, columns), false),
             bias,
             options,
         }
@@ -314,15 +346,7 @@ impl SpectralConv2d {
     /// `N x inputs x H x W` to `N x outputs x H' x W'`; `train` refines the estimate of the norm.
     pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
         let matrix = self.weight_orig.to_kind(Kind::Float).flatten(1, -1);
-        if train {
-            tch::no_grad(|| {
-                let normalized = |t: Tensor| &t / (t.norm() + 1e-12);
-                self.weight_v.shallow_clone().copy_(&normalized(matrix.tr().mv(&self.weight_u)));
-                self.weight_u.shallow_clone().copy_(&normalized(matrix.mv(&self.weight_v)));
-            });
-        }
-        // Copies, so that a later forward in the same step may refine u and v under autograd's eyes.
-        let sigma = self.weight_u.copy().dot(&matrix.mv(&self.weight_v.copy()));
+        let sigma = spectral_norm(&matrix, &self.weight_u, &self.weight_v, train);
         convolve(x, &(&self.weight_orig / sigma), self.bias.as_ref(), self.options)
     }
 
@@ -332,4 +356,54 @@ impl SpectralConv2d {
         let sigma = self.weight_u.dot(&weight.flatten(1, -1).mv(&self.weight_v));
         Conv2d::of(weight / sigma, self.bias.as_ref(), self.options).fold(kind)
     }
+}
+
+/// Largest singular value of `matrix` along the directions `u` and `v`, which `train` refines.
+fn spectral_norm(matrix: &Tensor, u: &Tensor, v: &Tensor, train: bool) -> Tensor {
+    if train {
+        tch::no_grad(|| {
+            let normalized = |t: Tensor| &t / (t.norm() + 1e-12);
+            v.shallow_clone().copy_(&normalized(matrix.tr().mv(u)));
+            u.shallow_clone().copy_(&normalized(matrix.mv(v)));
+        });
+    }
+    // Copies, so that a later forward in the same step may refine u and v under autograd's eyes.
+    u.copy().dot(&matrix.mv(&v.copy()))
+}
+
+/// A transposed 3x3 convolution without bias that doubles the size, under spectral normalization.
+#[derive(Debug)]
+pub struct SpectralDoubling {
+    weight_orig: Tensor,
+    weight_u: Tensor,
+    weight_v: Tensor,
+}
+
+impl SpectralDoubling {
+    /// Parameters `weight_orig` (`inputs x outputs x 3 x 3`), `weight_u` (outputs), `weight_v` (9 inputs).
+    pub fn new<'a>(p: impl Borrow<Path<'a>>, inputs: i64, outputs: i64) -> Self {
+        let p = p.borrow();
+        let shape = [inputs, outputs, 3, 3];
+        Self {
+            weight_orig: p.var("weight_orig", &shape, tch::nn::init::DEFAULT_KAIMING_UNIFORM),
+            weight_u: p.add("weight_u", direction(p, outputs), false),
+            weight_v: p.add("weight_v", direction(p, 9 * inputs), false),
+        }
+    }
+
+    /// `N x inputs x H x W` to `N x outputs x 2H x 2W`; `train` refines the estimate of the norm.
+    pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        // The norm is that of the matrix with a row for each output.
+        let matrix = self.weight_orig.to_kind(Kind::Float).transpose(0, 1).flatten(1, -1);
+        let sigma = spectral_norm(&matrix, &self.weight_u, &self.weight_v, train);
+        let weight = (&self.weight_orig / sigma).to_kind(x.kind());
+        flops::note(x.numel(), weight.size()[1..].iter().product());
+        x.conv_transpose2d(&weight, None::<&Tensor>, [2, 2], [1, 1], [1, 1], 1, [1, 1])
+    }
+}
+
+/// A random direction in `n` dimensions.
+fn direction(p: &Path, n: i64) -> Tensor {
+    let t = Tensor::randn([n], (Kind::Float, p.device()));
+    &t / t.norm()
 }

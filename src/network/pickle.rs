@@ -1,58 +1,120 @@
-//! Reads tensors from PyTorch's legacy checkpoints (before 1.6) without PyTorch.
+//! A reader of pickles that knows data and nothing else.
 //!
-//! Such a file is four pickles (magic number, protocol, system, the object itself), a fifth with
-//! the list of storages, then the storages' bytes. Nothing in a pickle is ever run: the reader
-//! knows the opcodes of plain data and the few names that describe a tensor, and refuses the rest.
+//! A pickle is a program for a small stack machine, and a hostile one can make Python run anything. This
+//! machine knows the opcodes of plain data, and of the calls a pickle can ask for only those that describe
+//! a tensor; it carries out none. Whatever else a pickle wants is refused by name.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use tch::{Kind, Tensor};
+use tch::Kind;
 
-use super::weights::{Tensors, WeightsError};
-
-/// The first pickle of every legacy file.
-const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-
-/// A value that a pickle describes.
+/// A value that a pickle describes. Collections are kept by the [`Unpickler`], so that values are cheap to
+/// repeat, and a collection that holds itself is no trouble.
 #[derive(Clone, Debug)]
-enum Value {
+pub enum Value {
+    /// Nothing, or something that nobody here asks about.
     None,
-    Bool,
+    /// True or false.
+    Bool(bool),
+    /// A number of at most 64 bits.
     Int(i64),
-    Long(Vec<u8>),
-    Float,
+    /// A longer number: its bytes, the lowest first.
+    Long(Rc<[u8]>),
+    /// A name or a key.
     Text(Rc<str>),
-    Tuple(Rc<Vec<Value>>),
-    List(Vec<Value>),
-    Dict(Vec<(Value, Value)>),
-    /// A name such as `torch._utils._rebuild_tensor_v2`.
+    /// A tuple or a list.
+    Sequence(Items),
+    /// A dictionary: keys and values in turn.
+    Dict(Items),
+    /// A name such as `torch.FloatStorage`.
     Global(Rc<str>),
-    Storage {
-        key: Rc<str>,
-        kind: Kind,
-    },
-    Tensor {
-        key: Rc<str>,
-        kind: Kind,
-        offset: i64,
-        size: Vec<i64>,
-        stride: Vec<i64>,
-    },
-    Mark,
+    /// A tensor's memory.
+    Storage(Rc<Storage>),
+    /// A tensor.
+    Tensor(Rc<Described>),
 }
 
-type Parsed<T> = Result<T, String>;
+/// Where a collection is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Items(usize);
 
-/// A machine that knows data and nothing else.
-struct Unpickler<'a> {
+/// A piece of memory that tensors look at.
+#[derive(Debug)]
+pub struct Storage {
+    /// Its name in the file.
+    pub key: Rc<str>,
+    /// Of what it is made.
+    pub kind: Kind,
+    /// Elements before its first one, where it is itself a view of the memory of that name.
+    pub skip: i64,
+}
+
+/// What is known of a tensor.
+#[derive(Debug)]
+pub struct Described {
+    /// Its memory.
+    pub storage: Rc<Storage>,
+    /// Elements before its first one.
+    pub offset: i64,
+    /// Its shape.
+    pub size: Vec<i64>,
+    /// Elements between neighbours, for each axis.
+    pub stride: Vec<i64>,
+}
+
+/// What is read, or what is wrong.
+pub type Parsed<T> = Result<T, String>;
+
+/// The machine, on bytes that hold pickles one after the other.
+pub struct Unpickler<'a> {
     bytes: &'a [u8],
     at: usize,
+    collections: Vec<Vec<Value>>,
+    kinds: BTreeMap<Rc<str>, Kind>,
+}
+
+/// What one pickle leaves on the machine's desk.
+#[derive(Default)]
+struct Desk {
+    stack: Vec<Value>,
+    /// Heights of the stack at which a sequence of arguments begins.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Value>,
+}
+
+impl Desk {
+    fn pop(&mut self) -> Parsed<Value> {
+        self.stack.pop().ok_or_else(|| "a value is asked for that is not there".into())
+    }
+
+    fn top(&self) -> Parsed<Value> {
+        self.stack.last().cloned().ok_or_else(|| "a value is asked for that is not there".into())
+    }
+
+    fn last(&mut self, n: usize) -> Parsed<Vec<Value>> {
+        let at = self.stack.len().checked_sub(n).ok_or("a tuple of too few values")?;
+        Ok(self.stack.split_off(at))
+    }
+
+    fn since_mark(&mut self) -> Parsed<Vec<Value>> {
+        let at = self.marks.pop().filter(|&at| at <= self.stack.len()).ok_or("a mark is missing")?;
+        Ok(self.stack.split_off(at))
+    }
+
+    fn recall(&self, key: u32) -> Parsed<Value> {
+        self.memo.get(&key).cloned().ok_or_else(|| format!("value {key} is recalled and was never kept"))
+    }
 }
 
 impl<'a> Unpickler<'a> {
-    fn take(&mut self, n: usize) -> Parsed<&'a [u8]> {
+    /// Begins at the first byte.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, collections: Vec::new(), kinds: BTreeMap::new() }
+    }
+
+    /// The next `n` bytes.
+    pub fn take(&mut self, n: usize) -> Parsed<&'a [u8]> {
         let end = self.at.checked_add(n).filter(|&e| e <= self.bytes.len());
         let end = end.ok_or_else(|| format!("ends at byte {}, {n} more were announced", self.bytes.len()))?;
         let taken = &self.bytes[self.at..end];
@@ -60,8 +122,29 @@ impl<'a> Unpickler<'a> {
         Ok(taken)
     }
 
-    fn number<const N: usize>(&mut self) -> Parsed<[u8; N]> {
+    /// The next `N` bytes.
+    pub fn number<const N: usize>(&mut self) -> Parsed<[u8; N]> {
         Ok(self.take(N)?.try_into().expect("as many bytes as asked for"))
+    }
+
+    /// What a collection holds.
+    pub fn items(&self, items: Items) -> &[Value] {
+        &self.collections[items.0]
+    }
+
+    /// Kinds of the storages named so far.
+    pub fn kinds(&self) -> &BTreeMap<Rc<str>, Kind> {
+        &self.kinds
+    }
+
+    fn byte(&mut self) -> Parsed<u8> {
+        Ok(self.take(1)?[0])
+    }
+
+    fn length<const N: usize>(&mut self) -> Parsed<usize> {
+        let mut bytes = [0; 8];
+        bytes[..N].copy_from_slice(self.take(N)?);
+        usize::try_from(u64::from_le_bytes(bytes)).map_err(|_| "a length beyond all sizes".into())
     }
 
     fn line(&mut self) -> Parsed<&'a str> {
@@ -75,253 +158,266 @@ impl<'a> Unpickler<'a> {
         std::str::from_utf8(self.take(n)?).map(|s| Value::Text(s.into())).map_err(|e| e.to_string())
     }
 
+    fn long(&mut self, n: usize) -> Parsed<Value> {
+        let digits = self.take(n)?;
+        if n > 8 {
+            return Ok(Value::Long(digits.into()));
+        }
+        let negative = digits.last().is_some_and(|d| d & 0x80 != 0);
+        let mut bytes = [if negative { 0xff } else { 0 }; 8];
+        bytes[..n].copy_from_slice(digits);
+        Ok(Value::Int(i64::from_le_bytes(bytes)))
+    }
+
+    fn keep(&mut self, values: Vec<Value>) -> Items {
+        self.collections.push(values);
+        Items(self.collections.len() - 1)
+    }
+
+    fn sequence(&mut self, values: Vec<Value>) -> Value {
+        Value::Sequence(self.keep(values))
+    }
+
     /// Reads one pickle.
-    fn value(&mut self) -> Parsed<Value> {
-        let mut stack: Vec<Value> = Vec::new();
-        let mut memo: BTreeMap<u32, Value> = BTreeMap::new();
+    pub fn value(&mut self) -> Parsed<Value> {
+        let mut desk = Desk::default();
         loop {
-            let opcode = self.take(1)?[0];
-            match opcode {
-                0x80 => drop(self.take(1)?),
-                b'.' => return pop(&mut stack),
-                b'(' => stack.push(Value::Mark),
-                b'N' => stack.push(Value::None),
-                0x88 | 0x89 => stack.push(Value::Bool),
-                b'J' => stack.push(Value::Int(i32::from_le_bytes(self.number()?).into())),
-                b'K' => stack.push(Value::Int(self.take(1)?[0].into())),
-                b'M' => stack.push(Value::Int(u16::from_le_bytes(self.number()?).into())),
-                0x8a => {
-                    let n = self.take(1)?[0] as usize;
-                    let digits = self.take(n)?;
-                    stack.push(if n <= 8 { long(digits) } else { Value::Long(digits.into()) });
+            let at = self.at;
+            let opcode = self.byte()?;
+            let value = match opcode {
+                b'.' => return desk.pop(),
+                // Protocol and frames.
+                0x80 => {
+                    self.byte()?;
+                    continue;
                 }
+                0x95 => {
+                    self.take(8)?;
+                    continue;
+                }
+                b'(' => {
+                    desk.marks.push(desk.stack.len());
+                    continue;
+                }
+                b'0' => {
+                    desk.pop()?;
+                    continue;
+                }
+                b'1' => {
+                    desk.since_mark()?;
+                    continue;
+                }
+                b'2' => desk.top()?,
+                b'N' => Value::None,
+                0x88 => Value::Bool(true),
+                0x89 => Value::Bool(false),
+                b'J' => Value::Int(i32::from_le_bytes(self.number()?).into()),
+                b'K' => Value::Int(self.byte()?.into()),
+                b'M' => Value::Int(u16::from_le_bytes(self.number()?).into()),
+                0x8a => {
+                    let n = self.length::<1>()?;
+                    self.long(n)?
+                }
+                0x8b => {
+                    let n = self.length::<4>()?;
+                    self.long(n)?
+                }
+                // Floats and bytes are read over: no tensor is made of them.
                 b'G' => {
                     self.take(8)?;
-                    stack.push(Value::Float);
+                    Value::None
                 }
-                b'X' => {
-                    let n = u32::from_le_bytes(self.number()?) as usize;
-                    stack.push(self.text(n)?);
+                b'C' | b'B' | 0x8e => {
+                    let n = match opcode {
+                        b'C' => self.length::<1>()?,
+                        b'B' => self.length::<4>()?,
+                        _ => self.length::<8>()?,
+                    };
+                    self.take(n)?;
+                    Value::None
                 }
-                b'U' => {
-                    let n = self.take(1)?[0] as usize;
-                    stack.push(self.text(n)?);
+                b'U' | b'T' | b'X' | 0x8c | 0x8d => {
+                    let n = match opcode {
+                        b'U' | 0x8c => self.length::<1>()?,
+                        b'T' | b'X' => self.length::<4>()?,
+                        _ => self.length::<8>()?,
+                    };
+                    self.text(n)?
                 }
-                b'c' => {
-                    let name = format!("{}.{}", self.line()?, self.line()?);
-                    stack.push(Value::Global(name.into()));
+                b'c' => Value::Global(format!("{}.{}", self.line()?, self.line()?).into()),
+                0x93 => match (desk.pop()?, desk.pop()?) {
+                    (Value::Text(name), Value::Text(module)) => {
+                        Value::Global(format!("{module}.{name}").into())
+                    }
+                    _ => return Err(format!("byte {at}: a global whose name is no text")),
+                },
+                b')' | b']' => self.sequence(Vec::new()),
+                b'}' => Value::Dict(self.keep(Vec::new())),
+                b't' | b'l' => {
+                    let items = desk.since_mark()?;
+                    self.sequence(items)
                 }
-                b')' => stack.push(Value::Tuple(Rc::default())),
-                b']' => stack.push(Value::List(Vec::new())),
-                b'}' => stack.push(Value::Dict(Vec::new())),
-                b't' => {
-                    let items = to_mark(&mut stack)?;
-                    stack.push(Value::Tuple(items.into()));
-                }
+                b'd' => Value::Dict(self.keep(desk.since_mark()?)),
                 0x85..=0x87 => {
-                    let n = usize::from(opcode - 0x84);
-                    let at = stack.len().checked_sub(n).ok_or("a tuple of too few values")?;
-                    let items = stack.split_off(at);
-                    stack.push(Value::Tuple(items.into()));
+                    let items = desk.last(usize::from(opcode - 0x84))?;
+                    self.sequence(items)
                 }
-                b'q' => drop(memo.insert(self.take(1)?[0].into(), top(&stack)?)),
-                b'r' => drop(memo.insert(u32::from_le_bytes(self.number()?), top(&stack)?)),
-                b'h' => {
-                    let key = self.take(1)?[0].into();
-                    stack.push(memo.get(&key).cloned().ok_or("an unknown memo")?);
+                b'q' | b'r' | 0x94 => {
+                    let key = match opcode {
+                        b'q' => self.byte()?.into(),
+                        b'r' => u32::from_le_bytes(self.number()?),
+                        _ => desk.memo.len() as u32,
+                    };
+                    desk.memo.insert(key, desk.top()?);
+                    continue;
                 }
-                b'j' => {
-                    let key = u32::from_le_bytes(self.number()?);
-                    stack.push(memo.get(&key).cloned().ok_or("an unknown memo")?);
-                }
-                b'a' => {
-                    let item = pop(&mut stack)?;
-                    append(&mut stack, vec![item])?;
-                }
-                b'e' => {
-                    let items = to_mark(&mut stack)?;
-                    append(&mut stack, items)?;
-                }
-                b's' => {
-                    let (value, key) = (pop(&mut stack)?, pop(&mut stack)?);
-                    set(&mut stack, vec![key, value])?;
-                }
-                b'u' => {
-                    let items = to_mark(&mut stack)?;
-                    set(&mut stack, items)?;
+                b'h' => desk.recall(self.byte()?.into())?,
+                b'j' => desk.recall(u32::from_le_bytes(self.number()?))?,
+                b'a' | b'e' | b's' | b'u' => {
+                    let items = match opcode {
+                        b'a' => desk.last(1)?,
+                        b's' => desk.last(2)?,
+                        _ => desk.since_mark()?,
+                    };
+                    self.add(&desk.top()?, matches!(opcode, b's' | b'u'), items)?;
+                    continue;
                 }
                 b'Q' => {
-                    let id = pop(&mut stack)?;
-                    stack.push(storage(&id)?);
+                    let id = desk.pop()?;
+                    self.storage(&id)?
                 }
                 b'R' => {
-                    let (arguments, callee) = (pop(&mut stack)?, pop(&mut stack)?);
-                    stack.push(describe(&callee, &arguments)?);
+                    let (arguments, callee) = (desk.pop()?, desk.pop()?);
+                    self.describe(&callee, &arguments)?
                 }
-                // State of an object: kept only for what it is not needed.
-                b'b' => drop(pop(&mut stack)?),
-                other => return Err(format!("byte {}: opcode {other:#04x} is not plain data", self.at - 1)),
-            }
-        }
-    }
-}
-
-fn pop(stack: &mut Vec<Value>) -> Parsed<Value> {
-    stack.pop().ok_or_else(|| "an empty stack".into())
-}
-
-fn top(stack: &[Value]) -> Parsed<Value> {
-    stack.last().cloned().ok_or_else(|| "an empty stack".into())
-}
-
-fn to_mark(stack: &mut Vec<Value>) -> Parsed<Vec<Value>> {
-    let mark = stack.iter().rposition(|v| matches!(v, Value::Mark)).ok_or("no mark")?;
-    let items = stack.split_off(mark + 1);
-    stack.pop();
-    Ok(items)
-}
-
-fn append(stack: &mut [Value], items: Vec<Value>) -> Parsed<()> {
-    match stack.last_mut() {
-        Some(Value::List(list)) => list.extend(items),
-        _ => return Err("items for something that is no list".into()),
-    }
-    Ok(())
-}
-
-fn set(stack: &mut [Value], items: Vec<Value>) -> Parsed<()> {
-    match stack.last_mut() {
-        Some(Value::Dict(dict)) => {
-            let mut items = items.into_iter();
-            while let (Some(key), Some(value)) = (items.next(), items.next()) {
-                dict.push((key, value));
-            }
-        }
-        _ => return Err("entries for something that is no dictionary".into()),
-    }
-    Ok(())
-}
-
-fn long(digits: &[u8]) -> Value {
-    let negative = digits.last().is_some_and(|d| d & 0x80 != 0);
-    let mut bytes = [if negative { 0xff } else { 0 }; 8];
-    bytes[..digits.len()].copy_from_slice(digits);
-    Value::Int(i64::from_le_bytes(bytes))
-}
-
-/// A persistent id: `('storage', type, key, location, numel, view)`.
-fn storage(id: &Value) -> Parsed<Value> {
-    let Value::Tuple(items) = id else { return Err("a storage id that is no tuple".into()) };
-    match items.as_slice() {
-        [Value::Text(tag), Value::Global(class), Value::Text(key), ..] if &**tag == "storage" => {
-            let kind = match &**class {
-                "torch.FloatStorage" => Kind::Float,
-                "torch.HalfStorage" => Kind::Half,
-                "torch.DoubleStorage" => Kind::Double,
-                "torch.LongStorage" => Kind::Int64,
-                "torch.ByteStorage" => Kind::Uint8,
-                other => return Err(format!("storage of the unsupported type {other}")),
+                // State of an object: nothing that a tensor needs.
+                b'b' => {
+                    desk.pop()?;
+                    continue;
+                }
+                other => {
+                    let name = REFUSED.iter().find(|(code, _)| *code == other).map_or("unknown", |r| r.1);
+                    return Err(format!("byte {at}: opcode {other:#04x} ({name}) is not plain data"));
+                }
             };
-            Ok(Value::Storage { key: key.clone(), kind })
+            desk.stack.push(value);
         }
-        _ => Err("a storage id of another form".into()),
     }
-}
 
-/// What a call would make, for the few calls that describe data.
-fn describe(callee: &Value, arguments: &Value) -> Parsed<Value> {
-    let (Value::Global(name), Value::Tuple(arguments)) = (callee, arguments) else {
-        return Err("a call of something that has no name".into());
-    };
-    match (&**name, arguments.as_slice()) {
-        ("collections.OrderedDict", _) => Ok(Value::Dict(Vec::new())),
-        (
-            "torch._utils._rebuild_tensor_v2",
-            [Value::Storage { key, kind }, Value::Int(offset), Value::Tuple(size), Value::Tuple(stride), ..],
-        ) => Ok(Value::Tensor {
-            key: key.clone(),
-            kind: *kind,
-            offset: *offset,
-            size: integers(size)?,
-            stride: integers(stride)?,
-        }),
-        ("torch._utils._rebuild_parameter", [tensor @ Value::Tensor { .. }, ..]) => Ok(tensor.clone()),
-        (other, _) => Err(format!("'{other}' would have to be run; only tensors are read")),
+    fn add(&mut self, to: &Value, pairs: bool, items: Vec<Value>) -> Parsed<()> {
+        match to {
+            Value::Sequence(at) if !pairs => self.collections[at.0].extend(items),
+            Value::Dict(at) if pairs && items.len().is_multiple_of(2) => self.collections[at.0].extend(items),
+            _ => return Err("items for something that does not hold them".into()),
+        }
+        Ok(())
+    }
+
+    /// A persistent id: `('storage', type, key, location, numel)`, and perhaps the view that the storage
+    /// is of another: `(key, offset, size)`.
+    fn storage(&mut self, id: &Value) -> Parsed<Value> {
+        let Value::Sequence(items) = id else { return Err("a storage id that is no tuple".into()) };
+        let [Value::Text(tag), Value::Global(class), Value::Text(key), _, _, view @ ..] = self.items(*items)
+        else {
+            return Err("a storage id of another form".into());
+        };
+        if &**tag != "storage" {
+            return Err(format!("a persistent '{tag}', only a storage is known"));
+        }
+        let kind = KINDS.iter().find(|(name, _)| *name == &**class);
+        let kind = kind.ok_or_else(|| format!("a storage of the unsupported type '{class}'"))?.1;
+        let (key, mut skip) = (key.clone(), 0);
+        if let [Value::Sequence(view)] = view {
+            match self.items(*view) {
+                [_, Value::Int(offset), Value::Int(_)] if *offset >= 0 => skip = *offset,
+                _ => return Err(format!("storage '{key}': a view of another form")),
+            }
+        }
+        match self.kinds.insert(key.clone(), kind) {
+            Some(other) if other != kind => Err(format!("storage '{key}' is of {other:?} and of {kind:?}")),
+            _ => Ok(Value::Storage(Rc::new(Storage { key, kind, skip }))),
+        }
+    }
+
+    /// What a call would make, for the few calls that describe data.
+    fn describe(&mut self, callee: &Value, arguments: &Value) -> Parsed<Value> {
+        let (Value::Global(name), Value::Sequence(arguments)) = (callee, arguments) else {
+            return Err("a call of something that has no name".into());
+        };
+        let arguments = self.items(*arguments);
+        match (&**name, arguments) {
+            ("collections.OrderedDict", pairs) => {
+                let pairs = match pairs {
+                    [Value::Sequence(pairs)] => self.items(*pairs).to_vec(),
+                    _ => Vec::new(),
+                };
+                let mut entries = Vec::with_capacity(2 * pairs.len());
+                for pair in pairs {
+                    let Value::Sequence(pair) = pair else { return Err("an entry that is no pair".into()) };
+                    let [key, value] = self.items(pair) else {
+                        return Err("an entry that is no pair".into());
+                    };
+                    entries.extend([key.clone(), value.clone()]);
+                }
+                Ok(Value::Dict(self.keep(entries)))
+            }
+            (
+                "torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor",
+                [
+                    Value::Storage(storage),
+                    Value::Int(offset),
+                    Value::Sequence(size),
+                    Value::Sequence(stride),
+                    ..,
+                ],
+            ) => Ok(Value::Tensor(Rc::new(Described {
+                storage: storage.clone(),
+                offset: *offset,
+                size: integers(self.items(*size))?,
+                stride: integers(self.items(*stride))?,
+            }))),
+            (
+                "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state",
+                [tensor @ Value::Tensor(_), ..],
+            ) => Ok(tensor.clone()),
+            ("torch.Size", [sizes @ Value::Sequence(_)]) => Ok(sizes.clone()),
+            (other, _) => Err(format!("'{other}' would have to be run; only tensors are read")),
+        }
     }
 }
 
 fn integers(values: &[Value]) -> Parsed<Vec<i64>> {
-    values
-        .iter()
-        .map(|v| match v {
-            Value::Int(i) if *i >= 0 => Ok(*i),
-            other => Err(format!("a size of {other:?}")),
-        })
-        .collect()
+    let integer = |v: &Value| match v {
+        Value::Int(i) if *i >= 0 => Ok(*i),
+        Value::Int(i) => Err(format!("a size of {i}")),
+        _ => Err("a size that is no number".into()),
+    };
+    values.iter().map(integer).collect()
 }
 
-/// Reads the tensors of a legacy checkpoint: a state dict, or a dictionary that holds one.
-pub fn read_legacy(path: &Path) -> Result<Tensors, WeightsError> {
-    let bytes = std::fs::read(path).map_err(|source| WeightsError::Io { path: path.into(), source })?;
-    parse_legacy(&bytes).map_err(|reason| WeightsError::Format {
-        path: path.into(),
-        reason: format!("legacy checkpoint: {reason}"),
-    })
-}
+/// Storages by their names in a pickle.
+const KINDS: [(&str, Kind); 10] = [
+    ("torch.FloatStorage", Kind::Float),
+    ("torch.HalfStorage", Kind::Half),
+    ("torch.BFloat16Storage", Kind::BFloat16),
+    ("torch.DoubleStorage", Kind::Double),
+    ("torch.LongStorage", Kind::Int64),
+    ("torch.IntStorage", Kind::Int),
+    ("torch.ShortStorage", Kind::Int16),
+    ("torch.CharStorage", Kind::Int8),
+    ("torch.ByteStorage", Kind::Uint8),
+    ("torch.BoolStorage", Kind::Bool),
+];
 
-fn parse_legacy(bytes: &[u8]) -> Parsed<Tensors> {
-    let mut reader = Unpickler { bytes, at: 0 };
-    match reader.value()? {
-        Value::Long(digits) if digits == MAGIC => {}
-        _ => return Err("the magic number is missing".into()),
-    }
-    reader.value()?;
-    reader.value()?;
-    let object = reader.value()?;
-    let Value::List(keys) = reader.value()? else { return Err("the list of storages is missing".into()) };
-
-    let mut described = BTreeMap::new();
-    collect(&object, "", &mut described);
-    let mut kinds = BTreeMap::new();
-    for value in described.values() {
-        if let Value::Tensor { key, kind, .. } = value {
-            kinds.insert(key.clone(), *kind);
-        }
-    }
-    let mut storages = BTreeMap::new();
-    for key in keys {
-        let Value::Text(key) = key else { return Err("a storage without name".into()) };
-        let numel = u64::from_le_bytes(reader.number()?) as usize;
-        let kind = kinds.get(&key).copied().unwrap_or(Kind::Float);
-        let length = numel.checked_mul(kind.elt_size_in_bytes()).ok_or("a storage beyond all sizes")?;
-        let data = reader.take(length)?;
-        storages.insert(key, Tensor::from_data_size(data, &[numel as i64], kind));
-    }
-    described
-        .into_iter()
-        .filter_map(|(name, value)| match value {
-            Value::Tensor { key, offset, size, stride, .. } => Some((name, key, offset, size, stride)),
-            _ => None,
-        })
-        .map(|(name, key, offset, size, stride)| {
-            let storage = storages.get(&key).ok_or_else(|| format!("the storage of '{name}' is missing"))?;
-            let tensor =
-                storage.f_as_strided(&size, &stride, offset).map_err(|e| format!("'{name}': {e}"))?;
-            Ok((name, tensor.copy()))
-        })
-        .collect()
-}
-
-/// All tensors below a value, named by their path.
-fn collect(value: &Value, prefix: &str, out: &mut BTreeMap<String, Value>) {
-    if let Value::Dict(entries) = value {
-        for (key, value) in entries {
-            let Value::Text(key) = key else { continue };
-            let name = if prefix.is_empty() { key.to_string() } else { format!("{prefix}.{key}") };
-            match value {
-                Value::Tensor { .. } => drop(out.insert(name, value.clone())),
-                other => collect(other, &name, out),
-            }
-        }
-    }
-}
+/// Opcodes that make objects or reach beyond the file, for messages.
+const REFUSED: [(u8, &str); 9] = [
+    (b'i', "INST"),
+    (b'o', "OBJ"),
+    (b'P', "PERSID"),
+    (0x81, "NEWOBJ"),
+    (0x82, "EXT1"),
+    (0x83, "EXT2"),
+    (0x84, "EXT4"),
+    (0x92, "NEWOBJ_EX"),
+    (0x97, "NEXT_BUFFER"),
+];

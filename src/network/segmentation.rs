@@ -3,7 +3,9 @@
 pub mod deeplab;
 pub mod efficientnet;
 pub mod fcn8s;
+pub mod pspnet;
 pub mod resnet;
+pub mod torchscript;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -18,7 +20,13 @@ pub struct Segmented {
     pub logits: Tensor,
     /// `N x F x h' x w'`: what the classifier sees, and what the anomaly score compares.
     pub features: Tensor,
+    /// Logits from an earlier layer, on their own grid, that training judges as well; of a network with
+    /// deep supervision, when it trains.
+    pub auxiliary: Option<Tensor>,
 }
+
+/// Gives the logits of another pass with dropout at work, on the network's own grid, at each call.
+pub type Sampler<'a> = Box<dyn Fn() -> Tensor + 'a>;
 
 /// A segmentation network.
 pub trait Segmenter: Send {
@@ -36,6 +44,12 @@ pub trait Segmenter: Send {
     /// Features at several depths, for a perceptual loss.
     fn perceptual(&self, image: &Tensor) -> Vec<Tensor> {
         vec![self.features(image)]
+    }
+
+    /// Passes over one image that differ by dropout alone: all else is as in inference, and what lies
+    /// before the first dropout is computed once. `None` of a network without dropout.
+    fn sampler(&self, _image: &Tensor) -> Option<Sampler<'_>> {
+        None
     }
 
     /// Whether the logits are brought to the image's size with aligned corners.
@@ -57,20 +71,35 @@ pub enum SegmenterConfig {
     Fcn8s(fcn8s::Config),
     /// DeepLab: atrous spatial pyramid pooling (Chen et al., 2017).
     Deeplab(deeplab::Config),
+    /// PSPNet (Zhao et al., 2017).
+    Pspnet(pspnet::Config),
+    /// Anybody's network, as a TorchScript file.
+    Torchscript(torchscript::Config),
 }
+
+/// A TorchScript network has no layers to build: it comes whole, from its file.
+#[derive(Debug, thiserror::Error)]
+#[error("a torchscript network comes whole from its file: it cannot be built or trained here")]
+pub struct NotBuilt;
 
 impl SegmenterConfig {
     /// Builds the network for `classes` classes, its parameters under `p`.
-    pub fn build(&self, p: &Path, classes: i64) -> Box<dyn Segmenter> {
-        match self {
+    pub fn build(&self, p: &Path, classes: i64) -> Result<Box<dyn Segmenter>, NotBuilt> {
+        Ok(match self {
             Self::Fcn8s(config) => Box::new(fcn8s::Fcn8s::new(p, config, classes)),
             Self::Deeplab(config) => Box::new(deeplab::DeepLab::new(p, config, classes)),
-        }
+            Self::Pspnet(config) => Box::new(pspnet::PspNet::new(p, config, classes)),
+            Self::Torchscript(_) => return Err(NotBuilt),
+        })
     }
 
     /// Whether the network's logits are resized with aligned corners.
     pub fn align_corners(&self) -> bool {
-        matches!(self, Self::Deeplab(config) if matches!(config.encoder, deeplab::Encoder::Resnet(_)))
+        match self {
+            Self::Deeplab(config) => matches!(config.encoder, deeplab::Encoder::Resnet(_)),
+            Self::Torchscript(config) => config.align_corners,
+            Self::Fcn8s(_) | Self::Pspnet(_) => false,
+        }
     }
 
     /// The architecture's name, as in bundle.yaml.
@@ -78,6 +107,8 @@ impl SegmenterConfig {
         match self {
             Self::Fcn8s(_) => "fcn8s",
             Self::Deeplab(_) => "deeplab",
+            Self::Pspnet(_) => "pspnet",
+            Self::Torchscript(_) => "torchscript",
         }
     }
 }

@@ -1,10 +1,12 @@
-//! G: networks that paint an image from a label map alone.
+//! G: networks that paint an image from a label map.
 
 pub mod fused;
 pub mod memoised;
 pub mod modulation;
 pub mod patches;
+pub mod pix2pixhd;
 pub mod spade;
+pub mod style_encoder;
 
 use serde::{Deserialize, Serialize};
 use tch::nn::Path;
@@ -12,59 +14,115 @@ use tch::{Kind, Tensor};
 
 use memoised::Memoised;
 
+/// What G painted.
+#[derive(Debug)]
+pub struct Painted {
+    /// `N x 3 x H x W`, RGB in \[0, 1\], fp32.
+    pub image: Tensor,
+    /// How far the styles seen are from a normal distribution (Kullback-Leibler, mean over the batch):
+    /// a loss of a G with style encoder, when it trains.
+    pub divergence: Option<Tensor>,
+}
+
+/// A network that paints label maps.
+pub trait Synthesizer: Send {
+    /// Paints `N x H x W` labels (ids; 255 = none), computing in `kind`. A G with style encoder takes
+    /// light and weather from `style`, `N x 3 x h x w` RGB in \[0, 1\]; any other does not look at it.
+    fn paint(&self, labels: &Tensor, style: &Tensor, kind: Kind, train: bool) -> Painted;
+
+    /// The same for inference in `kind`, with each distinct label patch computed once, where that is the
+    /// same picture; the network itself, unchanged, where it is not.
+    fn memoise(self: Box<Self>, kind: Kind) -> Result<Memoised, Box<dyn Synthesizer>>;
+}
+
 /// Which network G is, and its size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "architecture", rename_all = "snake_case", deny_unknown_fields)]
 pub enum SynthesizerConfig {
-    /// SPADE (Park et al., 2019).
+    /// SPADE (Park et al., 2019), with or without style encoder.
     Spade(spade::Config),
+    /// The global generator of pix2pixHD (Wang et al., 2018).
+    Pix2pixhd(pix2pixhd::Config),
 }
 
 impl SynthesizerConfig {
     /// Builds the network for `classes` classes, its parameters under `p`.
-    pub fn build(&self, p: &Path, classes: i64) -> spade::Spade {
-        let Self::Spade(config) = self;
-        spade::Spade::new(p, config, classes)
+    pub fn build(&self, p: &Path, classes: i64) -> Box<dyn Synthesizer> {
+        match self {
+            Self::Spade(config) => match &config.style {
+                None => Box::new(spade::Spade::new(p, config, classes)),
+                Some(style) => Box::new(style_encoder::StyledSpade::new(p, config, style, classes)),
+            },
+            Self::Pix2pixhd(config) => Box::new(pix2pixhd::GlobalGenerator::new(p, config, classes)),
+        }
     }
 
     /// The architecture's name, as in bundle.yaml.
     pub fn name(&self) -> &'static str {
-        let Self::Spade(_) = self;
-        "spade"
+        match self {
+            Self::Spade(spade::Config { style: None, .. }) => "spade",
+            Self::Spade(_) => "spade with style encoder",
+            Self::Pix2pixhd(_) => "pix2pixhd",
+        }
     }
 
-    /// Image sizes must be multiples of this.
+    /// Sides of an image must be multiples of this.
     pub fn granularity(&self) -> i64 {
-        let Self::Spade(config) = self;
-        1 << config.doublings()
+        match self {
+            Self::Spade(config) => 1 << config.doublings(),
+            Self::Pix2pixhd(config) => 1 << config.downsamplings,
+        }
+    }
+
+    /// The only size (height, width) that the network paints, if there is but one.
+    pub fn fixed_size(&self) -> Option<[i64; 2]> {
+        match self {
+            Self::Spade(config) => {
+                config.style.as_ref().map(|style| style.grid.map(|side| side << config.doublings()))
+            }
+            Self::Pix2pixhd(_) => None,
+        }
+    }
+
+    /// Says what is wrong with an image size (height, width), if G cannot paint it.
+    pub fn check_size(&self, size: [u32; 2]) -> Result<(), String> {
+        let (size, granularity) = (size.map(i64::from), self.granularity());
+        if let Some(side) = size.iter().find(|&&side| side == 0 || side % granularity != 0) {
+            return Err(format!("has {side}, a positive multiple of {granularity} is needed"));
+        }
+        match self.fixed_size() {
+            Some(fixed) if fixed != size => {
+                Err(format!("is {size:?}, the grid of synthesis.network.style makes it {fixed:?}"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-/// A batch of label maps as G reads them: `N x H x W` ids, 255 where there is no label.
-pub type LabelBatch = Tensor;
-
 /// G as the monitor runs it, for inference alone.
-#[derive(Debug)]
 pub enum Painter {
     /// Layer by layer, as it was trained.
-    Dense(spade::Spade, Kind),
+    Dense(Box<dyn Synthesizer>, Kind),
     /// Each distinct label patch once; the same picture.
-    Memoised(Memoised),
+    Memoised(Box<Memoised>),
 }
 
 impl Painter {
-    /// Makes a loaded generator ready to compute in `kind`. With `memoise` and few enough classes for it
-    /// nothing of `spade` is kept.
-    pub fn new(spade: spade::Spade, kind: Kind, memoise: bool) -> Self {
-        let memoised = if memoise { Memoised::fold(&spade, kind, memoised::CACHE) } else { None };
-        memoised.map_or_else(|| Self::Dense(spade, kind), Self::Memoised)
+    /// Makes a loaded generator ready to compute in `kind`; nothing of it is kept once it is memoised.
+    pub fn new(network: Box<dyn Synthesizer>, kind: Kind, memoise: bool) -> Self {
+        let memoised = if memoise { network.memoise(kind) } else { Err(network) };
+        match memoised {
+            Ok(memoised) => Self::Memoised(Box::new(memoised)),
+            Err(network) => Self::Dense(network, kind),
+        }
     }
 
-    /// Paints `N x H x W` labels (ids; 255 = none) as `N x 3 x H x W` RGB in \[0, 1\], fp32.
-    pub fn paint(&self, labels: &LabelBatch) -> Tensor {
+    /// Paints `N x H x W` labels (ids; 255 = none) as `N x 3 x H x W` RGB in \[0, 1\], fp32. A G with
+    /// style encoder takes light and weather from `style`, `N x 3 x h x w` RGB in \[0, 1\].
+    pub fn paint(&self, labels: &Tensor, style: &Tensor) -> Tensor {
         match self {
-            Self::Dense(spade, kind) => spade.forward(labels, *kind, false),
-            Self::Memoised(memoised) => memoised.forward(labels),
+            Self::Dense(network, kind) => network.paint(labels, style, *kind, false).image,
+            Self::Memoised(memoised) => memoised.paint(labels, style),
         }
     }
 }

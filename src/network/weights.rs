@@ -7,6 +7,8 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
+use super::published;
+
 /// Why weights cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
@@ -37,12 +39,14 @@ pub enum WeightsError {
         expected: Vec<i64>,
     },
     /// The file holds a tensor that the network does not have.
-    #[error("{}: tensor '{name}' is not part of the network", path.display())]
+    #[error("{}: tensor '{name}' is not part of the network; it has shape {found:?}", path.display())]
     Extra {
         /// The file.
         path: PathBuf,
         /// The tensor.
         name: String,
+        /// Its shape.
+        found: Vec<i64>,
     },
     /// A tensor has another shape than the network's.
     #[error("{}: tensor '{name}' has shape {found:?}, the network needs {expected:?}", path.display())]
@@ -115,18 +119,54 @@ pub fn write(tensors: &Tensors, path: &Path, kind: Option<Kind>) -> Result<(), W
 }
 
 /// Copies `tensors` into the network's parameters: every one must be there, with its shape, and
-/// nothing else. `path` is for messages.
+/// nothing else; of a weight under spectral norm, the folded one will do. `path` is for messages.
 pub fn load(vs: &VarStore, tensors: &Tensors, path: &Path) -> Result<(), WeightsError> {
-    let variables = vs.variables();
-    let mut names: Vec<&String> = variables.keys().collect();
-    names.sort();
-    for name in names {
-        copy(&variables, name, tensors.get(name), path)?;
+    let variables = self::tensors(vs);
+    let tensors = unfold(&variables, tensors);
+    if let Some(error) = misfits(&variables, &tensors, path).into_iter().next() {
+        return Err(error);
     }
-    match tensors.keys().find(|name| !variables.contains_key(*name)) {
-        Some(name) => Err(WeightsError::Extra { path: path.into(), name: name.clone() }),
-        None => Ok(()),
+    tch::no_grad(|| variables.iter().for_each(|(name, v)| v.shallow_clone().copy_(&tensors[name])));
+    Ok(())
+}
+
+/// Everything that keeps `tensors` from being loaded, by name.
+pub fn mismatches(vs: &VarStore, tensors: &Tensors, path: &Path) -> Vec<WeightsError> {
+    let variables = self::tensors(vs);
+    misfits(&variables, &unfold(&variables, tensors), path)
+}
+
+fn misfits(variables: &Tensors, tensors: &Tensors, path: &Path) -> Vec<WeightsError> {
+    let path = || path.to_owned();
+    let wanted = variables.iter().filter_map(|(name, variable)| {
+        let (name, expected) = (name.clone(), variable.size());
+        match tensors.get(&name).map(Tensor::size) {
+            None => Some(WeightsError::Missing { path: path(), name, expected }),
+            Some(found) if found != expected => {
+                Some(WeightsError::Shape { path: path(), name, found, expected })
+            }
+            Some(_) => None,
+        }
+    });
+    let extra = tensors.iter().filter(|(name, _)| !variables.contains_key(*name));
+    let extra =
+        extra.map(|(name, t)| WeightsError::Extra { path: path(), name: name.clone(), found: t.size() });
+    wanted.chain(extra).collect()
+}
+
+/// Gives every folded weight of `tensors` that the network has under spectral norm its three parts.
+fn unfold(variables: &Tensors, tensors: &Tensors) -> Tensors {
+    let mut unfolded: Tensors = tensors.iter().map(|(name, t)| (name.clone(), t.shallow_clone())).collect();
+    for stem in variables.keys().filter_map(|name| name.strip_suffix("weight_orig")) {
+        let name = |part: &str| format!("{stem}{part}");
+        let (Some(weight), Some(u)) = (tensors.get(&name("weight")), variables.get(&name("weight_u"))) else {
+            continue;
+        };
+        let Some(parts) = published::unfold_spectral_norm(weight, u.numel() as i64) else { continue };
+        unfolded.remove(&name("weight"));
+        unfolded.extend(["weight_orig", "weight_u", "weight_v"].map(name).into_iter().zip(parts));
     }
+    unfolded
 }
 
 /// Copies into the parameters under `prefix` what `tensors` holds for them, ignoring the rest of
@@ -194,6 +234,10 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
         Dtype::F16 => Kind::Half,
         Dtype::BF16 => Kind::BFloat16,
         Dtype::I64 => Kind::Int64,
+        Dtype::I32 => Kind::Int,
+        Dtype::I16 => Kind::Int16,
+        Dtype::I8 => Kind::Int8,
+        Dtype::BOOL => Kind::Bool,
         Dtype::U8 => Kind::Uint8,
         _ => return None,
     })
@@ -206,6 +250,10 @@ fn dtype_of(kind: Kind) -> Option<Dtype> {
         Kind::Half => Dtype::F16,
         Kind::BFloat16 => Dtype::BF16,
         Kind::Int64 => Dtype::I64,
+        Kind::Int => Dtype::I32,
+        Kind::Int16 => Dtype::I16,
+        Kind::Int8 => Dtype::I8,
+        Kind::Bool => Dtype::BOOL,
         Kind::Uint8 => Dtype::U8,
         _ => return None,
     })

@@ -137,7 +137,9 @@ impl Audience {
 impl Images {
     /// Announces the topics.
     pub fn create(node: &mut Node, reliable: bool) -> r2r::Result<Self> {
-        let mut publisher = |topic| node.create_publisher(topic, qos(reliable, 2));
+        // A frame's pictures leave in one burst, of which a busy reader misses parts (config/fastdds.xml
+        // says why); they are sent again as long as they are here.
+        let mut publisher = |topic| node.create_publisher(topic, qos(reliable, 5));
         Ok(Self {
             error_mask: publisher("~/error_mask")?,
             error_probability: publisher("~/error_probability")?,

@@ -1,6 +1,5 @@
 //! From the command line to a running node, and from a signal to its end.
 
-use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,8 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use r2r::{Context, Node};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use r2r::Node;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::bundle_folder;
@@ -19,6 +17,7 @@ use super::messages;
 use super::output::{Announcements, Audience, Identity, Images, Reports};
 use super::parameter_server::ParameterServer;
 use super::parameters::{ParameterError, Settings};
+use super::process::{ContextError, Signals, context};
 use super::shared::{NodeClock, Shared};
 use super::spin::{Inputs, spin};
 use super::timer::{TICK, Timer};
@@ -35,9 +34,9 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// Why the node does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// The command line is not one that ROS understands.
-    #[error("{0}")]
-    Arguments(String),
+    /// The command line is not one that ROS understands, or ROS refused.
+    #[error(transparent)]
+    Context(#[from] ContextError),
     /// A parameter has a value it must not have.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
@@ -70,7 +69,7 @@ impl NodeError {
     /// 2 for what the user wrote, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Ros(_) | Self::System(_) | Self::ThreadEnded(_) => 1,
+            Self::Context(ContextError::Ros(_)) | Self::Ros(_) | Self::System(_) | Self::ThreadEnded(_) => 1,
             _ => 2,
         }
     }
@@ -152,26 +151,6 @@ pub fn run() -> Result<(), NodeError> {
     stop.store(true, Ordering::Relaxed);
     join_within(spinning, PATIENCE);
     outcome
-}
-
-/// The ROS context. rcl's complaints about the command line reach us as panics.
-fn context() -> Result<Context, NodeError> {
-    if let Some(argument) = std::env::args_os().find(|argument| argument.to_str().is_none()) {
-        let argument = argument.to_string_lossy();
-        return Err(NodeError::Arguments(format!("argument {argument:?} is not UTF-8")));
-    }
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let created = catch_unwind(Context::create);
-    std::panic::set_hook(hook);
-    match created {
-        Ok(context) => Ok(context?),
-        Err(panic) => {
-            let reason = panic.downcast_ref::<String>().map_or("unknown", String::as_str);
-            let reason = reason.lines().next().unwrap_or_default();
-            Err(NodeError::Arguments(format!("ROS does not understand the command line: {reason}")))
-        }
-    }
 }
 
 /// The node's clock; a simulated one stands at zero until `/clock` speaks.
@@ -290,18 +269,6 @@ fn publish(judgements: Receiver<(Judged, Audience)>, reports: &Reports, images: 
     }
 }
 
-/// The signals that end the node.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-}
-
 /// Keeps the timers going until a signal comes or `alive` objects. The timers are steady ones: a
 /// simulated clock that stands still must not silence them.
 async fn watch(
@@ -315,8 +282,7 @@ async fn watch(
     diagnoses.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = signals.interrupt.recv() => return Ok(()),
-            _ = signals.terminate.recv() => return Ok(()),
+            () = signals.received() => return Ok(()),
             _ = ticks.tick() => {
                 alive()?;
                 timer.tick()?;

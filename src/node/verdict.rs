@@ -7,24 +7,7 @@ use crate::frame::Stamp;
 use crate::monitor::bundle::Thresholds;
 use crate::monitor::debounce::Level;
 use crate::monitor::report::Report;
-
-/// Whether a report may be used; the numbers are those of MonitorReport.msg.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Validity {
-    /// Scores by the whole method.
-    Ok = 0,
-    /// Scores from the segmenter's own confidence.
-    Degraded = 1,
-    /// An error inside.
-    Failed = 2,
-    /// The camera is silent.
-    Stale = 3,
-    /// The image cannot be read.
-    InvalidInput = 4,
-    /// No image has come yet.
-    Starting = 5,
-}
+pub use crate::monitor::validity::Validity;
 
 /// A report on an image, or on there being none.
 #[derive(Clone, Debug)]

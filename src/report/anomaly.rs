@@ -14,8 +14,12 @@ use crate::score::logits;
 /// A score from M's logits.
 type LogitScore = fn(&Tensor) -> Tensor;
 
-const FROM_LOGITS: [(&str, LogitScore); 3] =
-    [("MSP", logits::msp), ("max logit", logits::max_logit), ("entropy", logits::entropy)];
+const FROM_LOGITS: [(&str, LogitScore); 4] = [
+    ("MSP", logits::msp),
+    ("max logit", logits::max_logit),
+    ("energy", logits::energy),
+    ("entropy", logits::entropy),
+];
 
 /// Scores of the pixels that count, of all images pooled.
 #[derive(Debug, Default)]
@@ -32,7 +36,7 @@ impl AnomalyEvaluation {
         tch::no_grad(|| {
             let x = networks.input(&sample.image)?;
             let segmented: Segmentation = networks.segment(&x)?;
-            let synth = networks.synthesize(&segmented.labels)?;
+            let synth = networks.synthesize(&segmented.labels, &x)?;
             collect(&mut self.ours, &networks.anomaly(&segmented, &synth)?, &sample.truth)?;
             for ((_, score), scores) in FROM_LOGITS.iter().zip(&mut self.others) {
                 collect(scores, &score(&segmented.logits), &sample.truth)?;

@@ -14,6 +14,13 @@ pub fn max_logit(logits: &Tensor) -> Tensor {
     -logits.amax([1i64].as_slice(), true)
 }
 
+/// Free energy, minus the logarithm of the sum of the exponentials of the logits (Liu et al.,
+/// "Energy-based Out-of-distribution Detection", NeurIPS 2020, at temperature 1). `N x C x H x W` to
+/// `N x 1 x H x W`, unbounded.
+pub fn energy(logits: &Tensor) -> Tensor {
+    -logits.to_kind(Kind::Float).logsumexp([1i64].as_slice(), true)
+}
+
 /// Entropy of the softmax as a share of the largest possible one. `N x C x H x W` to `N x 1 x H x W` in
 /// \[0, 1\].
 pub fn entropy(logits: &Tensor) -> Tensor {
@@ -33,7 +40,7 @@ mod tests {
 
     #[test]
     fn the_torn_pixel_is_the_strange_one() {
-        for score in [msp, max_logit, entropy] {
+        for score in [msp, max_logit, energy, entropy] {
             let scores = Vec::<f32>::try_from(score(&logits()).flatten(0, -1)).unwrap();
             assert!(scores[1] > scores[0], "{scores:?}");
         }
@@ -44,6 +51,8 @@ mod tests {
         let value = |t: Tensor| t.double_value(&[0, 0, 0, 1]);
         assert!((value(msp(&logits())) - 2. / 3.).abs() < 1e-6);
         assert!((value(max_logit(&logits())) + 1.).abs() < 1e-6);
+        // -ln(3 e)
+        assert!((value(energy(&logits())) + 3f64.ln() + 1.).abs() < 1e-6);
         assert!((value(entropy(&logits())) - 1.).abs() < 1e-6);
     }
 }

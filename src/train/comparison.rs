@@ -11,8 +11,7 @@ use super::optimizer::{Adam, AdamOptions};
 use super::predictions::Predictions;
 use super::progress::poly;
 use crate::labels::IGNORE;
-use crate::network::comparison::joint::Joint;
-use crate::network::comparison::{Compared, ComparerConfig, Comparison};
+use crate::network::comparison::{Compared, Comparer, ComparerConfig, Comparison};
 use crate::network::layers::spatial;
 
 /// What to train and how.
@@ -36,7 +35,7 @@ pub struct Options {
 
 struct Training<'a> {
     vs: VarStore,
-    network: Joint,
+    network: Box<dyn Comparer>,
     optimizer: Adam,
     predictions: &'a Predictions,
     options: &'a Options,
@@ -54,15 +53,17 @@ fn losses(
     labels: &Tensor,
     (iou, present): (&Tensor, &Tensor),
 ) -> [Tensor; 3] {
-    let (msp, predicted) = probabilities.max_dim(1, false);
-    let labelled = labels.ne(i64::from(IGNORE)).to_kind(Kind::Float);
-    let right = predicted.eq_tensor(labels).to_kind(Kind::Float);
-    let logits = compared.confidence.squeeze_dim(1).to_kind(Kind::Float);
-    let weight = if compared.presence.is_some() { labelled } else { msp.square() * labelled };
-    let confidence =
-        logits.binary_cross_entropy_with_logits(&right, Some(&weight), None::<&Tensor>, Reduction::Mean);
+    let none = || Tensor::zeros([], (Kind::Float, labels.device()));
+    let confidence = compared.confidence.as_ref().map_or_else(none, |logits| {
+        let (msp, predicted) = probabilities.max_dim(1, false);
+        let labelled = labels.ne(i64::from(IGNORE)).to_kind(Kind::Float);
+        let right = predicted.eq_tensor(labels).to_kind(Kind::Float);
+        let logits = logits.squeeze_dim(1).to_kind(Kind::Float);
+        let weight = if compared.presence.is_some() { labelled } else { msp.square() * labelled };
+        logits.binary_cross_entropy_with_logits(&right, Some(&weight), None::<&Tensor>, Reduction::Mean)
+    });
     let iou_loss = (&compared.iou * present).smooth_l1_loss(&(iou * present), Reduction::Mean, 1.);
-    let presence = compared.presence.as_ref().map_or(Tensor::from(0f32), |logits| {
+    let presence = compared.presence.as_ref().map_or_else(none, |logits| {
         let ids = Tensor::arange(logits.size()[1], (Kind::Int64, labels.device())).view([1, -1, 1]);
         let in_view = labels.flatten(1, -1).unsqueeze(1).eq_tensor(&ids).any_dim(-1, false);
         logits.binary_cross_entropy_with_logits(
@@ -118,7 +119,7 @@ pub fn train(
     classes: i64,
     options: &Options,
     run: &Run,
-) -> Result<(VarStore, Joint), TrainError> {
+) -> Result<(VarStore, Box<dyn Comparer>), TrainError> {
     tch::manual_seed(options.seed as i64);
     let vs = VarStore::new(options.device);
     let network = options.network.build(&vs.root(), classes);

@@ -4,7 +4,7 @@
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
-use crate::network::layers::{Conv2d, ConvOptions, SpectralConv2d, leaky_relu};
+use crate::network::layers::{Conv2d, ConvOptions, SpectralConv2d, instance_norm, leaky_relu};
 
 /// Feature maps of one scale, the last being the patch scores.
 pub type Judgement = Vec<Tensor>;
@@ -33,9 +33,7 @@ impl Patch {
         let mut maps = vec![leaky_relu(&self.first.forward(x))];
         for conv in &self.middle {
             let y = conv.forward(&maps[maps.len() - 1], train);
-            let none: Option<&Tensor> = None;
-            let y = Tensor::instance_norm(&y, none, none, none, none, true, 0.1, 1e-5, false);
-            maps.push(leaky_relu(&y));
+            maps.push(leaky_relu(&instance_norm(&y)));
         }
         maps.push(self.last.forward(&maps[maps.len() - 1]));
         maps

@@ -6,11 +6,11 @@ use std::path::Path;
 use tch::{Device, IndexOp, Kind, Tensor};
 
 use super::TrainError;
-use super::batch::{TensorSet, generator, to_input};
-use super::degrade::{degrade, to_bytes};
+use super::batch::{TensorSet, generator, to_bytes, to_input};
+use super::degrade::degrade;
 use crate::network::layers::{resize_bilinear, spatial};
 use crate::network::segmentation::Segmenter;
-use crate::network::synthesis::spade::Spade;
+use crate::network::synthesis::Synthesizer;
 use crate::network::weights::{self, Tensors};
 
 /// Images with M's logits and G's pictures of M's labels.
@@ -35,7 +35,7 @@ const BATCH: i64 = 8;
 /// Shows M every image of `set` as it is and, `degraded`, every second one once more made worse.
 pub fn predict(
     m: &dyn Segmenter,
-    g: &Spade,
+    g: &dyn Synthesizer,
     set: &TensorSet,
     classes: i64,
     degraded: bool,
@@ -61,16 +61,17 @@ pub fn predict(
 
 fn predict_batch(
     m: &dyn Segmenter,
-    g: &Spade,
+    g: &dyn Synthesizer,
     images: &Tensor,
     labels: &Tensor,
     classes: i64,
     (device, kind): (Device, Kind),
 ) -> Predictions {
     tch::no_grad(|| {
-        let logits = m.forward(&to_input(images, device, kind), false).logits.to_kind(Kind::Float);
+        let input = to_input(images, device, kind);
+        let logits = m.forward(&input, false).logits.to_kind(Kind::Float);
         let predicted = m.resize_logits(&logits, spatial(images)).argmax(1, false);
-        let synths = to_bytes(&g.forward(&predicted, kind, false)).to_device(Device::Cpu);
+        let synths = to_bytes(&g.paint(&predicted, &input, kind, false).image).to_device(Device::Cpu);
         let (iou, present) = class_iou(&predicted.to_device(Device::Cpu), labels, classes);
         Predictions {
             images: images.shallow_clone(),

@@ -19,8 +19,7 @@ use crate::data::{self, Dataset, Slice, folds};
 use crate::labels::LabelSet;
 use crate::network::comparison::ComparerConfig;
 use crate::network::segmentation::SegmenterConfig;
-use crate::network::synthesis::SynthesizerConfig;
-use crate::network::synthesis::spade::Spade;
+use crate::network::synthesis::{Synthesizer, SynthesizerConfig};
 use crate::network::weights;
 
 /// Everything that decides what comes out, besides the data.
@@ -90,6 +89,7 @@ impl Cooking {
     /// Loads the data.
     pub fn begin(recipe: Recipe, kitchen: Kitchen) -> Result<Self, TrainError> {
         let [height, width] = recipe.working_size;
+        recipe.synthesis.check_size(recipe.working_size).map_err(TrainError::Size)?;
         let options =
             data::Options { size: Some((width, height)), slice: kitchen.slice.clone(), ..Default::default() };
         let dataset: Dataset = data::load(&kitchen.data, &options)?;
@@ -136,7 +136,7 @@ impl Cooking {
     }
 
     /// G as [`Cooking::synthesis`] left it in the work folder.
-    pub fn trained_synthesis(&self) -> Result<(VarStore, Spade), TrainError> {
+    pub fn trained_synthesis(&self) -> Result<(VarStore, Box<dyn Synthesizer>), TrainError> {
         let vs = VarStore::new(self.kitchen.device);
         let network = self.recipe.synthesis.build(&vs.root(), self.classes);
         self.fill("synthesis", "g/", &vs)?;
@@ -152,7 +152,10 @@ impl Cooking {
     }
 
     /// Trains G on the ground truth, in sight of M.
-    pub fn synthesis(&self, m: &segmentation::Trained) -> Result<(VarStore, Spade), TrainError> {
+    pub fn synthesis(
+        &self,
+        m: &segmentation::Trained,
+    ) -> Result<(VarStore, Box<dyn Synthesizer>), TrainError> {
         let options = synthesis::Options {
             network: self.recipe.synthesis.clone(),
             judge_width: self.recipe.judge_width,
@@ -170,7 +173,7 @@ impl Cooking {
     }
 
     /// Trains M without each fold and shows it that fold.
-    pub fn predictions(&self, g: &Spade) -> Result<Predictions, TrainError> {
+    pub fn predictions(&self, g: &dyn Synthesizer) -> Result<Predictions, TrainError> {
         let count = self.set.len() as usize;
         let folds = folds::contiguous(count, self.recipe.folds, 0)
             .map_err(|e| TrainError::Format { path: self.kitchen.data.clone(), reason: e.to_string() })?;

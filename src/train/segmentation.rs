@@ -11,8 +11,8 @@ use super::checkpoint::{self, Run, Task, Trainee};
 use super::optimizer::{Adam, AdamOptions};
 use super::progress::poly;
 use crate::labels::IGNORE;
+use crate::network::checkpoint_file;
 use crate::network::layers::{channels_last, spatial};
-use crate::network::pickle;
 use crate::network::segmentation::{Segmenter, SegmenterConfig, efficientnet};
 use crate::network::weights;
 
@@ -21,7 +21,7 @@ use crate::network::weights;
 pub struct Options {
     /// The network.
     pub network: SegmenterConfig,
-    /// ImageNet weights of the encoder, in PyTorch's legacy format; `None` starts from random ones.
+    /// ImageNet weights of the encoder, a checkpoint of PyTorch; `None` starts from random ones.
     pub pretrained: Option<PathBuf>,
     /// Images a step.
     pub batch: usize,
@@ -57,6 +57,8 @@ struct Training<'a> {
     options: &'a Options,
 }
 
+/// Weight of the loss of logits from an earlier layer, as PSPNet's authors have it.
+const AUXILIARY: f64 = 0.4;
 const AUGMENTATION: Augmentation = Augmentation { zoom: (0.75, 1.75), color: 0.3, shrink: 1 };
 
 impl Task for Training<'_> {
@@ -65,15 +67,18 @@ impl Task for Training<'_> {
         let mut rng = generator(o.seed, step);
         let (images, labels) = draw(self.set, o.batch, AUGMENTATION, &mut rng);
         let input = channels_last(&images.to_device(o.device)).to_kind(o.kind);
-        let logits = self.model.network.forward(&input, true).logits.to_kind(Kind::Float);
-        let logits = self.model.network.resize_logits(&logits, spatial(&labels));
-        let loss = logits.cross_entropy_loss(
-            &labels.to_device(o.device),
-            Some(&self.weights),
-            Reduction::Mean,
-            i64::from(IGNORE),
-            0.,
-        );
+        let segmented = self.model.network.forward(&input, true);
+        let size = spatial(&labels);
+        let labels = labels.to_device(o.device);
+        let cross_entropy = |logits: &Tensor| {
+            let logits = self.model.network.resize_logits(&logits.to_kind(Kind::Float), size);
+            let weights = Some(&self.weights);
+            logits.cross_entropy_loss(&labels, weights, Reduction::Mean, i64::from(IGNORE), 0.)
+        };
+        let mut loss = cross_entropy(&segmented.logits);
+        if let Some(auxiliary) = &segmented.auxiliary {
+            loss += cross_entropy(auxiliary) * AUXILIARY;
+        }
         self.optimizer.step(&loss, o.rate * poly(share));
         vec![("loss", loss.double_value(&[]))]
     }
@@ -87,12 +92,13 @@ impl Task for Training<'_> {
 pub fn build(options: &Options, classes: i64) -> Result<Trained, TrainError> {
     tch::manual_seed(options.seed as i64);
     let vs = VarStore::new(options.device);
-    let network = options.network.build(&vs.root(), classes);
+    let network = options.network.build(&vs.root(), classes)?;
     if let Some(path) = &options.pretrained {
-        let tensors = efficientnet::fold(&pickle::read_legacy(path)?).map_err(|name| TrainError::Format {
-            path: path.clone(),
-            reason: format!("tensor '{name}' of EfficientNet-lite0 is missing"),
-        })?;
+        let tensors =
+            efficientnet::fold(&checkpoint_file::read(path)?).map_err(|name| TrainError::Format {
+                path: path.clone(),
+                reason: format!("tensor '{name}' of EfficientNet-lite0 is missing"),
+            })?;
         weights::load_under(&vs, "encoder.", &tensors, path)?;
     }
     Ok(Trained { vs, network })

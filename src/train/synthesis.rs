@@ -5,15 +5,13 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::TrainError;
-use super::batch::{Augmentation, TensorSet, draw, generator};
+use super::batch::{Augmentation, TensorSet, draw, generator, to_bytes, to_input};
 use super::checkpoint::{self, Run, Task, Trainee};
-use super::degrade::to_bytes;
 use super::discriminator::{Discriminator, feature_loss, judge_loss, painter_loss};
 use super::optimizer::{Adam, AdamOptions};
-use crate::network::layers::channels_last;
+use crate::network::layers::{channels_last, one_hot};
 use crate::network::segmentation::Segmenter;
-use crate::network::synthesis::SynthesizerConfig;
-use crate::network::synthesis::spade::Spade;
+use crate::network::synthesis::{Painted, Synthesizer, SynthesizerConfig};
 
 /// What to train and how.
 #[derive(Clone, Debug)]
@@ -38,6 +36,7 @@ pub struct Options {
 const FEATURES: f64 = 10.;
 const PERCEPTUAL: f64 = 10.;
 const COLORS: f64 = 5.;
+const DIVERGENCE: f64 = 0.05;
 const WHOLE: Augmentation = Augmentation { zoom: (1., 1.25), color: 0., shrink: 1 };
 /// A quarter of the picture at the same scale: four times the steps in the time.
 const CROPS: Augmentation = Augmentation { shrink: 2, ..WHOLE };
@@ -48,7 +47,7 @@ const PREVIEW: i64 = 6;
 
 struct Training<'a> {
     vs: VarStore,
-    network: Spade,
+    network: Box<dyn Synthesizer>,
     optimizer: Adam,
     judge_vs: VarStore,
     judge: Discriminator,
@@ -82,17 +81,17 @@ impl Task for Training<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
         let mut rng = generator(o.seed, step);
-        let (images, labels) = if share < ON_CROPS {
+        let whole_only = o.network.fixed_size().is_some();
+        let (images, labels) = if share < ON_CROPS && !whole_only {
             draw(self.set, o.batch, CROPS, &mut rng)
         } else {
             draw(self.set, (o.batch / 4).max(2), WHOLE, &mut rng)
         };
         let real = channels_last(&images.to_device(o.device)).to_kind(o.kind);
         let labels = labels.to_device(o.device);
-        let ids = Tensor::arange(self.classes, (labels.kind(), o.device)).view([1, 1, 1, -1]);
-        let one_hot = labels.unsqueeze(-1).eq_tensor(&ids).to_kind(o.kind).permute([0, 3, 1, 2]);
+        let one_hot = one_hot(&labels, self.classes, o.kind);
 
-        let painted = self.network.forward(&labels, o.kind, true);
+        let Painted { image: painted, divergence } = self.network.paint(&labels, &real, o.kind, true);
         let low = channels_last(&painted).to_kind(o.kind);
         // The painter's step needs gradients through the judge, not of it.
         self.judge_trains(false);
@@ -102,7 +101,10 @@ impl Task for Training<'_> {
         let features = feature_loss(&judged_real, &judged);
         let perceptual = perceptual_loss(self.m, &real, &low);
         let colors = (&painted - real.to_kind(Kind::Float)).abs().mean(Kind::Float);
-        let loss = &adversarial + &features * FEATURES + &perceptual * PERCEPTUAL + &colors * COLORS;
+        let mut loss = &adversarial + &features * FEATURES + &perceptual * PERCEPTUAL + &colors * COLORS;
+        if let Some(divergence) = &divergence {
+            loss += divergence * DIVERGENCE;
+        }
         // The rate stays for the first half and falls to zero in the second, as SPADE's.
         let rate = o.rate * (2. * (1. - share)).min(1.);
         self.optimizer.step(&loss, rate);
@@ -115,13 +117,15 @@ impl Task for Training<'_> {
         );
         self.judge_optimizer.step(&judging, rate);
         let value = |t: &Tensor| t.double_value(&[]);
-        vec![
+        let mut losses = vec![
             ("perceptual", value(&perceptual)),
             ("colors", value(&colors)),
             ("features", value(&features)),
             ("painter", value(&adversarial)),
             ("judge", value(&judging)),
-        ]
+        ];
+        losses.extend(divergence.map(|divergence| ("divergence", value(&divergence))));
+        losses
     }
 
     fn preview(&self) -> Option<Tensor> {
@@ -131,7 +135,9 @@ impl Task for Training<'_> {
         let some: Vec<i64> = (0..self.set.len()).step_by(stride as usize).take(PREVIEW as usize).collect();
         let set = self.set.select(&some);
         let labels = set.labels.to_kind(Kind::Int64).to_device(o.device);
-        let painted = tch::no_grad(|| to_bytes(&self.network.forward(&labels, o.kind, false)));
+        let style = to_input(&set.images, o.device, o.kind);
+        let painted = tch::no_grad(|| self.network.paint(&labels, &style, o.kind, false).image);
+        let painted = to_bytes(&painted);
         Some(Tensor::cat(&[set.images, painted.to_device(Device::Cpu)], 3))
     }
 
@@ -150,7 +156,7 @@ pub fn train(
     m: &dyn Segmenter,
     options: &Options,
     run: &Run,
-) -> Result<(VarStore, Spade), TrainError> {
+) -> Result<(VarStore, Box<dyn Synthesizer>), TrainError> {
     tch::manual_seed(options.seed as i64);
     let vs = VarStore::new(options.device);
     let network = options.network.build(&vs.root(), classes);

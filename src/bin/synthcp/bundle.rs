@@ -31,6 +31,9 @@ pub enum Action {
     },
     /// A tiny bundle with random weights: whatever it says is noise, but it runs.
     Random {
+        /// Networks and working size, instead of the tiniest.
+        #[arg(long)]
+        recipe: Option<PathBuf>,
         /// Folder of the bundle.
         #[arg(long)]
         out: PathBuf,
@@ -47,7 +50,7 @@ pub fn run(action: &Action) -> Outcome {
             let text = std::fs::read_to_string(&common.recipe)?;
             pack(out, &serde_norway::from_str(&text)?, common, calibration)
         }
-        Action::Random { out, seed } => random(out, *seed),
+        Action::Random { recipe, out, seed } => random(recipe.as_deref(), out, *seed),
     }
 }
 
@@ -68,12 +71,13 @@ rate: [0.001, 0.001, 0.001]
 seed: 1
 ";
 
-fn random(out: &Path, seed: i64) -> Outcome {
-    let recipe: Recipe = serde_norway::from_str(RANDOM)?;
+fn random(recipe: Option<&Path>, out: &Path, seed: i64) -> Outcome {
+    let text = recipe.map_or_else(|| Ok(RANDOM.into()), std::fs::read_to_string)?;
+    let recipe: Recipe = serde_norway::from_str(&text)?;
     tch::manual_seed(seed);
     let vs = [(); 3].map(|()| VarStore::new(Device::Cpu));
     let classes = 19;
-    recipe.segmentation.build(&vs[0].root(), classes);
+    recipe.segmentation.build(&vs[0].root(), classes)?;
     recipe.synthesis.build(&vs[1].root(), classes);
     recipe.comparison.build(&vs[2].root(), classes);
     let command = format!("synthcp bundle random --seed {seed}");
@@ -93,7 +97,7 @@ pub fn pack(out: &Path, recipe: &Recipe, common: &Common, slice: &Slice) -> Outc
     let vs = [(); 3].map(|()| VarStore::new(Device::Cpu));
     let layout = data::detect(&common.data)?;
     let classes = synthcp_monitor::labels::LabelSet::by_name(layout.label_set())?.len() as i64;
-    recipe.segmentation.build(&vs[0].root(), classes);
+    recipe.segmentation.build(&vs[0].root(), classes)?;
     recipe.synthesis.build(&vs[1].root(), classes);
     recipe.comparison.build(&vs[2].root(), classes);
     for (vs, (stage, prefix)) in

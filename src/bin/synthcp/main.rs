@@ -8,6 +8,7 @@ mod bench;
 mod bundle;
 mod evaluate;
 mod monitor;
+mod street;
 mod train;
 mod weights;
 
@@ -42,6 +43,9 @@ enum Command {
     Anomalies(anomalies::Args),
     /// Measures what a frame costs, stage by stage.
     Bench(bench::Args),
+    /// Draws the procedural street.
+    #[command(subcommand)]
+    Street(street::Action),
 }
 
 /// An error that ends the program with one line.
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Anomalies(args) => anomalies::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Street(action) => street::run(&action),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -94,14 +94,14 @@ pub fn run(stage: &Stage) -> Outcome {
             recipe.comparison_steps = common.steps.unwrap_or(recipe.comparison_steps);
             let cooking = Cooking::begin(recipe, kitchen)?;
             let (_parameters, g) = cooking.trained_synthesis()?;
-            cooking.comparison(&cooking.predictions(&g)?)?;
+            cooking.comparison(&cooking.predictions(&*g)?)?;
         }
         Stage::All(all) => {
             let (recipe, kitchen) = prepare(&all.common)?;
             let cooking = Cooking::begin(recipe.clone(), kitchen)?;
             let m = cooking.segmentation()?;
             let (_parameters, g) = cooking.synthesis(&m)?;
-            cooking.comparison(&cooking.predictions(&g)?)?;
+            cooking.comparison(&cooking.predictions(&*g)?)?;
             pack(&all.bundle, &recipe, &all.common, &all.calibration)?;
         }
     }

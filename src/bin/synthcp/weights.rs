@@ -1,9 +1,19 @@
 //! `synthcp weights`: published weights and networks.
 
-use std::path::PathBuf;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::Subcommand;
-use synthcp_monitor::network::parity::{TOLERANCE, verify};
+use synthcp_monitor::monitor::bundle::{Bundle, DESCRIPTION, Entry, sha256};
+use synthcp_monitor::network::architecture::Architecture;
+use synthcp_monitor::network::parity::{FIXTURES, TOLERANCE};
+use synthcp_monitor::network::segmentation::SegmenterConfig;
+use synthcp_monitor::network::segmentation::torchscript::TorchScript;
+use synthcp_monitor::network::weights::{self, Tensors};
+use synthcp_monitor::network::{checkpoint_file, published};
+use tch::Device;
+use tch::nn::VarStore;
 
 use super::Outcome;
 
@@ -19,21 +29,132 @@ pub enum Action {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Reads a published checkpoint (PyTorch's zip or legacy format, or safetensors), checks it against
+    /// the network and writes it as safetensors.
+    Import {
+        /// The network: fcn8s, deeplab, pspnet, torchscript, spade, pix2pixhd, joint, direct or iou_only
+        /// at reference size, or a configuration as in bundle.yaml: '{architecture: spade, ngf: 16}'.
+        #[arg(long)]
+        arch: Architecture,
+        /// Classes of the label set; of a bundle, those of its own.
+        #[arg(long, default_value_t = 19)]
+        classes: i64,
+        /// The checkpoint; if it comes in several files, each, with what its names begin with in the
+        /// network: --from encoder.=enc.pth --from decoder.=dec.pth.
+        #[arg(long, required = true)]
+        from: Vec<Source>,
+        /// Safetensors file to write, or the folder of a bundle, whose network is replaced.
+        #[arg(long)]
+        to: PathBuf,
+    },
 }
 
-/// A line an output; an error if one differs too much.
+/// A file, and what goes before its tensors' names.
+#[derive(Clone, Debug)]
+pub struct Source {
+    prefix: String,
+    path: PathBuf,
+}
+
+impl FromStr for Source {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (prefix, path) = match text.split_once(".=") {
+            Some((prefix, path)) => (format!("{prefix}."), path),
+            None => (String::new(), text),
+        };
+        Ok(Self { prefix, path: path.into() })
+    }
+}
+
+/// Does it.
 pub fn run(action: &Action) -> Outcome {
-    let Action::Verify { fixtures, seed } = action;
-    let outputs = verify(fixtures, *seed)?;
-    for output in &outputs {
-        let verdict = if output.difference <= TOLERANCE { "pass" } else { "FAIL" };
-        println!("{:<34} {:.1e} {verdict}", output.name, output.difference);
+    match action {
+        Action::Verify { fixtures, seed } => verify(fixtures, *seed),
+        Action::Import { arch, from, to, .. } if to.is_dir() => import_into(Bundle::open(to)?, arch, from),
+        Action::Import { arch, classes, from, to } => {
+            Ok(weights::write(&checkpoint(arch, *classes, from)?, to, None)?)
+        }
     }
-    // Counted this way round, a NaN fails as well.
-    let failed = outputs.len() - outputs.iter().filter(|o| o.difference <= TOLERANCE).count();
-    if failed == 0 {
-        Ok(())
+}
+
+/// A line a fixture; an error if one fails.
+fn verify(folder: &Path, seed: u64) -> Outcome {
+    let mut failed = 0;
+    for fixture in &FIXTURES {
+        // Asked this way round, a NaN fails as well.
+        let (figure, verdict) = match fixture.difference(folder, seed) {
+            Ok(difference) if difference <= TOLERANCE => (format!("{difference:.1e}"), "pass".into()),
+            Ok(difference) => (format!("{difference:.1e}"), "FAIL".into()),
+            Err(error) => ("-".into(), format!("FAIL: {error}")),
+        };
+        println!("{:<20} {figure:>8} {verdict}", fixture.name);
+        failed += usize::from(verdict != "pass");
+    }
+    match failed {
+        0 => Ok(()),
+        _ => Err(format!("{failed} of {} fixtures fail; {TOLERANCE:e} is accepted", FIXTURES.len()).into()),
+    }
+}
+
+/// The tensors of a network, from its checkpoint. Whatever does not fit is printed, a line a tensor.
+fn checkpoint(arch: &Architecture, classes: i64, from: &[Source]) -> Result<Tensors, Box<dyn Error>> {
+    let vs = VarStore::new(Device::Cpu);
+    arch.build(&vs, classes)?;
+    let mut tensors = Tensors::new();
+    for Source { prefix, path } in from {
+        let read = published::prepare(checkpoint_file::read(path)?);
+        tensors.extend(read.into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)));
+    }
+    let mismatches = weights::mismatches(&vs, &tensors, &from[0].path);
+    for mismatch in &mismatches {
+        eprintln!("{mismatch}");
+    }
+    match mismatches.len() {
+        0 => Ok(tensors),
+        n => Err(format!("{n} tensors do not fit the network; nothing is written").into()),
+    }
+}
+
+/// Puts a network into a bundle in place of the one that is there.
+fn import_into(bundle: Bundle, arch: &Architecture, from: &[Source]) -> Outcome {
+    let Bundle { dir, labels, mut description, .. } = bundle;
+    let classes = labels.len() as i64;
+    if let Architecture::Synthesis(network) = arch {
+        network.check_size(description.working_size).map_err(|reason| format!("working_size {reason}"))?;
+    }
+    let (role, file) = match arch {
+        Architecture::Segmentation(SegmenterConfig::Torchscript(_)) => ("segmentation", "segmentation.pt"),
+        Architecture::Segmentation(_) => ("segmentation", "segmentation.safetensors"),
+        Architecture::Synthesis(_) => ("synthesis", "synthesis.safetensors"),
+        Architecture::Comparison(_) => ("comparison", "comparison.safetensors"),
+    };
+    let path = dir.join(file);
+    if let Architecture::Segmentation(SegmenterConfig::Torchscript(config)) = arch {
+        let bytes = std::fs::read(&from[0].path).map_err(|e| format!("{}: {e}", from[0].path.display()))?;
+        let [height, width] = description.working_size.map(i64::from);
+        TorchScript::load(&bytes, config, classes, (height, width), Device::Cpu)
+            .map_err(|e| format!("{}: {e}", from[0].path.display()))?;
+        std::fs::write(&path, bytes)?;
     } else {
-        Err(format!("{failed} outputs differ by more than {TOLERANCE:e}").into())
+        weights::write(&checkpoint(arch, classes, from)?, &path, None)?;
     }
+    let hash = sha256(&std::fs::read(&path)?);
+    let origin = from.iter().map(|source| source.path.display().to_string()).collect::<Vec<_>>().join(", ");
+    fn entry<C: Clone>(network: &C, file: &str, sha256: String, origin: String) -> Entry<C> {
+        let (trained_on, command) = (format!("not known: {origin}"), "synthcp weights import".into());
+        Entry { network: network.clone(), weights: file.into(), sha256, trained_on, command }
+    }
+    match arch {
+        Architecture::Segmentation(c) => description.segmentation = entry(c, file, hash, origin),
+        Architecture::Synthesis(c) => description.synthesis = entry(c, file, hash, origin),
+        Architecture::Comparison(c) => description.comparison = entry(c, file, hash, origin),
+    }
+    // What was measured and promised was so with the network that is gone.
+    description.metrics.clear();
+    description.calibration.guarantee = format!("none: {role} was replaced after calibration");
+    std::fs::write(dir.join(DESCRIPTION), serde_norway::to_string(&description)?)?;
+    eprintln!("{}: {role} replaced; its thresholds must be calibrated anew", dir.display());
+    Ok(())
 }

@@ -8,9 +8,9 @@ use tch::{Kind, Tensor};
 
 use super::prior::Prior;
 use super::resnet18::ResNet18;
-use super::{Compared, Comparison};
+use super::{Compared, Comparer, Comparison};
 use crate::network::layers::{
-    BatchNorm2d, Conv2d, ConvOptions, Linear, channels_last, resize_bilinear, spatial,
+    BatchNorm2d, Conv2d, ConvOptions, IMAGENET, Linear, channels_last, normalize, resize_bilinear, spatial,
 };
 
 /// Sizes; the defaults are the reference network's.
@@ -32,13 +32,11 @@ impl Default for Config {
     }
 }
 
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const STD: [f32; 3] = [0.229, 0.224, 0.225];
-
 /// The network.
 #[derive(Debug)]
 pub struct Joint {
-    siamese: [ResNet18; 2],
+    /// One for x and, but for Direct Prediction, one for x'.
+    trunks: Vec<ResNet18>,
     prediction: (Conv2d, BatchNorm2d),
     squeeze: Vec<(Conv2d, BatchNorm2d)>,
     confidence: Conv2d,
@@ -49,50 +47,46 @@ pub struct Joint {
 impl Joint {
     /// Builds the network for `classes` classes.
     pub fn new(p: &Path, config: &Config, classes: i64) -> Self {
+        Self::with_trunks(p, &["siamese1", "siamese2"], config, classes)
+    }
+
+    /// Builds it with a trunk for each name: the first looks at x, the second at x'.
+    pub(super) fn with_trunks(p: &Path, names: &[&str], config: &Config, classes: i64) -> Self {
         let one = ConvOptions::same(1);
+        let trunks = names.len() as i64;
         let squeeze = (0..4)
             .map(|i| {
                 let q = p / "ft_convs" / i;
-                let inputs = 2 * (config.width << i);
+                let inputs = trunks * (config.width << i);
                 (Conv2d::new(&q / 0, inputs, config.squeeze, one), BatchNorm2d::new(&q / 1, config.squeeze))
             })
             .collect();
         let prediction = p / "pred_conv";
         Self {
-            siamese: [
-                ResNet18::new(&(p / "siamese1"), 4, config.width),
-                ResNet18::new(&(p / "siamese2"), 4, config.width),
-            ],
+            trunks: names.iter().map(|&name| ResNet18::new(&(p / name), 4, config.width)).collect(),
             prediction: (Conv2d::new(&prediction / 0, classes, 1, one), BatchNorm2d::new(&prediction / 1, 1)),
             squeeze,
             confidence: Conv2d::new(p / "conf", 4 * config.squeeze, 1, one),
-            regress: Linear::new(p / "regress", 2 * (config.width << 3), classes),
+            regress: Linear::new(p / "regress", trunks * (config.width << 3), classes),
             prior: config.prior.then(|| Prior::new(&(p / "prior"), classes)),
         }
     }
+}
 
-    /// Folds every norm into the convolution before it, once the weights are final.
-    pub fn fold(&mut self) {
-        self.siamese.iter_mut().for_each(ResNet18::fold);
-        let others = self.squeeze.iter_mut().chain([&mut self.prediction]);
-        others.for_each(|(conv, norm)| norm.fold_into(conv));
-    }
-
-    /// Compares a batch.
-    pub fn forward(&self, input: &Comparison, train: bool) -> Compared {
-        let device = input.image.device();
-        let row = |v: [f32; 3]| Tensor::from_slice(&v).view([1, 3, 1, 1]).to_device(device);
+impl Comparer for Joint {
+    fn forward(&self, input: &Comparison, train: bool) -> Compared {
         let kind = input.image.kind();
-        let (mean, std) = (row(MEAN).to_kind(kind), row(STD).to_kind(kind));
         let prediction = self.prediction.0.forward(&channels_last(input.probabilities).to_kind(kind));
         let prediction = self.prediction.1.forward(&prediction, train).relu();
-        let look = |trunk: &ResNet18, picture: &Tensor| {
-            let picture = (picture - &mean) / &std;
+        let look = |(trunk, picture): (&ResNet18, &Tensor)| {
+            let (mean, std) = IMAGENET;
+            let picture = normalize(picture, mean, std);
             trunk.forward(&channels_last(&Tensor::cat(&[&picture, &prediction], 1)), train)
         };
-        let real = look(&self.siamese[0], input.image);
-        let synthetic = look(&self.siamese[1], input.synth);
-        let stages: Vec<Tensor> = real.iter().zip(&synthetic).map(|(a, b)| Tensor::cat(&[a, b], 1)).collect();
+        let looks: Vec<_> = self.trunks.iter().zip([input.image, input.synth]).map(look).collect();
+        let side_by_side =
+            |i: usize| Tensor::cat(&looks.iter().map(|stages| &stages[i]).collect::<Vec<_>>(), 1);
+        let stages: Vec<Tensor> = (0..4).map(side_by_side).collect();
 
         // The confidence layer is linear and a bilinear resize keeps sums, so each stage's share of
         // it is computed on the stage's own grid and only one channel is ever resized.
@@ -113,10 +107,18 @@ impl Joint {
             .expect("four stages");
         let pooled = stages[3].mean_dim([2i64, 3].as_slice(), false, Kind::Float);
         let iou = self.regress.forward(&pooled);
-        let Some(prior) = &self.prior else { return Compared { confidence, iou, presence: None } };
+        let Some(prior) = &self.prior else {
+            return Compared { confidence: Some(confidence), iou, presence: None };
+        };
         let confidence = confidence + prior.confidence(input.probabilities);
         // The pixels answer to their own loss alone.
         let (expected, presence) = prior.classes(input.probabilities, &confidence.sigmoid().detach());
-        Compared { confidence, iou: iou + expected, presence: Some(presence) }
+        Compared { confidence: Some(confidence), iou: iou + expected, presence: Some(presence) }
+    }
+
+    fn fold(&mut self) {
+        self.trunks.iter_mut().for_each(ResNet18::fold);
+        let others = self.squeeze.iter_mut().chain([&mut self.prediction]);
+        others.for_each(|(conv, norm)| norm.fold_into(conv));
     }
 }

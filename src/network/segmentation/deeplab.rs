@@ -7,8 +7,8 @@ use tch::nn::Path;
 use tch::{Kind, Tensor};
 
 use super::efficientnet::{CHANNELS, EfficientNetLite0};
-use super::resnet::{self, ResNet};
-use super::{Segmented, Segmenter};
+use super::resnet::{self, ResNet, Variant};
+use super::{Sampler, Segmented, Segmenter};
 use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, spatial};
 
 /// The encoder under the pyramid.
@@ -54,6 +54,8 @@ impl Default for Config {
 const PYRAMID_EPS: f64 = 3e-4;
 /// ImageNet means as the reference code subtracts them, from values of 0 to 255.
 const MEAN: [f64; 3] = [0.485 * 255., 0.458 * 255., 0.408 * 255.];
+/// Share of the features that training leaves out before the classifier.
+const DROPOUT: f64 = 0.1;
 /// Channels to which the decoder squeezes each finer feature map.
 const SKIP: i64 = 32;
 
@@ -147,7 +149,7 @@ impl DeepLab {
     pub fn new(p: &Path, config: &Config, classes: i64) -> Self {
         let (trunk, channels) = match &config.encoder {
             Encoder::Resnet(resnet) => {
-                let resnet = ResNet::new(p, resnet);
+                let resnet = ResNet::new(p, resnet, Variant::Caffe);
                 let channels = resnet.channels;
                 (Trunk::Resnet(resnet), channels)
             }
@@ -191,7 +193,8 @@ impl DeepLab {
                 let mean = MEAN.map(|m| m as f32);
                 let mean = Tensor::from_slice(&mean).view([1, 3, 1, 1]).to_device(image.device());
                 let x = (image.to_kind(Kind::Float) * 255. - mean).to_kind(image.kind());
-                vec![resnet.forward(&x, train)]
+                let [.., last] = resnet.forward(&x, train);
+                vec![last]
             }
             Trunk::Efficient(encoder) => encoder.forward(image).into(),
         }
@@ -213,8 +216,13 @@ impl DeepLab {
 impl Segmenter for DeepLab {
     fn forward(&self, image: &Tensor, train: bool) -> Segmented {
         let features = self.decode(&self.encode(image, train), train);
-        let logits = self.classify.forward(&features.dropout(0.1, train));
-        Segmented { logits, features }
+        let logits = self.classify.forward(&features.dropout(DROPOUT, train));
+        Segmented { logits, features, auxiliary: None }
+    }
+
+    fn sampler(&self, image: &Tensor) -> Option<Sampler<'_>> {
+        let features = self.features(image);
+        Some(Box::new(move || self.classify.forward(&features.dropout(DROPOUT, true))))
     }
 
     fn features(&self, image: &Tensor) -> Tensor {

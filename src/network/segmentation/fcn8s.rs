@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
-use super::{Segmented, Segmenter};
+use super::{Sampler, Segmented, Segmenter};
 use crate::network::layers::{Conv2d, ConvOptions, spatial};
 
 /// Channel counts; the defaults are VGG16's.
@@ -108,8 +108,9 @@ fn crop(x: &Tensor, offset: i64, (h, w): (i64, i64)) -> Tensor {
     x.narrow(2, offset, h).narrow(3, offset, w)
 }
 
-impl Segmenter for Fcn8s {
-    fn forward(&self, image: &Tensor, train: bool) -> Segmented {
+impl Fcn8s {
+    /// Features after each of the five pools.
+    fn pools(&self, image: &Tensor) -> Vec<Tensor> {
         let mean = Tensor::from_slice(&MEAN.map(|m| m as f32)).view([1, 3, 1, 1]).to_device(image.device());
         let mut x = (image.to_kind(Kind::Float) * 255. - mean).to_kind(image.kind());
         let mut pools = Vec::with_capacity(5);
@@ -120,14 +121,31 @@ impl Segmenter for Fcn8s {
             x = x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], true);
             pools.push(x.shallow_clone());
         }
+        pools
+    }
+
+    /// The layers from the last pool on, for an image of `size`; `dropout` leaves half of the features
+    /// out.
+    fn head(&self, pools: &[Tensor], size: (i64, i64), dropout: bool) -> Segmented {
         let [fc6, fc7, score] = &self.head;
-        let x = fc6.forward(&x).relu().dropout(0.5, train);
-        let features = fc7.forward(&x).relu().dropout(0.5, train);
+        let x = fc6.forward(&pools[4]).relu().dropout(0.5, dropout);
+        let features = fc7.forward(&x).relu().dropout(0.5, dropout);
         let x = Self::upsample(&score.forward(&features), &self.upscore2, 2);
         let x = crop(&self.score_pool4.forward(&(&pools[3] * POOL4_SCALE)), 5, spatial(&x)) + x;
         let x = Self::upsample(&x, &self.upscore_pool4, 2);
         let x = crop(&self.score_pool3.forward(&(&pools[2] * POOL3_SCALE)), 9, spatial(&x)) + x;
         let x = Self::upsample(&x, &self.upscore8, 8);
-        Segmented { logits: crop(&x, 31, spatial(image)).contiguous(), features }
+        Segmented { logits: crop(&x, 31, size).contiguous(), features, auxiliary: None }
+    }
+}
+
+impl Segmenter for Fcn8s {
+    fn forward(&self, image: &Tensor, train: bool) -> Segmented {
+        self.head(&self.pools(image), spatial(image), train)
+    }
+
+    fn sampler(&self, image: &Tensor) -> Option<Sampler<'_>> {
+        let (pools, size) = (self.pools(image), spatial(image));
+        Some(Box::new(move || self.head(&pools, size, true).logits))
     }
 }

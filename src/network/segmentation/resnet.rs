@@ -1,5 +1,5 @@
-//! The ResNet encoder of the reference DeepLab (He et al., 2016): bottleneck blocks, stride on the
-//! first 1x1 convolution, max-pool that rounds up, dilation instead of the last strides.
+//! The ResNet encoders (He et al., 2016) of the reference DeepLab and PSPNet: bottleneck blocks, with
+//! dilation instead of the last strides.
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -23,6 +23,17 @@ impl Default for Config {
     }
 }
 
+/// In what the two public encoders differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// DeepLab's: one 7x7 convolution first, stride on a block's first 1x1 convolution, max-pool that
+    /// rounds up.
+    Caffe,
+    /// PSPNet's: three 3x3 convolutions first, stride on a block's 3x3 convolution, max-pool that
+    /// rounds down; the block that would have had a stride keeps the dilation of those before it.
+    DeepStem,
+}
+
 /// Output channels of a bottleneck, in multiples of its inner ones.
 const EXPANSION: i64 = 4;
 
@@ -33,8 +44,10 @@ struct Bottleneck {
 }
 
 impl Bottleneck {
-    fn new(p: &Path, inputs: i64, planes: i64, stride: i64, dilation: i64) -> Self {
+    /// `strides` of the first 1x1 and of the 3x3 convolution.
+    fn new(p: &Path, inputs: i64, planes: i64, strides: [i64; 2], dilation: i64) -> Self {
         let outputs = planes * EXPANSION;
+        let stride = strides[0] * strides[1];
         let one = ConvOptions::same(1).no_bias();
         let three = ConvOptions::same(3).dilated(dilation).no_bias();
         let layer = |i: i64, a, b, options| {
@@ -42,8 +55,8 @@ impl Bottleneck {
         };
         Self {
             convs: [
-                layer(1, inputs, planes, one.stride(stride)),
-                layer(2, planes, planes, three),
+                layer(1, inputs, planes, one.stride(strides[0])),
+                layer(2, planes, planes, three.stride(strides[1])),
                 layer(3, planes, outputs, one),
             ],
             downsample: (stride != 1 || inputs != outputs).then(|| {
@@ -65,59 +78,67 @@ impl Bottleneck {
 /// The encoder, at output stride 8.
 #[derive(Debug)]
 pub struct ResNet {
-    stem: (Conv2d, BatchNorm2d),
-    stages: Vec<Vec<Bottleneck>>,
+    stem: Vec<(Conv2d, BatchNorm2d)>,
+    round_up: bool,
+    stages: [Vec<Bottleneck>; 4],
     /// Channels of the last features.
     pub channels: i64,
 }
 
 impl ResNet {
-    /// Parameters as torchvision names them: `conv1`, `bn1`, `layer1` to `layer4`.
-    pub fn new(p: &Path, config: &Config) -> Self {
-        let stem = ConvOptions::same(7).stride(2).no_bias();
-        let mut inputs = config.width;
-        let stages = config
-            .blocks
-            .iter()
-            .zip([(1, 1), (2, 1), (1, 2), (1, 4)])
-            .enumerate()
-            .map(|(stage, (&blocks, (stride, dilation)))| {
-                let q = p / format!("layer{}", stage + 1);
-                let planes = config.width << stage;
-                (0..blocks)
-                    .map(|i| {
-                        let stride = if i == 0 { stride } else { 1 };
-                        let block = Bottleneck::new(&(&q / i), inputs, planes, stride, dilation);
-                        inputs = planes * EXPANSION;
-                        block
-                    })
-                    .collect()
+    /// Parameters as torchvision names them: `conv1`, `bn1` (and on), `layer1` to `layer4`.
+    pub fn new(p: &Path, config: &Config, variant: Variant) -> Self {
+        let (three, w) = (ConvOptions::same(3), config.width);
+        let stem = match variant {
+            Variant::Caffe => vec![(3, w, ConvOptions::same(7).stride(2))],
+            Variant::DeepStem => vec![(3, w, three.stride(2)), (w, w, three), (w, 2 * w, three)],
+        };
+        let mut inputs = stem[stem.len() - 1].1;
+        let stem = (1..)
+            .zip(stem)
+            .map(|(i, (inputs, outputs, options))| {
+                let conv = Conv2d::new(p / format!("conv{i}"), inputs, outputs, options.no_bias());
+                (conv, BatchNorm2d::new(p / format!("bn{i}"), outputs))
             })
             .collect();
-        Self {
-            stem: (
-                Conv2d::new(p / "conv1", 3, config.width, stem),
-                BatchNorm2d::new(p / "bn1", config.width),
-            ),
-            stages,
-            channels: inputs,
-        }
+        let stages = [(1, 1), (2, 1), (1, 2), (1, 4)];
+        let stages = std::array::from_fn(|stage| {
+            let (stride, dilation) = stages[stage];
+            let q = p / format!("layer{}", stage + 1);
+            let planes = config.width << stage;
+            (0..config.blocks[stage])
+                .map(|i| {
+                    let stride = if i == 0 { stride } else { 1 };
+                    let (strides, dilation) = match variant {
+                        Variant::Caffe => ([stride, 1], dilation),
+                        Variant::DeepStem if i == 0 => ([1, stride], (dilation / 2).max(1)),
+                        Variant::DeepStem => ([1, stride], dilation),
+                    };
+                    let block = Bottleneck::new(&(&q / i), inputs, planes, strides, dilation);
+                    inputs = planes * EXPANSION;
+                    block
+                })
+                .collect()
+        });
+        Self { stem, round_up: variant == Variant::Caffe, stages, channels: inputs }
     }
 
     /// Folds every norm into the convolution before it.
     pub fn fold(&mut self) {
         let blocks = self.stages.iter_mut().flatten();
         let in_blocks = blocks.flat_map(|block| block.convs.iter_mut().chain(&mut block.downsample));
-        in_blocks.chain([&mut self.stem]).for_each(|(conv, norm)| norm.fold_into(conv));
+        in_blocks.chain(&mut self.stem).for_each(|(conv, norm)| norm.fold_into(conv));
     }
 
-    /// Features of a normalized image, at an eighth of its size.
-    pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        let x = self.stem.1.forward(&self.stem.0.forward(x), train).relu_();
-        let mut x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], true);
-        for block in self.stages.iter().flatten() {
-            x = block.forward(&x, train);
-        }
-        x
+    /// Features of a normalized image after each stage: at a quarter of its size, then at an eighth.
+    pub fn forward(&self, x: &Tensor, train: bool) -> [Tensor; 4] {
+        let stem =
+            |x: Tensor, (conv, bn): &(Conv2d, BatchNorm2d)| bn.forward(&conv.forward(&x), train).relu();
+        let x = self.stem.iter().fold(x.shallow_clone(), stem);
+        let mut x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], self.round_up);
+        self.stages.each_ref().map(|stage| {
+            x = stage.iter().fold(x.shallow_clone(), |x, block| block.forward(&x, train));
+            x.shallow_clone()
+        })
     }
 }

@@ -12,7 +12,8 @@ use tch::{Device, Kind, Tensor};
 use super::fused::{Activation, Rows, modulate};
 use super::modulation::{Modulation, Request, Table};
 use super::patches::{Alphabet, Counts, Ingredients, LabelMaps, PatchIndex, Plan, plan_all};
-use super::spade::{Block, LabelPyramid, Spade, to_rgb};
+use super::spade::{Block, LabelPyramid, Spade, Start, to_rgb};
+use super::style_encoder::StyleEncoder;
 use crate::network::layers::{Conv2d, SLOPE, spatial};
 
 /// Patches remembered a scale, unless told otherwise.
@@ -89,7 +90,9 @@ struct Memory {
 /// The generator.
 #[derive(Debug)]
 pub struct Memoised {
-    start: Conv2d,
+    /// What sees the style that the generator starts from, where it has one.
+    encoder: Option<StyleEncoder>,
+    start: Start,
     stages: Vec<Stage>,
     conv_img: Conv2d,
     /// Of the last leaky ReLU.
@@ -116,13 +119,14 @@ impl Memoised {
                 let stage = stages.last_mut().expect("there is a first one");
                 stage.blocks.push(Folded::new(block, alphabet, kind));
             }
-            let start = spade.fc.fold(kind);
-            let device = start.device();
+            let conv_img = spade.conv_img.fold(kind);
+            let device = conv_img.device();
             Some(Self {
                 device,
-                start,
+                encoder: None,
+                start: spade.start.fold(kind),
                 stages,
-                conv_img: spade.conv_img.fold(kind),
+                conv_img,
                 slope: Tensor::full([1], SLOPE, (kind, device)),
                 classes: spade.classes,
                 alphabet,
@@ -133,9 +137,25 @@ impl Memoised {
         })
     }
 
+    /// With what sees its style.
+    pub fn styled(self, encoder: StyleEncoder) -> Self {
+        Self { encoder: Some(encoder), ..self }
+    }
+
+    /// Paints `N x H x W` labels in the light and weather of `image`, `N x 3 x h x w` RGB in \[0, 1\]; a
+    /// generator without style does not look at it. Otherwise as [`Self::forward`].
+    pub fn paint(&self, labels: &Tensor, image: &Tensor) -> Tensor {
+        let see = |encoder: &StyleEncoder| encoder.style(&image.to_kind(self.kind));
+        self.run(labels, self.encoder.as_ref().map(see).as_ref())
+    }
+
     /// Paints `N x H x W` labels (ids; 255 = none) as `N x 3 x H x W` RGB in \[0, 1\], fp32. H and W must
-    /// be multiples of the number of doublings' power of two.
+    /// be multiples of the number of doublings' power of two. A generator with a style paints the mean one.
     pub fn forward(&self, labels: &Tensor) -> Tensor {
+        self.run(labels, None)
+    }
+
+    fn run(&self, labels: &Tensor, style: Option<&Tensor>) -> Tensor {
         let (height, width) = spatial(labels);
         let sizes: Vec<(i64, i64)> =
             (0..self.stages.len()).rev().map(|i| (height >> i, width >> i)).collect();
@@ -144,7 +164,7 @@ impl Memoised {
         let mut memory = self.memory.take().unwrap_or_else(|| self.empty());
         let plans = self.plan(&mut memory, labels, &sizes);
         let mut pyramid = LabelPyramid::new(labels, self.classes, self.kind);
-        let mut x = self.start.forward(pyramid.at(sizes[0]));
+        let mut x = self.start.forward(&mut pyramid, sizes[0], style);
         for (i, stage) in self.stages.iter().enumerate() {
             x = match &plans[i] {
                 Some(plan) => {

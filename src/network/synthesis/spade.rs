@@ -1,5 +1,5 @@
 //! The SPADE generator (Park et al., "Semantic Image Synthesis with Spatially-Adaptive
-//! Normalization", CVPR 2019): noise-free, from the label map alone, at any width.
+//! Normalization", CVPR 2019), from the label map alone or from a style as well, at any width.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
+use super::memoised::{self, Memoised};
+use super::{Painted, Synthesizer, style_encoder};
 use crate::network::layers::{
-    BatchNorm2d, Conv2d, ConvOptions, SpectralConv2d, channels_last, leaky_relu, spatial,
+    BatchNorm2d, Conv2d, ConvOptions, Linear, SpectralConv2d, channels_last, leaky_relu, one_hot, spatial,
 };
 
 /// How many times the start grid is doubled.
@@ -33,11 +35,14 @@ pub struct Config {
     pub hidden: i64,
     /// Doublings of the start grid.
     pub upsampling: Upsampling,
+    /// The style that the generator starts from; without it, from the label map.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub style: Option<style_encoder::Config>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { ngf: 64, hidden: 128, upsampling: Upsampling::More }
+        Self { ngf: 64, hidden: 128, upsampling: Upsampling::More, style: None }
     }
 }
 
@@ -76,8 +81,7 @@ impl<'a> LabelPyramid<'a> {
                 (Tensor::arange(part, (Kind::Int64, self.labels.device())) * full).floor_divide_scalar(part)
             };
             let small = self.labels.index_select(1, &index(h, size.0)).index_select(2, &index(w, size.1));
-            let ids = Tensor::arange(self.classes, (small.kind(), small.device())).view([1, 1, 1, -1]);
-            small.unsqueeze(-1).eq_tensor(&ids).to_kind(self.kind).permute([0, 3, 1, 2])
+            one_hot(&small, self.classes, self.kind)
         })
     }
 }
@@ -148,10 +152,48 @@ impl Block {
     }
 }
 
+/// What makes the first features.
+#[derive(Debug)]
+pub(super) enum Start {
+    /// The label map, on the start grid.
+    Labels(Conv2d),
+    /// A style, for a start grid of this height and width.
+    Style(Linear, [i64; 2]),
+}
+
+impl Start {
+    /// The features on the start grid of height and width `size`, channels last; without `style`, of the
+    /// mean one.
+    pub(super) fn forward(
+        &self,
+        labels: &mut LabelPyramid,
+        size: (i64, i64),
+        style: Option<&Tensor>,
+    ) -> Tensor {
+        match self {
+            Self::Labels(fc) => fc.forward(labels.at(size)),
+            Self::Style(fc, [h, w]) => {
+                let batch = labels.labels.size()[0];
+                let mean = || Tensor::zeros([batch, fc.inputs()], (Kind::Float, labels.labels.device()));
+                let features = fc.forward(&style.map_or_else(mean, Tensor::shallow_clone));
+                channels_last(&features.to_kind(labels.kind).view([batch, -1, *h, *w]))
+            }
+        }
+    }
+
+    /// The same layer apart from any training, to compute in `kind`.
+    pub(super) fn fold(&self, kind: Kind) -> Self {
+        match self {
+            Self::Labels(fc) => Self::Labels(fc.fold(kind)),
+            Self::Style(fc, grid) => Self::Style(fc.fold(), *grid),
+        }
+    }
+}
+
 /// The generator.
 #[derive(Debug)]
 pub struct Spade {
-    pub(super) fc: Conv2d,
+    pub(super) start: Start,
     /// Blocks, and whether the grid is doubled before each.
     pub(super) blocks: Vec<(bool, Block)>,
     pub(super) conv_img: Conv2d,
@@ -186,8 +228,12 @@ impl Spade {
                 (double, Block::new(&(p / name), width(inputs), width(outputs), classes, config.hidden))
             })
             .collect();
+        let start = match &config.style {
+            None => Start::Labels(Conv2d::new(p / "fc", classes, 16 * n, ConvOptions::same(3))),
+            Some(s) => Start::Style(Linear::new(p / "fc", s.latent, 16 * n * s.grid[0] * s.grid[1]), s.grid),
+        };
         Self {
-            fc: Conv2d::new(p / "fc", classes, 16 * n, ConvOptions::same(3)),
+            start,
             blocks,
             conv_img: Conv2d::new(p / "conv_img", last, 3, ConvOptions::same(3)),
             classes,
@@ -196,12 +242,22 @@ impl Spade {
     }
 
     /// Paints `N x H x W` labels (ids; 255 = none) as `N x 3 x H x W` RGB in \[0, 1\], computing in
-    /// `kind`. H and W must be multiples of the number of doublings' power of two.
+    /// `kind`. H and W must be multiples of the number of doublings' power of two. A generator with a
+    /// style paints the mean one.
     pub fn forward(&self, labels: &Tensor, kind: Kind, train: bool) -> Tensor {
+        self.run(labels, None, kind, train)
+    }
+
+    /// The same from `style`, `N x latent`; a generator without style does not look at it.
+    pub fn from_style(&self, labels: &Tensor, style: &Tensor, kind: Kind, train: bool) -> Tensor {
+        self.run(labels, Some(style), kind, train)
+    }
+
+    fn run(&self, labels: &Tensor, style: Option<&Tensor>, kind: Kind, train: bool) -> Tensor {
         let (h, w) = spatial(labels);
         let mut pyramid = LabelPyramid::new(labels, self.classes, kind);
-        let start = pyramid.at((h >> self.doublings, w >> self.doublings)).shallow_clone();
-        let mut x = channels_last(&self.fc.forward(&start));
+        let size = (h >> self.doublings, w >> self.doublings);
+        let mut x = self.start.forward(&mut pyramid, size, style);
         for (double, block) in &self.blocks {
             if *double {
                 let (h, w) = spatial(&x);
@@ -216,4 +272,17 @@ impl Spade {
 /// What the last layer gives as RGB in \[0, 1\], fp32.
 pub(super) fn to_rgb(x: &Tensor) -> Tensor {
     (x.to_kind(Kind::Float).tanh() + 1.) * 0.5
+}
+
+impl Synthesizer for Spade {
+    fn paint(&self, labels: &Tensor, _style: &Tensor, kind: Kind, train: bool) -> Painted {
+        Painted { image: self.forward(labels, kind, train), divergence: None }
+    }
+
+    fn memoise(self: Box<Self>, kind: Kind) -> Result<Memoised, Box<dyn Synthesizer>> {
+        match Memoised::fold(&self, kind, memoised::CACHE) {
+            Some(memoised) => Ok(memoised),
+            None => Err(self),
+        }
+    }
 }

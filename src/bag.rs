@@ -1,0 +1,50 @@
+//! Bags without ROS: messages as plain structs, their bytes on the wire, and MCAP files.
+//!
+//! ```text
+//! message --cdr--> bytes --writer--> bag.mcap, which ros2 bag, Foxglove and rosbags open as their own
+//!                                    ^ schemas: the message definitions, nested ones included
+//! ```
+
+pub mod cdr;
+pub mod message;
+pub mod schema;
+pub mod writer;
+
+use std::path::PathBuf;
+
+/// Why a bag cannot be written, or a message not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BagError {
+    /// The file cannot be made or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The bag.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The MCAP container refuses.
+    #[error("{}: {source}", path.display())]
+    Mcap {
+        /// The bag.
+        path: PathBuf,
+        /// Why.
+        source: mcap::McapError,
+    },
+    /// Bytes that do not begin as CDR does.
+    #[error("a message of {len} bytes begins with {start:02x?}; little-endian CDR begins with [00, 01]")]
+    Encapsulation {
+        /// Bytes present.
+        len: usize,
+        /// The first few.
+        start: Vec<u8>,
+    },
+    /// Bytes that are no message of this type, or a message that has no bytes.
+    #[error("{message}: {source}")]
+    Cdr {
+        /// Type of the message.
+        message: &'static str,
+        /// Why.
+        source: cdr_encoding::Error,
+    },
+}

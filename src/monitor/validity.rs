@@ -1,0 +1,66 @@
+//! Whether a report may be used.
+
+/// The numbers are those of MonitorReport.msg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Validity {
+    /// Scores by the whole method.
+    Ok = 0,
+    /// Scores from the segmenter's own confidence.
+    Degraded = 1,
+    /// An error inside.
+    Failed = 2,
+    /// The camera is silent.
+    Stale = 3,
+    /// The image cannot be read.
+    InvalidInput = 4,
+    /// No image has come yet.
+    Starting = 5,
+}
+
+impl Validity {
+    /// The one with this number in a message; a number that has no meaning promises nothing.
+    pub fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Ok,
+            1 => Self::Degraded,
+            3 => Self::Stale,
+            4 => Self::InvalidInput,
+            5 => Self::Starting,
+            _ => Self::Failed,
+        }
+    }
+
+    /// The name in MonitorReport.msg, without its prefix.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Degraded => "DEGRADED",
+            Self::Failed => "FAILED",
+            Self::Stale => "STALE",
+            Self::InvalidInput => "INVALID_INPUT",
+            Self::Starting => "STARTING",
+        }
+    }
+
+    /// Whether the report is on an image, rather than on there being none.
+    pub fn is_on_an_image(self) -> bool {
+        !matches!(self, Self::Stale | Self::Starting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_names_are_those_of_the_message() {
+        let definition = include_str!("../../msg/MonitorReport.msg");
+        for number in 0..6 {
+            let validity = Validity::from_number(number);
+            assert_eq!(validity as u8, number);
+            assert!(definition.contains(&format!("VALIDITY_{}={number} ", validity.name())), "{validity:?}");
+        }
+        assert_eq!(Validity::from_number(200), Validity::Failed);
+    }
+}

@@ -1,0 +1,11 @@
+//! Direct Prediction, the paper's baseline: the joint network with one trunk, which looks at x and at
+//! M's softmax and never sees x'. What the joint network is better by, synthesis has brought.
+
+use tch::nn::Path;
+
+use super::joint::{Config, Joint};
+
+/// Builds the network for `classes` classes.
+pub fn new(p: &Path, config: &Config, classes: i64) -> Joint {
+    Joint::with_trunks(p, &["siamese"], config, classes)
+}

@@ -1,0 +1,178 @@
+//! Anybody's segmentation network as M: a TorchScript file (`torch.jit.trace` or `torch.jit.script`).
+//!
+//! The configuration says how the network wants its images and where in its output the logits are. It is
+//! run in fp32, whatever the rest of the monitor computes in: a traced network has constants and casts of
+//! its own.
+
+use serde::{Deserialize, Serialize};
+use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
+
+use super::{Segmented, Segmenter};
+use crate::network::layers::{IMAGENET, normalize};
+
+/// How to feed the network and read it; the defaults are torchvision's conventions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Means of red, green and blue in \[0, 1\], subtracted first.
+    pub mean: [f64; 3],
+    /// What the differences are divided by.
+    pub std: [f64; 3],
+    /// Whether the network wants blue first.
+    pub bgr: bool,
+    /// Where the logits are; without it the network gives one tensor.
+    pub logits: Option<Place>,
+    /// Where the features are that the anomaly score compares; without it, the logits are compared.
+    pub features: Option<Place>,
+    /// Whether the logits are brought to the image's size with aligned corners.
+    pub align_corners: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let (mean, std) = IMAGENET;
+        Self { mean, std, bgr: false, logits: None, features: None, align_corners: false }
+    }
+}
+
+/// A tensor in an output of several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Place {
+    /// Counted from 0, in a tuple or a list.
+    Index(usize),
+    /// By its key, in a dictionary.
+    Key(String),
+}
+
+/// Why a TorchScript network cannot be M.
+#[derive(Debug, thiserror::Error)]
+pub enum TorchScriptError {
+    /// libtorch refuses the file, or the network an image.
+    #[error("TorchScript: {0}")]
+    Torch(#[from] TchError),
+    /// There is no tensor where the configuration says.
+    #[error("TorchScript: the output {found}, the configuration looks for the {what} {place}")]
+    Output {
+        /// Logits or features.
+        what: &'static str,
+        /// Where.
+        place: String,
+        /// What the output is.
+        found: String,
+    },
+    /// The logits do not fit the label set.
+    #[error("TorchScript: the logits have shape {found:?}, 1 x {classes} x h x w is needed")]
+    Logits {
+        /// Their shape for one image.
+        found: Vec<i64>,
+        /// Classes of the label set.
+        classes: i64,
+    },
+    /// The features are no map.
+    #[error("TorchScript: the features have shape {found:?}, 1 x channels x h x w is needed")]
+    Features {
+        /// Their shape for one image.
+        found: Vec<i64>,
+    },
+}
+
+/// The network, ready for inference.
+#[derive(Debug)]
+pub struct TorchScript {
+    module: CModule,
+    config: Config,
+}
+
+impl TorchScript {
+    /// Loads the file's bytes and tries the network on a black image of `size` (height, width).
+    pub fn load(
+        bytes: &[u8],
+        config: &Config,
+        classes: i64,
+        size: (i64, i64),
+        device: Device,
+    ) -> Result<Self, TorchScriptError> {
+        let mut module = CModule::load_data_on_device(&mut &bytes[..], device)?;
+        module.f_set_eval()?;
+        let network = Self { module, config: config.clone() };
+        let image = Tensor::zeros([1, 3, size.0, size.1], (Kind::Float, device));
+        let tried = tch::no_grad(|| network.run(&image))?;
+        let (logits, features) = (tried.logits.size(), tried.features.size());
+        if logits.len() != 4 || logits[..2] != [1, classes] {
+            return Err(TorchScriptError::Logits { found: logits, classes });
+        }
+        if features.len() != 4 || features[0] != 1 {
+            return Err(TorchScriptError::Features { found: features });
+        }
+        Ok(network)
+    }
+
+    fn run(&self, image: &Tensor) -> Result<Segmented, TorchScriptError> {
+        let c = &self.config;
+        let image = image.f_to_kind(Kind::Float)?;
+        let image = if c.bgr { image.f_flip([1])? } else { image };
+        let input = normalize(&image, c.mean, c.std).contiguous();
+        let output = self.module.forward_is(&[IValue::Tensor(input)])?;
+        let logits = find(&output, c.logits.as_ref(), "logits")?;
+        let features = match &c.features {
+            Some(place) => find(&output, Some(place), "features")?,
+            None => logits.shallow_clone(),
+        };
+        Ok(Segmented { logits, features, auxiliary: None })
+    }
+}
+
+/// The tensor at `place` of a network's output.
+fn find(output: &IValue, place: Option<&Place>, what: &'static str) -> Result<Tensor, TorchScriptError> {
+    let (found, tensor) = match (output, place) {
+        (IValue::Tensor(t), None) => return Ok(t.shallow_clone()),
+        (IValue::Tensor(_), _) => ("is one tensor".to_owned(), None),
+        (IValue::Tuple(items) | IValue::GenericList(items), Some(Place::Index(i))) => {
+            (format!("has {} items", items.len()), items.get(*i).and_then(as_tensor))
+        }
+        (IValue::TensorList(items), Some(Place::Index(i))) => {
+            (format!("has {} tensors", items.len()), items.get(*i).map(Tensor::shallow_clone))
+        }
+        (IValue::GenericDict(entries), place) => {
+            let names: Vec<&str> = entries
+                .iter()
+                .filter_map(|(key, _)| if let IValue::String(key) = key { Some(key.as_str()) } else { None })
+                .collect();
+            let wanted = if let Some(Place::Key(key)) = place { Some(key.as_str()) } else { None };
+            let entry = entries
+                .iter()
+                .find(|(key, _)| matches!(key, IValue::String(key) if Some(key.as_str()) == wanted));
+            (format!("is a dictionary of {names:?}"), entry.and_then(|(_, value)| as_tensor(value)))
+        }
+        (IValue::Tuple(items) | IValue::GenericList(items), _) => {
+            (format!("has {} items", items.len()), None)
+        }
+        (IValue::TensorList(items), _) => (format!("has {} tensors", items.len()), None),
+        (other, _) => (format!("is {other:?}"), None),
+    };
+    tensor.ok_or_else(|| {
+        let place = match place {
+            None => "as the only tensor".into(),
+            Some(Place::Index(i)) => format!("at index {i}"),
+            Some(Place::Key(key)) => format!("under '{key}'"),
+        };
+        TorchScriptError::Output { what, place, found }
+    })
+}
+
+fn as_tensor(value: &IValue) -> Option<Tensor> {
+    if let IValue::Tensor(t) = value { Some(t.shallow_clone()) } else { None }
+}
+
+impl Segmenter for TorchScript {
+    /// Panics, as any libtorch operation does, if the network refuses an image of another size than the
+    /// one it was tried on.
+    fn forward(&self, image: &Tensor, _train: bool) -> Segmented {
+        self.run(image).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn align_corners(&self) -> bool {
+        self.config.align_corners
+    }
+}

@@ -1,0 +1,147 @@
+//! SPADE with a style: an encoder looks at a picture and says, as a distribution of a few hundred
+//! numbers, what the label map does not: light, weather, season (Park et al., 2019, Section 4). The
+//! generator starts from a draw of it. At run time the mean is taken, so that a frame has one answer.
+
+use serde::{Deserialize, Serialize};
+use tch::nn::Path;
+use tch::{Kind, Tensor};
+
+use super::memoised::{self, Memoised};
+use super::spade::{self, Spade};
+use super::{Painted, Synthesizer};
+use crate::network::layers::{
+    ConvOptions, Linear, SpectralConv2d, instance_norm, leaky_relu, resize_bilinear,
+};
+
+/// Sizes; the defaults are the reference network's, for images of 256 x 512.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Channels of the encoder's first layer; the last have eight times as many.
+    pub width: i64,
+    /// Numbers that make a style.
+    pub latent: i64,
+    /// Height and width of the grid that the generator starts from; with its doublings, they fix the
+    /// image's size.
+    pub grid: [i64; 2],
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { width: 64, latent: 256, grid: [4, 8] }
+    }
+}
+
+/// Side of the square to which every picture is brought.
+const SIDE: i64 = 256;
+/// Side of the grid that six halvings leave of it.
+const LAST_SIDE: i64 = 4;
+
+/// The encoder.
+#[derive(Debug)]
+pub struct StyleEncoder {
+    layers: Vec<SpectralConv2d>,
+    mean: Linear,
+    log_variance: Linear,
+}
+
+impl StyleEncoder {
+    /// Builds the network.
+    pub fn new(p: &Path, config: &Config) -> Self {
+        let halving = ConvOptions::same(3).stride(2).no_bias();
+        let mut inputs = 3;
+        let layers = (1..)
+            .zip([1, 2, 4, 8, 8, 8])
+            .map(|(i, factor)| {
+                let outputs = factor * config.width;
+                let conv = SpectralConv2d::new(p / format!("layer{i}") / 0, inputs, outputs, halving);
+                inputs = outputs;
+                conv
+            })
+            .collect();
+        let flat = inputs * LAST_SIDE * LAST_SIDE;
+        Self {
+            layers,
+            mean: Linear::new(p / "fc_mu", flat, config.latent),
+            log_variance: Linear::new(p / "fc_var", flat, config.latent),
+        }
+    }
+
+    /// Mean and logarithm of the variance of the style of `N x 3 x H x W` RGB in \[0, 1\], each
+    /// `N x latent`, fp32.
+    pub fn forward(&self, image: &Tensor, train: bool) -> [Tensor; 2] {
+        let mut x = resize_bilinear(&(image * 2. - 1.), (SIDE, SIDE), false);
+        for layer in &self.layers {
+            x = leaky_relu(&instance_norm(&layer.forward(&x, train)));
+        }
+        // Row by row within a channel, whatever the order in memory.
+        let x = x.contiguous().flatten(1, -1);
+        [self.mean.forward(&x), self.log_variance.forward(&x)]
+    }
+
+    /// The style of a picture at run time, `N x latent`: the mean.
+    pub fn style(&self, image: &Tensor) -> Tensor {
+        let [mean, _] = self.forward(image, false);
+        mean
+    }
+}
+
+/// SPADE that starts from the style of a picture.
+#[derive(Debug)]
+pub struct StyledSpade {
+    encoder: StyleEncoder,
+    generator: Spade,
+}
+
+impl StyledSpade {
+    /// Builds both networks for `classes` classes: the generator's parameters as published, the
+    /// encoder's under `style`.
+    pub fn new(p: &Path, config: &spade::Config, style: &Config, classes: i64) -> Self {
+        Self { encoder: StyleEncoder::new(&(p / "style"), style), generator: Spade::new(p, config, classes) }
+    }
+}
+
+/// Distance of the normal distributions of `mean` and `log_variance` from the standard one, mean over
+/// the batch (Kingma, Welling, 2014, appendix B).
+fn divergence(mean: &Tensor, log_variance: &Tensor) -> Tensor {
+    let each = (log_variance.exp() + mean.square() - log_variance - 1.) * 0.5;
+    each.sum_dim_intlist([1i64].as_slice(), false, Kind::Float).mean(Kind::Float)
+}
+
+impl Synthesizer for StyledSpade {
+    fn paint(&self, labels: &Tensor, style: &Tensor, kind: Kind, train: bool) -> Painted {
+        let style = style.to_kind(kind);
+        if !train {
+            let style = self.encoder.style(&style);
+            let image = self.generator.from_style(labels, &style, kind, false);
+            return Painted { image, divergence: None };
+        }
+        let [mean, log_variance] = self.encoder.forward(&style, true);
+        let drawn = &mean + mean.randn_like() * (&log_variance * 0.5).exp();
+        Painted {
+            image: self.generator.from_style(labels, &drawn, kind, true),
+            divergence: Some(divergence(&mean, &log_variance)),
+        }
+    }
+
+    fn memoise(self: Box<Self>, kind: Kind) -> Result<Memoised, Box<dyn Synthesizer>> {
+        match Memoised::fold(&self.generator, kind, memoised::CACHE) {
+            Some(memoised) => Ok(memoised.styled(self.encoder)),
+            None => Err(self),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_divergence_is_that_of_the_formula() {
+        let mean = Tensor::from_slice(&[0f32, 2., 0., 0.]).view([2, 2]);
+        let log_variance = Tensor::from_slice(&[0f32, 0., 0., 4f32.ln()]).view([2, 2]);
+        // 0 + 2 in the first, 0 + (4 - ln 4 - 1) / 2 in the second.
+        let expected = (2. + (3. - 4f64.ln()) / 2.) / 2.;
+        assert!((divergence(&mean, &log_variance).double_value(&[]) - expected).abs() < 1e-6);
+    }
+}

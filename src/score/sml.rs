@@ -1,0 +1,263 @@
+//! Standardized max-logit (Jung et al., "Standardized Max Logits: A Simple yet Effective Approach for
+//! Identifying Unexpected Road Obstacles", ICCV 2021): a class whose logits are always low must not look
+//! strange for it, nor one whose logits are always high familiar. The largest logit is therefore measured
+//! against those of its class in training; then boundaries, where every segmenter is torn, take the score
+//! of their surroundings, and what is left is smoothed.
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+/// Mean and variance of the largest logit, by the class that it is of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassStatistics {
+    /// Pixels of each class.
+    count: Vec<f64>,
+    /// Mean of their largest logits.
+    mean: Vec<f64>,
+    /// Sum of the squared deviations from it.
+    squares: Vec<f64>,
+}
+
+impl ClassStatistics {
+    /// Statistics of no pixel yet.
+    pub fn new(classes: usize) -> Self {
+        let zeros = || vec![0.; classes];
+        Self { count: zeros(), mean: zeros(), squares: zeros() }
+    }
+
+    /// Adds the pixels of `N x classes x H x W` logits of training images.
+    pub fn add(&mut self, logits: &Tensor) {
+        let classes = self.count.len() as i64;
+        let (largest, label) = logits.to_kind(Kind::Double).max_dim(1, false);
+        let (largest, label) = (largest.flatten(0, -1), label.flatten(0, -1));
+        let total = |weights: &Tensor| label.bincount(Some(weights), classes);
+        let count = total(&largest.ones_like());
+        let mean = total(&largest) / count.clamp_min(1.);
+        let squares = total(&(&largest - mean.index_select(0, &label)).square());
+        let numbers = |t: Tensor| Vec::<f64>::try_from(t).expect("one dimension of doubles");
+        self.merge(&Self { count: numbers(count), mean: numbers(mean), squares: numbers(squares) });
+    }
+
+    /// Adds the pixels of `other`, of as many classes.
+    pub fn merge(&mut self, other: &Self) {
+        for c in 0..self.count.len().min(other.count.len()) {
+            let (n, m) = (self.count[c], other.count[c]);
+            if m > 0. {
+                let apart = other.mean[c] - self.mean[c];
+                self.count[c] += m;
+                self.mean[c] += apart * m / (n + m);
+                self.squares[c] += other.squares[c] + apart * apart * n * m / (n + m);
+            }
+        }
+    }
+
+    /// All classes as one.
+    fn pooled(&self) -> Self {
+        let mut pooled = Self::new(1);
+        for c in 0..self.count.len() {
+            let one = |v: &[f64]| vec![v[c]];
+            pooled.merge(&Self {
+                count: one(&self.count),
+                mean: one(&self.mean),
+                squares: one(&self.squares),
+            });
+        }
+        pooled
+    }
+
+    /// Mean and standard deviation of a class; of all classes, where it has too few pixels to tell.
+    fn of(&self, class: usize) -> (f64, f64) {
+        let own = (self.mean[class], (self.squares[class] / self.count[class]).sqrt());
+        if own.1 > 0. {
+            return own;
+        }
+        let pooled = self.pooled();
+        let deviation = (pooled.squares[0] / pooled.count[0]).sqrt();
+        (pooled.mean[0], if deviation > 0. { deviation } else { 1. })
+    }
+
+    /// The standardized largest logit, negated, so that high is strange: `N x classes x H x W` logits to
+    /// `N x 1 x H x W`, fp32, unbounded.
+    pub fn score(&self, logits: &Tensor) -> Tensor {
+        let (largest, label) = logits.to_kind(Kind::Float).max_dim(1, true);
+        let (mean, deviation): (Vec<_>, Vec<_>) = (0..self.count.len()).map(|class| self.of(class)).unzip();
+        let at_label = |values: &[f64]| {
+            let table = Tensor::from_slice(values).to_kind(Kind::Float).to_device(logits.device());
+            table.index_select(0, &label.flatten(0, -1)).view_as(&label)
+        };
+        (at_label(&mean) - largest) / at_label(&deviation)
+    }
+}
+
+/// How a score is refined; the defaults are the authors', for images of 1024 x 2048.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Refinement {
+    /// By how many pixels the boundaries are widened, round by round.
+    pub widths: Vec<u32>,
+    /// Pixels between the taps of the Gaussian that smooths.
+    pub spacing: i64,
+}
+
+impl Default for Refinement {
+    fn default() -> Self {
+        Self { widths: vec![3, 2, 1, 0], spacing: 6 }
+    }
+}
+
+impl Refinement {
+    /// Refines scores `N x 1 x H x W` of pixels labelled `N x H x W`.
+    pub fn apply(&self, score: &Tensor, labels: &Tensor) -> Tensor {
+        smooth(&suppress_boundaries(score, labels, &self.widths), self.spacing)
+    }
+}
+
+/// 1 where a pixel has a neighbour, of eight, of another label: `N x H x W` to `N x 1 x H x W`. (The
+/// released code looks for a larger label among four neighbours and for a smaller among eight; this rule
+/// does not depend on how classes are numbered.)
+fn boundaries(labels: &Tensor) -> Tensor {
+    let labels = labels.unsqueeze(1).to_kind(Kind::Float);
+    let largest = |x: &Tensor| x.max_pool2d([3, 3], [1, 1], [1, 1], [1, 1], false);
+    largest(&labels).ne_tensor(&-largest(&-&labels)).to_kind(Kind::Float)
+}
+
+/// Widens what is 1 by a pixel up, down, left and right.
+fn widen(mask: &Tensor) -> Tensor {
+    let column = mask.max_pool2d([3, 1], [1, 1], [1, 0], [1, 1], false);
+    column.maximum(&mask.max_pool2d([1, 3], [1, 1], [0, 1], [1, 1], false))
+}
+
+/// In rounds of falling `widths`, gives every pixel of a widened boundary the mean of those of its eight
+/// neighbours that are outside, if there are any: the score of the surroundings walks in.
+fn suppress_boundaries(score: &Tensor, labels: &Tensor, widths: &[u32]) -> Tensor {
+    let boundaries = boundaries(labels);
+    let sum = |x: &Tensor| {
+        let ones = Tensor::ones([1, 1, 3, 3], (Kind::Float, x.device()));
+        x.replication_pad2d([1, 1, 1, 1]).conv2d(&ones, None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1)
+    };
+    widths.iter().fold(score.to_kind(Kind::Float), |score, &width| {
+        let inside = (0..width).fold(boundaries.shallow_clone(), |mask, _| widen(&mask));
+        let outside = 1. - &inside;
+        let near = sum(&outside);
+        let mean = sum(&(&score * &outside)) / near.clamp_min(1.);
+        mean.where_self(&inside.gt(0.).logical_and(&near.gt(0.)), &score)
+    })
+}
+
+/// Taps of the Gaussian, and its standard deviation in taps.
+const TAPS: i64 = 7;
+const SIGMA: f64 = 1.;
+
+/// Smooths by a Gaussian whose taps are `spacing` pixels apart; at the border the outermost pixels are
+/// repeated.
+fn smooth(score: &Tensor, spacing: i64) -> Tensor {
+    let reach = TAPS / 2;
+    let taps: Vec<f32> =
+        (-reach..=reach).map(|i| (-((i * i) as f64) / (2. * SIGMA * SIGMA)).exp() as f32).collect();
+    let row = Tensor::from_slice(&taps).to_device(score.device());
+    let row = &row / row.sum(Kind::Float);
+    let border = reach * spacing;
+    // The two-dimensional Gaussian is one along the rows and then one along the columns.
+    let along = |x: &Tensor, shape: [i64; 4], pad: [i64; 4], dilation: [i64; 2]| {
+        let padded = x.replication_pad2d(pad);
+        padded.conv2d(&row.view(shape), None::<&Tensor>, [1, 1], [0, 0], dilation, 1)
+    };
+    let x = along(score, [1, 1, 1, TAPS], [border, border, 0, 0], [1, spacing]);
+    along(&x, [1, 1, TAPS, 1], [0, 0, border, border], [spacing, 1])
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, IndexOp};
+
+    use super::*;
+    use crate::network::layers::spatial;
+
+    /// A row of pixels of two classes; the largest logit of each.
+    fn logits(pixels: &[(i64, f32)]) -> Tensor {
+        let n = pixels.len() as i64;
+        let x = Tensor::full([1, 2, 1, n], -50., (Kind::Float, Device::Cpu));
+        for (i, &(class, logit)) in (0..).zip(pixels) {
+            let _ = x.i((0, class, 0, i)).fill_(f64::from(logit));
+        }
+        x
+    }
+
+    fn values(t: &Tensor) -> Vec<f32> {
+        Vec::try_from(t.flatten(0, -1)).unwrap()
+    }
+
+    #[test]
+    fn logits_are_measured_against_their_own_class() {
+        // Class 0: 8 and 12, mean 10, deviation 2; class 1: 1, 2, 3, mean 2, variance 2/3.
+        let mut statistics = ClassStatistics::new(2);
+        statistics.add(&logits(&[(0, 8.), (1, 1.), (0, 12.), (1, 2.), (1, 3.)]));
+        let score = values(&statistics.score(&logits(&[(0, 6.), (1, 4.), (0, 10.)])));
+        for (found, expected) in score.iter().zip([2., -2. / (2f32 / 3.).sqrt(), 0.]) {
+            assert!((found - expected).abs() < 1e-5, "{score:?}");
+        }
+    }
+
+    #[test]
+    fn images_add_up_in_any_order() {
+        let (a, b) = (logits(&[(0, 8.), (1, 1.), (0, 11.)]), logits(&[(1, 7.), (0, 3.)]));
+        let mut together = ClassStatistics::new(2);
+        together.add(&Tensor::cat(&[&a, &b], 3));
+        let mut apart = ClassStatistics::new(2);
+        apart.add(&b);
+        apart.add(&a);
+        for c in 0..2 {
+            let (one, other) = (together.of(c), apart.of(c));
+            assert!((one.0 - other.0).abs() < 1e-9 && (one.1 - other.1).abs() < 1e-9);
+        }
+        let yaml = serde_norway::to_string(&apart).unwrap();
+        assert_eq!(serde_norway::from_str::<ClassStatistics>(&yaml).unwrap(), apart);
+    }
+
+    #[test]
+    fn a_class_that_training_never_saw_is_measured_against_all() {
+        let mut statistics = ClassStatistics::new(2);
+        statistics.add(&logits(&[(0, 8.), (0, 12.)]));
+        assert_eq!(values(&statistics.score(&logits(&[(1, 6.)]))), [2.]);
+        assert_eq!(values(&ClassStatistics::new(2).score(&logits(&[(1, 6.)]))), [-6.]);
+    }
+
+    #[test]
+    fn boundaries_lie_on_both_sides_and_widen_in_a_diamond() {
+        let labels = Tensor::from_slice(&[4i64, 4, 9, 9]).view([1, 1, 4]);
+        assert_eq!(values(&boundaries(&labels)), [0., 1., 1., 0.]);
+        let point = Tensor::zeros([1, 1, 5, 5], (Kind::Float, Device::Cpu));
+        let _ = point.i((0, 0, 2, 2)).fill_(1.);
+        assert_eq!(widen(&widen(&point)).sum(Kind::Float).double_value(&[]), 13.);
+        assert_eq!(widen(&point).i((0, 0, 1, 1)).double_value(&[]), 0.);
+    }
+
+    #[test]
+    fn boundaries_take_the_score_of_their_surroundings() {
+        let labels = Tensor::from_slice(&[0i64, 0, 0, 0, 1, 1, 1, 1]).view([1, 1, 8]);
+        let score = Tensor::from_slice(&[1f32, 1., 1., 9., 9., 3., 3., 3.]).view([1, 1, 1, 8]);
+        // Width 1: pixels 2 to 5 are inside; 2 takes 1 from the left and 5 takes 3 from the right, the
+        // boundary itself has nobody outside near. Width 0: now 3 and 4 take from 2 and 5.
+        let refined = suppress_boundaries(&score, &labels, &[1, 0]);
+        assert_eq!(values(&refined), [1., 1., 1., 1., 3., 3., 3., 3.]);
+        // Where there is one label, nothing happens.
+        assert_eq!(suppress_boundaries(&score, &labels.zeros_like(), &[1, 0]), score);
+    }
+
+    #[test]
+    fn smoothing_is_a_gaussian_with_gaps() {
+        let point = Tensor::zeros([1, 1, 41, 41], (Kind::Float, Device::Cpu));
+        let _ = point.i((0, 0, 20, 20)).fill_(1.);
+        let smoothed = smooth(&point, 6);
+        let value = |y, x| smoothed.double_value(&[0, 0, y, x]);
+        let total: f64 = (-3..=3).map(|i| (-f64::from(i * i) / 2.).exp()).sum();
+        assert!((value(20, 20) - 1. / (total * total)).abs() < 1e-6);
+        assert!((value(26, 8) - (-0.5f64 - 2.).exp() / (total * total)).abs() < 1e-6);
+        assert_eq!(value(20, 21), 0.);
+        assert!((smoothed.sum(Kind::Double).double_value(&[]) - 1.).abs() < 1e-5);
+        let flat = point.full_like(3.);
+        assert!((smooth(&flat, 6) - 3.).abs().max().double_value(&[]) < 1e-5);
+        assert_eq!(spatial(&Refinement::default().apply(&flat, &flat.squeeze_dim(1))), (41, 41));
+    }
+}

@@ -1,0 +1,448 @@
+//! Published checkpoints: both formats of PyTorch, built byte by byte, and what becomes of them.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io::{Cursor, Write};
+use std::path::Path;
+use std::process::{Command, Output};
+
+use proptest::prelude::*;
+use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
+use synthcp_monitor::network::architecture::Architecture;
+use synthcp_monitor::network::synthesis::SynthesizerConfig;
+use synthcp_monitor::network::weights::{self, Tensors};
+use synthcp_monitor::network::{checkpoint_file, published};
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+use zip::write::FileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+/// Builds pickles as PyTorch writes them.
+#[derive(Clone, Default)]
+struct Pickle(Vec<u8>);
+
+impl Pickle {
+    fn begin() -> Self {
+        Self(vec![0x80, 2])
+    }
+
+    fn op(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn text(self, text: &str) -> Self {
+        self.op(b"X").op(&(text.len() as u32).to_le_bytes()).op(text.as_bytes())
+    }
+
+    fn int(self, value: i64) -> Self {
+        match i32::try_from(value) {
+            Ok(small) => self.op(b"J").op(&small.to_le_bytes()),
+            Err(_) => self.op(&[0x8a, 8]).op(&value.to_le_bytes()),
+        }
+    }
+
+    fn ints(self, values: &[i64]) -> Self {
+        values.iter().fold(self.op(b"("), |p, &v| p.int(v)).op(b"t")
+    }
+
+    fn global(self, module: &str, name: &str) -> Self {
+        self.op(format!("c{module}\n{name}\n").as_bytes())
+    }
+
+    /// An empty OrderedDict, by a call.
+    fn ordered_dict(self) -> Self {
+        self.global("collections", "OrderedDict").op(b")R")
+    }
+
+    fn end(self) -> Vec<u8> {
+        self.op(b".").0
+    }
+}
+
+/// A storage: its class in PyTorch, its width, its bytes.
+struct Stored {
+    class: &'static str,
+    width: usize,
+    bytes: Vec<u8>,
+}
+
+impl Stored {
+    fn floats(values: &[f32]) -> Self {
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Self { class: "FloatStorage", width: 4, bytes }
+    }
+}
+
+/// A tensor of a storage: its name, which storage, offset, size and stride.
+struct View(&'static str, usize, i64, &'static [i64], &'static [i64]);
+
+impl Pickle {
+    fn tensor(self, view: &View, storages: &[Stored]) -> Self {
+        let View(_, index, offset, size, stride) = view;
+        let stored = &storages[*index];
+        let p = self.global("torch._utils", "_rebuild_tensor_v2").op(b"((").text("storage");
+        let p = p.global("torch", stored.class).text(&index.to_string()).text("cpu");
+        let p = p.int((stored.bytes.len() / stored.width) as i64).op(b"tQ").int(*offset);
+        p.ints(size).ints(stride).op(&[0x89]).ordered_dict().op(b"tR")
+    }
+
+    fn state_dict(self, views: &[View], storages: &[Stored]) -> Self {
+        let p = self.ordered_dict().op(b"(");
+        views.iter().fold(p, |p, view| p.text(view.0).tensor(view, storages)).op(b"u")
+    }
+}
+
+const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+
+/// The stream before PyTorch 1.6.
+fn stream(object: Vec<u8>, storages: &[Stored]) -> Vec<u8> {
+    let mut bytes = Pickle::begin().op(&[0x8a, 10]).op(&MAGIC).end();
+    bytes.extend(Pickle::begin().op(&[b'M', 0xe9, 3]).end());
+    bytes.extend(Pickle::begin().op(b"}(").text("little_endian").op(&[0x88, b'u']).end());
+    bytes.extend(object);
+    let keys = (0..storages.len()).fold(Pickle::begin().op(b"]("), |p, i| p.text(&i.to_string()));
+    bytes.extend(keys.op(b"e").end());
+    for stored in storages {
+        bytes.extend(((stored.bytes.len() / stored.width) as u64).to_le_bytes());
+        bytes.extend(&stored.bytes);
+    }
+    bytes
+}
+
+fn zipped(files: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        archive.start_file(*name, FileOptions::default().compression_method(method)).unwrap();
+        archive.write_all(bytes).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+/// The archive since then.
+fn archive(object: Vec<u8>, storages: &[Stored]) -> Vec<u8> {
+    let names: Vec<String> = (0..storages.len()).map(|i| format!("net/data/{i}")).collect();
+    let mut files: Vec<(&str, &[u8])> = vec![("net/data.pkl", &object), ("net/byteorder", b"little")];
+    files.extend(names.iter().zip(storages).map(|(name, stored)| (name.as_str(), stored.bytes.as_slice())));
+    zipped(&files, CompressionMethod::Stored)
+}
+
+fn parse(bytes: &[u8]) -> Result<Tensors, String> {
+    checkpoint_file::parse(bytes, Path::new("net.pth")).map_err(|e| e.to_string())
+}
+
+fn numbers(t: &Tensor) -> Vec<f64> {
+    Vec::<f64>::try_from(t.to_kind(Kind::Double).flatten(0, -1)).unwrap()
+}
+
+const SIX: [f32; 6] = [0., 1., 2., 3., 4., 5.];
+
+#[test]
+fn both_formats_give_the_tensors_that_were_saved() {
+    let halves = [1f32, -2.5].map(half::f16::from_f32).map(half::f16::to_le_bytes).concat();
+    let brains = [1f32, -2.5].map(half::bf16::from_f32).map(half::bf16::to_le_bytes).concat();
+    let storages = [
+        Stored::floats(&SIX),
+        Stored { class: "HalfStorage", width: 2, bytes: halves },
+        Stored { class: "BFloat16Storage", width: 2, bytes: brains },
+        Stored { class: "DoubleStorage", width: 8, bytes: 0.1f64.to_le_bytes().into() },
+        Stored { class: "LongStorage", width: 8, bytes: (-7i64).to_le_bytes().into() },
+        Stored { class: "IntStorage", width: 4, bytes: 9i32.to_le_bytes().into() },
+    ];
+    let views = [
+        View("plain", 0, 0, &[2, 3], &[3, 1]),
+        View("transposed", 0, 0, &[3, 2], &[1, 3]),
+        View("second_column", 0, 1, &[2], &[3]),
+        View("repeated", 0, 5, &[2, 2], &[0, 0]),
+        View("empty", 0, 0, &[0, 4], &[4, 1]),
+        View("half", 1, 0, &[2], &[1]),
+        View("brain", 2, 0, &[2], &[1]),
+        View("double", 3, 0, &[], &[]),
+        View("long", 4, 0, &[1], &[1]),
+        View("int", 5, 0, &[1], &[1]),
+    ];
+    let object = Pickle::begin().state_dict(&views, &storages).end();
+    for bytes in [stream(object.clone(), &storages), archive(object, &storages)] {
+        let tensors = parse(&bytes).unwrap();
+        assert_eq!(tensors.len(), views.len());
+        for View(name, _, _, size, _) in &views {
+            assert_eq!(&tensors[*name].size(), size, "{name}");
+        }
+        assert_eq!(numbers(&tensors["plain"]), SIX.map(f64::from));
+        assert_eq!(numbers(&tensors["transposed"]), [0., 3., 1., 4., 2., 5.]);
+        assert_eq!(numbers(&tensors["second_column"]), [1., 4.]);
+        assert_eq!(numbers(&tensors["repeated"]), [5.; 4]);
+        assert_eq!((tensors["half"].kind(), numbers(&tensors["half"])), (Kind::Half, vec![1., -2.5]));
+        assert_eq!((tensors["brain"].kind(), numbers(&tensors["brain"])), (Kind::BFloat16, vec![1., -2.5]));
+        assert_eq!(numbers(&tensors["double"]), [0.1]);
+        assert_eq!(numbers(&tensors["long"]), [-7.]);
+        assert_eq!(numbers(&tensors["int"]), [9.]);
+    }
+}
+
+/// One tensor `w` of six numbers.
+fn simple() -> ([View; 1], [Stored; 1]) {
+    ([View("w", 0, 0, &[6], &[1])], [Stored::floats(&SIX)])
+}
+
+#[test]
+fn the_network_is_found_among_other_things() {
+    let (views, storages) = simple();
+    let object = Pickle::begin().op(b"}(").text("epoch").int(3).text("optimizer").op(b"}(");
+    let object = object.text("m").tensor(&views[0], &storages).op(b"u").text("state_dict").op(b"}(");
+    let object = object.text("model").state_dict(&views, &storages).op(b"uu").end();
+    let tensors = parse(&stream(object, &storages)).unwrap();
+    assert_eq!(tensors.keys().collect::<Vec<_>>(), ["w"]);
+
+    // Without a usual name, all that is there, by its path; a parameter is its tensor.
+    let object = Pickle::begin().op(b"}(").text("encoder").op(b"}(").text("w");
+    let object = object.global("torch._utils", "_rebuild_parameter").op(b"(").tensor(&views[0], &storages);
+    let object = object.op(&[0x88]).ordered_dict().op(b"tRuu").end();
+    let tensors = parse(&archive(object, &storages)).unwrap();
+    assert_eq!(tensors.keys().collect::<Vec<_>>(), ["encoder.w"]);
+}
+
+#[test]
+fn a_storage_may_be_a_view_of_another() {
+    let object = Pickle::begin().op(b"}(").text("w").global("torch._utils", "_rebuild_tensor_v2").op(b"((");
+    let object = object.text("storage").global("torch", "FloatStorage").text("0").text("cpu").int(6);
+    let object = object.ints(&[7, 2, 4]).op(b"tQ").int(1).ints(&[2]).ints(&[1]);
+    let object = object.op(&[0x89]).ordered_dict().op(b"tRu").end();
+    let tensors = parse(&stream(object, &[Stored::floats(&SIX)])).unwrap();
+    assert_eq!(numbers(&tensors["w"]), [3., 4.]);
+}
+
+#[test]
+fn nothing_is_run_and_what_is_refused_is_named() {
+    let call = Pickle::begin().global("os", "system").op(b"(").text("true").op(b"tR").end();
+    let object = Pickle::begin().global("argparse", "Namespace").op(b")").op(&[0x81]).end();
+    let old = Pickle::begin().op(b"(").op(b"ios\nsystem\n").end();
+    for (pickle, expected) in [
+        (call, "'os.system' would have to be run"),
+        (object, "opcode 0x81 (NEWOBJ) is not plain data"),
+        (old, "opcode 0x69 (INST)"),
+        (Pickle::begin().op(b"t").end(), "a mark is missing"),
+        (Pickle::begin().op(b"(0").end(), "a value is asked for"),
+        (Pickle::begin().op(b"N(0t").end(), "a mark is missing"),
+        (Pickle::begin().op(b"N(00").end(), "a value is asked for"),
+        (Pickle::begin().op(b"h\x07").end(), "value 7 is recalled"),
+        (Pickle::begin().op(b"X\xff\xff\xff\xff").end(), "4294967295 more were announced"),
+        (Pickle::begin().op(b"N").end(), "no tensor by a name"),
+    ] {
+        for bytes in [stream(pickle.clone(), &[]), archive(pickle.clone(), &[])] {
+            let error = parse(&bytes).unwrap_err();
+            assert!(error.contains("net.pth") && error.contains(expected), "{error}");
+        }
+    }
+}
+
+#[test]
+fn tensors_beyond_their_storage_are_refused() {
+    let storages = [Stored::floats(&SIX)];
+    for view in [
+        View("w", 0, 0, &[7], &[1]),
+        View("w", 0, 6, &[1], &[1]),
+        View("w", 0, 0, &[2], &[i64::MAX]),
+        View("w", 0, i64::MAX, &[2], &[1]),
+        View("w", 0, 0, &[1 << 40, 1 << 40], &[0, 0]),
+        View("w", 0, 0, &[1 << 30], &[0]),
+        View("w", 0, 0, &[2], &[1, 1]),
+        View("w", 0, -1, &[2], &[1]),
+        View("w", 0, 0, &[-2], &[1]),
+    ] {
+        let object = Pickle::begin().state_dict(std::slice::from_ref(&view), &storages).end();
+        for bytes in [stream(object.clone(), &storages), archive(object, &storages)] {
+            assert!(parse(&bytes).is_err(), "{:?}", view.3);
+        }
+    }
+}
+
+#[test]
+fn dictionaries_that_hold_themselves_end() {
+    // d = {}; d["state_dict"] = d; d["w"] = a tensor
+    let (views, storages) = simple();
+    let object = Pickle::begin().op(b"}q\x05(").text("state_dict").op(b"h\x05").text("w");
+    let object = object.tensor(&views[0], &storages).op(b"u").end();
+    assert_eq!(parse(&archive(object, &storages)).unwrap().len(), 1);
+    // A tuple in a tuple, a hundred thousand times.
+    let deep = Pickle::begin().op(b")").op(&[0x85].repeat(100_000)).end();
+    assert!(parse(&archive(deep, &[])).unwrap_err().contains("no tensor"));
+}
+
+#[test]
+fn archives_of_other_kinds_are_named() {
+    let (views, storages) = simple();
+    let object = Pickle::begin().state_dict(&views, &storages).end();
+    let files: [(&str, &[u8]); 2] = [("net/data.pkl", &object), ("net/data/0", &storages[0].bytes)];
+    let error = |files: &[(&str, &[u8])], method| parse(&zipped(files, method)).unwrap_err();
+    let deflated = error(&files, CompressionMethod::Deflated);
+    assert!(deflated.contains("net/data.pkl is compressed"), "{deflated}");
+    let missing = error(&files[..1], CompressionMethod::Stored);
+    assert!(missing.contains("net/data/0"), "{missing}");
+    let script = [files[0], ("net/constants.pkl", b"".as_slice())];
+    assert!(error(&script, CompressionMethod::Stored).contains("TorchScript"));
+    let big = [files[0], files[1], ("net/byteorder", b"big".as_slice())];
+    assert!(error(&big, CompressionMethod::Stored).contains("big-endian"));
+    assert!(parse(b"nothing at all").unwrap_err().contains("neither safetensors nor"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn a_truncated_file_is_an_error(share in 0.0f64..1.0) {
+        let (views, storages) = simple();
+        let object = Pickle::begin().state_dict(&views, &storages).end();
+        for bytes in [stream(object.clone(), &storages), archive(object, &storages)] {
+            let end = (bytes.len() as f64 * share) as usize;
+            prop_assert!(parse(&bytes[..end]).is_err());
+        }
+    }
+
+    #[test]
+    fn flipped_bytes_never_panic(flips in prop::collection::vec((0.0f64..1.0, any::<u8>()), 1..8)) {
+        let (views, storages) = simple();
+        let object = Pickle::begin().state_dict(&views, &storages).end();
+        for mut bytes in [stream(object.clone(), &storages), archive(object, &storages)] {
+            for &(place, value) in &flips {
+                let at = (bytes.len() as f64 * place) as usize;
+                bytes[at] = value;
+            }
+            if let Ok(tensors) = parse(&bytes) {
+                prop_assert!(tensors.values().all(|t| t.numel() <= 1 << 20));
+            }
+        }
+    }
+
+    #[test]
+    fn any_pickle_ends(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let mut pickle = vec![0x80, 2];
+        pickle.extend(body);
+        let _ = parse(&archive(pickle.clone(), &[]));
+        let _ = parse(&stream(pickle, &[]));
+    }
+}
+
+/// A network's tensors as PyTorch would have saved them.
+fn save(tensors: &Tensors, as_bytes: fn(Vec<u8>, &[Stored]) -> Vec<u8>) -> Vec<u8> {
+    let mut storages = Vec::new();
+    let mut object = Pickle::begin().ordered_dict().op(b"(");
+    for (name, tensor) in tensors {
+        let values = Vec::<f32>::try_from(tensor.to_kind(Kind::Float).flatten(0, -1)).unwrap();
+        storages.push(Stored::floats(&values));
+        // A reference to a size that outlives the test costs nothing here.
+        let size: &'static [i64] = tensor.size().leak();
+        let stride: &'static [i64] = tensor.contiguous().stride().leak();
+        let view = View("", storages.len() - 1, 0, size, stride);
+        object = object.text(name).tensor(&view, &storages);
+    }
+    as_bytes(object.op(b"u").end(), &storages)
+}
+
+const SPADE: &str = "{architecture: spade, ngf: 2, hidden: 4, upsampling: normal}";
+
+/// A SPADE of 19 classes as it is after training, and what it paints.
+fn published_spade() -> (Tensors, Tensor, Tensor) {
+    let vs = VarStore::new(Device::Cpu);
+    let config: SynthesizerConfig = serde_norway::from_str(SPADE).unwrap();
+    let network = config.build(&vs.root(), 19);
+    let labels =
+        Tensor::arange(19, (Kind::Int64, Device::Cpu)).repeat([108]).narrow(0, 0, 2048).view([1, 32, 64]);
+    let painted = tch::no_grad(|| {
+        // Training refines the estimates of the norms, and moves the statistics.
+        network.paint(&labels, &labels, Kind::Float, true);
+        network.paint(&labels, &labels, Kind::Float, false).image
+    });
+    (weights::tensors(&vs), labels, painted)
+}
+
+fn import(arch: &str, from: &[&Path], to: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synthcp"));
+    command.args(["weights", "import", "--arch", arch]);
+    for path in from {
+        command.arg("--from").arg(path);
+    }
+    command.arg("--to").arg(to).output().unwrap()
+}
+
+#[test]
+fn an_imported_generator_paints_as_the_published_one() {
+    let (tensors, labels, painted) = published_spade();
+    let folder = tempfile::tempdir().unwrap();
+    let (file, to) = (folder.path().join("latest_net_G.pth"), folder.path().join("g.safetensors"));
+    for as_bytes in [stream, archive] {
+        // As data-parallel training saves it, counters and all.
+        let mut checkpoint: Tensors =
+            tensors.iter().map(|(name, t)| (format!("module.{name}"), t.shallow_clone())).collect();
+        let counter = "module.head_0.norm_0.param_free_norm.num_batches_tracked";
+        checkpoint.insert(counter.into(), Tensor::from(5i64));
+        std::fs::write(&file, save(&checkpoint, as_bytes)).unwrap();
+        let out = import(SPADE, &[&file], &to);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+
+        let written = weights::read(&to).unwrap();
+        assert!(written.contains_key("head_0.conv_0.weight"));
+        assert!(!written.keys().any(|name| name.contains("weight_") || name.contains("num_batches")));
+        let vs = VarStore::new(Device::Cpu);
+        let network = serde_norway::from_str::<SynthesizerConfig>(SPADE).unwrap().build(&vs.root(), 19);
+        weights::load(&vs, &written, &to).unwrap();
+        let again = tch::no_grad(|| network.paint(&labels, &labels, Kind::Float, false).image);
+        let difference = (again - &painted).abs().max().double_value(&[]);
+        assert!(difference < 1e-5, "{difference}");
+    }
+}
+
+#[test]
+fn all_that_does_not_fit_is_reported_and_nothing_written() {
+    let (mut tensors, ..) = published_spade();
+    tensors.remove("conv_img.bias");
+    tensors.insert("fc.bias".into(), Tensor::from_slice(&[1f32, 2.]));
+    tensors.insert("surprise".into(), Tensor::from_slice(&[1f32, 2., 3.]));
+    let folder = tempfile::tempdir().unwrap();
+    let (file, to) = (folder.path().join("g.pth"), folder.path().join("g.safetensors"));
+    std::fs::write(&file, save(&tensors, stream)).unwrap();
+    let out = import(SPADE, &[&file], &to);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(1) && !to.exists());
+    for expected in [
+        "tensor 'conv_img.bias' [3] is missing",
+        "tensor 'fc.bias' has shape [2], the network needs [32]",
+        "tensor 'surprise' is not part of the network; it has shape [3]",
+        "3 tensors do not fit",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn a_checkpoint_in_several_files_goes_into_a_bundle() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("bundle");
+    let mut random = Command::new(env!("CARGO_BIN_EXE_synthcp"));
+    assert!(random.args(["bundle", "random", "--out"]).arg(&bundle).status().unwrap().success());
+    let arch = "{architecture: pspnet, encoder: {width: 4, blocks: [1, 1, 1, 1]}, pyramid: 4}";
+    let vs = VarStore::new(Device::Cpu);
+    arch.parse::<Architecture>().unwrap().build(&vs, 19).unwrap();
+    let parts = ["encoder", "decoder"].map(|part| {
+        let prefix = format!("{part}.");
+        let own = weights::tensors(&vs)
+            .into_iter()
+            .filter_map(|(name, t)| name.strip_prefix(&prefix).map(|n| (n.to_owned(), t)))
+            .collect();
+        let path = folder.path().join(format!("{part}.pth"));
+        std::fs::write(&path, save(&own, archive)).unwrap();
+        format!("{part}.={}", path.display())
+    });
+    let out = import(arch, &[Path::new(&parts[0]), Path::new(&parts[1])], &bundle);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let monitor = Monitor::load(&bundle, &MonitorOptions::default()).unwrap();
+    assert!(monitor.description().contains("pspnet + spade + joint"), "{}", monitor.description());
+    assert!(monitor.thresholds().guarantee.starts_with("none"));
+}
+
+#[test]
+fn preparing_leaves_what_needs_nothing() {
+    let tensors: Tensors = [("a".to_owned(), Tensor::from_slice(&[0.5f64]))].into();
+    let prepared = published::prepare(tensors);
+    assert_eq!((prepared["a"].kind(), numbers(&prepared["a"])), (Kind::Float, vec![0.5]));
+}
