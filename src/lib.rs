@@ -17,6 +17,7 @@
 //! latency stop-watch; `node` (feature `ros`) is a thin shell around it.
 
 pub mod bag;
+pub mod bench;
 pub mod data;
 pub mod frame;
 pub mod labels;

@@ -7,6 +7,7 @@
 pub mod architecture;
 pub mod checkpoint_file;
 pub mod comparison;
+pub mod flops;
 pub mod layers;
 pub mod parity;
 pub mod pickle;

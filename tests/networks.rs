@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use synthcp_monitor::data::{Dataset, Sample};
-use synthcp_monitor::network::comparison::{Compared, ComparerConfig, Comparison};
+use synthcp_monitor::network::comparison::{Compared, Comparer, ComparerConfig, Comparison};
 use synthcp_monitor::network::segmentation::SegmenterConfig;
 use synthcp_monitor::network::synthesis::SynthesizerConfig;
 use synthcp_monitor::network::weights;
@@ -33,6 +33,9 @@ const RESNET: &str = "{architecture: deeplab, encoder: {name: resnet, width: 4, 
 const EFFICIENT: &str = "{architecture: deeplab, encoder: {name: efficientnet_lite0, stem_stride: 2}, pyramid: 8, rates: [1, 2, 3], decoder: 8}";
 const PSPNET: &str = "{architecture: pspnet, encoder: {width: 4, blocks: [1, 1, 1, 1]}, pyramid: 4}";
 const FCN: &str = "{architecture: fcn8s, widths: [2, 4, 4, 8, 8], head: 8}";
+const JOINT: &str = "{architecture: joint, width: 4, squeeze: 4}";
+const DIRECT: &str = "{architecture: direct, width: 4, squeeze: 4, prior: true}";
+const IOU_ONLY: &str = "{architecture: iou_only, width: 4}";
 
 #[test]
 fn segmenters_give_a_logit_for_each_class_and_pixel() {
@@ -65,6 +68,65 @@ fn half_precision_stays_near_full_precision() {
             let error = (&full - &half).abs().max().double_value(&[]) / full.abs().max().double_value(&[]);
             assert!(error < 0.05, "{yaml}: {error}");
         });
+    }
+}
+
+/// Random statistics, as after training: those of a new norm would hide a mistake.
+fn unsettle(vs: &VarStore) {
+    tch::no_grad(|| {
+        for (name, mut variable) in vs.variables() {
+            if name.ends_with("running_var") {
+                variable.copy_(&(variable.rand_like() + 0.5));
+            } else if name.ends_with("running_mean") || variable.dim() == 1 {
+                variable.copy_(&(variable.rand_like() - 0.3));
+            }
+        }
+    });
+}
+
+fn assert_near(a: &Tensor, b: &Tensor, what: &str) {
+    let error = (a - b).abs().max().double_value(&[]) / a.abs().max().double_value(&[]);
+    assert!(error < 1e-5, "{what}: {error}");
+}
+
+#[test]
+fn folded_norms_change_nothing_that_a_segmenter_says() {
+    let _alone = alone();
+    for yaml in [RESNET, EFFICIENT, FCN, PSPNET] {
+        let vs = VarStore::new(Device::Cpu);
+        let mut network = config::<SegmenterConfig>(yaml).build(&vs.root(), 5).unwrap();
+        unsettle(&vs);
+        let image = Tensor::rand([1, 3, 64, 96], (Kind::Float, Device::Cpu));
+        tch::no_grad(|| {
+            let plain = network.forward(&image, false);
+            network.fold();
+            let folded = network.forward(&image, false);
+            assert_near(&plain.logits, &folded.logits, yaml);
+            assert_near(&plain.features, &folded.features, yaml);
+        });
+    }
+}
+
+#[test]
+fn folded_norms_change_nothing_that_a_comparer_says() {
+    let _alone = alone();
+    for yaml in [JOINT, DIRECT, IOU_ONLY] {
+        let vs = VarStore::new(Device::Cpu);
+        let mut network = config::<ComparerConfig>(yaml).build(&vs.root(), 5);
+        unsettle(&vs);
+        let [image, synth] = [(); 2].map(|()| Tensor::rand([1, 3, 64, 96], (Kind::Float, Device::Cpu)));
+        let probabilities = Tensor::rand([1, 5, 64, 96], (Kind::Float, Device::Cpu)).softmax(1, Kind::Float);
+        let compare = |network: &dyn Comparer| {
+            let input = Comparison { image: &image, synth: &synth, probabilities: &probabilities };
+            tch::no_grad(|| network.forward(&input, false))
+        };
+        let plain = compare(&*network);
+        network.fold();
+        let folded = compare(&*network);
+        assert_near(&plain.iou, &folded.iou, yaml);
+        if let (Some(plain), Some(folded)) = (plain.confidence, folded.confidence) {
+            assert_near(&plain, &folded, yaml);
+        }
     }
 }
 
@@ -164,7 +226,7 @@ fn compare_twice(yaml: &str) -> [Compared; 2] {
 #[test]
 fn the_joint_comparer_sees_both_pictures() {
     let _alone = alone();
-    let [a, b] = compare_twice("{architecture: joint, width: 4, squeeze: 4}");
+    let [a, b] = compare_twice(JOINT);
     assert_eq!(a.confidence.as_ref().unwrap().size(), [2, 1, 64, 96]);
     assert_eq!(a.iou.size(), [2, 5]);
     assert_ne!(a.confidence, b.confidence);
@@ -174,7 +236,7 @@ fn the_joint_comparer_sees_both_pictures() {
 #[test]
 fn direct_prediction_never_sees_the_synthetic_one() {
     let _alone = alone();
-    let [a, b] = compare_twice("{architecture: direct, width: 4, squeeze: 4, prior: true}");
+    let [a, b] = compare_twice(DIRECT);
     assert_eq!(a.confidence.as_ref().unwrap().size(), [2, 1, 64, 96]);
     assert_eq!((a.confidence, a.iou), (b.confidence, b.iou));
 }
@@ -182,7 +244,7 @@ fn direct_prediction_never_sees_the_synthetic_one() {
 #[test]
 fn the_image_level_comparer_leaves_pixels_to_the_segmenter() {
     let _alone = alone();
-    let [a, b] = compare_twice("{architecture: iou_only, width: 4}");
+    let [a, b] = compare_twice(IOU_ONLY);
     assert_ne!(a.iou, b.iou);
     let msp = Tensor::from_slice(&[0.75f32]);
     assert!(a.confidence.is_none() && a.error(&msp).unwrap() == Tensor::from_slice(&[0.25f32]));
@@ -251,11 +313,7 @@ fn training_learns() {
 fn every_generator_and_comparer_is_trained_by_a_recipe() {
     let _alone = alone();
     for (segmentation, synthesis, comparison) in [
-        (
-            PSPNET,
-            "{architecture: pix2pixhd, ngf: 2, downsamplings: 2, blocks: 1}",
-            "{architecture: iou_only, width: 4}",
-        ),
+        (PSPNET, "{architecture: pix2pixhd, ngf: 2, downsamplings: 2, blocks: 1}", IOU_ONLY),
         (
             RESNET,
             "{architecture: spade, ngf: 2, hidden: 4, upsampling: normal, style: {width: 2, latent: 4, grid: [1, 2]}}",

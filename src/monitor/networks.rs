@@ -5,27 +5,52 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::bundle::{Bundle, BundleError, Entry};
-use super::compute;
-use crate::network::comparison::{Compared, Comparer, Comparison};
+use crate::network::comparison::{Compared, Comparer, ComparerConfig, Comparison};
 use crate::network::layers::{channels_last, spatial};
 use crate::network::segmentation::torchscript::TorchScript;
 use crate::network::segmentation::{Segmenter, SegmenterConfig};
-use crate::network::synthesis::Synthesizer;
+use crate::network::synthesis::{Painter, SynthesizerConfig};
 use crate::network::weights;
 use crate::score::cosine::{self, Features};
 
 /// The three networks.
 pub struct Networks {
     m: Box<dyn Segmenter>,
-    g: Box<dyn Synthesizer>,
+    g: Painter,
     f: Box<dyn Comparer>,
-    /// Owners of the parameters that the networks share.
-    _parameters: [VarStore; 3],
     size: (i64, i64),
     device: Device,
     kind: Kind,
     names: [&'static str; 3],
     anomaly: cosine::Config,
+}
+
+/// Which networks, for how many classes, at which height and width.
+#[derive(Clone, Debug)]
+pub struct Specification {
+    /// M.
+    pub segmentation: SegmenterConfig,
+    /// G.
+    pub synthesis: SynthesizerConfig,
+    /// F.
+    pub comparison: ComparerConfig,
+    /// Classes of the label set.
+    pub classes: i64,
+    /// Height and width at which they work.
+    pub size: (i64, i64),
+    /// How the anomaly score is made.
+    pub anomaly: cosine::Config,
+}
+
+/// How networks compute.
+#[derive(Clone, Copy, Debug)]
+pub struct Arithmetic {
+    /// Where.
+    pub device: Device,
+    /// In which precision.
+    pub kind: Kind,
+    /// Whether G computes each distinct label patch once.
+    pub memoise: bool,
 }
 
 /// What M says of a batch at the working size.
@@ -45,31 +70,70 @@ pub struct Segmentation {
     pub grid_logits: Tensor,
 }
 
+impl Segmentation {
+    /// Anomaly score of x by `config`, given what M made of x' ([`Networks::second_look`]).
+    pub fn anomaly(&self, config: cosine::Config, synthetic: &Tensor) -> Tensor {
+        let real = match config.features {
+            Features::Last => &self.features,
+            Features::Logits => &self.grid_logits,
+        };
+        cosine::anomaly_score(real, synthetic, &self.probabilities, config.certainty)
+    }
+}
+
 impl Networks {
-    /// Builds and loads the three networks.
-    pub fn load(bundle: &Bundle, device: &str, precision: &str) -> Result<Self, BundleError> {
-        let device = compute::device(device)?;
-        let kind = compute::precision(precision, device)?;
+    /// Builds the three networks and loads a bundle's weights.
+    pub fn load(bundle: &Bundle, arithmetic: Arithmetic) -> Result<Self, BundleError> {
         let d = &bundle.description;
-        let classes = bundle.labels.len() as i64;
-        let parameters = [(); 3].map(|()| VarStore::new(device));
         let [height, width] = d.working_size.map(i64::from);
-        let m = segmenter(bundle, &parameters[0], classes, (height, width), kind)?;
-        let g = d.synthesis.network.build(&parameters[1].root(), classes);
-        let f = d.comparison.network.build(&parameters[2].root(), classes);
-        fill(bundle, "synthesis", &d.synthesis, &parameters[1], kind)?;
-        fill(bundle, "comparison", &d.comparison, &parameters[2], kind)?;
-        Ok(Self {
-            m,
-            g,
-            f,
-            _parameters: parameters,
+        let specification = Specification {
+            segmentation: d.segmentation.network.clone(),
+            synthesis: d.synthesis.network.clone(),
+            comparison: d.comparison.network.clone(),
+            classes: bundle.labels.len() as i64,
             size: (height, width),
-            device,
-            kind,
-            names: [d.segmentation.network.name(), d.synthesis.network.name(), d.comparison.network.name()],
             anomaly: d.anomaly,
+        };
+        let segmenter = |vs: &VarStore| segmenter(bundle, &specification, vs);
+        Self::build(&specification, arithmetic, segmenter, |[g, f]| {
+            fill(bundle, "synthesis", &d.synthesis, g)?;
+            fill(bundle, "comparison", &d.comparison, f)
         })
+    }
+
+    /// Takes M as `segmenter` gives it, its parameters in a store, builds G and F and lets `fill` set
+    /// their parameters, and makes all three ready to compute.
+    pub fn build(
+        specification: &Specification,
+        arithmetic: Arithmetic,
+        segmenter: impl FnOnce(&VarStore) -> Result<Box<dyn Segmenter>, BundleError>,
+        fill: impl FnOnce([&VarStore; 2]) -> Result<(), BundleError>,
+    ) -> Result<Self, BundleError> {
+        let Specification { segmentation, synthesis, comparison, classes, size, anomaly } = specification;
+        let Arithmetic { device, kind, memoise } = arithmetic;
+        let parameters = [(); 3].map(|()| VarStore::new(device));
+        let [of_m, of_g, of_f] = &parameters;
+        let mut m = segmenter(of_m)?;
+        let g = synthesis.build(&of_g.root(), *classes);
+        let mut f = comparison.build(&of_f.root(), *classes);
+        fill([of_g, of_f])?;
+        // Folded in full precision, and only then cast.
+        m.fold();
+        f.fold();
+        let g = Painter::new(g, kind, memoise);
+        parameters.iter().for_each(|vs| weights::cast(vs, kind));
+        let names = [segmentation.name(), synthesis.name(), comparison.name()];
+        Ok(Self { m, g, f, size: *size, device, kind, names, anomaly: *anomaly })
+    }
+
+    /// How the anomaly score is made.
+    pub fn anomaly_config(&self) -> cosine::Config {
+        self.anomaly
+    }
+
+    /// G alone, without M and F.
+    pub fn into_painter(self) -> Painter {
+        self.g
     }
 
     /// The networks, their size, precision and place, for people.
@@ -118,13 +182,22 @@ impl Networks {
     /// G on a batch of label maps: `N x 3 x H x W`, RGB in \[0, 1\], fp32. A G with style encoder takes
     /// the style of `x`.
     pub fn synthesize(&self, labels: &Tensor, x: &Tensor) -> Result<Tensor, TchError> {
-        Ok(self.g.paint(labels, x, self.kind, false).image)
+        Ok(self.g.paint(labels, x))
     }
 
     /// F on a batch.
     pub fn compare(&self, x: &Tensor, synth: &Tensor, probabilities: &Tensor) -> Result<Compared, TchError> {
         let synth = synth.to_kind(self.kind);
         Ok(self.f.forward(&Comparison { image: x, synth: &synth, probabilities }, false))
+    }
+
+    /// M on x': the features that an anomaly score by `config` compares.
+    pub fn second_look(&self, config: cosine::Config, synth: &Tensor) -> Tensor {
+        let synth = channels_last(&synth.to_kind(self.kind));
+        match config.features {
+            Features::Last => self.m.features(&synth),
+            Features::Logits => self.m.forward(&synth, false).logits,
+        }
     }
 
     /// Anomaly score, `N x 1 x H x W`, fp32: M on x', its features against those of x.
@@ -139,46 +212,33 @@ impl Networks {
         segmented: &Segmentation,
         synth: &Tensor,
     ) -> Result<Tensor, TchError> {
-        let synth = channels_last(&synth.to_kind(self.kind));
-        let (real, synthetic) = match config.features {
-            Features::Last => (&segmented.features, self.m.features(&synth)),
-            Features::Logits => (&segmented.grid_logits, self.m.forward(&synth, false).logits),
-        };
-        Ok(cosine::anomaly_score(real, &synthetic, &segmented.logits, config.certainty))
+        let synthetic = self.second_look(config, synth);
+        Ok(segmented.anomaly(config, &synthetic))
     }
 }
 
 /// M, loaded: built here and filled, or from its TorchScript file.
 fn segmenter(
     bundle: &Bundle,
+    specification: &Specification,
     vs: &VarStore,
-    classes: i64,
-    size: (i64, i64),
-    kind: Kind,
 ) -> Result<Box<dyn Segmenter>, BundleError> {
     let (field, entry) = ("segmentation", &bundle.description.segmentation);
-    if let SegmenterConfig::Torchscript(config) = &entry.network {
+    let Specification { segmentation, classes, size, .. } = specification;
+    if let SegmenterConfig::Torchscript(config) = segmentation {
         let (bytes, path) = bundle.file(field, entry)?;
-        return match TorchScript::load(&bytes, config, classes, size, vs.device()) {
+        return match TorchScript::load(&bytes, config, *classes, *size, vs.device()) {
             Ok(network) => Ok(Box::new(network)),
             Err(source) => Err(BundleError::TorchScript { path, source }),
         };
     }
-    let network = entry.network.build(&vs.root(), classes)?;
-    fill(bundle, field, entry, vs, kind)?;
+    let network = segmentation.build(&vs.root(), *classes)?;
+    fill(bundle, field, entry, vs)?;
     Ok(network)
 }
 
-/// Loads the weights of one network, ready to compute in `kind`.
-fn fill<C>(
-    bundle: &Bundle,
-    field: &'static str,
-    entry: &Entry<C>,
-    vs: &VarStore,
-    kind: Kind,
-) -> Result<(), BundleError> {
+/// Loads the weights of one network.
+fn fill<C>(bundle: &Bundle, field: &'static str, entry: &Entry<C>, vs: &VarStore) -> Result<(), BundleError> {
     let (tensors, path) = bundle.weights(field, entry)?;
-    weights::load(vs, &tensors, &path)?;
-    weights::cast(vs, kind);
-    Ok(())
+    Ok(weights::load(vs, &tensors, &path)?)
 }

@@ -7,7 +7,8 @@ use image::{GrayImage, RgbImage};
 use tch::{Kind, Tensor};
 
 use super::bundle::{Bundle, BundleError, Thresholds};
-use super::networks::Networks;
+use super::compute;
+use super::networks::{Arithmetic, Networks};
 use super::pictures;
 use super::regions::{self, RegionError, RegionLimits};
 use super::report::{Assessment, ClassScore, Latency, Mode, Report, ScoreMap, Wanted};
@@ -26,6 +27,8 @@ pub struct MonitorOptions {
     pub threads: usize,
     /// Whether the second pass of M and the anomaly score are computed.
     pub anomaly: bool,
+    /// Whether G computes each distinct label patch once, which gives the same picture sooner.
+    pub memoise: bool,
     /// Smallest region that is reported, as a share of the valid image.
     pub min_region_area: f32,
     /// Most regions reported a frame.
@@ -39,6 +42,7 @@ impl Default for MonitorOptions {
             precision: "auto".into(),
             threads: 0,
             anomaly: true,
+            memoise: true,
             min_region_area: 0.0005,
             max_regions: 32,
         }
@@ -78,7 +82,8 @@ pub enum MonitorError {
     },
 }
 
-/// A loaded bundle, ready for frames. A pure function of the frame: nothing is kept between calls.
+/// A loaded bundle, ready for frames. A pure function of the frame: what G remembers of earlier label
+/// maps changes how long it takes, not what it paints.
 pub struct Monitor {
     name: String,
     hash: String,
@@ -116,7 +121,9 @@ impl Monitor {
         if options.threads > 0 {
             tch::set_num_threads(options.threads.min(i32::MAX as usize) as i32);
         }
-        let networks = Networks::load(&bundle, &options.device, &options.precision)?;
+        let device = compute::device(&options.device)?;
+        let kind = compute::precision(&options.precision, device)?;
+        let networks = Networks::load(&bundle, Arithmetic { device, kind, memoise: options.memoise })?;
         Ok(Self {
             name: bundle.name,
             hash: bundle.hash,

@@ -37,6 +37,9 @@ impl Compared {
 pub trait Comparer: Send {
     /// Compares a batch.
     fn forward(&self, input: &Comparison, train: bool) -> Compared;
+
+    /// Folds norms into the convolutions before them, once the weights are final.
+    fn fold(&mut self) {}
 }
 
 /// Which network F is, and its size.

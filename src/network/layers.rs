@@ -9,6 +9,8 @@ use std::borrow::Borrow;
 use tch::nn::{Init, Path};
 use tch::{Kind, Tensor};
 
+use super::flops;
+
 /// Rearranges the memory of an `N x C x H x W` tensor so that channels lie next to each other; the
 /// shape stays. Convolutions keep this order from input to output.
 pub fn channels_last(x: &Tensor) -> Tensor {
@@ -25,9 +27,12 @@ pub fn resize_bilinear(x: &Tensor, size: (i64, i64), align_corners: bool) -> Ten
     }
 }
 
-/// Leaky ReLU of slope 0.2, from two operations whose gradients are cheap.
+/// Slope of every leaky ReLU for negative values.
+pub const SLOPE: f64 = 0.2;
+
+/// Leaky ReLU, from two operations whose gradients are cheap.
 pub fn leaky_relu(x: &Tensor) -> Tensor {
-    x * 0.2 + x.relu() * 0.8
+    x * SLOPE + x.relu() * (1. - SLOPE)
 }
 
 /// Each channel of each image to mean 0 and variance 1, without parameters.
@@ -143,9 +148,35 @@ impl Conv2d {
         Self { weight, bias, options }
     }
 
+    /// Of parameters that belong to no [`tch::nn::VarStore`].
+    pub fn of(weight: Tensor, bias: Option<&Tensor>, options: ConvOptions) -> Self {
+        Self { weight, bias: bias.map(Tensor::shallow_clone), options }
+    }
+
     /// `N x inputs x H x W` to `N x outputs x H' x W'`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         convolve(x, &self.weight, self.bias.as_ref(), self.options)
+    }
+
+    /// Weight and bias (zeros where there is none) in fp32, apart from any training.
+    pub fn parameters(&self) -> (Tensor, Tensor) {
+        let weight = self.weight.detach().to_kind(Kind::Float);
+        let bias = match &self.bias {
+            Some(bias) => bias.detach().to_kind(Kind::Float),
+            None => Tensor::zeros([weight.size()[0]], (Kind::Float, weight.device())),
+        };
+        (weight, bias)
+    }
+
+    /// The same layer apart from any training, its parameters in `kind` once and for all.
+    pub fn fold(&self, kind: Kind) -> Self {
+        let cast = |t: &Tensor| t.detach().to_kind(kind);
+        Self { weight: cast(&self.weight), bias: self.bias.as_ref().map(cast), options: self.options }
+    }
+
+    /// Where the parameters are.
+    pub fn device(&self) -> tch::Device {
+        self.weight.device()
     }
 }
 
@@ -163,14 +194,16 @@ impl Conv2d {
 pub fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, o: ConvOptions) -> Tensor {
     let kind = x.kind();
     let pair = |v| [v, v];
-    x.conv2d(
+    let y = x.conv2d(
         &weight.to_kind(kind),
         bias.map(|b| b.to_kind(kind)),
         pair(o.stride),
         pair(o.padding),
         pair(o.dilation),
         o.groups,
-    )
+    );
+    flops::note(y.numel(), weight.size()[1..].iter().product());
+    y
 }
 
 /// Batch normalization over N, H, W.
@@ -182,6 +215,8 @@ pub struct BatchNorm2d {
     running_var: Tensor,
     eps: f64,
     momentum: f64,
+    /// Whether the convolution before has taken the norm over.
+    folded: bool,
 }
 
 impl BatchNorm2d {
@@ -200,11 +235,36 @@ impl BatchNorm2d {
             running_var: p.ones_no_train("running_var", &[channels]),
             eps,
             momentum,
+            folded: false,
         }
+    }
+
+    /// The statistics, weight and bias as `x * scale + shift` for each channel, fp32.
+    pub fn scale_shift(&self) -> (Tensor, Tensor) {
+        let scale = (&self.running_var + self.eps).rsqrt();
+        let scale =
+            self.weight.as_ref().map_or_else(|| scale.shallow_clone(), |weight| weight.detach() * &scale);
+        let shift = -&self.running_mean * &scale;
+        let shift = self.bias.as_ref().map_or_else(|| shift.shallow_clone(), |bias| bias.detach() + &shift);
+        (scale, shift)
+    }
+
+    /// Has `conv`, whose output this normalizes, do it by its weights from now on: for inference with
+    /// statistics that are final. One pass over memory less.
+    pub fn fold_into(&mut self, conv: &mut Conv2d) {
+        let (scale, shift) = self.scale_shift();
+        let (weight, bias) = conv.parameters();
+        tch::no_grad(|| conv.weight.copy_(&(weight * scale.view([-1, 1, 1, 1]))));
+        conv.bias = Some(bias * scale + shift);
+        self.folded = true;
     }
 
     /// Normalizes by the batch when training (and learns the statistics), by the statistics otherwise.
     pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        if self.folded {
+            assert!(!train, "a folded norm has no statistics to learn");
+            return x.shallow_clone();
+        }
         Tensor::batch_norm(
             x,
             self.weight.as_ref(),
@@ -234,6 +294,11 @@ impl Linear {
             weight: p.var("weight", &[outputs, inputs], tch::nn::init::DEFAULT_KAIMING_UNIFORM),
             bias: p.var("bias", &[outputs], Init::Const(0.)),
         }
+    }
+
+    /// The same layer apart from any training.
+    pub fn fold(&self) -> Self {
+        Self { weight: self.weight.detach(), bias: self.bias.detach() }
     }
 
     /// How many numbers it takes.
@@ -284,6 +349,13 @@ impl SpectralConv2d {
         let sigma = spectral_norm(&matrix, &self.weight_u, &self.weight_v, train);
         convolve(x, &(&self.weight_orig / sigma), self.bias.as_ref(), self.options)
     }
+
+    /// The layer with its weight divided once and for all, in `kind`.
+    pub fn fold(&self, kind: Kind) -> Conv2d {
+        let weight = self.weight_orig.detach().to_kind(Kind::Float);
+        let sigma = self.weight_u.dot(&weight.flatten(1, -1).mv(&self.weight_v));
+        Conv2d::of(weight / sigma, self.bias.as_ref(), self.options).fold(kind)
+    }
 }
 
 /// Largest singular value of `matrix` along the directions `u` and `v`, which `train` refines.
@@ -325,6 +397,7 @@ impl SpectralDoubling {
         let matrix = self.weight_orig.to_kind(Kind::Float).transpose(0, 1).flatten(1, -1);
         let sigma = spectral_norm(&matrix, &self.weight_u, &self.weight_v, train);
         let weight = (&self.weight_orig / sigma).to_kind(x.kind());
+        flops::note(x.numel(), weight.size()[1..].iter().product());
         x.conv_transpose2d(&weight, None::<&Tensor>, [2, 2], [1, 1], [1, 1], 1, [1, 1])
     }
 }

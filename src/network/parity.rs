@@ -5,6 +5,7 @@
 //! published checkpoint: filled by the formula it is loaded, strictly, into the network built here, which
 //! is run on the same input. This shows both that published checkpoints load and that they mean the same.
 
+use std::collections::HashMap;
 use std::f64::consts::TAU;
 use std::path::{Path, PathBuf};
 
@@ -82,13 +83,7 @@ impl Fixture {
             let vs = VarStore::new(Device::Cpu);
             let run = (self.build)(&vs);
             let mut checkpoint = without_bookkeeping(fill(&read_keys(&keys)?, seed, self.gain));
-            // FCN-8s' bilinear kernels keep their constructed values.
-            let constructed = vs.variables();
-            for (name, tensor) in checkpoint.iter_mut().filter(|(name, _)| name.ends_with(".w")) {
-                if let Some(kernel) = constructed.get(name).filter(|k| k.size() == tensor.size()) {
-                    *tensor = kernel.copy();
-                }
-            }
+            keep_constructed(&mut checkpoint, &vs.variables());
             weights::load(&vs, &checkpoint, &keys)?;
             drop(checkpoint);
             let mut largest: f64 = 0.;
@@ -239,6 +234,24 @@ fn read_keys(path: &Path) -> Result<Vec<(String, Vec<i64>)>, WeightsError> {
             key.ok_or_else(|| WeightsError::Format { path: path.into(), reason: reason() })
         })
         .collect()
+}
+
+/// Fills every parameter of a network by the formula, but for those of known value.
+pub(crate) fn fill_network(vs: &VarStore, seed: u64, gain: f64) {
+    let variables = vs.variables();
+    let keys: Vec<_> = variables.iter().map(|(name, t)| (name.clone(), t.size())).collect();
+    let mut checkpoint = fill(&keys, seed, gain);
+    keep_constructed(&mut checkpoint, &variables);
+    tch::no_grad(|| checkpoint.iter().for_each(|(name, t)| variables[name].shallow_clone().copy_(t)));
+}
+
+/// FCN-8s' bilinear kernels keep their constructed values.
+fn keep_constructed(checkpoint: &mut Tensors, constructed: &HashMap<String, Tensor>) {
+    for (name, tensor) in checkpoint.iter_mut().filter(|(name, _)| name.ends_with(".w")) {
+        if let Some(kernel) = constructed.get(name).filter(|k| k.size() == tensor.size()) {
+            *tensor = kernel.copy();
+        }
+    }
 }
 
 /// A checkpoint by the formula.

@@ -38,6 +38,9 @@ pub trait Segmenter: Send {
         self.forward(image, false).features
     }
 
+    /// Folds norms into the convolutions before them, once the weights are final.
+    fn fold(&mut self) {}
+
     /// Features at several depths, for a perceptual loss.
     fn perceptual(&self, image: &Tensor) -> Vec<Tensor> {
         vec![self.features(image)]

@@ -1,5 +1,9 @@
 //! G: networks that paint an image from a label map.
 
+pub mod fused;
+pub mod memoised;
+pub mod modulation;
+pub mod patches;
 pub mod pix2pixhd;
 pub mod spade;
 pub mod style_encoder;
@@ -7,6 +11,8 @@ pub mod style_encoder;
 use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
+
+use memoised::Memoised;
 
 /// What G painted.
 #[derive(Debug)]
@@ -23,6 +29,10 @@ pub trait Synthesizer: Send {
     /// Paints `N x H x W` labels (ids; 255 = none), computing in `kind`. A G with style encoder takes
     /// light and weather from `style`, `N x 3 x h x w` RGB in \[0, 1\]; any other does not look at it.
     fn paint(&self, labels: &Tensor, style: &Tensor, kind: Kind, train: bool) -> Painted;
+
+    /// The same for inference in `kind`, with each distinct label patch computed once, where that is the
+    /// same picture; the network itself, unchanged, where it is not.
+    fn memoise(self: Box<Self>, kind: Kind) -> Result<Memoised, Box<dyn Synthesizer>>;
 }
 
 /// Which network G is, and its size.
@@ -85,6 +95,34 @@ impl SynthesizerConfig {
                 Err(format!("is {size:?}, the grid of synthesis.network.style makes it {fixed:?}"))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// G as the monitor runs it, for inference alone.
+pub enum Painter {
+    /// Layer by layer, as it was trained.
+    Dense(Box<dyn Synthesizer>, Kind),
+    /// Each distinct label patch once; the same picture.
+    Memoised(Box<Memoised>),
+}
+
+impl Painter {
+    /// Makes a loaded generator ready to compute in `kind`; nothing of it is kept once it is memoised.
+    pub fn new(network: Box<dyn Synthesizer>, kind: Kind, memoise: bool) -> Self {
+        let memoised = if memoise { network.memoise(kind) } else { Err(network) };
+        match memoised {
+            Ok(memoised) => Self::Memoised(Box::new(memoised)),
+            Err(network) => Self::Dense(network, kind),
+        }
+    }
+
+    /// Paints `N x H x W` labels (ids; 255 = none) as `N x 3 x H x W` RGB in \[0, 1\], fp32. A G with
+    /// style encoder takes light and weather from `style`, `N x 3 x h x w` RGB in \[0, 1\].
+    pub fn paint(&self, labels: &Tensor, style: &Tensor) -> Tensor {
+        match self {
+            Self::Dense(network, kind) => network.paint(labels, style, *kind, false).image,
+            Self::Memoised(memoised) => memoised.paint(labels, style),
         }
     }
 }

@@ -95,6 +95,7 @@ impl Announcements {
 }
 
 /// The image topics. Each is computed and sent only while somebody listens.
+#[derive(Clone)]
 pub struct Images {
     error_mask: Publisher<Image>,
     error_probability: Publisher<Image>,

@@ -155,6 +155,7 @@ pub const TABLE: &[Declaration] = &[
         "Threads for the networks on a CPU; 0 leaves it to libtorch.",
     ),
     fixed("anomaly", Kind::Bool(true), "Whether the anomaly score is computed."),
+    fixed("memoise", Kind::Bool(true), "Whether equal label patches are synthesized once: the same, sooner."),
     fixed(
         "image_transport",
         Kind::Word("auto", &["auto", "raw", "compressed"]),
@@ -340,6 +341,7 @@ impl Parameters {
                 precision: self.text("precision"),
                 threads: self.count("threads"),
                 anomaly: self.flag("anomaly"),
+                memoise: self.flag("memoise"),
                 min_region_area: self.number("min_region_area") as f32,
                 max_regions: self.count("max_regions"),
             },

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -10,10 +11,10 @@ use r2r::Node;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::bundle_folder;
-use super::inference::{Judge, Session, merged};
+use super::inference::{Judge, Judged, Session, merged};
 use super::log::{Log, Throttle};
 use super::messages;
-use super::output::{Announcements, Identity, Images, Reports};
+use super::output::{Announcements, Audience, Identity, Images, Reports};
 use super::parameter_server::ParameterServer;
 use super::parameters::{ParameterError, Settings};
 use super::process::{ContextError, Signals, context};
@@ -23,6 +24,9 @@ use super::timer::{TICK, Timer};
 use super::verdict::Validity;
 use crate::monitor::bundle::{BundleError, Thresholds};
 use crate::monitor::pipeline::Monitor;
+
+/// Judgements that may wait to be published before inference waits for them.
+const WAITING: usize = 1;
 
 /// How long the end waits for the frame in hand.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -113,11 +117,18 @@ pub fn run() -> Result<(), NodeError> {
         let (shared, log, stop) = (shared.clone(), log.clone(), stop.clone());
         thread::Builder::new().name("spin".to_owned()).spawn(move || spin(node, inputs, shared, log, stop))?
     };
+    let (outbox, judgements) = sync_channel(WAITING);
+    let publishing = {
+        let (reports, images, log) = (reports.clone(), images.clone(), log.clone());
+        thread::Builder::new()
+            .name("publishing".to_owned())
+            .spawn(move || publish(judgements, &reports, &images, &log))?
+    };
     let inferring = {
-        let (shared, reports, log) = (shared.clone(), reports.clone(), log.clone());
+        let (shared, log) = (shared.clone(), log.clone());
         thread::Builder::new()
             .name("inference".to_owned())
-            .spawn(move || infer(session, &shared, &reports, &images, &log))?
+            .spawn(move || infer(session, &shared, &images, &outbox, &log))?
     };
 
     let outcome = runtime.block_on(watch(&mut timer, signals, settings.diagnostics_period, || {
@@ -127,11 +138,15 @@ pub fn run() -> Result<(), NodeError> {
         if inferring.is_finished() {
             return Err(NodeError::ThreadEnded("inference"));
         }
+        if publishing.is_finished() {
+            return Err(NodeError::ThreadEnded("publishing"));
+        }
         Ok(())
     }));
     log.info("shutting down");
     shared.mailbox.close();
     join_within(inferring, PATIENCE);
+    join_within(publishing, PATIENCE);
     timer.farewell()?;
     stop.store(true, Ordering::Relaxed);
     join_within(spinning, PATIENCE);
@@ -213,10 +228,16 @@ fn model_info(identity: &Identity, thresholds: &Thresholds) -> String {
     serde_norway::to_string(&info).unwrap_or_default()
 }
 
-/// Judges the newest image until the mailbox is closed.
-fn infer<J: Judge>(mut session: Session<J>, shared: &Shared, reports: &Reports, images: &Images, log: &Log) {
+/// Judges the newest image until the mailbox is closed. Decoding is part of it: an image decoded ahead
+/// would be older, when its turn comes, than the one that could be taken then.
+fn infer<J: Judge>(
+    mut session: Session<J>,
+    shared: &Shared,
+    images: &Images,
+    outbox: &SyncSender<(Judged, Audience)>,
+    log: &Log,
+) {
     let (mut throttle, mut told_jump) = (Throttle::default(), false);
-    let labels = reports.identity().labels;
     while let Some(arrival) = shared.mailbox.take() {
         let audience = images.audience();
         let judged = session.assess(&arrival, audience.wanted());
@@ -228,8 +249,19 @@ fn infer<J: Judge>(mut session: Session<J>, shared: &Shared, reports: &Reports, 
         if judged.jumped && !std::mem::replace(&mut told_jump, true) {
             log.warn("stamps have jumped back; starting afresh, now and whenever it happens again");
         }
-        let sent = reports.send(verdict).and_then(|()| images.send(judged, audience, labels.as_ref()));
-        if let Err(error) = sent
+        if outbox.send((judged, audience)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Publishes judgements, each while the next image is judged, until there will be no more.
+fn publish(judgements: Receiver<(Judged, Audience)>, reports: &Reports, images: &Images, log: &Log) {
+    let mut throttle = Throttle::default();
+    let labels = reports.identity().labels;
+    for (judged, audience) in judgements {
+        let sent = reports.send(&judged.verdict);
+        if let Err(error) = sent.and_then(|()| images.send(judged, audience, labels.as_ref()))
             && throttle.allows(Instant::now())
         {
             log.error(&format!("could not publish: {error}"));

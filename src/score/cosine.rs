@@ -4,11 +4,13 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::logits;
 use crate::network::layers::{resize_bilinear, spatial};
 
 /// Above this softmax M is believed and the features are not consulted (the paper's t).
 pub const SWITCH: f64 = 0.999;
+
+/// Below this a probability adds nothing to the entropy.
+const LEAST: f64 = 1e-12;
 
 /// Which features of x and x' are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,18 +48,23 @@ pub struct Config {
 
 /// Anomaly score `N x 1 x H x W` in \[0, 1\], fp32.
 ///
-/// `real` and `synthetic` are `N x F x h x w` features of x and x'; `logits` are M's of x at full size,
+/// `real` and `synthetic` are `N x F x h x w` features of x and x'; `softmax` is M's of x at full size,
 /// `N x C x H x W`. The cosine is taken on the features' own grid and then resized.
-pub fn anomaly_score(real: &Tensor, synthetic: &Tensor, logits: &Tensor, certainty: Certainty) -> Tensor {
+pub fn anomaly_score(real: &Tensor, synthetic: &Tensor, softmax: &Tensor, certainty: Certainty) -> Tensor {
     let (real, synthetic) = (real.to_kind(Kind::Float), synthetic.to_kind(Kind::Float));
     let cosine = Tensor::cosine_similarity(&real, &synthetic, 1, 1e-8).unsqueeze(1);
-    let distance = 1. - resize_bilinear(&cosine, spatial(logits), false).clamp(0., 1.);
+    let distance = 1. - resize_bilinear(&cosine, spatial(softmax), false).clamp(0., 1.);
     match certainty {
         Certainty::Switch => {
-            let doubt = logits::msp(logits);
+            let doubt: Tensor = 1. - softmax.amax([1i64].as_slice(), true);
             doubt.where_self(&doubt.lt(1. - SWITCH), &distance)
         }
-        Certainty::Entropy => (distance * logits::entropy(logits)).sqrt(),
+        Certainty::Entropy => {
+            let terms = softmax * softmax.clamp_min(LEAST).log();
+            let most = (softmax.size()[1].max(2) as f64).ln();
+            let entropy = terms.sum_dim_intlist([1i64].as_slice(), true, Kind::Float) / -most;
+            (distance * entropy).clamp(0., 1.).sqrt()
+        }
     }
 }
 
@@ -67,10 +74,10 @@ mod tests {
 
     use super::*;
 
-    /// Logits of two classes whose larger softmax is as given, a pixel each.
+    /// Softmax of two classes, the larger one as given, a pixel each.
     fn sure(msp: &[f32]) -> Tensor {
         let msp = Tensor::from_slice(msp).view([1, 1, 1, -1]);
-        Tensor::cat(&[&msp, &(1. - &msp)], 1).log()
+        Tensor::cat(&[&msp, &(1. - &msp)], 1)
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! 2 wrong arguments.
 
 mod anomalies;
+mod bench;
 mod bundle;
 mod evaluate;
 mod monitor;
@@ -40,6 +41,8 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Measures a bundle on images with unknown things.
     Anomalies(anomalies::Args),
+    /// Measures what a frame costs, stage by stage.
+    Bench(bench::Args),
     /// Draws the procedural street.
     #[command(subcommand)]
     Street(street::Action),
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Weights(action) => weights::run(&action),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Anomalies(args) => anomalies::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Street(action) => street::run(&action),
     };
     match outcome {

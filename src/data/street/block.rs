@@ -30,7 +30,7 @@ impl Block {
         let mut mesh = Mesh::default();
         let mut lamps = Vec::new();
         let stretch;
-        if number % style.crossing_every == 0 {
+        if number.is_multiple_of(style.crossing_every) {
             stretch = start..start + CROSSING;
             crossing(&mut mesh, stretch.clone(), style, rng);
         } else {

@@ -130,7 +130,7 @@ impl Traffic {
             }
             let crossed = actor.x.abs() > self.style.lot_line();
             let crosser_near = matches!(actor.who, Who::Crosser) && near < 7.;
-            if near < -BEHIND || near > AHEAD + 20. || crossed || crosser_near {
+            if !(-BEHIND..=AHEAD + 20.).contains(&near) || crossed || crosser_near {
                 let drives = matches!(actor.who, Who::Vehicle(_));
                 // Most come from ahead, some overtake nobody and just appear far away.
                 let z = along + AHEAD + self.rng.random_range(-25.0..10.);

@@ -50,4 +50,8 @@ impl Comparer for IouOnly {
         let iou = self.regress.forward(&(look(input.image) * look(input.synth)));
         Compared { confidence: None, iou, presence: None }
     }
+
+    fn fold(&mut self) {
+        self.siamese.fold();
+    }
 }

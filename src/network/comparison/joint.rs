@@ -95,7 +95,7 @@ impl Comparer for Joint {
             .squeeze
             .iter()
             .zip(&stages)
-            .map(|((conv, bn), x)| bn.forward(&conv.forward(x), train).relu())
+            .map(|((conv, bn), x)| bn.forward(&conv.forward(x), train).relu_())
             .collect();
         let confidence = self
             .confidence
@@ -114,5 +114,11 @@ impl Comparer for Joint {
         // The pixels answer to their own loss alone.
         let (expected, presence) = prior.classes(input.probabilities, &confidence.sigmoid().detach());
         Compared { confidence: Some(confidence), iou: iou + expected, presence: Some(presence) }
+    }
+
+    fn fold(&mut self) {
+        self.trunks.iter_mut().for_each(ResNet18::fold);
+        let others = self.squeeze.iter_mut().chain([&mut self.prediction]);
+        others.for_each(|(conv, norm)| norm.fold_into(conv));
     }
 }

@@ -31,13 +31,21 @@ impl BasicBlock {
     }
 
     fn forward(&self, input: &Tensor, train: bool) -> Tensor {
-        let x = self.bn1.forward(&self.conv1.forward(input), train).relu();
+        let x = self.bn1.forward(&self.conv1.forward(input), train).relu_();
         let x = self.bn2.forward(&self.conv2.forward(&x), train);
         let skip = match &self.downsample {
             Some((conv, bn)) => bn.forward(&conv.forward(input), train),
             None => input.shallow_clone(),
         };
-        (x + skip).relu()
+        (x + skip).relu_()
+    }
+
+    fn fold(&mut self) {
+        self.bn1.fold_into(&mut self.conv1);
+        self.bn2.fold_into(&mut self.conv2);
+        if let Some((conv, norm)) = &mut self.downsample {
+            norm.fold_into(conv);
+        }
     }
 }
 
@@ -74,9 +82,15 @@ impl ResNet18 {
         }
     }
 
+    /// Folds every norm into the convolution before it.
+    pub fn fold(&mut self) {
+        self.bn1.fold_into(&mut self.conv1);
+        self.layers.iter_mut().flatten().for_each(BasicBlock::fold);
+    }
+
     /// Features at strides 4, 8, 16 and 32.
     pub fn forward(&self, x: &Tensor, train: bool) -> Vec<Tensor> {
-        let x = self.bn1.forward(&self.conv1.forward(x), train).relu();
+        let x = self.bn1.forward(&self.conv1.forward(x), train).relu_();
         let mut x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
         self.layers
             .iter()

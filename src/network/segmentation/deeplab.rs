@@ -81,7 +81,11 @@ struct ConvBn {
 
 impl ConvBn {
     fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        self.bn.forward(&self.conv.forward(x), train).relu()
+        self.bn.forward(&self.conv.forward(x), train).relu_()
+    }
+
+    fn fold(&mut self) {
+        self.bn.fold_into(&mut self.conv);
     }
 }
 
@@ -223,6 +227,15 @@ impl Segmenter for DeepLab {
 
     fn features(&self, image: &Tensor) -> Tensor {
         self.decode(&self.encode(image, false), false)
+    }
+
+    fn fold(&mut self) {
+        if let Trunk::Resnet(resnet) = &mut self.trunk {
+            resnet.fold();
+        }
+        let Pyramid { branches, pooled, merge } = &mut self.pyramid;
+        let decoder = self.decoder.iter_mut().flat_map(|step| [&mut step.squeeze, &mut step.mix]);
+        branches.iter_mut().chain([pooled, merge]).chain(decoder).for_each(ConvBn::fold);
     }
 
     fn perceptual(&self, image: &Tensor) -> Vec<Tensor> {

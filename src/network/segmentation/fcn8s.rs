@@ -116,7 +116,7 @@ impl Fcn8s {
         let mut pools = Vec::with_capacity(5);
         for stage in &self.stages {
             for conv in stage {
-                x = conv.forward(&x).relu();
+                x = conv.forward(&x).relu_();
             }
             x = x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], true);
             pools.push(x.shallow_clone());

@@ -46,6 +46,10 @@ impl ConvBnRelu {
     fn forward(&self, x: &Tensor, train: bool) -> Tensor {
         self.1.forward(&self.0.forward(x), train).relu()
     }
+
+    fn fold(&mut self) {
+        self.1.fold_into(&mut self.0);
+    }
 }
 
 /// The network.
@@ -105,6 +109,12 @@ impl Segmenter for PspNet {
     fn features(&self, image: &Tensor) -> Tensor {
         let [_, features] = self.encode(image, false);
         features
+    }
+
+    fn fold(&mut self) {
+        self.encoder.fold();
+        let auxiliary = &mut self.auxiliary.0;
+        self.pyramid.iter_mut().chain([&mut self.mix, auxiliary]).for_each(ConvBnRelu::fold);
     }
 
     fn perceptual(&self, image: &Tensor) -> Vec<Tensor> {

@@ -69,9 +69,9 @@ impl Bottleneck {
     fn forward(&self, input: &Tensor, train: bool) -> Tensor {
         let apply = |(conv, bn): &(Conv2d, BatchNorm2d), x: &Tensor| bn.forward(&conv.forward(x), train);
         let [a, b, c] = &self.convs;
-        let x = apply(c, &apply(b, &apply(a, input).relu()).relu());
+        let x = apply(c, &apply(b, &apply(a, input).relu_()).relu_());
         let skip = self.downsample.as_ref().map_or_else(|| input.shallow_clone(), |d| apply(d, input));
-        (x + skip).relu()
+        (x + skip).relu_()
     }
 }
 
@@ -121,6 +121,13 @@ impl ResNet {
                 .collect()
         });
         Self { stem, round_up: variant == Variant::Caffe, stages, channels: inputs }
+    }
+
+    /// Folds every norm into the convolution before it.
+    pub fn fold(&mut self) {
+        let blocks = self.stages.iter_mut().flatten();
+        let in_blocks = blocks.flat_map(|block| block.convs.iter_mut().chain(&mut block.downsample));
+        in_blocks.chain(&mut self.stem).for_each(|(conv, norm)| norm.fold_into(conv));
     }
 
     /// Features of a normalized image after each stage: at a quarter of its size, then at an eighth.

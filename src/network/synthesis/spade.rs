@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
+use super::memoised::{self, Memoised};
 use super::{Painted, Synthesizer, style_encoder};
 use crate::network::layers::{
-    BatchNorm2d, Conv2d, ConvOptions, Linear, SpectralConv2d, channels_last, leaky_relu, spatial,
+    BatchNorm2d, Conv2d, ConvOptions, Linear, SpectralConv2d, channels_last, leaky_relu, one_hot, spatial,
 };
 
 /// How many times the start grid is doubled.
@@ -58,7 +59,7 @@ impl Config {
 
 /// One-hot label maps at every scale that a forward pass asks for, each made once. A pixel without
 /// label (255) is all zeros.
-struct LabelPyramid<'a> {
+pub struct LabelPyramid<'a> {
     labels: &'a Tensor,
     classes: i64,
     kind: Kind,
@@ -66,11 +67,13 @@ struct LabelPyramid<'a> {
 }
 
 impl<'a> LabelPyramid<'a> {
-    fn new(labels: &'a Tensor, classes: i64, kind: Kind) -> Self {
+    /// Of `N x H x W` ids, to be read in `kind`.
+    pub fn new(labels: &'a Tensor, classes: i64, kind: Kind) -> Self {
         Self { labels, classes, kind, scales: BTreeMap::new() }
     }
 
-    fn at(&mut self, size: (i64, i64)) -> &Tensor {
+    /// The map at a height and width, `N x classes x h x w`, channels last.
+    pub fn at(&mut self, size: (i64, i64)) -> &Tensor {
         self.scales.entry(size).or_insert_with(|| {
             let (h, w) = spatial(self.labels);
             // Nearest as PyTorch defines it: source = floor(target * scale).
@@ -78,23 +81,23 @@ impl<'a> LabelPyramid<'a> {
                 (Tensor::arange(part, (Kind::Int64, self.labels.device())) * full).floor_divide_scalar(part)
             };
             let small = self.labels.index_select(1, &index(h, size.0)).index_select(2, &index(w, size.1));
-            let ids = Tensor::arange(self.classes, (small.kind(), small.device())).view([1, 1, 1, -1]);
-            small.unsqueeze(-1).eq_tensor(&ids).to_kind(self.kind).permute([0, 3, 1, 2])
+            one_hot(&small, self.classes, self.kind)
         })
     }
 }
 
 /// Spatially-adaptive normalization: batch norm whose scale and shift come from the label map.
 #[derive(Debug)]
-struct SpadeNorm {
-    norm: BatchNorm2d,
-    shared: Conv2d,
-    gamma: Conv2d,
-    beta: Conv2d,
+pub struct SpadeNorm {
+    pub(super) norm: BatchNorm2d,
+    pub(super) shared: Conv2d,
+    pub(super) gamma: Conv2d,
+    pub(super) beta: Conv2d,
 }
 
 impl SpadeNorm {
-    fn new(p: &Path, channels: i64, classes: i64, hidden: i64) -> Self {
+    /// For features of `channels` channels.
+    pub fn new(p: &Path, channels: i64, classes: i64, hidden: i64) -> Self {
         let three = ConvOptions::same(3);
         Self {
             norm: BatchNorm2d::with(p / "param_free_norm", channels, false, 1e-5, 0.1),
@@ -113,10 +116,10 @@ impl SpadeNorm {
 
 /// A residual block with SPADE before each convolution.
 #[derive(Debug)]
-struct Block {
-    norms: [SpadeNorm; 2],
-    convs: [SpectralConv2d; 2],
-    shortcut: Option<(SpadeNorm, SpectralConv2d)>,
+pub(super) struct Block {
+    pub(super) norms: [SpadeNorm; 2],
+    pub(super) convs: [SpectralConv2d; 2],
+    pub(super) shortcut: Option<(SpadeNorm, SpectralConv2d)>,
 }
 
 impl Block {
@@ -151,21 +154,50 @@ impl Block {
 
 /// What makes the first features.
 #[derive(Debug)]
-enum Start {
+pub(super) enum Start {
     /// The label map, on the start grid.
     Labels(Conv2d),
     /// A style, for a start grid of this height and width.
     Style(Linear, [i64; 2]),
 }
 
+impl Start {
+    /// The features on the start grid of height and width `size`, channels last; without `style`, of the
+    /// mean one.
+    pub(super) fn forward(
+        &self,
+        labels: &mut LabelPyramid,
+        size: (i64, i64),
+        style: Option<&Tensor>,
+    ) -> Tensor {
+        match self {
+            Self::Labels(fc) => fc.forward(labels.at(size)),
+            Self::Style(fc, [h, w]) => {
+                let batch = labels.labels.size()[0];
+                let mean = || Tensor::zeros([batch, fc.inputs()], (Kind::Float, labels.labels.device()));
+                let features = fc.forward(&style.map_or_else(mean, Tensor::shallow_clone));
+                channels_last(&features.to_kind(labels.kind).view([batch, -1, *h, *w]))
+            }
+        }
+    }
+
+    /// The same layer apart from any training, to compute in `kind`.
+    pub(super) fn fold(&self, kind: Kind) -> Self {
+        match self {
+            Self::Labels(fc) => Self::Labels(fc.fold(kind)),
+            Self::Style(fc, grid) => Self::Style(fc.fold(), *grid),
+        }
+    }
+}
+
 /// The generator.
 #[derive(Debug)]
 pub struct Spade {
-    start: Start,
+    pub(super) start: Start,
     /// Blocks, and whether the grid is doubled before each.
-    blocks: Vec<(bool, Block)>,
-    conv_img: Conv2d,
-    classes: i64,
+    pub(super) blocks: Vec<(bool, Block)>,
+    pub(super) conv_img: Conv2d,
+    pub(super) classes: i64,
     doublings: u32,
 }
 
@@ -224,15 +256,8 @@ impl Spade {
     fn run(&self, labels: &Tensor, style: Option<&Tensor>, kind: Kind, train: bool) -> Tensor {
         let (h, w) = spatial(labels);
         let mut pyramid = LabelPyramid::new(labels, self.classes, kind);
-        let start = match &self.start {
-            Start::Labels(fc) => fc.forward(pyramid.at((h >> self.doublings, w >> self.doublings))),
-            Start::Style(fc, [h, w]) => {
-                let mean = || Tensor::zeros([labels.size()[0], fc.inputs()], (kind, labels.device()));
-                let style = style.map_or_else(mean, Tensor::shallow_clone);
-                fc.forward(&style).to_kind(kind).view([labels.size()[0], -1, *h, *w])
-            }
-        };
-        let mut x = channels_last(&start);
+        let size = (h >> self.doublings, w >> self.doublings);
+        let mut x = self.start.forward(&mut pyramid, size, style);
         for (double, block) in &self.blocks {
             if *double {
                 let (h, w) = spatial(&x);
@@ -240,13 +265,24 @@ impl Spade {
             }
             x = block.forward(&x, &mut pyramid, train);
         }
-        let image = self.conv_img.forward(&leaky_relu(&x)).to_kind(Kind::Float).tanh();
-        (image + 1.) * 0.5
+        to_rgb(&self.conv_img.forward(&leaky_relu(&x)))
     }
+}
+
+/// What the last layer gives as RGB in \[0, 1\], fp32.
+pub(super) fn to_rgb(x: &Tensor) -> Tensor {
+    (x.to_kind(Kind::Float).tanh() + 1.) * 0.5
 }
 
 impl Synthesizer for Spade {
     fn paint(&self, labels: &Tensor, _style: &Tensor, kind: Kind, train: bool) -> Painted {
         Painted { image: self.forward(labels, kind, train), divergence: None }
+    }
+
+    fn memoise(self: Box<Self>, kind: Kind) -> Result<Memoised, Box<dyn Synthesizer>> {
+        match Memoised::fold(&self, kind, memoised::CACHE) {
+            Some(memoised) => Ok(memoised),
+            None => Err(self),
+        }
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
+use super::memoised::{self, Memoised};
 use super::spade::{self, Spade};
 use super::{Painted, Synthesizer};
 use crate::network::layers::{
@@ -77,6 +78,12 @@ impl StyleEncoder {
         let x = x.contiguous().flatten(1, -1);
         [self.mean.forward(&x), self.log_variance.forward(&x)]
     }
+
+    /// The style of a picture at run time, `N x latent`: the mean.
+    pub fn style(&self, image: &Tensor) -> Tensor {
+        let [mean, _] = self.forward(image, false);
+        mean
+    }
 }
 
 /// SPADE that starts from the style of a picture.
@@ -103,17 +110,24 @@ fn divergence(mean: &Tensor, log_variance: &Tensor) -> Tensor {
 
 impl Synthesizer for StyledSpade {
     fn paint(&self, labels: &Tensor, style: &Tensor, kind: Kind, train: bool) -> Painted {
-        let [mean, log_variance] = self.encoder.forward(&style.to_kind(kind), train);
+        let style = style.to_kind(kind);
         if !train {
-            return Painted {
-                image: self.generator.from_style(labels, &mean, kind, false),
-                divergence: None,
-            };
+            let style = self.encoder.style(&style);
+            let image = self.generator.from_style(labels, &style, kind, false);
+            return Painted { image, divergence: None };
         }
+        let [mean, log_variance] = self.encoder.forward(&style, true);
         let drawn = &mean + mean.randn_like() * (&log_variance * 0.5).exp();
         Painted {
             image: self.generator.from_style(labels, &drawn, kind, true),
             divergence: Some(divergence(&mean, &log_variance)),
+        }
+    }
+
+    fn memoise(self: Box<Self>, kind: Kind) -> Result<Memoised, Box<dyn Synthesizer>> {
+        match Memoised::fold(&self.generator, kind, memoised::CACHE) {
+            Some(memoised) => Ok(memoised.styled(self.encoder)),
+            None => Err(self),
         }
     }
 }

@@ -1,0 +1,54 @@
+//! What the machine does at best.
+
+use serde::Serialize;
+use tch::{Device, Kind, Tensor};
+
+use super::{median, timed};
+use crate::network::flops;
+use crate::network::layers::{Conv2d, ConvOptions, channels_last};
+
+/// Rates that no stage can exceed for long.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Machine {
+    /// Of a big convolution (256 channels, 3x3, 64x128) in the precision of the networks.
+    pub gflop_per_s: f64,
+    /// Of a big copy (256 MB), reading and writing counted.
+    pub gbyte_per_s: f64,
+    /// Threads of libtorch.
+    pub threads: i32,
+}
+
+const CHANNELS: i64 = 256;
+const COPIED: i64 = 64 << 20;
+const TURNS: usize = 7;
+
+impl Machine {
+    /// Measures.
+    pub fn measure(device: Device, kind: Kind) -> Self {
+        let x = channels_last(&Tensor::rand([1, CHANNELS, 64, 128], (Kind::Float, device)).to_kind(kind));
+        let weight = Tensor::rand([CHANNELS, CHANNELS, 3, 3], (Kind::Float, device)).to_kind(kind);
+        let conv = Conv2d::of(weight, None, ConvOptions::same(3));
+        let from = Tensor::zeros([COPIED], (Kind::Float, device));
+        let mut to = from.zeros_like();
+        let (mut convolutions, mut copies, mut done) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..TURNS {
+            let ((_, flops), time) = timed(|| flops::count(|| finished(conv.forward(&x))));
+            convolutions.push(time);
+            done = flops;
+            copies.push(timed(|| to.copy_(&from)).1);
+        }
+        Self {
+            gflop_per_s: done as f64 / median(&convolutions).as_secs_f64() / 1e9,
+            gbyte_per_s: (2 * 4 * COPIED) as f64 / median(&copies).as_secs_f64() / 1e9,
+            threads: tch::get_num_threads(),
+        }
+    }
+}
+
+/// A tensor once it is computed: a GPU is asked for one number of it.
+pub fn finished(tensor: Tensor) -> Tensor {
+    if tensor.device() != Device::Cpu && tensor.numel() > 0 {
+        let _ = tensor.flatten(0, -1).double_value(&[0]);
+    }
+    tensor
+}

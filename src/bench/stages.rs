@@ -1,0 +1,322 @@
+//! The stages of a frame, each timed by itself.
+
+use std::fmt;
+use std::io::Cursor;
+use std::time::Duration;
+
+use image::ImageFormat;
+use serde::Serialize;
+use tch::{Kind, TchError, Tensor};
+
+use super::machine::{Machine, finished};
+use super::memory::Memory;
+use super::subject::{Subject, label_batch};
+use super::{median, timed};
+use crate::data::Sample;
+use crate::frame::{FrameError, decode_compressed};
+use crate::monitor::bundle::BundleError;
+use crate::monitor::networks::{Arithmetic, Networks};
+use crate::monitor::pictures;
+use crate::monitor::regions::{self, RegionError, RegionLimits};
+use crate::network::flops;
+use crate::network::layers::spatial;
+use crate::network::synthesis::Painter;
+
+/// Why nothing can be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// The bundle cannot be used.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// libtorch refused an operation.
+    #[error("inference failed: {0}")]
+    Inference(#[from] TchError),
+    /// A frame could not be decoded again.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A frame could not be encoded as JPEG.
+    #[error("encoding a frame: {0}")]
+    Encode(#[from] image::ImageError),
+    /// Maps of different sizes met.
+    #[error(transparent)]
+    Region(#[from] RegionError),
+    /// Nothing to measure on.
+    #[error("no frames; at least one is needed")]
+    NoFrames,
+}
+
+/// Stages in the order of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// A JPEG of the camera's size to pixels.
+    Decode,
+    /// To a tensor of the working size.
+    Resize,
+    /// M on x, softmax and labels included.
+    Segment,
+    /// G, every layer of it dense.
+    SynthesizeDense,
+    /// G, memoised, nothing remembered.
+    SynthesizeFirst,
+    /// G, memoised, after the frames before.
+    SynthesizeNext,
+    /// F.
+    Compare,
+    /// M on x'.
+    SegmentAgain,
+    /// Cosine of the features.
+    Score,
+    /// Maps, masks and regions.
+    Report,
+}
+
+impl Stage {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Decode,
+        Self::Resize,
+        Self::Segment,
+        Self::SynthesizeDense,
+        Self::SynthesizeFirst,
+        Self::SynthesizeNext,
+        Self::Compare,
+        Self::SegmentAgain,
+        Self::Score,
+        Self::Report,
+    ];
+
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Decode => "decode JPEG",
+            Self::Resize => "resize",
+            Self::Segment => "M on x",
+            Self::SynthesizeDense => "G dense",
+            Self::SynthesizeFirst => "G memoised, first",
+            Self::SynthesizeNext => "G memoised, next",
+            Self::Compare => "F",
+            Self::SegmentAgain => "M on x'",
+            Self::Score => "cosine",
+            Self::Report => "report",
+        }
+    }
+}
+
+/// What one stage took.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct StageCost {
+    /// Which.
+    pub stage: Stage,
+    /// Median.
+    pub millis: f64,
+    /// In multiples of M's time.
+    pub t: f64,
+    /// Operations of convolutions and matrix products, 10^9; mean over the frames.
+    pub gflop: f64,
+    /// Share of the machine's peak.
+    pub peak_share: f64,
+}
+
+/// What frames cost.
+#[derive(Clone, Debug, Serialize)]
+pub struct Benchmark {
+    /// What was measured.
+    pub subject: String,
+    /// Height and width.
+    pub size: (i64, i64),
+    /// Classes.
+    pub classes: i64,
+    /// Precision.
+    pub precision: String,
+    /// Frames.
+    pub frames: usize,
+    /// Peaks.
+    pub machine: Machine,
+    /// Costs.
+    pub stages: Vec<StageCost>,
+    /// A whole frame without the anomaly score, in T: plain, memoised on first frames, on next ones.
+    pub frame_t: [f64; 3],
+    /// The same with the anomaly score.
+    pub anomaly_frame_t: [f64; 3],
+    /// How often G was faster memoised than dense: first frames, next ones.
+    pub speedup: [f64; 2],
+    /// Largest difference of the memoised picture from the dense one, as a share of that one's range.
+    pub difference: f64,
+    /// Memory at the end.
+    pub memory: Option<Memory>,
+}
+
+/// Measures every stage on `samples`, in their order.
+pub fn measure(
+    subject: &Subject,
+    arithmetic: Arithmetic,
+    samples: &[Sample],
+) -> Result<Benchmark, BenchError> {
+    if samples.is_empty() {
+        return Err(BenchError::NoFrames);
+    }
+    let machine = Machine::measure(arithmetic.device, arithmetic.kind);
+    let networks = |memoise| subject.networks(Arithmetic { memoise, ..arithmetic });
+    let dense = networks(false)?.into_painter();
+    let first = networks(true)?.into_painter();
+    let next = networks(true)?;
+    let mut meter = Meter { dense, first, next, subject, times: Times::default(), difference: 0. };
+    // Once to warm up, then for the record.
+    meter.frame(&samples[0])?;
+    meter.times = Times::default();
+    meter.difference = 0.;
+    for sample in samples {
+        meter.frame(sample)?;
+    }
+    Ok(meter.summary(machine, arithmetic.kind))
+}
+
+#[derive(Default)]
+struct Times {
+    durations: [Vec<Duration>; Stage::ALL.len()],
+    flops: [u64; Stage::ALL.len()],
+}
+
+struct Meter<'a> {
+    dense: Painter,
+    first: Painter,
+    next: Networks,
+    subject: &'a Subject,
+    times: Times,
+    difference: f64,
+}
+
+impl Times {
+    fn run<R>(&mut self, stage: Stage, work: impl FnOnce() -> R) -> R {
+        let ((result, flops), time) = timed(|| flops::count(work));
+        self.durations[stage as usize].push(time);
+        self.flops[stage as usize] += flops;
+        result
+    }
+}
+
+impl Meter<'_> {
+    fn frame(&mut self, sample: &Sample) -> Result<(), BenchError> {
+        let mut jpeg = Cursor::new(Vec::new());
+        sample.image.write_to(&mut jpeg, ImageFormat::Jpeg)?;
+        let Self { dense, first, next, subject, times, .. } = self;
+        if let Painter::Memoised(memoised) = first {
+            memoised.forget();
+        }
+        tch::no_grad(|| {
+            let image = times.run(Stage::Decode, || decode_compressed("jpeg", jpeg.get_ref()))?;
+            let x = times.run(Stage::Resize, || next.input(&image).map(finished))?;
+            let segmented = times.run(Stage::Segment, || {
+                let segmented = next.segment(&x);
+                segmented.inspect(|s| drop(finished(s.labels.shallow_clone())))
+            })?;
+            let labels = match subject.paints_given_labels() {
+                true => label_batch(&[sample], spatial(&x), x.device()),
+                false => segmented.labels.shallow_clone(),
+            };
+            let plain = times.run(Stage::SynthesizeDense, || finished(dense.paint(&labels, &x)));
+            let early = times.run(Stage::SynthesizeFirst, || finished(first.paint(&labels, &x)));
+            let synth = times.run(Stage::SynthesizeNext, || next.synthesize(&labels, &x).map(finished))?;
+            let range = (plain.max() - plain.min()).double_value(&[]);
+            let apart = |picture: &Tensor| (picture - &plain).abs().max().double_value(&[]) / range;
+            let difference = apart(&early).max(apart(&synth));
+            let compared = times.run(Stage::Compare, || {
+                let compared = next.compare(&x, &synth, &segmented.probabilities);
+                compared.inspect(|c| drop(finished(c.iou.shallow_clone())))
+            })?;
+            let features =
+                times.run(Stage::SegmentAgain, || finished(next.second_look(next.anomaly_config(), &synth)));
+            let anomaly =
+                times.run(Stage::Score, || finished(segmented.anomaly(next.anomaly_config(), &features)));
+            times.run(Stage::Report, || {
+                report(&segmented.labels, &compared.error(&segmented.msp)?, &anomaly)
+            })?;
+            self.difference = self.difference.max(difference);
+            Ok(())
+        })
+    }
+
+    fn summary(&self, machine: Machine, kind: Kind) -> Benchmark {
+        let frames = self.times.durations[0].len();
+        let time = |stage: Stage| median(&self.times.durations[stage as usize]).as_secs_f64();
+        let t = time(Stage::Segment);
+        let stages = Stage::ALL.map(|stage| {
+            let gflop = self.times.flops[stage as usize] as f64 / frames as f64 / 1e9;
+            let seconds = time(stage);
+            let peak_share = gflop / seconds / machine.gflop_per_s;
+            StageCost { stage, millis: seconds * 1e3, t: seconds / t, gflop, peak_share }
+        });
+        let generators = [Stage::SynthesizeDense, Stage::SynthesizeFirst, Stage::SynthesizeNext].map(time);
+        let around: f64 =
+            [Stage::Resize, Stage::Segment, Stage::Compare, Stage::Report].map(time).iter().sum();
+        let again: f64 = [Stage::SegmentAgain, Stage::Score].map(time).iter().sum();
+        Benchmark {
+            subject: self.subject.name(),
+            size: self.subject.size(),
+            classes: self.subject.classes(),
+            precision: format!("{kind:?}"),
+            frames,
+            machine,
+            stages: stages.to_vec(),
+            frame_t: generators.map(|g| (around + g) / t),
+            anomaly_frame_t: generators.map(|g| (around + g + again) / t),
+            speedup: [generators[0] / generators[1], generators[0] / generators[2]],
+            difference: self.difference,
+            memory: Memory::read(),
+        }
+    }
+}
+
+/// What the monitor makes of the scores for every report.
+fn report(labels: &Tensor, error: &Tensor, anomaly: &Tensor) -> Result<(), BenchError> {
+    /// As strange as one pixel in a hundred, about: regions cost what their outline does.
+    const LIMIT: f32 = 0.5;
+    let labels = pictures::to_grey(labels)?;
+    let size = labels.dimensions();
+    let _error = pictures::to_map(error, size)?;
+    let map = pictures::to_map(anomaly, size)?;
+    let mask = pictures::threshold(&map, LIMIT);
+    let limits = RegionLimits { min_area: 0.0005, max_count: 32 };
+    regions::find(&mask, &map, &labels, None, limits)?;
+    Ok(())
+}
+
+impl fmt::Display for Benchmark {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let ((h, w), machine) = (self.size, self.machine);
+        writeln!(
+            f,
+            "{}: {w}x{h}, {} classes, {}, {} frames",
+            self.subject, self.classes, self.precision, self.frames
+        )?;
+        writeln!(
+            f,
+            "machine: {:.0} GFLOP/s in a big convolution, {:.1} GB/s in a big copy, {} threads",
+            machine.gflop_per_s, machine.gbyte_per_s, machine.threads
+        )?;
+        writeln!(f, "{:<18} {:>9} {:>6} {:>8} {:>8}", "stage", "ms", "T", "GFLOP", "of peak")?;
+        for StageCost { stage, millis, t, gflop, peak_share } in &self.stages {
+            writeln!(
+                f,
+                "{:<18} {millis:>9.2} {t:>6.2} {gflop:>8.1} {:>7.0}%",
+                stage.name(),
+                100. * peak_share
+            )?;
+        }
+        let [dense, first, next] = self.frame_t;
+        writeln!(f, "frame without anomaly: {dense:.2} T dense, {first:.2} T first, {next:.2} T next")?;
+        let [dense, first, next] = self.anomaly_frame_t;
+        writeln!(f, "frame with anomaly:    {dense:.2} T dense, {first:.2} T first, {next:.2} T next")?;
+        let [first, next] = self.speedup;
+        writeln!(
+            f,
+            "G memoised: {first:.2}x on first frames, {next:.2}x on next ones, largest difference {:.1e} of the range",
+            self.difference
+        )?;
+        if let Some(memory) = self.memory {
+            writeln!(f, "memory: {:.0} MB, peak {:.0} MB", memory.now, memory.peak)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! What is measured: the networks of a bundle, or networks of the reference size with random weights.
+
+use tch::Device;
+use tch::nn::VarStore;
+
+use crate::data::Sample;
+use crate::monitor::bundle::{Bundle, BundleError};
+use crate::monitor::networks::{Arithmetic, Networks, Specification};
+use crate::network::comparison::{ComparerConfig, joint};
+use crate::network::parity;
+use crate::network::segmentation::{SegmenterConfig, fcn8s};
+use crate::network::synthesis::{SynthesizerConfig, spade};
+use crate::score::cosine;
+
+/// Networks that can be built once more, with other arithmetic and the same weights.
+pub enum Subject {
+    /// A bundle's; G paints what M says.
+    Bundle(Box<Bundle>),
+    /// Of the paper's architectures with random weights. M then says noise, so G paints labels that are
+    /// given.
+    Random(Box<Specification>),
+}
+
+/// The networks of the paper at their published size: FCN-8s on VGG16, SPADE of 64 channels, and F of
+/// two ResNet-18.
+pub fn reference(classes: i64, size: (i64, i64)) -> Specification {
+    Specification {
+        segmentation: SegmenterConfig::Fcn8s(fcn8s::Config::default()),
+        synthesis: SynthesizerConfig::Spade(spade::Config::default()),
+        comparison: ComparerConfig::Joint(joint::Config::default()),
+        classes,
+        size,
+        anomaly: cosine::Config::default(),
+    }
+}
+
+const SEED: u64 = 1;
+/// With these the outputs of M, G and F are of moderate size, as in the parity fixtures.
+const M_GAIN: f64 = 1.3;
+const G_GAIN: f64 = 0.5;
+const F_GAIN: f64 = 0.55;
+
+impl Subject {
+    /// Builds the networks.
+    pub fn networks(&self, arithmetic: Arithmetic) -> Result<Networks, BundleError> {
+        match self {
+            Self::Bundle(bundle) => Networks::load(bundle, arithmetic),
+            Self::Random(specification) => {
+                let Specification { segmentation, classes, .. } = &**specification;
+                let segmenter = |vs: &VarStore| {
+                    let network = segmentation.build(&vs.root(), *classes)?;
+                    parity::fill_network(vs, SEED, M_GAIN);
+                    Ok(network)
+                };
+                Networks::build(specification, arithmetic, segmenter, |[g, f]| {
+                    parity::fill_network(g, SEED, G_GAIN);
+                    parity::fill_network(f, SEED, F_GAIN);
+                    Ok(())
+                })
+            }
+        }
+    }
+
+    /// Name, for people.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Bundle(bundle) => format!("bundle {}", bundle.name),
+            Self::Random(s) => {
+                format!(
+                    "{} + {} + {}, random weights",
+                    s.segmentation.name(),
+                    s.synthesis.name(),
+                    s.comparison.name()
+                )
+            }
+        }
+    }
+
+    /// Classes of the label set.
+    pub fn classes(&self) -> i64 {
+        match self {
+            Self::Bundle(bundle) => bundle.labels.len() as i64,
+            Self::Random(specification) => specification.classes,
+        }
+    }
+
+    /// Height and width at which the networks work.
+    pub fn size(&self) -> (i64, i64) {
+        match self {
+            Self::Bundle(bundle) => {
+                let [height, width] = bundle.description.working_size.map(i64::from);
+                (height, width)
+            }
+            Self::Random(specification) => specification.size,
+        }
+    }
+
+    /// Whether G is shown the labels of the data rather than M's own.
+    pub fn paints_given_labels(&self) -> bool {
+        matches!(self, Self::Random(_))
+    }
+}
+
+/// The labels of `samples` as one batch of the working size, `N x H x W` bytes.
+pub fn label_batch(samples: &[&Sample], (height, width): (i64, i64), device: Device) -> tch::Tensor {
+    let maps = samples.iter().map(|sample| {
+        let labels = crate::data::resize_labels(sample.labels.clone(), (width as u32, height as u32));
+        crate::train::batch::grey_to_tensor(&labels)
+    });
+    tch::Tensor::stack(&maps.collect::<Vec<_>>(), 0).to_device(device)
+}

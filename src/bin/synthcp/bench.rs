@@ -1,0 +1,121 @@
+//! `synthcp bench`: what a frame costs on this machine.
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+use serde_json::json;
+use synthcp_monitor::bench::soak::Soak;
+use synthcp_monitor::bench::subject::{Subject, reference};
+use synthcp_monitor::bench::{stages, sweep};
+use synthcp_monitor::data::{self, Sample, Slice};
+use synthcp_monitor::monitor::bundle::Bundle;
+use synthcp_monitor::monitor::compute;
+use synthcp_monitor::monitor::networks::Arithmetic;
+use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
+
+use super::Outcome;
+
+/// Arguments of `synthcp bench`.
+#[derive(ClapArgs)]
+pub struct Args {
+    /// Folder of the bundle.
+    #[arg(long, default_value = "models/cityscapes")]
+    bundle: PathBuf,
+    /// Measure networks of the paper's size with random weights instead of a bundle.
+    #[arg(long)]
+    reference: bool,
+    /// Height and width of the reference networks.
+    #[arg(long, num_args = 2, default_values_t = [256, 512], requires = "reference")]
+    size: Vec<i64>,
+    /// Classes of the reference networks.
+    #[arg(long, default_value_t = 19, requires = "reference")]
+    classes: i64,
+    /// Folder of a data set in Cityscapes or CamVid layout: its frames in the order of their names.
+    #[arg(long)]
+    data: PathBuf,
+    /// Samples: PART, START..END or PART:START..END.
+    #[arg(long, default_value = "..")]
+    slice: Slice,
+    /// Resize the frames to this width and height first, as a camera would send them.
+    #[arg(long, num_args = 2)]
+    camera: Option<Vec<u32>>,
+    /// auto, cpu or cuda:N.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// auto, fp32, bf16 or fp16.
+    #[arg(long, default_value = "auto")]
+    precision: String,
+    /// Run so many frames in a row through the bundle and watch the memory.
+    #[arg(long, conflicts_with_all = ["reference", "sweep"])]
+    soak: Option<usize>,
+    /// Measure over image sizes, classes and cameras; 1 for reference size, 4 for a quarter of the channels.
+    #[arg(long, value_name = "SHRINK")]
+    sweep: Option<i64>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measures and prints.
+pub fn run(args: &Args) -> Outcome {
+    let size = args.camera.as_ref().map(|size| (size[0], size[1]));
+    let options = data::Options { size, slice: args.slice.clone(), allow_unpaired: true };
+    let samples = data::load(&args.data, &options)?.samples;
+    if let Some(frames) = args.soak {
+        return soak(args, &samples, frames);
+    }
+    let device = compute::device(&args.device)?;
+    let kind = compute::precision(&args.precision, device)?;
+    let arithmetic = Arithmetic { device, kind, memoise: true };
+    if let Some(shrink) = args.sweep {
+        return sweep(args, arithmetic, &samples, shrink);
+    }
+    let subject = match args.reference {
+        true => Subject::Random(Box::new(reference(args.classes, (args.size[0], args.size[1])))),
+        false => Subject::Bundle(Box::new(Bundle::open(&args.bundle)?)),
+    };
+    let benchmark = stages::measure(&subject, arithmetic, &samples)?;
+    match args.json {
+        true => println!("{}", serde_json::to_string_pretty(&benchmark)?),
+        false => print!("{benchmark}"),
+    }
+    Ok(())
+}
+
+fn soak(args: &Args, samples: &[Sample], frames: usize) -> Outcome {
+    let (device, precision) = (args.device.clone(), args.precision.clone());
+    let monitor =
+        Monitor::load(&args.bundle, &MonitorOptions { device, precision, ..MonitorOptions::default() })?;
+    let soak =
+        Soak::run(&monitor, samples, frames)?.ok_or("the memory of the process cannot be read here")?;
+    let growth = soak.growth();
+    match args.json {
+        true => println!("{}", json!({"soak": soak, "growth": growth})),
+        false => println!(
+            "{} frames, {:.1} ms each; memory {:.1?} MB, growth {growth:.1} MB",
+            soak.frames, soak.millis, soak.memory
+        ),
+    }
+    Ok(())
+}
+
+fn sweep(args: &Args, arithmetic: Arithmetic, samples: &[Sample], shrink: i64) -> Outcome {
+    let points = sweep::measure(arithmetic, samples, shrink)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&points)?);
+        return Ok(());
+    }
+    println!(
+        "{:>10} {:>7} {:>7} {:>9} {:>9} {:>9} {:>9}",
+        "size", "classes", "cameras", "M ms", "G ms", "F ms", "ns/pixel"
+    );
+    for point in points {
+        let sweep::Point { size: (h, w), classes, cameras, segment, synthesize, compare } = point;
+        let size = format!("{w}x{h}");
+        let each = point.nanos_a_pixel();
+        println!(
+            "{size:>10} {classes:>7} {cameras:>7} {segment:>9.1} {synthesize:>9.1} {compare:>9.1} {each:>9.0}"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! The SPADE generator as it runs in the monitor: each distinct label patch modulated once.
+//!
+//! Folded for inference: spectral norm into the convolutions, batch norm and SPADE's 1 + gamma into
+//! one multiply-add ([`super::modulation`]), which is done in one pass with the nearest upsampling
+//! before it and the leaky ReLU after it ([`super::fused`]). Exact: for any weights and any label maps
+//! the picture is that of [`Spade::forward`] but for rounding.
+
+use std::cell::RefCell;
+
+use tch::{Device, Kind, Tensor};
+
+use super::fused::{Activation, Rows, modulate};
+use super::modulation::{Modulation, Request, Table};
+use super::patches::{Alphabet, Counts, Ingredients, LabelMaps, PatchIndex, Plan, plan_all};
+use super::spade::{Block, LabelPyramid, Spade, Start, to_rgb};
+use super::style_encoder::StyleEncoder;
+use crate::network::layers::{Conv2d, SLOPE, spatial};
+
+/// Patches remembered a scale, unless told otherwise.
+pub const CACHE: usize = 32_768;
+
+/// Share of the pixels up to which new patches are computed one by one; beyond it a dense convolution of
+/// the whole map is no slower. Measured (docs/performance.md): a patch costs as much as 0.9 to 1.7
+/// pixels of a convolution, the gathers included.
+const MOST_NEW: f64 = 0.65;
+
+/// A residual block, folded.
+#[derive(Debug)]
+struct Folded {
+    /// SPADE layers: before either convolution, and before the shortcut's.
+    modulations: Vec<Modulation>,
+    convs: [Conv2d; 2],
+    shortcut: Option<Conv2d>,
+}
+
+impl Folded {
+    fn new(block: &Block, alphabet: Alphabet, kind: Kind) -> Self {
+        let shortcut = block.shortcut.as_ref();
+        let norms = block.norms.iter().chain(shortcut.map(|(norm, _)| norm));
+        Self {
+            modulations: norms.map(|norm| Modulation::fold(norm, alphabet, kind)).collect(),
+            convs: [0, 1].map(|i| block.convs[i].fold(kind)),
+            shortcut: shortcut.map(|(_, conv)| conv.fold(kind)),
+        }
+    }
+
+    fn forward(&self, input: &Tensor, zoom: i64, rows: &[Rows]) -> Tensor {
+        let x = self.convs[0].forward(&modulate(input, rows[0], zoom, Activation::Leaky));
+        let mut x = self.convs[1].forward(&modulate(&x, rows[1], 1, Activation::Leaky));
+        let (h, w) = spatial(&x);
+        x += match &self.shortcut {
+            Some(conv) => conv.forward(&modulate(input, rows[2], zoom, Activation::Linear)),
+            None => input.upsample_nearest2d([h, w], None, None),
+        };
+        x
+    }
+}
+
+/// Blocks that work on one grid.
+#[derive(Debug)]
+struct Stage {
+    zoom: i64,
+    blocks: Vec<Folded>,
+}
+
+impl Stage {
+    fn modulations(&self) -> impl Iterator<Item = &Modulation> {
+        self.blocks.iter().flat_map(|block| &block.modulations)
+    }
+
+    fn forward(&self, input: &Tensor, rows: &[Rows]) -> Tensor {
+        let (mut x, mut zoom, mut rest) = (input.shallow_clone(), self.zoom, rows);
+        for block in &self.blocks {
+            let (own, others) = rest.split_at(block.modulations.len());
+            x = block.forward(&x, zoom, own);
+            (zoom, rest) = (1, others);
+        }
+        x
+    }
+}
+
+/// What is remembered from frame to frame, for each stage: its patches, and a table for each of its SPADE
+/// layers.
+#[derive(Debug)]
+struct Memory {
+    indices: Vec<PatchIndex>,
+    tables: Vec<Vec<Table>>,
+}
+
+/// The generator.
+#[derive(Debug)]
+pub struct Memoised {
+    /// What sees the style that the generator starts from, where it has one.
+    encoder: Option<StyleEncoder>,
+    start: Start,
+    stages: Vec<Stage>,
+    conv_img: Conv2d,
+    /// Of the last leaky ReLU.
+    slope: Tensor,
+    classes: i64,
+    alphabet: Alphabet,
+    kind: Kind,
+    device: Device,
+    limit: usize,
+    memory: RefCell<Option<Memory>>,
+}
+
+impl Memoised {
+    /// Folds a trained generator, to compute in `kind` and to remember at most `limit` patches a scale.
+    /// `None` where it has more classes than [`super::patches::MAX_CLASSES`]. Nothing of `spade` is kept.
+    pub fn fold(spade: &Spade, kind: Kind, limit: usize) -> Option<Self> {
+        let alphabet = Alphabet::new(spade.classes)?;
+        tch::no_grad(|| {
+            let mut stages = vec![Stage { zoom: 1, blocks: Vec::new() }];
+            for (double, block) in &spade.blocks {
+                if *double {
+                    stages.push(Stage { zoom: 2, blocks: Vec::new() });
+                }
+                let stage = stages.last_mut().expect("there is a first one");
+                stage.blocks.push(Folded::new(block, alphabet, kind));
+            }
+            let conv_img = spade.conv_img.fold(kind);
+            let device = conv_img.device();
+            Some(Self {
+                device,
+                encoder: None,
+                start: spade.start.fold(kind),
+                stages,
+                conv_img,
+                slope: Tensor::full([1], SLOPE, (kind, device)),
+                classes: spade.classes,
+                alphabet,
+                kind,
+                limit,
+                memory: RefCell::new(None),
+            })
+        })
+    }
+
+    /// With what sees its style.
+    pub fn styled(self, encoder: StyleEncoder) -> Self {
+        Self { encoder: Some(encoder), ..self }
+    }
+
+    /// Paints `N x H x W` labels in the light and weather of `image`, `N x 3 x h x w` RGB in \[0, 1\]; a
+    /// generator without style does not look at it. Otherwise as [`Self::forward`].
+    pub fn paint(&self, labels: &Tensor, image: &Tensor) -> Tensor {
+        let see = |encoder: &StyleEncoder| encoder.style(&image.to_kind(self.kind));
+        self.run(labels, self.encoder.as_ref().map(see).as_ref())
+    }
+
+    /// Paints `N x H x W` labels (ids; 255 = none) as `N x 3 x H x W` RGB in \[0, 1\], fp32. H and W must
+    /// be multiples of the number of doublings' power of two. A generator with a style paints the mean one.
+    pub fn forward(&self, labels: &Tensor) -> Tensor {
+        self.run(labels, None)
+    }
+
+    fn run(&self, labels: &Tensor, style: Option<&Tensor>) -> Tensor {
+        let (height, width) = spatial(labels);
+        let sizes: Vec<(i64, i64)> =
+            (0..self.stages.len()).rev().map(|i| (height >> i, width >> i)).collect();
+        // Taken out, and put back at the end: should anything in between panic, a memory that is only
+        // half brought up to date is forgotten.
+        let mut memory = self.memory.take().unwrap_or_else(|| self.empty());
+        let plans = self.plan(&mut memory, labels, &sizes);
+        let mut pyramid = LabelPyramid::new(labels, self.classes, self.kind);
+        let mut x = self.start.forward(&mut pyramid, sizes[0], style);
+        for (i, stage) in self.stages.iter().enumerate() {
+            x = match &plans[i] {
+                Some(plan) => {
+                    let (index, tables) = (&memory.indices[i], &mut memory.tables[i]);
+                    self.remember(stage, plan, index.len(), tables);
+                    let rows: Vec<Rows> = tables.iter().map(|table| table.at(&plan.slots)).collect();
+                    stage.forward(&x, &rows)
+                }
+                None => {
+                    let one_hot = pyramid.at(sizes[i]);
+                    let rows: Vec<Tensor> = stage.modulations().map(|m| m.dense_rows(one_hot)).collect();
+                    stage.forward(&x, &rows.iter().map(Rows::Own).collect::<Vec<_>>())
+                }
+            };
+        }
+        self.memory.replace(Some(memory));
+        to_rgb(&self.conv_img.forward(&x.prelu(&self.slope)))
+    }
+
+    /// Forgets every patch.
+    pub fn forget(&self) {
+        self.memory.replace(None);
+    }
+
+    /// Patches remembered and counted at each scale, coarse to fine.
+    pub fn counts(&self) -> Vec<(usize, Counts)> {
+        let memory = self.memory.borrow();
+        memory.iter().flat_map(|memory| &memory.indices).map(|index| (index.len(), index.counts())).collect()
+    }
+
+    fn empty(&self) -> Memory {
+        Memory {
+            indices: self.stages.iter().map(|_| PatchIndex::new(self.limit)).collect(),
+            tables: self.stages.iter().map(|stage| stage.modulations().map(Table::new).collect()).collect(),
+        }
+    }
+
+    fn plan(&self, memory: &mut Memory, labels: &Tensor, sizes: &[(i64, i64)]) -> Vec<Option<Plan>> {
+        let maps = LabelMaps::read(labels, self.alphabet).expect("a batch of label maps");
+        let sizes: Vec<(usize, usize)> = sizes.iter().map(|&(h, w)| (h as usize, w as usize)).collect();
+        plan_all(&mut memory.indices, &sizes, &maps, MOST_NEW)
+    }
+
+    /// Brings the tables of one stage up to date.
+    fn remember(&self, stage: &Stage, plan: &Plan, len: usize, tables: &mut [Table]) {
+        let request = (!plan.new.is_empty())
+            .then(|| Request::new(&Ingredients::of(&plan.new, self.alphabet), self.device));
+        for (table, modulation) in tables.iter_mut().zip(stage.modulations()) {
+            let new = request.as_ref().map(|request| modulation.rows(request));
+            table.update(plan, len, new.as_ref());
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! SPADE's scale and shift for inference, from the distinct label patches.
+//!
+//! SPADE (Park et al., 2019, equation 1) multiplies normalized features by 1 + gamma and adds beta, both
+//! two 3x3 convolutions away from the label map. With the statistics of the norm fixed, this is one
+//! multiply-add of the features themselves, `x * scale + shift`, whose two factors are again linear in
+//! the hidden vectors; the norm is folded into that layer's weights.
+
+use tch::{Device, Kind, Tensor};
+
+use super::fused::Rows;
+use super::patches::{Alphabet, Ingredients, Plan};
+use super::spade::SpadeNorm;
+use crate::network::flops;
+use crate::network::layers::{Conv2d, ConvOptions};
+
+/// Patches of one matrix product, largest first; their number is rounded up to the smallest.
+///
+/// Every frame brings another number of new patches, and libtorch's backend compiles and keeps a kernel
+/// for each shape it meets: with these few it soon knows all there are. The largest bounds the memory
+/// of a first frame.
+const PIECES: [i64; 4] = [4096, 1024, 256, 64];
+
+/// Cuts `count` rounded up into sizes of [`PIECES`].
+fn pieces(count: i64) -> Vec<i64> {
+    let [.., smallest] = PIECES;
+    let mut rest = (count + smallest - 1) / smallest * smallest;
+    let mut sizes = Vec::new();
+    for size in PIECES {
+        sizes.extend(std::iter::repeat_n(size, (rest / size) as usize));
+        rest %= size;
+    }
+    sizes
+}
+
+/// One SPADE layer, folded.
+#[derive(Debug)]
+pub struct Modulation {
+    /// Columns of the first convolution: a row for each tap and symbol, fp32; zeros where the symbol is
+    /// no class.
+    columns: Tensor,
+    columns_bias: Tensor,
+    /// From nine hidden vectors to C scales and C shifts: `2C x 9 hidden`.
+    weight: Tensor,
+    bias: Tensor,
+    /// The two as convolutions of the label map, for maps that repeat too little.
+    dense: [Conv2d; 2],
+}
+
+/// What [`Modulation::rows`] reads, on the device of the network.
+#[derive(Debug)]
+pub struct Request {
+    columns: Tensor,
+    hidden: Tensor,
+}
+
+impl Request {
+    /// Copies `ingredients`.
+    pub fn new(ingredients: &Ingredients, device: Device) -> Self {
+        let tensor = |numbers: &[i64]| Tensor::from_slice(numbers).to_device(device);
+        Self { columns: tensor(&ingredients.columns), hidden: tensor(&ingredients.hidden) }
+    }
+}
+
+impl Modulation {
+    /// Folds a trained layer, to compute in `kind`.
+    pub fn fold(norm: &SpadeNorm, alphabet: Alphabet, kind: Kind) -> Self {
+        let (scale, shift) = norm.norm.scale_shift();
+        let (gamma, gamma_bias) = norm.gamma.parameters();
+        let (beta, beta_bias) = norm.beta.parameters();
+        let one_more = gamma_bias + 1.;
+        let weight_of = |factor: &Tensor| &gamma * factor.view([-1, 1, 1, 1]);
+        let weight = Tensor::cat(&[weight_of(&scale), weight_of(&shift) + beta], 0).to_kind(kind);
+        let bias = Tensor::cat(&[&scale * &one_more, shift * one_more + beta_bias], 0).to_kind(kind);
+        // Taps outermost, as the patches list them. A view of the matrix is the convolution's weight.
+        let weight = weight.permute([0, 2, 3, 1]).contiguous();
+        let [outputs, _, _, hidden] = weight.size()[..] else { unreachable!("a convolution's weight") };
+        let as_conv = Conv2d::of(weight.permute([0, 3, 1, 2]), Some(&bias), ConvOptions::same(3));
+
+        let (shared, shared_bias) = norm.shared.parameters();
+        let first = Conv2d::of(shared.to_kind(kind), Some(&shared_bias.to_kind(kind)), ConvOptions::same(3));
+        // Rounded as the convolution's weight would be, summed in fp32 as the convolution sums.
+        let round = |t: &Tensor| t.to_kind(kind).to_kind(Kind::Float);
+        let unknown = alphabet.symbols() as i64 - shared.size()[1];
+        let columns = round(&shared).permute([2, 3, 1, 0]).constant_pad_nd([0, 0, 0, unknown]);
+        Self {
+            columns: columns.contiguous().view([-1, hidden]),
+            columns_bias: round(&shared_bias),
+            weight: weight.view([outputs, 9 * hidden]),
+            bias,
+            dense: [first, as_conv],
+        }
+    }
+
+    /// Scales and shifts of patches, `patches x 2C`.
+    pub fn rows(&self, request: &Request) -> Tensor {
+        let hidden_size = self.columns.size()[1];
+        let columns = self.columns.index_select(0, &request.columns).view([-1, 9, hidden_size]);
+        let hidden = columns.sum_dim_intlist([1i64].as_slice(), false, Kind::Float) + &self.columns_bias;
+        // The last row is what the second convolution sees outside the image.
+        let hidden = hidden.relu().to_kind(self.weight.kind()).constant_pad_nd([0, 0, 0, 1]);
+        let patches = request.hidden.size()[0] / 9;
+        let sizes = pieces(patches);
+        let total: i64 = sizes.iter().sum();
+        let numbers = request.hidden.constant_pad_nd([0, 9 * (total - patches)]);
+        let numbers = numbers.split_with_sizes(sizes.iter().map(|size| 9 * size).collect::<Vec<_>>(), 0);
+        let rows = numbers.iter().map(|numbers| {
+            let gathered = hidden.index_select(0, numbers).view([-1, 9 * hidden_size]);
+            let rows = gathered.linear(&self.weight, Some(&self.bias));
+            flops::note(rows.numel(), 9 * hidden_size);
+            rows
+        });
+        Tensor::cat(&rows.collect::<Vec<_>>(), 0).narrow(0, 0, patches)
+    }
+
+    /// Scales and shifts of every pixel of one-hot label maps `N x classes x H x W`, as a dense SPADE
+    /// layer computes them: `N H W x 2C`.
+    pub fn dense_rows(&self, one_hot: &Tensor) -> Tensor {
+        let [first, second] = &self.dense;
+        let rows = second.forward(&first.forward(one_hot).relu_());
+        rows.permute([0, 2, 3, 1]).contiguous().view([-1, self.weight.size()[0]])
+    }
+
+    fn empty(&self) -> Tensor {
+        Tensor::empty([0, self.weight.size()[0]], (self.weight.kind(), self.weight.device()))
+    }
+}
+
+/// The rows of every patch that an index knows, slot by slot, in memory that grows by doubling.
+#[derive(Debug)]
+pub struct Table {
+    rows: Tensor,
+}
+
+impl Table {
+    /// Of no patch.
+    pub fn new(modulation: &Modulation) -> Self {
+        Self { rows: modulation.empty() }
+    }
+
+    /// Follows a plan of an index that then knows `len` patches; `new` are the rows of the plan's new
+    /// ones.
+    pub fn update(&mut self, plan: &Plan, len: usize, new: Option<&Tensor>) {
+        if let Some(kept) = &plan.kept {
+            let kept = Tensor::from_slice(kept).to_device(self.rows.device());
+            let rows = self.rows.index_select(0, &kept);
+            self.rows.narrow(0, 0, rows.size()[0]).copy_(&rows);
+        }
+        let Some(new) = new else { return };
+        let (start, capacity) = ((len - plan.new.len()) as i64, self.rows.size()[0]);
+        if len as i64 > capacity {
+            let size = [(len as i64).max(2 * capacity), new.size()[1]];
+            let grown = Tensor::empty(size, (new.kind(), new.device()));
+            grown.narrow(0, 0, start).copy_(&self.rows.narrow(0, 0, start));
+            self.rows = grown;
+        }
+        self.rows.narrow(0, start, new.size()[0]).copy_(new);
+    }
+
+    /// The rows at `slots`.
+    pub fn at<'a>(&'a self, slots: &'a [u32]) -> Rows<'a> {
+        Rows::Shared(&self.rows, slots)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_patches_is_cut_into_few_sizes() {
+        assert!(pieces(0).is_empty());
+        assert_eq!(pieces(1), [64]);
+        assert_eq!(pieces(5000), [4096, 256, 256, 256, 64, 64, 64]);
+        for count in 0..9000 {
+            let total: i64 = pieces(count).iter().sum();
+            assert!((count..count + 64).contains(&total), "{count}: {total}");
+        }
+    }
+}

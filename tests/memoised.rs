@@ -1,0 +1,219 @@
+//! The memoised generator against the dense one, which is the reference: on maps that repeat and maps
+//! that do not, on every grid, and from frame to frame.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::{Mutex, PoisonError};
+
+use synthcp_monitor::network::synthesis::memoised::{CACHE, Memoised};
+use synthcp_monitor::network::synthesis::spade::{Config, Spade, Upsampling};
+use synthcp_monitor::network::synthesis::{Painter, SynthesizerConfig, pix2pixhd, style_encoder};
+use synthcp_monitor::network::weights;
+use tch::nn::{Path, VarStore};
+use tch::{Device, Kind, Tensor};
+
+const CLASSES: i64 = 5;
+const UPSAMPLINGS: [Upsampling; 3] = [Upsampling::Normal, Upsampling::More, Upsampling::Most];
+
+fn generator(upsampling: Upsampling) -> (VarStore, Spade) {
+    let config = Config { ngf: 2, hidden: 6, upsampling, style: None };
+    random(|p| Spade::new(p, &config, CLASSES))
+}
+
+/// A network with every parameter and statistic random, the same at each call: a bias of zero would hide
+/// whether a pixel without label is told from the outside of the image.
+fn random<N>(build: impl FnOnce(&Path) -> N) -> (VarStore, N) {
+    // libtorch's random numbers are the process's.
+    static DICE: Mutex<()> = Mutex::new(());
+    let _alone = DICE.lock().unwrap_or_else(PoisonError::into_inner);
+    tch::manual_seed(7);
+    let vs = VarStore::new(Device::Cpu);
+    let network = build(&vs.root());
+    let mut variables: Vec<(String, Tensor)> = vs.variables().into_iter().collect();
+    variables.sort_by(|a, b| a.0.cmp(&b.0));
+    tch::no_grad(|| {
+        for (name, variable) in &mut variables {
+            let random = variable.randn_like();
+            let value = match name.as_str() {
+                name if name.ends_with("running_var") => random.square() + 0.5,
+                name if name.ends_with("_u") || name.ends_with("_v") => &random / random.norm(),
+                _ if variable.dim() == 4 => {
+                    random * (0.25 / variable.size()[1..].iter().product::<i64>() as f64).sqrt()
+                }
+                _ => random * 0.1,
+            };
+            variable.copy_(&value);
+        }
+        // What a trained spectral norm has seen: without it the largest singular value is anything.
+        let find = |name: &str| variables.iter().find(|(n, _)| n == name).unwrap().1.shallow_clone();
+        for stem in variables.iter().filter_map(|(name, _)| name.strip_suffix("weight_u")) {
+            let matrix = find(&format!("{stem}weight_orig")).flatten(1, -1);
+            let (mut u, mut v) = (find(&format!("{stem}weight_u")), find(&format!("{stem}weight_v")));
+            for _ in 0..5 {
+                let next = matrix.tr().mv(&u);
+                v.copy_(&(&next / next.norm()));
+                let next = matrix.mv(&v);
+                u.copy_(&(&next / next.norm()));
+            }
+        }
+    });
+    (vs, network)
+}
+
+/// `N x H x W` ids, `id(image, y, x)`.
+fn maps((n, h, w): (i64, i64, i64), id: impl Fn(i64, i64, i64) -> i64) -> Tensor {
+    let pixels = (0..n * h * w).map(|i| id(i / (h * w), i / w % h, i % w));
+    Tensor::from_slice(&pixels.collect::<Vec<i64>>()).view([n, h, w])
+}
+
+fn hash(values: [i64; 3]) -> i64 {
+    values.iter().fold(11, |hash, v| (hash * 31 + v).wrapping_mul(2_654_435_761) >> 3 & 0xffff_ffff)
+}
+
+/// Blobs like a street's, with edges at odd places and pixels without label.
+fn street(size: (i64, i64, i64), seed: i64) -> Tensor {
+    maps(size, |n, y, x| match hash([n + seed, y / 13, (x + seed) / 17]) % 6 {
+        5 => 255,
+        class => class,
+    })
+}
+
+fn assert_alike(dense: &Spade, memoised: &Memoised, labels: &Tensor, what: &str) {
+    tch::no_grad(|| assert_near(&dense.forward(labels, Kind::Float, false), &memoised.forward(labels), what));
+}
+
+fn assert_near(expected: &Tensor, found: &Tensor, what: &str) {
+    assert_eq!(expected.size(), found.size());
+    let (low, high) = (expected.min().double_value(&[]), expected.max().double_value(&[]));
+    assert!(0.01 < low && low + 0.05 < high && high < 0.99, "{what}: flat or saturated, {low} to {high}");
+    let difference = (expected - found).abs().max().double_value(&[]) / (high - low);
+    assert!(difference < 1e-5, "{what}: {difference} of the range");
+}
+
+#[test]
+fn every_kind_of_map_is_painted_as_by_the_dense_layers() {
+    for upsampling in UPSAMPLINGS {
+        let (_vs, dense) = generator(upsampling);
+        let memoised = Memoised::fold(&dense, Kind::Float, CACHE).unwrap();
+        // The start grid is a single row of three.
+        let unit = 1 << Config { upsampling, ..Config::default() }.doublings();
+        let size = (2, unit, 3 * unit);
+        for (what, labels) in [
+            ("constant", maps(size, |_, _, _| 2)),
+            ("no label", maps(size, |n, _, x| if n == 0 || x < 40 { 255 } else { 1 })),
+            ("street", street(size, 0)),
+            ("checkerboard", maps(size, |_, y, x| (y + x) % 2)),
+            ("noise", maps(size, |n, y, x| hash([n, y, x]) % CLASSES)),
+            ("noise with holes", maps(size, |n, y, x| [0, 1, 2, 3, 4, 255][(hash([n, y, x]) % 6) as usize])),
+        ] {
+            assert_alike(&dense, &memoised, &labels, &format!("{upsampling:?}, {what}"));
+        }
+    }
+}
+
+#[test]
+fn a_style_is_painted_as_by_the_dense_layers() {
+    let style = style_encoder::Config { width: 2, latent: 4, grid: [1, 3] };
+    let config = Config { ngf: 2, hidden: 6, upsampling: Upsampling::Normal, style: Some(style) };
+    let config = SynthesizerConfig::Spade(config);
+    let painter = |memoise| Painter::new(random(|p| config.build(p, CLASSES)).1, Kind::Float, memoise);
+    let (dense, memoised) = (painter(false), painter(true));
+    assert!(matches!(dense, Painter::Dense(..)) && matches!(memoised, Painter::Memoised(_)));
+    let labels = street((2, 32, 96), 0);
+    let picture = |step: f64| {
+        let waves = Tensor::arange(2 * 3 * 32 * 96, (Kind::Float, Device::Cpu)) * step;
+        (waves.sin().view([2, 3, 32, 96]) + 1.) * 0.5
+    };
+    let [day, night] = [0.01, 0.7].map(|step| {
+        tch::no_grad(|| {
+            let (expected, found) =
+                (dense.paint(&labels, &picture(step)), memoised.paint(&labels, &picture(step)));
+            assert_near(&expected, &found, &format!("style of step {step}"));
+            found
+        })
+    });
+    assert_ne!(day, night);
+}
+
+#[test]
+fn what_looks_at_the_whole_picture_stays_dense() {
+    let config = pix2pixhd::Config { ngf: 2, downsamplings: 2, blocks: 1 };
+    let vs = VarStore::new(Device::Cpu);
+    let network = SynthesizerConfig::Pix2pixhd(config).build(&vs.root(), CLASSES);
+    assert!(matches!(Painter::new(network, Kind::Float, true), Painter::Dense(..)));
+}
+
+#[test]
+fn bytes_are_labels_too() {
+    let (_vs, dense) = generator(Upsampling::Normal);
+    let memoised = Memoised::fold(&dense, Kind::Float, CACHE).unwrap();
+    let labels = street((1, 64, 96), 3);
+    tch::no_grad(|| {
+        assert_eq!(memoised.forward(&labels), memoised.forward(&labels.to_kind(Kind::Uint8)));
+    });
+}
+
+#[test]
+fn in_bf16_it_is_as_near_to_fp32_as_the_dense_layers_are() {
+    let (vs, dense) = generator(Upsampling::More);
+    let memoised = Memoised::fold(&dense, Kind::BFloat16, CACHE).unwrap();
+    let labels = street((1, 64, 192), 1);
+    tch::no_grad(|| {
+        let exact = dense.forward(&labels, Kind::Float, false);
+        weights::cast(&vs, Kind::BFloat16);
+        let error = |picture: &Tensor| (picture - &exact).abs().mean(Kind::Float).double_value(&[]);
+        let (theirs, ours) =
+            (error(&dense.forward(&labels, Kind::BFloat16, false)), error(&memoised.forward(&labels)));
+        assert!(theirs < 0.05 && ours < 1.2 * theirs, "dense {theirs}, memoised {ours}");
+    });
+}
+
+#[test]
+fn what_is_remembered_changes_nothing() {
+    let (_vs, dense) = generator(Upsampling::Normal);
+    // Small enough that every few frames something must go.
+    let memoised = Memoised::fold(&dense, Kind::Float, 1_000).unwrap();
+    for (i, size) in
+        [(1, 64, 96), (1, 64, 96), (2, 64, 96), (1, 96, 64), (1, 128, 64)].iter().cycle().take(8).enumerate()
+    {
+        assert_alike(&dense, &memoised, &street(*size, i as i64), &format!("frame {i}"));
+        assert!(memoised.counts().iter().all(|(len, _)| *len <= 1_000));
+    }
+    let counts = memoised.counts();
+    assert!(counts.iter().any(|(_, counts)| counts.evicted > 0), "{counts:?}");
+    let (_, fine) = counts.last().unwrap();
+    assert!(fine.dense == 0 && fine.computed * 4 < fine.pixels, "{fine:?}");
+}
+
+#[test]
+fn a_frame_seen_before_costs_no_new_patch() {
+    let (_vs, dense) = generator(Upsampling::Normal);
+    let memoised = Memoised::fold(&dense, Kind::Float, CACHE).unwrap();
+    let labels = street((1, 64, 96), 0);
+    let computed = || memoised.counts().iter().map(|(_, counts)| counts.computed).sum::<u64>();
+    let _ = tch::no_grad(|| memoised.forward(&labels));
+    let first = computed();
+    let _ = tch::no_grad(|| memoised.forward(&labels));
+    assert!(first > 0 && computed() == first);
+    memoised.forget();
+    assert_alike(&dense, &memoised, &labels, "after forgetting");
+}
+
+#[test]
+fn noise_is_left_to_the_dense_layers() {
+    let (_vs, dense) = generator(Upsampling::Normal);
+    let memoised = Memoised::fold(&dense, Kind::Float, CACHE).unwrap();
+    let labels = maps((1, 64, 96), |n, y, x| hash([n, y, x]) % CLASSES);
+    let _ = tch::no_grad(|| memoised.forward(&labels));
+    let counts = memoised.counts();
+    assert!(counts.iter().rev().take(2).all(|(len, counts)| *len == 0 && counts.dense == 1), "{counts:?}");
+}
+
+#[test]
+fn too_many_classes_for_a_byte_stay_dense() {
+    let vs = VarStore::new(Device::Cpu);
+    let config = Config { ngf: 1, hidden: 2, upsampling: Upsampling::Normal, style: None };
+    let build = |classes| Memoised::fold(&Spade::new(&vs.root(), &config, classes), Kind::Float, CACHE);
+    assert!(build(254).is_some());
+    assert!(build(255).is_none());
+}
