@@ -85,12 +85,12 @@ impl Degradation {
         strength: f32,
         rng: &mut ChaCha8Rng,
     ) -> (RgbImage, GrayImage) {
+        if strength <= 0. || image.is_empty() {
+            return (image.clone(), labels.clone());
+        }
         let worse = match self {
-            Self::UpsideDown if strength > 0. => {
-                return (imageops::flip_vertical(image), imageops::flip_vertical(labels));
-            }
-            _ if strength <= 0. || image.is_empty() => image.clone(),
-            Self::UpsideDown | Self::Fog => fog(image, strength, rng),
+            Self::UpsideDown => return (imageops::flip_vertical(image), imageops::flip_vertical(labels)),
+            Self::Fog => fog(image, strength, rng),
             Self::Glare => glare(image, strength, rng),
             Self::Blur => gaussian_blur_f32(image, (strength * image.height() as f32 / 18.).max(0.1)),
             Self::Dirt => dirt(image, strength, rng),
@@ -167,7 +167,7 @@ fn dead_rows(image: &RgbImage, strength: f32, rng: &mut ChaCha8Rng) -> RgbImage 
 fn noisy(image: &RgbImage, gain: f32, sigma: f32, rng: &mut ChaCha8Rng) -> RgbImage {
     let mut worse = image.clone();
     for value in worse.iter_mut() {
-        // Twelve dice less six are as good as Gaussian; three do here.
+        // The sum of three dice is Gaussian enough.
         let dice: f32 = (0..3).map(|_| rng.random_range(-1.0..1.0f32)).sum();
         *value = (f32::from(*value) * gain + dice * sigma) as u8;
     }

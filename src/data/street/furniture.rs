@@ -107,7 +107,7 @@ pub fn bollards(mesh: &mut Mesh, from: f32, to: f32, side: f32, style: &Style) {
     }
 }
 
-/// A bench, a bin or a box of the electricity works: part of the street, of class pole or building.
+/// A box of the electricity works at the back of the pavement, of class building.
 pub fn cabinet(mesh: &mut Mesh, z: f32, side: f32, style: &Style, rng: &mut ChaCha8Rng) {
     let x = side * (style.lot_line() - 0.5);
     let color = varied([128, 134, 124], 0.3, rng.random());

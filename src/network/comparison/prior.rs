@@ -2,8 +2,7 @@
 //!
 //! The paper's network sees the softmax through one channel and learns from scratch what a look at
 //! it tells; with the few thousand images of one fleet it never gets there. Here a handful of
-//! weights read it directly, and the trunks learn what has to be added. Both networks' figures are in
-//! the README.
+//! weights read it directly, and the trunks learn what has to be added.
 
 use tch::nn::Path;
 use tch::{Kind, Tensor};
