@@ -19,10 +19,13 @@ use synthcp_monitor::train::{comparison, segmentation, synthesis};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-/// libtorch's random numbers are the process's: whoever draws them on a seed must be alone.
+/// libtorch's random numbers are the process's: whoever draws them must be alone, and draws the same
+/// ones on every run.
 fn alone() -> MutexGuard<'static, ()> {
     static DICE: Mutex<()> = Mutex::new(());
-    DICE.lock().unwrap_or_else(PoisonError::into_inner)
+    let guard = DICE.lock().unwrap_or_else(PoisonError::into_inner);
+    tch::manual_seed(1);
+    guard
 }
 
 fn config<C: serde::de::DeserializeOwned>(yaml: &str) -> C {
@@ -140,9 +143,10 @@ fn dropout_makes_the_passes_differ_and_nothing_else() {
         tch::no_grad(|| {
             let before = weights::tensors(&vs).into_iter().map(|(n, t)| (n, t.copy())).collect::<Vec<_>>();
             let sampler = network.sampler(&image).unwrap();
-            let (a, b) = (sampler(), sampler());
-            assert_eq!(a.size(), network.forward(&image, false).logits.size(), "{yaml}");
-            assert_ne!(a, b, "{yaml}");
+            let first = sampler();
+            assert_eq!(first.size(), network.forward(&image, false).logits.size(), "{yaml}");
+            // A few channels, of which one in ten is left out: two passes are often the same.
+            assert!((0..64).any(|_| sampler() != first), "{yaml}");
             // No statistics were learned from the frame.
             let after = weights::tensors(&vs);
             assert!(before.iter().all(|(name, t)| after[name] == *t), "{yaml}");
