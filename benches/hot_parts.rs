@@ -14,7 +14,7 @@ use synthcp_monitor::network::synthesis::fused::{Activation, Rows, by_operations
 use synthcp_monitor::network::synthesis::modulation::{Modulation, Request};
 use synthcp_monitor::network::synthesis::patches::{Alphabet, Ingredients, LabelMaps, PatchIndex};
 use synthcp_monitor::network::synthesis::spade::{LabelPyramid, SpadeNorm};
-use synthcp_monitor::score::cosine::{Certainty, anomaly_score};
+use synthcp_monitor::score::cosine::{Certainty, Config, Features, Looks, anomaly_score};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -83,11 +83,15 @@ fn modulation(c: &mut Criterion) {
 
 fn scores(c: &mut Criterion) {
     let random = |size: &[i64]| Tensor::randn(size, (Kind::Float, Device::Cpu));
-    let (real, synthetic) = (random(&[1, 96, 32, 64]), random(&[1, 96, 32, 64]));
-    let softmax = random(&[1, 19, 256, 512]).softmax(1, Kind::Float);
-    for certainty in [Certainty::Switch, Certainty::Entropy] {
-        let name = format!("anomaly score 64x32 to 512x256, {certainty:?}");
-        c.bench_function(&name, |b| b.iter(|| anomaly_score(&real, &synthetic, &softmax, certainty)));
+    let (real, synthetic, logits) =
+        (random(&[1, 96, 32, 64]), random(&[1, 96, 32, 64]), random(&[1, 19, 32, 64]));
+    let msp = random(&[1, 1, 256, 512]).sigmoid();
+    for (certainty, side) in [(Certainty::Switch, 1), (Certainty::Entropy, 1), (Certainty::Entropy, 5)] {
+        let smoothing = side.try_into().expect("an odd number");
+        let config = Config { features: Features::Last, certainty, smoothing };
+        let looks = Looks { real: &real, synthetic: &synthetic, logits: &logits, msp: &msp };
+        let name = format!("anomaly score 64x32 to 512x256, {certainty:?}, smoothing {side}");
+        c.bench_function(&name, |b| b.iter(|| anomaly_score(config, &looks)));
     }
 }
 

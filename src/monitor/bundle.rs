@@ -85,6 +85,16 @@ pub struct Description {
     pub metrics: std::collections::BTreeMap<String, f64>,
 }
 
+impl Description {
+    /// Writes `bundle.yaml` in folder `dir`.
+    pub fn write(&self, dir: &Path) -> Result<(), BundleError> {
+        let path = dir.join(DESCRIPTION);
+        let wrong = |reason: String| BundleError::Description { path: path.clone(), reason };
+        let text = serde_norway::to_string(self).map_err(|e| wrong(e.to_string()))?;
+        std::fs::write(&path, text).map_err(|source| BundleError::Io { path: path.clone(), source })
+    }
+}
+
 /// Why a bundle cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {

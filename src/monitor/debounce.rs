@@ -60,6 +60,11 @@ pub struct Patience {
     pub release: u32,
 }
 
+impl Patience {
+    /// What suits a camera of five to ten frames a second.
+    pub const DEFAULT: Self = Self { trigger: 3, release: 5 };
+}
+
 /// One limit with its run of frames on the other side.
 #[derive(Clone, Copy, Debug)]
 struct Latch {
@@ -136,7 +141,7 @@ mod tests {
     use super::Level::{Caution, Failure, Nominal};
     use super::*;
 
-    const PATIENCE: Patience = Patience { trigger: 3, release: 5 };
+    const PATIENCE: Patience = Patience::DEFAULT;
 
     fn run(debounce: &mut Debounce, raw: &[Level]) -> Vec<Level> {
         raw.iter().map(|&level| debounce.update(level, PATIENCE)).collect()

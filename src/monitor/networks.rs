@@ -77,7 +77,8 @@ impl Segmentation {
             Features::Last => &self.features,
             Features::Logits => &self.grid_logits,
         };
-        cosine::anomaly_score(real, synthetic, &self.probabilities, config.certainty)
+        let looks = cosine::Looks { real, synthetic, logits: &self.grid_logits, msp: &self.msp };
+        cosine::anomaly_score(config, &looks)
     }
 }
 

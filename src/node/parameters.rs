@@ -178,12 +178,12 @@ pub const TABLE: &[Declaration] = &[
     ),
     live(
         "trigger_frames",
-        Kind::Integer(3, 1, 1000),
+        Kind::Integer(Patience::DEFAULT.trigger as i64, 1, 1000),
         "Frames in a row above a threshold before the level rises, in [1, 1000].",
     ),
     live(
         "release_frames",
-        Kind::Integer(5, 1, 1000),
+        Kind::Integer(Patience::DEFAULT.release as i64, 1, 1000),
         "Frames in a row below a threshold before the level falls, in [1, 1000].",
     ),
     live(

@@ -4,13 +4,11 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use super::logits::entropy;
 use crate::network::layers::{resize_bilinear, spatial};
 
 /// Above this softmax M is believed and the features are not consulted (the paper's t).
 pub const SWITCH: f64 = 0.999;
-
-/// Below this a probability adds nothing to the entropy.
-const LEAST: f64 = 1e-12;
 
 /// Which features of x and x' are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,45 +25,95 @@ pub enum Features {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Certainty {
-    /// A switch, as in the paper: above [`SWITCH`] the largest softmax is the confidence, below it the
-    /// cosine.
+    /// A switch at every pixel, as in the paper: above [`SWITCH`] the largest softmax is the confidence,
+    /// below it the cosine.
     #[default]
     Switch,
-    /// The geometric mean of the cosine distance and the entropy of the softmax: the same thought
-    /// without a step. Both must be high.
+    /// The geometric mean of the cosine distance and the entropy of the softmax, on the grid of M's
+    /// logits: the same thought without a step. Both must be high.
     Entropy,
 }
 
 /// How the score is made; the default is the paper's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What is compared.
     pub features: Features,
     /// What M's certainty does.
     pub certainty: Certainty,
+    /// Side, in cells, of the square over which the score is averaged; odd, and 1 leaves it alone.
+    /// Outlines of ordinary things are thin, strange things are not.
+    pub smoothing: Smoothing,
 }
 
-/// Anomaly score `N x 1 x H x W` in \[0, 1\], fp32.
-///
-/// `real` and `synthetic` are `N x F x h x w` features of x and x'; `softmax` is M's of x at full size,
-/// `N x C x H x W`. The cosine is taken on the features' own grid and then resized.
-pub fn anomaly_score(real: &Tensor, synthetic: &Tensor, softmax: &Tensor, certainty: Certainty) -> Tensor {
-    let (real, synthetic) = (real.to_kind(Kind::Float), synthetic.to_kind(Kind::Float));
-    let cosine = Tensor::cosine_similarity(&real, &synthetic, 1, 1e-8).unsqueeze(1);
-    let distance = 1. - resize_bilinear(&cosine, spatial(softmax), false).clamp(0., 1.);
-    match certainty {
-        Certainty::Switch => {
-            let doubt: Tensor = 1. - softmax.amax([1i64].as_slice(), true);
-            doubt.where_self(&doubt.lt(1. - SWITCH), &distance)
+impl Default for Config {
+    fn default() -> Self {
+        Self { features: Features::Last, certainty: Certainty::Switch, smoothing: Smoothing(1) }
+    }
+}
+
+/// An odd number of cells, from 1 to 31.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct Smoothing(u8);
+
+impl TryFrom<u8> for Smoothing {
+    type Error = String;
+
+    fn try_from(side: u8) -> Result<Self, String> {
+        if side % 2 == 1 && side < 32 {
+            return Ok(Self(side));
         }
-        Certainty::Entropy => {
-            let terms = softmax * softmax.clamp_min(LEAST).log();
-            let most = (softmax.size()[1].max(2) as f64).ln();
-            let entropy = terms.sum_dim_intlist([1i64].as_slice(), true, Kind::Float) / -most;
-            (distance * entropy).clamp(0., 1.).sqrt()
+        Err(format!("smoothing: {side}; expected an odd number from 1 to 31"))
+    }
+}
+
+impl From<Smoothing> for u8 {
+    fn from(smoothing: Smoothing) -> Self {
+        smoothing.0
+    }
+}
+
+impl Smoothing {
+    fn apply(self, score: &Tensor) -> Tensor {
+        let side = i64::from(self.0);
+        match side {
+            1 => score.shallow_clone(),
+            _ => score.avg_pool2d([side, side], [1, 1], [side / 2, side / 2], false, false, None),
         }
     }
+}
+
+/// What is compared and weighed.
+#[derive(Clone, Copy, Debug)]
+pub struct Looks<'a> {
+    /// Features of x: `N x F x h x w`.
+    pub real: &'a Tensor,
+    /// The same features of x'.
+    pub synthetic: &'a Tensor,
+    /// M's logits of x on their own grid.
+    pub logits: &'a Tensor,
+    /// M's largest softmax of x at full size: `N x 1 x H x W`.
+    pub msp: &'a Tensor,
+}
+
+/// Anomaly score `N x 1 x H x W` in \[0, 1\], fp32. Everything but the paper's switch happens on the
+/// networks' own grid; only the score is resized.
+pub fn anomaly_score(config: Config, looks: &Looks) -> Tensor {
+    let [real, synthetic, logits] =
+        [looks.real, looks.synthetic, looks.logits].map(|t| t.to_kind(Kind::Float));
+    let cosine = Tensor::cosine_similarity(&real, &synthetic, 1, 1e-8).unsqueeze(1);
+    let full = spatial(looks.msp);
+    let distance = |size| 1. - resize_bilinear(&cosine, size, false).clamp(0., 1.);
+    let score = match config.certainty {
+        Certainty::Switch => {
+            let doubt: Tensor = 1. - looks.msp;
+            doubt.where_self(&doubt.lt(1. - SWITCH), &distance(full))
+        }
+        Certainty::Entropy => (distance(spatial(&logits)) * entropy(&logits)).clamp(0., 1.).sqrt(),
+    };
+    resize_bilinear(&config.smoothing.apply(&score), full, false)
 }
 
 #[cfg(test)]
@@ -74,10 +122,17 @@ mod tests {
 
     use super::*;
 
-    /// Softmax of two classes, the larger one as given, a pixel each.
-    fn sure(msp: &[f32]) -> Tensor {
-        let msp = Tensor::from_slice(msp).view([1, 1, 1, -1]);
-        Tensor::cat(&[&msp, &(1. - &msp)], 1)
+    fn config(certainty: Certainty, smoothing: u8) -> Config {
+        Config { certainty, smoothing: smoothing.try_into().unwrap(), ..Config::default() }
+    }
+
+    /// The score of pixels with these features, of an M that tells two classes apart by `margin`.
+    fn score(config: Config, real: &Tensor, synthetic: &Tensor, margin: f64) -> Tensor {
+        let (_, _, h, w) = real.size4().unwrap();
+        let logits = Tensor::zeros([1, 2, h, w], (Kind::Float, Device::Cpu));
+        let _ = logits.select(1, 0).fill_(margin);
+        let msp = logits.softmax(1, Kind::Float).amax([1i64].as_slice(), true);
+        anomaly_score(config, &Looks { real, synthetic, logits: &logits, msp: &msp })
     }
 
     #[test]
@@ -85,7 +140,7 @@ mod tests {
         let real = Tensor::from_slice(&[1f32, 0., 0., 1.]).view([1, 2, 1, 2]);
         let synthetic = Tensor::from_slice(&[2f32, 0., 0., -1.]).view([1, 2, 1, 2]);
         for certainty in [Certainty::Switch, Certainty::Entropy] {
-            let score = anomaly_score(&real, &synthetic, &sure(&[0.5, 0.5]), certainty);
+            let score = score(config(certainty, 1), &real, &synthetic, 0.);
             assert_eq!(score.double_value(&[0, 0, 0, 0]), 0., "{certainty:?}");
             assert!((score.double_value(&[0, 0, 0, 1]) - 1.).abs() < 1e-6, "{certainty:?}");
         }
@@ -95,8 +150,32 @@ mod tests {
     fn a_certain_segmenter_is_believed() {
         let real = Tensor::ones([1, 2, 1, 1], (Kind::Float, Device::Cpu));
         for (certainty, most) in [(Certainty::Switch, 1e-3), (Certainty::Entropy, 0.05)] {
-            let score = anomaly_score(&real, &(-&real), &sure(&[0.9999]), certainty);
+            let score = score(config(certainty, 1), &real, &(-&real), 9.);
             assert!(score.double_value(&[0, 0, 0, 0]) < most, "{certainty:?}");
+        }
+    }
+
+    #[test]
+    fn smoothing_lowers_what_is_thin_and_keeps_what_is_wide() {
+        let real = Tensor::ones([1, 1, 9, 9], (Kind::Float, Device::Cpu));
+        let (thin, wide) = (real.copy(), real.copy());
+        let _ = thin.narrow(3, 4, 1).fill_(-1.);
+        let _ = wide.narrow(3, 2, 5).fill_(-1.);
+        let at = |synthetic: &Tensor| {
+            score(config(Certainty::Entropy, 3), &real, synthetic, 0.).double_value(&[0, 0, 4, 4])
+        };
+        assert!((at(&thin) - 1. / 3.).abs() < 1e-6);
+        assert!((at(&wide) - 1.).abs() < 1e-6);
+    }
+
+    #[test]
+    fn an_even_side_is_refused_and_said() {
+        let parse = |side: u8| serde_norway::from_str::<Config>(&format!("smoothing: {side}"));
+        assert_eq!(parse(5).unwrap().smoothing, Smoothing(5));
+        assert_eq!(parse(1).unwrap(), Config::default());
+        for side in [0, 4, 33] {
+            let error = parse(side).unwrap_err().to_string();
+            assert!(error.contains(&format!("smoothing: {side}; expected an odd number")), "{error}");
         }
     }
 }

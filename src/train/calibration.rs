@@ -30,7 +30,7 @@ pub enum CalibrationError {
 /// Share of good frames that may reach CAUTION by their failure score, and by their anomaly area; of
 /// good frames that may reach FAILURE; of right pixels that may be in the error mask; and of ordinary
 /// pixels that may be in the anomaly mask.
-const FALSE_ALARMS: [f64; 5] = [0.05, 0.02, 0.01, 0.05, 0.01];
+const FALSE_ALARMS: [f64; 5] = [0.05, 0.05, 0.01, 0.05, 0.01];
 
 /// Thresholds that keep false alarms at [`FALSE_ALARMS`] on the samples of `slice`.
 pub fn calibrate(bundle: &Path, folder: &Path, slice: &Slice) -> Result<Thresholds, CalibrationError> {

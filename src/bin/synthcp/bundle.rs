@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use synthcp_monitor::data::{self, Slice};
-use synthcp_monitor::monitor::bundle::{DESCRIPTION, Description, Entry, FORMAT, Thresholds, sha256};
+use synthcp_monitor::monitor::bundle::{Bundle, Description, Entry, FORMAT, Thresholds, sha256};
 use synthcp_monitor::network::weights;
 use synthcp_monitor::train::calibration;
 use synthcp_monitor::train::recipe::{Recipe, write_weights};
@@ -29,6 +29,18 @@ pub enum Action {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Sets the thresholds of a bundle anew: for another camera or place, or after an edit of bundle.yaml.
+    Calibrate {
+        /// Folder of the bundle, whose bundle.yaml is rewritten.
+        #[arg(long)]
+        bundle: PathBuf,
+        /// Folder of the data set.
+        #[arg(long)]
+        data: PathBuf,
+        /// Samples: PART, START..END or PART:START..END; none of the networks may have seen them.
+        #[arg(long, default_value = "..")]
+        slice: Slice,
+    },
     /// A tiny bundle with random weights: whatever it says is noise, but it runs.
     Random {
         /// Networks and working size, instead of the tiniest.
@@ -49,6 +61,12 @@ pub fn run(action: &Action) -> Outcome {
         Action::Pack { common, calibration, out } => {
             let text = std::fs::read_to_string(&common.recipe)?;
             pack(out, &serde_norway::from_str(&text)?, common, calibration)
+        }
+        Action::Calibrate { bundle, data, slice } => {
+            let mut description = Bundle::open(bundle)?.description;
+            description.calibration = calibration::calibrate(bundle, data, slice)?;
+            println!("{}", description.calibration.guarantee);
+            Ok(description.write(bundle)?)
         }
         Action::Random { recipe, out, seed } => random(recipe.as_deref(), out, *seed),
     }
@@ -168,6 +186,5 @@ fn write(
         calibration,
         metrics: BTreeMap::new(),
     };
-    std::fs::write(out.join(DESCRIPTION), serde_norway::to_string(&description)?)?;
-    Ok(())
+    Ok(description.write(out)?)
 }

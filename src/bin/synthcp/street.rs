@@ -1,5 +1,6 @@
 //! `synthcp street`: labelled road video without any data, and a bundle tried in it.
 
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -56,17 +57,17 @@ pub enum Action {
         #[arg(long, default_value_t = 1000)]
         seed: u64,
         /// Frames with strange things whose pixels are scored.
-        #[arg(long, default_value_t = 200)]
-        frames: usize,
+        #[arg(long, default_value = "200")]
+        frames: NonZeroUsize,
         /// Drives with strange things, and as many without, whose alarms are counted.
-        #[arg(long, default_value_t = 20)]
-        drives: u64,
+        #[arg(long, default_value = "20")]
+        drives: NonZeroU64,
         /// Frames of each of these drives, five a second.
-        #[arg(long, default_value_t = 60)]
-        drive_frames: usize,
+        #[arg(long, default_value = "60")]
+        drive_frames: NonZeroUsize,
         /// Images that are degraded.
-        #[arg(long, default_value_t = 12)]
-        degraded: usize,
+        #[arg(long, default_value = "12")]
+        degraded: NonZeroUsize,
         /// auto, cpu or cuda:N.
         #[arg(long, default_value = "auto")]
         device: String,
@@ -117,11 +118,11 @@ pub fn run(action: &Action) -> Outcome {
             eprintln!("{}", monitor.description());
             let plan = Plan {
                 seed: *seed,
-                frames: *frames,
-                drives: *drives,
-                drive_frames: *drive_frames,
-                degraded: *degraded,
-                patience: PATIENCE,
+                frames: frames.get(),
+                drives: drives.get(),
+                drive_frames: drive_frames.get(),
+                degraded: degraded.get(),
+                patience: Patience::DEFAULT,
             };
             let bar = ProgressBar::new_spinner();
             let trial = Trial::of(&monitor, &plan, || bar.inc(1))?;
@@ -131,6 +132,3 @@ pub fn run(action: &Action) -> Outcome {
     }
     Ok(())
 }
-
-/// The node's defaults.
-const PATIENCE: Patience = Patience { trigger: 3, release: 5 };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Subcommand;
-use synthcp_monitor::monitor::bundle::{Bundle, DESCRIPTION, Entry, sha256};
+use synthcp_monitor::monitor::bundle::{Bundle, Entry, sha256};
 use synthcp_monitor::network::architecture::Architecture;
 use synthcp_monitor::network::parity::{FIXTURES, TOLERANCE};
 use synthcp_monitor::network::segmentation::SegmenterConfig;
@@ -154,7 +154,7 @@ fn import_into(bundle: Bundle, arch: &Architecture, from: &[Source]) -> Outcome 
     // What was measured and promised was so with the network that is gone.
     description.metrics.clear();
     description.calibration.guarantee = format!("none: {role} was replaced after calibration");
-    std::fs::write(dir.join(DESCRIPTION), serde_norway::to_string(&description)?)?;
+    description.write(&dir)?;
     eprintln!("{}: {role} replaced; its thresholds must be calibrated anew", dir.display());
     Ok(())
 }
