@@ -13,6 +13,7 @@ pub mod camvid;
 pub mod cityscapes;
 pub mod degradation;
 pub mod folds;
+pub mod npy;
 mod pairs;
 mod slice;
 pub mod street;

@@ -4,6 +4,7 @@
 //! spread), never 0. NaN in the input is an error that names where it stands.
 
 pub mod correlation;
+pub mod pixel;
 pub mod ranking;
 pub mod segmentation;
 
