@@ -6,6 +6,7 @@
 mod anomalies;
 mod bench;
 mod bundle;
+mod detectors;
 mod evaluate;
 mod metrics;
 mod monitor;
