@@ -13,9 +13,11 @@ pub mod camvid;
 pub mod cityscapes;
 pub mod degradation;
 pub mod folds;
+pub mod npy;
 mod pairs;
 mod slice;
 pub mod street;
+pub mod streethazards;
 
 use std::path::{Path, PathBuf};
 
@@ -42,7 +44,8 @@ pub enum DataError {
     /// The folder holds none of the known layouts.
     #[error(
         "{}: no known data set; expected images/ and labels/ (cityscapes128), leftImg8bit/ and gtFine/ \
-         (Cityscapes), or pairs of folders such as train/ and trainannot/ (CamVid)",
+         (Cityscapes), images/ and annotations/ (StreetHazards), or pairs of folders such as train/ and \
+         trainannot/ (CamVid)",
         path.display()
     )]
     Layout {
@@ -184,6 +187,8 @@ pub enum Layout {
     Cityscapes,
     /// `<part>/*` with `<part>annot/*.png`.
     CamVid,
+    /// `images/<part>/<town>/*` with `annotations/<part>/<town>/*.png`.
+    StreetHazards,
 }
 
 impl Layout {
@@ -192,6 +197,7 @@ impl Layout {
         match self {
             Self::Cityscapes128 | Self::Cityscapes => "cityscapes",
             Self::CamVid => "camvid",
+            Self::StreetHazards => "streethazards",
         }
     }
 }
@@ -203,6 +209,8 @@ pub fn detect(path: &Path) -> Result<Layout, DataError> {
         Ok(Layout::Cityscapes)
     } else if cityscapes::is_small(path) {
         Ok(Layout::Cityscapes128)
+    } else if streethazards::is_here(path) {
+        Ok(Layout::StreetHazards)
     } else if !camvid::parts(path)?.is_empty() {
         Ok(Layout::CamVid)
     } else {
@@ -218,6 +226,7 @@ pub fn list(path: &Path, slice: &Slice, allow_unpaired: bool) -> Result<(Layout,
         Layout::Cityscapes128 => cityscapes::list_small(path)?,
         Layout::Cityscapes => cityscapes::list_official(path, slice.part())?,
         Layout::CamVid => camvid::list(path, slice.part())?,
+        Layout::StreetHazards => streethazards::list(path, slice.part())?,
     };
     if let (Some(first), false) = (pairs.unpaired.first(), allow_unpaired) {
         let (count, first) = (pairs.unpaired.len(), first.clone());

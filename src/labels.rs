@@ -1,7 +1,7 @@
 //! Label sets and palettes.
 //!
 //! A label set is a small YAML file: names, colours, the ids found in the data set's own label
-//! images, and which classes of other sets mean the same. Two are built in ([`LabelSet::by_name`]);
+//! images, and which classes of other sets mean the same. Three are built in ([`LabelSet::by_name`]);
 //! any other is read with [`LabelSet::from_yaml`].
 
 use std::collections::{BTreeMap, HashSet};
@@ -13,9 +13,10 @@ use serde::Deserialize;
 pub const IGNORE: u8 = 255;
 
 /// The label sets inside the binary, so that a bundle needs nothing beside itself to name one.
-const BUILT_IN: [(&str, &str); 2] = [
+const BUILT_IN: [(&str, &str); 3] = [
     ("cityscapes", include_str!("../config/labels/cityscapes.yaml")),
     ("camvid", include_str!("../config/labels/camvid.yaml")),
+    ("streethazards", include_str!("../config/labels/streethazards.yaml")),
 ];
 
 /// Why a label set cannot be used.
@@ -131,7 +132,7 @@ struct ClassFile {
 }
 
 impl LabelSet {
-    /// A built-in set: `cityscapes` (19 classes) or `camvid` (11 classes).
+    /// A built-in set: `cityscapes` (19 classes), `camvid` (11) or `streethazards` (13).
     pub fn by_name(name: &str) -> Result<Self, LabelError> {
         match BUILT_IN.iter().find(|(known, _)| *known == name) {
             Some((_, yaml)) => Self::from_yaml(yaml),
@@ -298,7 +299,7 @@ mod tests {
     #[test]
     fn unknown_set_names_the_known() {
         let message = LabelSet::by_name("kitti").unwrap_err().to_string();
-        assert_eq!(message, "unknown label set \"kitti\"; known are cityscapes, camvid");
+        assert_eq!(message, "unknown label set \"kitti\"; known are cityscapes, camvid, streethazards");
     }
 
     #[test]

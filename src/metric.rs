@@ -3,8 +3,13 @@
 //! `None` means that the definition gives no value (a class that is absent, no positives, no
 //! spread), never 0. NaN in the input is an error that names where it stands.
 
+pub mod component;
 pub mod correlation;
+pub mod estimate;
+pub mod histogram;
+pub mod pixel;
 pub mod ranking;
+pub mod reliability;
 pub mod segmentation;
 
 /// Input a metric is not defined on.

@@ -23,6 +23,7 @@ pub struct Networks {
     kind: Kind,
     names: [&'static str; 3],
     anomaly: cosine::Config,
+    classes: usize,
 }
 
 /// Which networks, for how many classes, at which height and width.
@@ -124,12 +125,34 @@ impl Networks {
         let g = Painter::new(g, kind, memoise);
         parameters.iter().for_each(|vs| weights::cast(vs, kind));
         let names = [segmentation.name(), synthesis.name(), comparison.name()];
-        Ok(Self { m, g, f, size: *size, device, kind, names, anomaly: *anomaly })
+        Ok(Self { m, g, f, size: *size, device, kind, names, anomaly: *anomaly, classes: *classes as usize })
     }
 
     /// How the anomaly score is made.
     pub fn anomaly_config(&self) -> cosine::Config {
         self.anomaly
+    }
+
+    /// Height and width at which they work.
+    pub fn size(&self) -> (i64, i64) {
+        self.size
+    }
+
+    /// Classes that M tells apart.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// F's architecture, as bundle.yaml names it.
+    pub fn comparer(&self) -> &'static str {
+        self.names[2]
+    }
+
+    /// Whether M has dropout, so that its passes over an image can differ.
+    pub fn has_dropout(&self) -> bool {
+        let (height, width) = self.size;
+        let blank = Tensor::zeros([1, 3, height, width], (self.kind, self.device));
+        tch::no_grad(|| self.m.sampler(&blank).is_some())
     }
 
     /// G alone, without M and F.

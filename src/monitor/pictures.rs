@@ -33,7 +33,8 @@ pub fn threshold(map: &ScoreMap, limit: f32) -> GrayImage {
     GrayImage::from_raw(map.width, map.height, bytes).expect("one value a pixel")
 }
 
-fn to_rgb(picture: &Tensor, (width, height): (u32, u32)) -> Result<RgbImage, TchError> {
+/// `1 x 3 x H x W` colours in \[0, 1\] as a picture of `width x height`.
+pub fn to_rgb(picture: &Tensor, (width, height): (u32, u32)) -> Result<RgbImage, TchError> {
     let size = [i64::from(height), i64::from(width)];
     let bytes = picture.f_upsample_bilinear2d(size, false, None, None)?.f_mul_scalar(255.)?.f_round()?;
     let bytes = bytes.f_clamp(0., 255.)?.f_to_kind(Kind::Uint8)?.f_permute([0, 2, 3, 1])?;

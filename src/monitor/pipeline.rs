@@ -4,17 +4,19 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use image::{GrayImage, RgbImage};
-use tch::{Kind, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use super::bundle::{Bundle, BundleError, Thresholds};
 use super::compute;
-use super::networks::{Arithmetic, Networks};
+use super::networks::{Arithmetic, Networks, Segmentation};
 use super::pictures;
 use super::regions::{self, RegionError, RegionLimits};
 use super::report::{Assessment, ClassScore, Latency, Mode, Report, ScoreMap, Wanted};
 use crate::data::resize_labels;
 use crate::frame::Frame;
 use crate::labels::LabelSet;
+use crate::network::comparison::Compared;
+use crate::score::detector::Look;
 
 /// Where and how the networks run.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,6 +113,25 @@ pub(crate) struct Scores {
     pub presence: Option<Vec<f32>>,
 }
 
+impl Scores {
+    fn of(
+        segmented: &Segmentation,
+        synth: &Tensor,
+        compared: &Compared,
+        anomaly: Option<Tensor>,
+    ) -> Result<Self, TchError> {
+        let numbers = |t: &Tensor| Vec::<f32>::try_from(t.to_kind(Kind::Float).flatten(0, -1));
+        Ok(Self {
+            labels: segmented.labels.shallow_clone(),
+            error: compared.error(&segmented.msp)?,
+            anomaly,
+            synth: Some(synth.shallow_clone()),
+            iou: Some(numbers(&compared.iou)?),
+            presence: compared.presence.as_ref().map(|logits| numbers(&logits.sigmoid())).transpose()?,
+        })
+    }
+}
+
 /// A class must have this share of the image for its estimate to count.
 const PRESENT: f32 = 0.001;
 
@@ -194,18 +215,20 @@ impl Monitor {
                 true => Some(self.networks.anomaly(&segmented, &synth)?),
                 false => None,
             };
-            let numbers = |t: &Tensor| Vec::<f32>::try_from(t.to_kind(Kind::Float).flatten(0, -1));
-            let presence = compared.presence.as_ref().map(|logits| numbers(&logits.sigmoid())).transpose()?;
-            let scores = Scores {
-                error: compared.error(&segmented.msp)?,
-                labels: segmented.labels,
-                anomaly,
-                synth: Some(synth),
-                iou: Some(numbers(&compared.iou)?),
-                presence,
-            };
+            let scores = Scores::of(&segmented, &synth, &compared, anomaly)?;
             self.assess(&frame.image, scores, wanted, latency, watch)
         })
+    }
+
+    /// Assesses an image whose networks have been run, without the anomaly score; no latency is told.
+    pub fn assess_look(
+        &self,
+        image: &RgbImage,
+        look: &Look,
+        wanted: Wanted,
+    ) -> Result<Assessment, MonitorError> {
+        let scores = Scores::of(&look.segmented, &look.synth, &look.compared, None)?;
+        self.assess(image, scores, wanted, Latency::default(), StopWatch::start())
     }
 
     /// Assesses one frame from M's logits alone: the fallback when synthesis is too slow. Error

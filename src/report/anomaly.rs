@@ -2,95 +2,210 @@
 
 use std::fmt;
 
-use image::GrayImage;
-use tch::Tensor;
+use image::{GrayImage, RgbImage};
+use serde::Serialize;
+use tch::Kind;
 
-use super::evaluation::{Detector, EvaluationError};
+use super::evaluation::{EvaluationError, MOST_MEMORY};
+use super::frames::{Frame, Worst};
+use super::scoreboard::{self, Memory, Scoreboard, Scored};
+use super::table::{Cell, Table};
 use crate::data::anomaly::{AnomalySample, truth};
-use crate::monitor::networks::{Networks, Segmentation};
-use crate::monitor::pictures::to_map;
-use crate::score::{cosine, logits};
+use crate::metric::component::{ComponentFigures, Components, Least};
+use crate::metric::histogram::Histogram;
+use crate::metric::ranking::Ranking;
+use crate::monitor::networks::Networks;
+use crate::monitor::pictures::{threshold, to_map};
+use crate::monitor::report::ScoreMap;
+use crate::score::catalogue::Boxed;
+use crate::score::detector::Look;
 
-/// A score from M's logits.
-type LogitScore = fn(&Tensor) -> Tensor;
-
-const FROM_LOGITS: [(&str, LogitScore); 4] = [
-    ("MSP", logits::msp),
-    ("max logit", logits::max_logit),
-    ("energy", logits::energy),
-    ("entropy", logits::entropy),
-];
-
-/// Scores of the pixels that count, of all images pooled.
-#[derive(Debug, Default)]
-pub struct AnomalyEvaluation {
-    ours: Vec<f32>,
-    /// By the paper's configuration, whatever the bundle's.
-    papers: Vec<f32>,
-    others: [Vec<f32>; FROM_LOGITS.len()],
-    strange: Vec<bool>,
-    images: usize,
+/// Scores of the pixels that count, of all images.
+pub struct AnomalyEvaluation<'a> {
+    detectors: &'a [Boxed],
+    /// Limits from calibration; none without one.
+    limits: Vec<Option<f32>>,
+    memory: Memory,
+    /// After the first image: the detectors that say something.
+    asked: Option<Vec<usize>>,
+    board: Scoreboard,
+    components: Vec<Components>,
+    worst: Worst,
 }
 
-impl AnomalyEvaluation {
-    /// Scores one image, at its own size.
-    pub fn add(&mut self, networks: &Networks, sample: &AnomalySample) -> Result<(), EvaluationError> {
-        tch::no_grad(|| {
-            let x = networks.input(&sample.image)?;
-            let segmented: Segmentation = networks.segment(&x)?;
-            let synth = networks.synthesize(&segmented.labels, &x)?;
-            collect(&mut self.ours, &networks.anomaly(&segmented, &synth)?, &sample.truth)?;
-            let papers = networks.anomaly_by(cosine::Config::default(), &segmented, &synth)?;
-            collect(&mut self.papers, &papers, &sample.truth)?;
-            for ((_, score), scores) in FROM_LOGITS.iter().zip(&mut self.others) {
-                collect(scores, &score(&segmented.logits), &sample.truth)?;
-            }
-            let counted = sample.truth.as_raw().iter().filter(|&&t| t != truth::IGNORED);
-            self.strange.extend(counted.map(|&t| t == truth::ANOMALY));
-            self.images += 1;
-            Ok(())
-        })
+/// All figures of a detector.
+#[derive(Clone, Debug, Serialize)]
+pub struct AnomalyScored {
+    /// Of pixels.
+    pub pixels: Scored,
+    /// Of things, where calibration set a limit.
+    pub components: Option<ComponentFigures>,
+}
+
+impl<'a> AnomalyEvaluation<'a> {
+    /// Nothing scored yet. `limits` are scores, a detector each, from which a pixel is called strange, set
+    /// on other images than these; `worst` frames are kept as pictures.
+    pub fn new(detectors: &'a [Boxed], limits: Vec<Option<f32>>, memory: Memory, worst: usize) -> Self {
+        Self {
+            detectors,
+            limits,
+            memory,
+            asked: None,
+            board: Scoreboard::new([], memory),
+            components: Vec::new(),
+            worst: Worst::keeping(worst),
+        }
     }
 
-    /// The figures, SynthCP's first.
-    pub fn detectors(&self) -> Result<Vec<Detector>, EvaluationError> {
-        let others = FROM_LOGITS.iter().zip(&self.others).map(|((name, _), scores)| (*name, scores));
-        [("SynthCP, as the bundle has it", &self.ours), ("SynthCP, as the paper has it", &self.papers)]
-            .into_iter()
-            .chain(others)
-            .map(|(name, scores)| Ok(Detector::of(name, scores, &self.strange)?))
-            .collect()
+    /// Scores one image, at its own size.
+    pub fn add(&mut self, networks: &Networks, sample: &AnomalySample) -> Result<(), EvaluationError> {
+        let look = Look::at(networks, &sample.image)?;
+        let seen = look.seen(networks);
+        let asked = self.asked.clone().unwrap_or_else(|| (0..self.detectors.len()).collect());
+        let mut spoke = Vec::new();
+        for place in asked {
+            if let Some(score) = tch::no_grad(|| self.detectors[place].judge(&seen))?.anomaly {
+                spoke.push((place, score));
+            }
+        }
+        if self.asked.is_none() {
+            let names = spoke.iter().map(|(place, _)| (self.detectors[*place].name().to_owned(), false));
+            self.board = Scoreboard::new(names, self.memory);
+            self.components = vec![Components::default(); spoke.len()];
+            self.asked = Some(spoke.iter().map(|(place, _)| *place).collect());
+        }
+        let maps: Vec<ScoreMap> = spoke
+            .iter()
+            .map(|(_, score)| to_map(score, sample.truth.dimensions()))
+            .collect::<Result<_, _>>()?;
+        let scores: Vec<Vec<f32>> = maps.iter().map(|map| counted(map, &sample.truth)).collect();
+        let marks = sample.truth.as_raw().iter().filter(|&&mark| mark != truth::IGNORED);
+        let strange: Vec<bool> = marks.map(|&mark| mark == truth::ANOMALY).collect();
+        self.board.add(&scores, &strange)?;
+        for ((components, map), (place, _)) in self.components.iter_mut().zip(&maps).zip(&spoke) {
+            if let Some(limit) = self.limits.get(*place).copied().flatten() {
+                components.add(&threshold(map, limit), &sample.truth, Least::ANOMALY_TRACK)?;
+            }
+        }
+        let first = scores.first().map(|scores| Ranking::new(scores, &strange)).transpose()?;
+        let precision = first.as_ref().and_then(Ranking::average_precision);
+        if let (Some(precision), Some((place, score))) = (precision, spoke.first()) {
+            self.worst.offer(precision, || {
+                let detector = self.detectors[*place].name();
+                let caption = format!("{}: AP {:.1} % of {detector}", sample.name, 100. * precision);
+                Frame::of_anomalies(caption, &sample.image, &sample.truth, &look.synth, score)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether `images` images like those so far fit in memory.
+    pub fn check(&self, images: usize) -> Result<(), EvaluationError> {
+        let needs = self.board.needs(images);
+        match self.memory == Memory::Exact && needs > MOST_MEMORY {
+            true => Err(EvaluationError::Memory { needs }),
+            false => Ok(()),
+        }
+    }
+
+    /// The figures, in the order of the detectors.
+    pub fn scored(&self) -> Result<Vec<AnomalyScored>, EvaluationError> {
+        let asked = self.asked.as_deref().unwrap_or_default();
+        let limited = |place: usize| self.limits.get(place).is_some_and(Option::is_some);
+        let of_things = asked.iter().zip(&self.components);
+        let of_things = of_things.map(|(place, components)| limited(*place).then(|| components.figures()));
+        let of_pixels = self.board.scored()?.into_iter();
+        Ok(of_pixels
+            .zip(of_things)
+            .map(|(pixels, components)| AnomalyScored { pixels, components })
+            .collect())
     }
 
     /// Images so far.
     pub fn images(&self) -> usize {
-        self.images
+        self.board.images() as usize
     }
 
     /// Share of the counted pixels that are strange.
     pub fn strange_share(&self) -> f64 {
-        self.strange.iter().filter(|&&s| s).count() as f64 / self.strange.len().max(1) as f64
+        self.board.positive_share()
+    }
+
+    /// Images on which the first detector did worst.
+    pub fn into_worst(self) -> Vec<Frame> {
+        self.worst.into_frames()
     }
 }
 
-fn collect(into: &mut Vec<f32>, scores: &Tensor, marks: &GrayImage) -> Result<(), EvaluationError> {
-    let map = to_map(scores, marks.dimensions())?;
-    let counted = map.data.iter().zip(marks.as_raw()).filter(|&(_, &t)| t != truth::IGNORED);
-    into.extend(counted.map(|(&score, _)| score));
-    Ok(())
+/// Share of ordinary pixels that may be called strange.
+const FALSE_ALARMS: f64 = 0.01;
+
+/// The score of each detector that at most 1 % of the pixels of ordinary images reach; `None` of a
+/// detector that gives no anomaly score.
+pub fn limits(
+    networks: &Networks,
+    detectors: &[Boxed],
+    images: impl Iterator<Item = Result<RgbImage, EvaluationError>>,
+) -> Result<Vec<Option<f32>>, EvaluationError> {
+    let mut histograms: Vec<Option<Histogram>> = vec![None; detectors.len()];
+    for image in images {
+        let look = Look::at(networks, &image?)?;
+        let seen = look.seen(networks);
+        for (detector, histogram) in detectors.iter().zip(&mut histograms) {
+            if let Some(score) = tch::no_grad(|| detector.judge(&seen))?.anomaly {
+                let scores = Vec::<f32>::try_from(score.to_kind(Kind::Float).flatten(0, -1))?;
+                histogram.get_or_insert_default().add(&scores, &vec![false; scores.len()])?;
+            }
+        }
+    }
+    Ok(histograms.iter().map(|histogram| Some(histogram.as_ref()?.threshold(FALSE_ALARMS))).collect())
 }
 
-/// The figures as a table.
-pub struct AnomalyTable<'a>(pub &'a [Detector]);
+fn counted(map: &ScoreMap, marks: &GrayImage) -> Vec<f32> {
+    let pixels = map.data.iter().zip(marks.as_raw());
+    pixels.filter(|&(_, &mark)| mark != truth::IGNORED).map(|(&score, _)| score).collect()
+}
+
+/// The figures as tables: of pixels, and of things if there are any.
+pub fn tables(data: &str, scored: &[AnomalyScored]) -> Vec<Table> {
+    let names = ["anomaly score", "AP", "AP ordinary", "FPR95 ordinary"];
+    let pixels: Vec<Scored> = scored.iter().map(|scored| scored.pixels.clone()).collect();
+    let mut of_pixels =
+        scoreboard::table("anomalies", format!("Finding strange pixels: {data}"), names, &pixels);
+    // No anomaly score is meant as a probability.
+    let ece = of_pixels.columns.len() - 1;
+    of_pixels.columns.truncate(ece);
+    of_pixels.rows.iter_mut().for_each(|row| row.truncate(ece));
+    let rows: Vec<Vec<Cell>> = scored
+        .iter()
+        .filter_map(|scored| Some((scored.pixels.name.clone(), scored.components?)))
+        .map(|(name, c)| {
+            let shares = [c.siou, c.ppv, c.f1].map(Cell::Share);
+            let counts = [Cell::Count(c.things), Cell::Count(c.predicted)];
+            std::iter::once(Cell::Text(name)).chain(shares).chain(counts).collect()
+        })
+        .collect();
+    let Least { predicted, truth } = Least::ANOMALY_TRACK;
+    let of_things = Table {
+        name: "components",
+        title: format!("Finding strange things: {data}"),
+        columns: vec!["anomaly score", "sIoU", "PPV", "F1*", "things", "predicted"],
+        notes: vec![format!(
+            "As SegmentMeIfYouCan: components of at least {predicted} pixels predicted and {truth} labelled; the limit \
+             of the score is from calibration, not from these images."
+        )],
+        rows,
+    };
+    let some = !of_things.rows.is_empty();
+    std::iter::once(of_pixels).chain(some.then_some(of_things)).collect()
+}
+
+/// The figures of pixels as a table for a terminal.
+pub struct AnomalyTable<'a>(pub &'a [AnomalyScored]);
 
 impl fmt::Display for AnomalyTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let percent = |v: Option<f64>| v.map_or("n/a".into(), |v| format!("{:.1}", 100. * v));
-        writeln!(f, "| anomaly score | AP | AUROC | FPR95 |\n|---|---|---|---|")?;
-        for d in self.0 {
-            let [ap, auroc, fpr] = [d.average_precision, d.auroc, d.fpr95].map(percent);
-            writeln!(f, "| {} | {ap} | {auroc} | {fpr} |", d.name)?;
-        }
-        Ok(())
+        let tables: Vec<String> = tables("", self.0).iter().map(Table::markdown).collect();
+        f.write_str(&tables.join("\n"))
     }
 }

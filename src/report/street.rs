@@ -7,8 +7,9 @@ use image::RgbImage;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::anomaly::{AnomalyEvaluation, AnomalyTable};
-use super::evaluation::{Detector, EvaluationError};
+use super::anomaly::{AnomalyEvaluation, AnomalyScored, AnomalyTable};
+use super::evaluation::EvaluationError;
+use super::scoreboard::Memory;
 use crate::data::anomaly::AnomalySample;
 use crate::data::degradation::Degradation;
 use crate::data::street::{Drive, DriveOptions, Rendered, Town};
@@ -17,6 +18,7 @@ use crate::metric::segmentation::Confusion;
 use crate::monitor::debounce::{Debounce, Level, Patience};
 use crate::monitor::pipeline::Monitor;
 use crate::monitor::report::Wanted;
+use crate::score::catalogue::{self, Means};
 
 /// How much is tried.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +52,7 @@ const STRENGTHS: [f32; 5] = [0., 0.25, 0.5, 0.75, 1.];
 #[derive(Clone, Debug)]
 pub struct Trial {
     /// Anomaly scores, SynthCP's first, and how many images and which share of their pixels was strange.
-    pub anomalies: (Vec<Detector>, usize, f64),
+    pub anomalies: (Vec<AnomalyScored>, usize, f64),
     /// Alarms.
     pub alarms: Alarms,
     /// Failures.
@@ -105,8 +107,9 @@ fn anomalies(
     monitor: &Monitor,
     plan: &Plan,
     each: &mut impl FnMut(),
-) -> Result<(Vec<Detector>, usize, f64), EvaluationError> {
-    let mut evaluation = AnomalyEvaluation::default();
+) -> Result<(Vec<AnomalyScored>, usize, f64), EvaluationError> {
+    let detectors = catalogue::choose(&[], &Means::of(monitor.networks()))?;
+    let mut evaluation = AnomalyEvaluation::new(&detectors, Vec::new(), Memory::Exact, 0);
     for seed in plan.seed.. {
         // A frame a second: neighbours in time are nearly the same picture.
         let seen = drive(seed, true, 1.).take(12).filter(|frame| SCORED.contains(&share(frame)));
@@ -119,7 +122,7 @@ fn anomalies(
             break;
         }
     }
-    Ok((evaluation.detectors()?, evaluation.images(), evaluation.strange_share()))
+    Ok((evaluation.scored()?, evaluation.images(), evaluation.strange_share()))
 }
 
 fn alarms(monitor: &Monitor, plan: &Plan, each: &mut impl FnMut()) -> Result<Alarms, EvaluationError> {

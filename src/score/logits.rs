@@ -1,6 +1,8 @@
 //! Anomaly scores from M's logits alone: what SynthCP is compared with. High is strange.
 
-use tch::{Kind, Tensor};
+use tch::{Kind, TchError, Tensor};
+
+use super::detector::{Detector, Judgement, Seen};
 
 /// One minus the largest softmax (MSP: Hendrycks, Gimpel, "A Baseline for Detecting Misclassified and
 /// Out-of-Distribution Examples", ICLR 2017). `N x C x H x W` logits to `N x 1 x H x W` in \[0, 1\].
@@ -27,6 +29,39 @@ pub fn entropy(logits: &Tensor) -> Tensor {
     let log = logits.log_softmax(1, Kind::Float);
     let entropy = -(log.exp() * &log).sum_dim_intlist([1i64].as_slice(), true, Kind::Float);
     entropy / (logits.size()[1].max(2) as f64).ln()
+}
+
+/// One of these as a detector: what is doubtful may be wrong, and may be unknown.
+pub struct FromLogits {
+    name: &'static str,
+    score: fn(&Tensor) -> Tensor,
+    probability: bool,
+}
+
+impl FromLogits {
+    /// A score of any range.
+    pub fn score(name: &'static str, score: fn(&Tensor) -> Tensor) -> Self {
+        Self { name, score, probability: false }
+    }
+
+    /// A score that is meant as a probability of being wrong.
+    pub fn probability(name: &'static str, score: fn(&Tensor) -> Tensor) -> Self {
+        Self { name, score, probability: true }
+    }
+}
+
+impl Detector for FromLogits {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn is_probability(&self) -> bool {
+        self.probability
+    }
+
+    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
+        Ok(Judgement::of_doubt((self.score)(&seen.segmented.logits)))
+    }
 }
 
 #[cfg(test)]

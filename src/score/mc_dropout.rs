@@ -4,8 +4,9 @@
 //! SynthCP's code averages logits, and its DeepLab has no dropout at work, so that its passes are all the
 //! same. Here the softmax is averaged, of an M whose passes differ.
 
-use tch::{Kind, Tensor};
+use tch::{Kind, TchError, Tensor};
 
+use super::detector::{Detector, Judgement, Seen};
 use super::logits;
 use crate::network::layers::spatial;
 use crate::network::segmentation::Segmenter;
@@ -30,6 +31,24 @@ pub fn mean_softmax(m: &dyn Segmenter, image: &Tensor, passes: usize) -> Option<
 pub fn entropy(mean_softmax: &Tensor) -> Tensor {
     // The logarithm of a softmax is a logit.
     logits::entropy(&mean_softmax.clamp_min(1e-12).log())
+}
+
+/// The entropy as a detector.
+pub struct McDropout {
+    /// Passes over an image.
+    pub passes: usize,
+}
+
+impl Detector for McDropout {
+    fn name(&self) -> &str {
+        "MC dropout"
+    }
+
+    /// Of an M without dropout, nothing.
+    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
+        let mean = mean_softmax(seen.networks.segmenter(), seen.image, self.passes);
+        Ok(mean.map_or_else(Judgement::default, |mean| Judgement::of_doubt(entropy(&mean))))
+    }
 }
 
 #[cfg(test)]

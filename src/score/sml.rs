@@ -4,8 +4,12 @@
 //! against those of its class in training; then boundaries, where every segmenter is torn, take the score
 //! of their surroundings, and what is left is smoothed.
 
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::{Kind, TchError, Tensor};
+
+use super::detector::{Detector, Judgement, Seen};
+use crate::monitor::networks::Networks;
 
 /// Mean and variance of the largest logit, by the class that it is of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,6 +115,60 @@ impl Refinement {
     pub fn apply(&self, score: &Tensor, labels: &Tensor) -> Tensor {
         smooth(&suppress_boundaries(score, labels, &self.widths), self.spacing)
     }
+}
+
+impl Refinement {
+    /// The authors' for images of `height` rows: at their half, half as far.
+    pub fn for_height(height: i64) -> Self {
+        let Self { widths, spacing } = Self::default();
+        let scaled = |pixels: i64| (pixels * height + AUTHORS_HEIGHT / 2) / AUTHORS_HEIGHT;
+        let mut widths: Vec<u32> = widths.iter().map(|&width| scaled(i64::from(width)) as u32).collect();
+        widths.dedup();
+        Self { widths, spacing: scaled(spacing).max(1) }
+    }
+}
+
+/// Rows of the images that the authors refined.
+const AUTHORS_HEIGHT: i64 = 1024;
+
+/// The refined score as a detector.
+pub struct StandardizedMaxLogit {
+    statistics: ClassStatistics,
+    refinement: Refinement,
+}
+
+impl StandardizedMaxLogit {
+    /// With the statistics of calibration images, for a working size of `height` rows.
+    pub fn new(statistics: ClassStatistics, height: i64) -> Self {
+        Self { statistics, refinement: Refinement::for_height(height) }
+    }
+}
+
+impl Detector for StandardizedMaxLogit {
+    fn name(&self) -> &str {
+        "standardized max logit"
+    }
+
+    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
+        let score = self.statistics.score(&seen.segmented.logits);
+        Ok(Judgement::of_doubt(self.refinement.apply(&score, &seen.segmented.labels)))
+    }
+}
+
+/// Statistics of M's logits on calibration images, as they come.
+pub fn statistics<E: From<TchError>>(
+    networks: &Networks,
+    images: impl Iterator<Item = Result<RgbImage, E>>,
+) -> Result<ClassStatistics, E> {
+    let mut statistics = ClassStatistics::new(networks.classes());
+    for image in images {
+        tch::no_grad(|| {
+            let segmented = networks.segment(&networks.input(&image?)?)?;
+            statistics.add(&segmented.logits);
+            Ok::<(), E>(())
+        })?;
+    }
+    Ok(statistics)
 }
 
 /// 1 where a pixel has a neighbour, of eight, of another label: `N x H x W` to `N x 1 x H x W`. (The
@@ -243,6 +301,13 @@ mod tests {
         assert_eq!(values(&refined), [1., 1., 1., 1., 3., 3., 3., 3.]);
         // Where there is one label, nothing happens.
         assert_eq!(suppress_boundaries(&score, &labels.zeros_like(), &[1, 0]), score);
+    }
+
+    #[test]
+    fn smaller_images_are_refined_less_far() {
+        assert_eq!(Refinement::for_height(1024), Refinement::default());
+        assert_eq!(Refinement::for_height(512), Refinement { widths: vec![2, 1, 0], spacing: 3 });
+        assert_eq!(Refinement::for_height(128), Refinement { widths: vec![0], spacing: 1 });
     }
 
     #[test]

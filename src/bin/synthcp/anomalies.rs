@@ -1,51 +1,89 @@
-//! `synthcp anomalies`: how well a bundle finds unknown things.
+//! `synthcp anomalies`: how well a bundle, and other detectors on its M, find unknown things.
 
+use std::error::Error;
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
+use indicatif::ProgressBar;
+use serde_json::json;
 use synthcp_monitor::data::anomaly;
-use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
-use synthcp_monitor::report::anomaly::{AnomalyEvaluation, AnomalyTable};
+use synthcp_monitor::monitor::pipeline::Monitor;
+use synthcp_monitor::report::anomaly::{AnomalyEvaluation, limits, tables};
+use synthcp_monitor::report::dossier::Dossier;
+use synthcp_monitor::report::plot;
+use synthcp_monitor::report::scoreboard::Scored;
+use synthcp_monitor::score::catalogue::Boxed;
 
 use super::Outcome;
+use super::detectors::{Measured, command};
 
 /// Arguments of `synthcp anomalies`.
 #[derive(ClapArgs)]
 pub struct Args {
-    /// Folder of the bundle.
-    #[arg(long, default_value = "models/street")]
-    bundle: PathBuf,
+    #[command(flatten)]
+    measured: Measured,
     /// Folder of the data set (RoadAnomaly or StreetHazards layout).
     #[arg(long)]
     data: PathBuf,
-    /// auto, cpu or cuda:N.
-    #[arg(long, default_value = "auto")]
-    device: String,
-    /// auto, fp32, bf16 or fp16.
-    #[arg(long, default_value = "auto")]
-    precision: String,
 }
 
-/// Prints the table.
+/// Prints the tables, and writes them.
 pub fn run(args: &Args) -> Outcome {
-    let options = MonitorOptions {
-        device: args.device.clone(),
-        precision: args.precision.clone(),
-        ..MonitorOptions::default()
-    };
-    let monitor = Monitor::load(&args.bundle, &options)?;
-    eprintln!("{}", monitor.description());
+    let monitor = args.measured.monitor()?;
+    tch::manual_seed(1);
+    let detectors = args.measured.detectors(&monitor, &args.data)?;
+    let limits = limits_of(args, &monitor, &detectors)?;
     let (layout, pairs) = anomaly::list(&args.data)?;
-    let mut evaluation = AnomalyEvaluation::default();
+    let mut evaluation =
+        AnomalyEvaluation::new(&detectors, limits, args.measured.memory(), args.measured.worst());
+    let bar = ProgressBar::new(pairs.pairs.len() as u64);
     for pair in &pairs.pairs {
         evaluation.add(monitor.networks(), &anomaly::load(layout, pair)?)?;
+        evaluation.check(pairs.pairs.len())?;
+        bar.inc(1);
     }
-    println!(
-        "## {}: {} images, {:.2} % of the pixels strange",
-        args.data.display(),
-        evaluation.images(),
-        100. * evaluation.strange_share()
-    );
-    print!("{}", AnomalyTable(&evaluation.detectors()?));
+    bar.finish_and_clear();
+    let (images, strange) = (evaluation.images(), evaluation.strange_share());
+    println!("## {}: {images} images, {:.2} % of the pixels strange", args.data.display(), 100. * strange);
+    let scored = evaluation.scored()?;
+    let name = args.data.file_name().map_or_else(|| "?".into(), |name| name.to_string_lossy().into_owned());
+    let tables = tables(&name, &scored);
+    let text: Vec<String> = tables.iter().map(|table| table.markdown()).collect();
+    print!("{}", text.join("\n"));
+    let Some(out) = &args.measured.out else { return Ok(()) };
+    let pixels: Vec<Scored> = scored.iter().map(|scored| scored.pixels.clone()).collect();
+    let best = pixels.iter().filter_map(|scored| scored.pooled.positive.average_precision).fold(0., f64::max);
+    let dossier = Dossier {
+        title: format!("{} on {name}", monitor.bundle_name()),
+        subtitle: monitor.description(),
+        command: command(),
+        tiles: vec![
+            ("images", images.to_string()),
+            ("strange pixels", format!("{:.2} %", 100. * strange)),
+            ("best AP", format!("{:.1} %", 100. * best)),
+        ],
+        tables,
+        figures: vec![plot::precision_recall(&pixels), plot::roc(&pixels)],
+        frames_title: "Images with the lowest AP".into(),
+        detail: json!({ "anomalies": scored }),
+        frames: evaluation.into_worst(),
+    };
+    dossier.write(out)?;
+    eprintln!("{}", out.join("report.html").display());
     Ok(())
+}
+
+/// Limits of the scores, from the calibration slice; without one, the bundle's own of its own score.
+fn limits_of(
+    args: &Args,
+    monitor: &Monitor,
+    detectors: &[Boxed],
+) -> Result<Vec<Option<f32>>, Box<dyn Error>> {
+    if let Some(slice) = &args.measured.calibration {
+        let images = args.measured.calibration_images(&args.data, slice)?;
+        return Ok(limits(monitor.networks(), detectors, images)?);
+    }
+    let own = monitor.thresholds().anomaly;
+    let is_own = |detector: &Boxed| detector.name() == synthcp_monitor::score::synthcp::OWN_COSINE;
+    Ok(detectors.iter().map(|detector| is_own(detector).then_some(own)).collect())
 }

@@ -6,7 +6,9 @@
 mod anomalies;
 mod bench;
 mod bundle;
+mod detectors;
 mod evaluate;
+mod metrics;
 mod monitor;
 mod street;
 mod train;
@@ -41,6 +43,8 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Measures a bundle on images with unknown things.
     Anomalies(anomalies::Args),
+    /// Measures scores against labels, both in .npy files.
+    Metrics(metrics::Args),
     /// Measures what a frame costs, stage by stage.
     Bench(bench::Args),
     /// Draws the procedural street.
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         Command::Weights(action) => weights::run(&action),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Anomalies(args) => anomalies::run(&args),
+        Command::Metrics(args) => metrics::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Street(action) => street::run(&action),
     };

@@ -62,31 +62,6 @@ pub enum ExportError {
     Labels(#[from] LabelError),
 }
 
-/// StreetHazards' value of each Cityscapes class (Hendrycks et al., 2022: one more than their ids,
-/// so that 0 is free): 1 unlabeled, 2 building, 3 fence, 4 other, 5 pedestrian, 6 pole, 8 road,
-/// 9 sidewalk, 10 vegetation, 11 car, 12 wall, 13 traffic sign.
-const STREET_HAZARDS: [(&str, u8); 19] = [
-    ("road", 8),
-    ("sidewalk", 9),
-    ("building", 2),
-    ("wall", 12),
-    ("fence", 3),
-    ("pole", 6),
-    ("traffic light", 13),
-    ("traffic sign", 13),
-    ("vegetation", 10),
-    ("terrain", 4),
-    ("sky", 1),
-    ("person", 5),
-    ("rider", 5),
-    ("car", 11),
-    ("truck", 11),
-    ("bus", 11),
-    ("train", 11),
-    ("motorcycle", 11),
-    ("bicycle", 4),
-];
-
 /// StreetHazards' value of an anomaly.
 const ANOMALY: u8 = 14;
 
@@ -118,11 +93,9 @@ impl Layout {
                 table = ours.map_onto(&camvid)?.map(|id| if id == IGNORE { none } else { id });
             }
             Self::StreetHazards => {
-                for (name, value) in STREET_HAZARDS {
-                    if let Some(id) = ours.id(name) {
-                        table[usize::from(id)] = value;
-                    }
-                }
+                let theirs = LabelSet::by_name("streethazards")?;
+                let value = |id: u8| theirs.classes.get(usize::from(id)).and_then(|c| c.raw.first().copied());
+                table = ours.map_onto(&theirs)?.map(|id| value(id).unwrap_or(0));
                 table[usize::from(IGNORE)] = ANOMALY;
             }
         }

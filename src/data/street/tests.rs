@@ -98,6 +98,7 @@ fn a_drive_goes_on_for_long_without_growing() {
 #[test]
 fn layouts_are_read_back() {
     use crate::data::{self, anomaly};
+    use crate::labels::{LabelSet, apply_table};
     let folder = tempfile::tempdir().unwrap();
     let drive = options(Town::Test, 2, true);
     let read = |layout: export::Layout, name: &str| {
@@ -112,7 +113,16 @@ fn layouts_are_read_back() {
     }
     let camvid = data::load(&read(export::Layout::CamVid, "b"), &data::Options::default()).unwrap();
     assert_eq!((camvid.samples.len(), camvid.label_set.as_str()), (3, "camvid"));
-    let (layout, pairs) = anomaly::list(&read(export::Layout::StreetHazards, "c")).unwrap();
+    let hazards = read(export::Layout::StreetHazards, "c");
+    let labelled = data::load(&hazards, &data::Options::default()).unwrap();
+    let onto = LabelSet::by_name("cityscapes").unwrap();
+    let onto = onto.map_onto(&LabelSet::by_name(&labelled.label_set).unwrap()).unwrap();
+    for (sample, frame) in labelled.samples.iter().zip(&truth) {
+        let mut expected = frame.labels.clone();
+        apply_table(&mut expected, &onto);
+        assert!(sample.labels == expected && sample.name.starts_with("test/test/"), "{}", sample.name);
+    }
+    let (layout, pairs) = anomaly::list(&hazards).unwrap();
     for (pair, frame) in pairs.pairs.iter().zip(&truth) {
         assert!(anomaly::load(layout, pair).unwrap().truth == frame.anomaly);
     }

@@ -83,6 +83,33 @@ fn zeros_are_equal_and_infinities_in_order() {
     close(far.auroc(), 0.75);
 }
 
+#[test]
+fn successes_are_what_errors_are_not() {
+    // Wanted low: two negatives at 0.1 and 0.4; between them a positive at 0.35.
+    let ranking = ranking(&[(0.1, 0), (0.4, 0), (0.35, 1), (0.8, 1)]).reversed();
+    assert_eq!((ranking.positives(), ranking.negatives()), (2, 2));
+    close(ranking.average_precision(), 0.5 * 1.0 + 0.5 * 2.0 / 3.0);
+    close(ranking.fpr_at_recall(RECALL), 0.5);
+}
+
+#[test]
+fn doubles_that_a_single_cannot_tell_apart_are_told_apart() {
+    let close_by = 0.5 + f64::from(f32::EPSILON) / 8.0;
+    close(Ranking::new(&[close_by, 0.5], &[true, false]).unwrap().auroc(), 1.0);
+    close(Ranking::new(&[-close_by, -0.5, -0.0, 0.0], &[true, false, true, false]).unwrap().auroc(), 0.375);
+}
+
+#[test]
+fn curves_are_thinned_but_end_where_they_must() {
+    let pairs: Vec<(f32, u8)> = (0..5000).map(|i| (i as f32, u8::from(i % 3 == 0))).collect();
+    let curve = ranking(&pairs).curve(100);
+    assert!((90..=110).contains(&curve.len()), "{}", curve.len());
+    let last = curve.last().unwrap();
+    assert_eq!((last.recall, last.fpr), (1.0, 1.0));
+    assert!(curve.is_sorted_by(|a, b| a.recall <= b.recall && a.fpr <= b.fpr));
+    assert!(ranking(&[(0.1, 1)]).curve(100).is_empty());
+}
+
 fn pairs() -> impl Strategy<Value = Vec<(f32, u8)>> {
     // Few distinct scores make many ties.
     let score = prop_oneof![(-8i8..8).prop_map(f32::from), -1e6f32..1e6];
@@ -148,6 +175,19 @@ proptest! {
         let auroc = ranking(&pairs).auroc().map(|auroc| 1.0 - auroc);
         prop_assert!(nearly(mapped(&pairs, |score, truth| (-score, truth)).auroc(), auroc));
         prop_assert!(nearly(mapped(&pairs, |score, truth| (score, 1 - truth)).auroc(), auroc));
+    }
+
+    #[test]
+    fn reversed_is_the_ranking_of_the_negated(pairs in pairs()) {
+        let negated = mapped(&pairs, |score, truth| (-score, 1 - truth));
+        prop_assert_eq!(ranking(&pairs).reversed().steps, negated.steps);
+    }
+
+    #[test]
+    fn either_width_ranks_alike(pairs in pairs()) {
+        let (scores, positive): (Vec<f64>, Vec<bool>) =
+            pairs.iter().map(|&(score, truth)| (f64::from(score), truth == 1)).unzip();
+        prop_assert_eq!(ranking(&pairs).steps, Ranking::new(&scores, &positive).unwrap().steps);
     }
 
     #[test]

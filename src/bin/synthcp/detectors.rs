@@ -1,0 +1,110 @@
+//! Arguments that `evaluate` and `anomalies` share: a bundle, and the detectors that are measured on it.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+use image::RgbImage;
+use synthcp_monitor::data::{self, Slice};
+use synthcp_monitor::labels::LabelSet;
+use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
+use synthcp_monitor::report::evaluation::EvaluationError;
+use synthcp_monitor::report::scoreboard::Memory;
+use synthcp_monitor::score::catalogue::{self, Boxed, Means, PASSES};
+use synthcp_monitor::score::sml;
+
+/// Which bundle, which detectors, and where the figures go.
+#[derive(ClapArgs)]
+pub struct Measured {
+    /// Folder of the bundle.
+    #[arg(long, default_value = "models/street")]
+    pub bundle: PathBuf,
+    /// Detectors: synthcp, synthcp+msp, cosine, cosine-paper, msp, max-logit, energy, entropy, sml,
+    /// mc-dropout. All that the bundle can by default.
+    #[arg(long, value_delimiter = ',')]
+    pub detectors: Vec<String>,
+    /// Labelled samples that no figure is measured on, for detectors with statistics (sml) and for
+    /// limits of anomaly scores: PART, START..END or PART:START..END.
+    #[arg(long)]
+    pub calibration: Option<Slice>,
+    /// Folder of these samples, if not that of the data.
+    #[arg(long, requires = "calibration")]
+    pub calibration_data: Option<PathBuf>,
+    /// Passes of mc-dropout.
+    #[arg(long, default_value_t = PASSES)]
+    pub passes: usize,
+    /// Counts scores in bins: constant memory, figures with a stated bound.
+    #[arg(long)]
+    pub streaming: bool,
+    /// Folder for tables (Markdown, CSV, JSON), figures (SVG) and report.html.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// auto, cpu or cuda:N.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// auto, fp32, bf16 or fp16.
+    #[arg(long, default_value = "auto")]
+    pub precision: String,
+}
+
+/// Frames shown in a report.
+pub const WORST: usize = 6;
+
+impl Measured {
+    /// The bundle, loaded.
+    pub fn monitor(&self) -> Result<Monitor, Box<dyn Error>> {
+        let options = MonitorOptions {
+            device: self.device.clone(),
+            precision: self.precision.clone(),
+            ..MonitorOptions::default()
+        };
+        let monitor = Monitor::load(&self.bundle, &options)?;
+        eprintln!("{}", monitor.description());
+        Ok(monitor)
+    }
+
+    /// How pixels are kept.
+    pub fn memory(&self) -> Memory {
+        if self.streaming { Memory::Streaming } else { Memory::Exact }
+    }
+
+    /// How many frames are kept as pictures.
+    pub fn worst(&self) -> usize {
+        if self.out.is_some() { WORST } else { 0 }
+    }
+
+    /// The detectors, calibrated on samples of `folder` unless another folder is given. Says which of
+    /// them cannot be had.
+    pub fn detectors(&self, monitor: &Monitor, folder: &PathBuf) -> Result<Vec<Boxed>, Box<dyn Error>> {
+        let networks = monitor.networks();
+        let mut means = Means { passes: self.passes, ..Means::of(networks) };
+        if let Some(slice) = &self.calibration {
+            let images = self.calibration_images(folder, slice)?;
+            means.statistics = Some(sml::statistics::<EvaluationError>(networks, images)?);
+        }
+        if self.detectors.is_empty() {
+            for entry in catalogue::left_out(&means) {
+                eprintln!("left out: {}, which needs {}", entry.id, entry.needs);
+            }
+        }
+        Ok(catalogue::choose(&self.detectors, &means)?)
+    }
+
+    /// Images of the calibration slice, one by one.
+    pub fn calibration_images(
+        &self,
+        folder: &PathBuf,
+        slice: &Slice,
+    ) -> Result<impl Iterator<Item = Result<RgbImage, EvaluationError>> + use<>, EvaluationError> {
+        let folder = self.calibration_data.as_ref().unwrap_or(folder);
+        let (layout, pairs) = data::list(folder, slice, false)?;
+        let raw = LabelSet::by_name(layout.label_set())?.raw_table();
+        Ok(pairs.pairs.into_iter().map(move |pair| Ok(data::load_pair(pair, None, &raw)?.image)))
+    }
+}
+
+/// The command as it was given, for reports.
+pub fn command() -> String {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    format!("synthcp {}", words.join(" "))
+}

@@ -1,0 +1,179 @@
+//! Arrays as NumPy writes them (`.npy`): scores and labels that anybody made.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use half::f16;
+use npyz::{DType, NpyFile, Order, TypeChar};
+
+/// Why an array cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum NpyError {
+    /// The file cannot be opened, is no array or ends early.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not numbers.
+    #[error("{}: its dtype is {found}; expected floats of 16, 32 or 64 bits, integers or bool", path.display())]
+    Type {
+        /// The file.
+        path: PathBuf,
+        /// Its dtype, as NumPy writes it.
+        found: String,
+    },
+    /// An integer that no double can hold: it would be taken for its neighbours.
+    #[error("{}: element {index} is {value}; integers must be within +-2^53", path.display())]
+    Integer {
+        /// The file.
+        path: PathBuf,
+        /// Where, in C order.
+        index: usize,
+        /// The integer.
+        value: i128,
+    },
+}
+
+/// Numbers, as precise as they were: scores that differ still differ, and equal ones are equal.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Numbers {
+    /// From floats of 16 and 32 bits.
+    Single(Vec<f32>),
+    /// From floats of 64 bits, integers and bool (0, 1).
+    Double(Vec<f64>),
+}
+
+/// An array in C order: the last axis runs fastest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// Length of each axis; none of a single number.
+    pub shape: Vec<usize>,
+    /// Its elements.
+    pub numbers: Numbers,
+}
+
+/// Integers beyond this are not told apart by a double.
+const LARGEST: i128 = 1 << 53;
+
+/// Reads the array in file `path`.
+pub fn read(path: &Path) -> Result<Array, NpyError> {
+    let error = |source| NpyError::Io { path: path.to_owned(), source };
+    let file = File::open(path).map_err(error)?;
+    let npy = NpyFile::new(BufReader::new(file)).map_err(error)?;
+    let shape: Vec<usize> = npy.shape().iter().map(|&length| length as usize).collect();
+    let fortran = npy.order() == Order::Fortran;
+    let dtype = npy.dtype();
+    let other = || NpyError::Type { path: path.to_owned(), found: dtype.descr() };
+    let DType::Plain(plain) = &dtype else { return Err(other()) };
+    // NumPy's own letters: a float of 4 bytes is f4.
+    macro_rules! elements {
+        ($type:ty) => {
+            npy.into_vec::<$type>().map_err(error)?
+        };
+    }
+    macro_rules! exact {
+        ($type:ty) => {
+            Numbers::Double(elements!($type).into_iter().map(f64::from).collect())
+        };
+    }
+    let numbers = match (plain.type_char(), plain.size_field()) {
+        (TypeChar::Float, 2) => Numbers::Single(elements!(f16).into_iter().map(f32::from).collect()),
+        (TypeChar::Float, 4) => Numbers::Single(elements!(f32)),
+        (TypeChar::Float, 8) => Numbers::Double(elements!(f64)),
+        (TypeChar::Bool, 1) => exact!(bool),
+        (TypeChar::Int, 1) => exact!(i8),
+        (TypeChar::Int, 2) => exact!(i16),
+        (TypeChar::Int, 4) => exact!(i32),
+        (TypeChar::Int, 8) => doubles(elements!(i64), path)?,
+        (TypeChar::Uint, 1) => exact!(u8),
+        (TypeChar::Uint, 2) => exact!(u16),
+        (TypeChar::Uint, 4) => exact!(u32),
+        (TypeChar::Uint, 8) => doubles(elements!(u64), path)?,
+        _ => return Err(other()),
+    };
+    let numbers = match numbers {
+        Numbers::Single(values) if fortran => Numbers::Single(to_c_order(&values, &shape)),
+        Numbers::Double(values) if fortran => Numbers::Double(to_c_order(&values, &shape)),
+        in_c_order => in_c_order,
+    };
+    Ok(Array { shape, numbers })
+}
+
+/// Integers of 64 bits as doubles, if none loses a digit.
+fn doubles<T: Into<i128>>(integers: Vec<T>, path: &Path) -> Result<Numbers, NpyError> {
+    let exact = integers.into_iter().map(Into::into).enumerate().map(|(index, value)| match value {
+        _ if value.abs() <= LARGEST => Ok(value as f64),
+        _ => Err(NpyError::Integer { path: path.to_owned(), index, value }),
+    });
+    Ok(Numbers::Double(exact.collect::<Result<_, _>>()?))
+}
+
+/// Elements whose first axis runs fastest, rearranged.
+fn to_c_order<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
+    let place = |mut index: usize| {
+        // Digits of the position in C order, the last axis first, are the coordinates.
+        let mut stride = values.len();
+        shape.iter().rev().fold(0, |sum, &length| {
+            let coordinate = index % length;
+            index /= length;
+            stride /= length;
+            sum + coordinate * stride
+        })
+    };
+    (0..values.len()).map(|index| values[place(index)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use npyz::WriterBuilder;
+
+    use super::*;
+
+    fn written<T: npyz::AutoSerialize>(values: &[T], shape: &[u64], order: Order) -> Result<Array, NpyError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let options = npyz::WriteOptions::<T>::new().default_dtype().order(order);
+        let mut writer = options.shape(shape).writer(file.as_file()).begin_nd().unwrap();
+        values.iter().for_each(|value| writer.push(value).unwrap());
+        writer.finish().unwrap();
+        read(file.path())
+    }
+
+    #[test]
+    fn every_kind_of_number_is_read() {
+        let of = |array: Result<Array, NpyError>| array.unwrap().numbers;
+        assert_eq!(of(written(&[0.1f32, 2.], &[2], Order::C)), Numbers::Single(vec![0.1, 2.]));
+        assert_eq!(of(written(&[f16::from_f32(0.5)], &[1], Order::C)), Numbers::Single(vec![0.5]));
+        assert_eq!(of(written(&[0.1f64], &[1, 1], Order::C)), Numbers::Double(vec![0.1]));
+        assert_eq!(of(written(&[true, false], &[2], Order::C)), Numbers::Double(vec![1., 0.]));
+        assert_eq!(of(written(&[-3i8, 7], &[2], Order::C)), Numbers::Double(vec![-3., 7.]));
+        assert_eq!(of(written(&[255u8], &[1], Order::C)), Numbers::Double(vec![255.]));
+        assert_eq!(of(written(&[1u64 << 53], &[1], Order::C)), Numbers::Double(vec![(1u64 << 53) as f64]));
+    }
+
+    #[test]
+    fn integers_that_would_become_equal_are_refused() {
+        let message = written(&[0, (1i64 << 53) + 1], &[2], Order::C).unwrap_err().to_string();
+        assert!(message.contains("element 1 is 9007199254740993"), "{message}");
+    }
+
+    #[test]
+    fn the_order_of_the_axes_is_that_of_c() {
+        // [[1, 2, 3], [4, 5, 6]], column by column.
+        let array = written(&[1f64, 4., 2., 5., 3., 6.], &[2, 3], Order::Fortran).unwrap();
+        assert_eq!(array.shape, [2, 3]);
+        assert_eq!(array.numbers, Numbers::Double(vec![1., 2., 3., 4., 5., 6.]));
+    }
+
+    #[test]
+    fn what_is_no_array_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "score\n0.1\n").unwrap();
+        let message = read(file.path()).unwrap_err().to_string();
+        assert!(message.starts_with(&file.path().display().to_string()), "{message}");
+        assert!(read(Path::new("nowhere.npy")).is_err());
+    }
+}

@@ -1,0 +1,144 @@
+//! Tables as people and programs read them.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value, json};
+
+/// Figures in rows.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    /// Name of its files, too.
+    pub name: &'static str,
+    /// What it shows, in a line.
+    pub title: String,
+    /// Names of its columns; the first names the row.
+    pub columns: Vec<&'static str>,
+    /// As many cells as columns each.
+    pub rows: Vec<Vec<Cell>>,
+    /// What must be known to read it, a line each.
+    pub notes: Vec<String>,
+}
+
+/// What stands in a table. `None` is a figure that its definition does not give.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// Words.
+    Text(String),
+    /// How many.
+    Count(u64),
+    /// A share, shown in percent.
+    Share(Option<f64>),
+    /// Any number, shown with three decimals.
+    Number(Option<f64>),
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl Cell {
+    /// For people: shares in percent.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Count(count) => count.to_string(),
+            Self::Share(Some(share)) => format!("{:.1}", 100. * share),
+            Self::Number(Some(number)) => format!("{number:.3}"),
+            Self::Share(None) | Self::Number(None) => "n/a".to_owned(),
+        }
+    }
+
+    /// For programs: nothing rounded, nothing in percent.
+    fn value(&self) -> Value {
+        match self {
+            Self::Text(text) => json!(text),
+            Self::Count(count) => json!(count),
+            Self::Share(number) | Self::Number(number) => json!(number),
+        }
+    }
+
+    /// Whether it is a number, set to the right.
+    pub fn is_number(&self) -> bool {
+        !matches!(self, Self::Text(_))
+    }
+}
+
+impl Table {
+    /// GitHub's Markdown, shares in percent; notes below.
+    pub fn markdown(&self) -> String {
+        let mut text = format!("| {} |\n|{}\n", self.columns.join(" | "), "---|".repeat(self.columns.len()));
+        for row in &self.rows {
+            let cells: Vec<String> = row.iter().map(|cell| cell.shown().replace('|', "\\|")).collect();
+            // A string takes whatever is written to it.
+            let _ = writeln!(text, "| {} |", cells.join(" | "));
+        }
+        self.notes.iter().for_each(|note| {
+            let _ = writeln!(text, "\n{note}");
+        });
+        text
+    }
+
+    /// A line of names and a line a row; shares between 0 and 1, empty where there is none.
+    pub fn csv(&self) -> Result<Vec<u8>, csv::Error> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(&self.columns)?;
+        for row in &self.rows {
+            writer.write_record(row.iter().map(|cell| match cell.value() {
+                Value::String(text) => text,
+                Value::Null => String::new(),
+                number => number.to_string(),
+            }))?;
+        }
+        writer.into_inner().map_err(|error| error.into_error().into())
+    }
+
+    /// An object a row, by the names of the columns; shares between 0 and 1.
+    pub fn json(&self) -> Value {
+        let object = |row: &Vec<Cell>| -> Map<String, Value> {
+            self.columns.iter().map(ToString::to_string).zip(row.iter().map(Cell::value)).collect()
+        };
+        let rows: Vec<Map<String, Value>> = self.rows.iter().map(object).collect();
+        json!({ "name": self.name, "title": self.title, "rows": rows, "notes": self.notes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        Table {
+            name: "errors",
+            title: "Wrong pixels".into(),
+            columns: vec!["detector", "AP", "r", "images"],
+            rows: vec![
+                vec![
+                    "a, b | c".into(),
+                    Cell::Share(Some(0.123_456)),
+                    Cell::Number(Some(0.5)),
+                    Cell::Count(3),
+                ],
+                vec!["d".into(), Cell::Share(None), Cell::Number(None), Cell::Count(0)],
+            ],
+            notes: vec!["in percent".into()],
+        }
+    }
+
+    #[test]
+    fn people_see_percent() {
+        let expected = "| detector | AP | r | images |\n|---|---|---|---|\n| a, b \\| c | 12.3 | 0.500 | 3 |\n\
+                        | d | n/a | n/a | 0 |\n\nin percent\n";
+        assert_eq!(table().markdown(), expected);
+    }
+
+    #[test]
+    fn programs_get_every_digit() {
+        let csv = String::from_utf8(table().csv().unwrap()).unwrap();
+        assert_eq!(csv, "detector,AP,r,images\n\"a, b | c\",0.123456,0.5,3\nd,,,0\n");
+        let json = table().json();
+        assert_eq!(json["rows"][0]["AP"], 0.123_456);
+        assert_eq!(json["rows"][1]["r"], Value::Null);
+    }
+}

@@ -1,0 +1,91 @@
+//! SynthCP's own answers: F, which compares x with x', and the cosine of M's features on both.
+
+use tch::TchError;
+
+use super::cosine;
+use super::detector::{Detector, Judgement, Seen};
+
+/// F as the bundle has it: error probabilities where it looks at pixels, and the IoU of each class.
+pub struct Comparison {
+    name: &'static str,
+}
+
+impl Comparison {
+    /// Of an F of this architecture, as bundle.yaml names it.
+    pub fn new(architecture: &str) -> Self {
+        let name = match architecture {
+            "joint" => "SynthCP joint",
+            "direct" => "Direct Prediction",
+            "iou_only" => "SynthCP separate, IoU",
+            _ => "SynthCP",
+        };
+        Self { name }
+    }
+}
+
+impl Detector for Comparison {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn is_probability(&self) -> bool {
+        true
+    }
+
+    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
+        let compared = seen.compared;
+        let error = compared.confidence.as_ref().map(|_| compared.error(&seen.segmented.msp)).transpose()?;
+        Ok(Judgement { error, iou: Some(compared.iou.shallow_clone()), anomaly: None })
+    }
+}
+
+/// F's confidence and M's largest softmax, added: the score by which the released code evaluates
+/// SynthCP and Direct Prediction. Turned round and moved here, so that 0 is surely right and 2 surely
+/// wrong.
+pub struct WithMsp {
+    name: String,
+}
+
+impl WithMsp {
+    /// With an F of this architecture, as bundle.yaml names it.
+    pub fn new(architecture: &str) -> Self {
+        Self { name: format!("{} + (1 - MSP)", Comparison::new(architecture).name) }
+    }
+}
+
+impl Detector for WithMsp {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
+        let (compared, msp) = (seen.compared, &seen.segmented.msp);
+        let error = match compared.confidence {
+            Some(_) => Some(compared.error(msp)?.f_sub(msp)?.f_add_scalar(1.)?),
+            None => None,
+        };
+        Ok(Judgement { error, ..Judgement::default() })
+    }
+}
+
+/// Name of the anomaly score that the bundle is configured for, and whose limit it states.
+pub const OWN_COSINE: &str = "SynthCP cosine, as the bundle has it";
+
+/// How unlike M's features of x and of x' are.
+pub struct Cosine {
+    /// Its name in tables.
+    pub name: &'static str,
+    /// Which features, and how M's certainty enters.
+    pub config: cosine::Config,
+}
+
+impl Detector for Cosine {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
+        let anomaly = seen.networks.anomaly_by(self.config, seen.segmented, seen.synth)?;
+        Ok(Judgement { anomaly: Some(anomaly), ..Judgement::default() })
+    }
+}
