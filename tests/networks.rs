@@ -39,6 +39,7 @@ const FCN: &str = "{architecture: fcn8s, widths: [2, 4, 4, 8, 8], head: 8}";
 const JOINT: &str = "{architecture: joint, width: 4, squeeze: 4}";
 const DIRECT: &str = "{architecture: direct, width: 4, squeeze: 4, prior: true}";
 const IOU_ONLY: &str = "{architecture: iou_only, width: 4}";
+const CONFIDENCE_ONLY: &str = "{architecture: confidence_only, width: 4, squeeze: 4, prior: true}";
 
 #[test]
 fn segmenters_give_a_logit_for_each_class_and_pixel() {
@@ -113,7 +114,7 @@ fn folded_norms_change_nothing_that_a_segmenter_says() {
 #[test]
 fn folded_norms_change_nothing_that_a_comparer_says() {
     let _alone = alone();
-    for yaml in [JOINT, DIRECT, IOU_ONLY] {
+    for yaml in [JOINT, DIRECT, IOU_ONLY, CONFIDENCE_ONLY] {
         let vs = VarStore::new(Device::Cpu);
         let mut network = config::<ComparerConfig>(yaml).build(&vs.root(), 5);
         unsettle(&vs);
@@ -126,9 +127,11 @@ fn folded_norms_change_nothing_that_a_comparer_says() {
         let plain = compare(&*network);
         network.fold();
         let folded = compare(&*network);
-        assert_near(&plain.iou, &folded.iou, yaml);
-        if let (Some(plain), Some(folded)) = (plain.confidence, folded.confidence) {
-            assert_near(&plain, &folded, yaml);
+        for (plain, folded) in [(plain.iou, folded.iou), (plain.confidence, folded.confidence)] {
+            assert_eq!(plain.is_some(), folded.is_some(), "{yaml}");
+            if let (Some(plain), Some(folded)) = (plain, folded) {
+                assert_near(&plain, &folded, yaml);
+            }
         }
     }
 }
@@ -232,7 +235,7 @@ fn the_joint_comparer_sees_both_pictures() {
     let _alone = alone();
     let [a, b] = compare_twice(JOINT);
     assert_eq!(a.confidence.as_ref().unwrap().size(), [2, 1, 64, 96]);
-    assert_eq!(a.iou.size(), [2, 5]);
+    assert_eq!(a.iou.as_ref().unwrap().size(), [2, 5]);
     assert_ne!(a.confidence, b.confidence);
     assert_ne!(a.iou, b.iou);
 }
@@ -243,6 +246,14 @@ fn direct_prediction_never_sees_the_synthetic_one() {
     let [a, b] = compare_twice(DIRECT);
     assert_eq!(a.confidence.as_ref().unwrap().size(), [2, 1, 64, 96]);
     assert_eq!((a.confidence, a.iou), (b.confidence, b.iou));
+}
+
+#[test]
+fn the_pixel_level_comparer_sees_both_pictures_and_estimates_no_iou() {
+    let _alone = alone();
+    let [a, b] = compare_twice(CONFIDENCE_ONLY);
+    assert_ne!(a.confidence, b.confidence);
+    assert!(a.iou.is_none() && a.presence.is_none());
 }
 
 #[test]

@@ -223,7 +223,7 @@ impl Meter<'_> {
             let difference = apart(&early).max(apart(&synth));
             let compared = times.run(Stage::Compare, || {
                 let compared = next.compare(&x, &synth, &segmented.probabilities);
-                compared.inspect(|c| drop(finished(c.iou.shallow_clone())))
+                compared.inspect(|c| drop(c.iou.as_ref().map(|iou| finished(iou.shallow_clone()))))
             })?;
             let features =
                 times.run(Stage::SegmentAgain, || finished(next.second_look(next.anomaly_config(), &synth)));

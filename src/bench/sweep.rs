@@ -115,7 +115,7 @@ fn point(
             let (synth, g) = timed(|| networks.synthesize(&labels, &x).map(finished));
             let (synth, probabilities) = (synth?, segmented?.probabilities);
             let (compared, f) =
-                timed(|| networks.compare(&x, &synth, &probabilities).map(|c| finished(c.iou)));
+                timed(|| networks.compare(&x, &synth, &probabilities).map(|c| c.iou.map(finished)));
             drop(compared?);
             // The first turn warms up.
             if turn > 0 {

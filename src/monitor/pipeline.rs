@@ -105,7 +105,7 @@ pub(crate) struct Scores {
     pub anomaly: Option<Tensor>,
     /// x'.
     pub synth: Option<Tensor>,
-    /// Estimate of each class's IoU.
+    /// Estimate of each class's IoU, from an F that tells.
     pub iou: Option<Vec<f32>>,
     /// Probability of each class to be in view, from an F that tells.
     pub presence: Option<Vec<f32>>,
@@ -201,7 +201,7 @@ impl Monitor {
                 labels: segmented.labels,
                 anomaly,
                 synth: Some(synth),
-                iou: Some(numbers(&compared.iou)?),
+                iou: compared.iou.as_ref().map(numbers).transpose()?,
                 presence,
             };
             self.assess(&frame.image, scores, wanted, latency, watch)
@@ -276,7 +276,7 @@ impl Monitor {
         latency.total = watch.total();
         Ok(Assessment {
             report: Report {
-                mode: if scores.iou.is_some() { Mode::Full } else { Mode::LogitsOnly },
+                mode: if scores.synth.is_some() { Mode::Full } else { Mode::LogitsOnly },
                 failure_score: 1. - predicted_miou,
                 predicted_miou,
                 classes,

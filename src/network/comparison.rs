@@ -1,5 +1,6 @@
 //! F: networks that compare x with x' and say where, and how much, the labels are wrong.
 
+pub mod confidence;
 pub mod direct;
 pub mod iou;
 pub mod joint;
@@ -15,8 +16,8 @@ use tch::{TchError, Tensor};
 pub struct Compared {
     /// `N x 1 x H x W`: logit of "this pixel's label is right"; of a network that looks at pixels.
     pub confidence: Option<Tensor>,
-    /// `N x classes`: estimate of each class's IoU, not clamped.
-    pub iou: Tensor,
+    /// `N x classes`: estimate of each class's IoU, not clamped; of a network that looks at the image.
+    pub iou: Option<Tensor>,
     /// `N x classes`: logit of "this class is in view", segmented or not; of a network with
     /// [`prior::Prior`].
     pub presence: Option<Tensor>,
@@ -52,6 +53,8 @@ pub enum ComparerConfig {
     Direct(joint::Config),
     /// The IoU of each class alone: the paper's SynthCP-separate, image level.
     IouOnly(iou::Config),
+    /// The confidence of each pixel alone: the paper's SynthCP-separate, pixel level.
+    ConfidenceOnly(joint::Config),
 }
 
 impl ComparerConfig {
@@ -61,6 +64,7 @@ impl ComparerConfig {
             Self::Joint(config) => Box::new(joint::Joint::new(p, config, classes)),
             Self::Direct(config) => Box::new(direct::new(p, config, classes)),
             Self::IouOnly(config) => Box::new(iou::IouOnly::new(p, config, classes)),
+            Self::ConfidenceOnly(config) => Box::new(confidence::new(p, config, classes)),
         }
     }
 
@@ -70,6 +74,15 @@ impl ComparerConfig {
             Self::Joint(_) => "joint",
             Self::Direct(_) => "direct",
             Self::IouOnly(_) => "iou_only",
+            Self::ConfidenceOnly(_) => "confidence_only",
+        }
+    }
+
+    /// Whether the network starts from what M's softmax says ([`prior::Prior`]).
+    pub fn has_prior(&self) -> bool {
+        match self {
+            Self::Joint(config) | Self::Direct(config) | Self::ConfidenceOnly(config) => config.prior,
+            Self::IouOnly(_) => false,
         }
     }
 }

@@ -163,7 +163,7 @@ fn comparer(vs: &VarStore, config: ComparerConfig) -> Run {
         };
         let comparison = Comparison { image: &image, synth: &synth, probabilities: &probabilities };
         let compared = network.forward(&comparison, false);
-        let mut outputs = vec![("iou", compared.iou)];
+        let mut outputs: Vec<_> = compared.iou.map(|iou| ("iou", iou)).into_iter().collect();
         outputs.extend(compared.confidence.map(|logit| ("confidence", logit.sigmoid())));
         Ok(outputs)
     })

@@ -32,6 +32,18 @@ impl Default for Config {
     }
 }
 
+/// The trunks of a network that compares: the first looks at x, the second at x'.
+pub(super) const PAIR: &[&str] = &["siamese1", "siamese2"];
+
+/// What a network is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tasks {
+    /// The confidence of each pixel and the IoU of each class.
+    Both,
+    /// The confidence of each pixel.
+    Confidence,
+}
+
 /// The network.
 #[derive(Debug)]
 pub struct Joint {
@@ -40,18 +52,18 @@ pub struct Joint {
     prediction: (Conv2d, BatchNorm2d),
     squeeze: Vec<(Conv2d, BatchNorm2d)>,
     confidence: Conv2d,
-    regress: Linear,
+    regress: Option<Linear>,
     prior: Option<Prior>,
 }
 
 impl Joint {
     /// Builds the network for `classes` classes.
     pub fn new(p: &Path, config: &Config, classes: i64) -> Self {
-        Self::with_trunks(p, &["siamese1", "siamese2"], config, classes)
+        Self::with(p, PAIR, Tasks::Both, config, classes)
     }
 
     /// Builds it with a trunk for each name: the first looks at x, the second at x'.
-    pub(super) fn with_trunks(p: &Path, names: &[&str], config: &Config, classes: i64) -> Self {
+    pub(super) fn with(p: &Path, names: &[&str], tasks: Tasks, config: &Config, classes: i64) -> Self {
         let one = ConvOptions::same(1);
         let trunks = names.len() as i64;
         let squeeze = (0..4)
@@ -67,9 +79,31 @@ impl Joint {
             prediction: (Conv2d::new(&prediction / 0, classes, 1, one), BatchNorm2d::new(&prediction / 1, 1)),
             squeeze,
             confidence: Conv2d::new(p / "conf", 4 * config.squeeze, 1, one),
-            regress: Linear::new(p / "regress", trunks * (config.width << 3), classes),
+            regress: (tasks == Tasks::Both)
+                .then(|| Linear::new(p / "regress", trunks * (config.width << 3), classes)),
             prior: config.prior.then(|| Prior::new(&(p / "prior"), classes)),
         }
+    }
+}
+
+impl Joint {
+    /// Adds what M's softmax says to the confidence, and the IoUs by the last stage.
+    fn conclude(&self, probabilities: &Tensor, confidence: Tensor, last: &Tensor) -> Compared {
+        let confidence = match &self.prior {
+            Some(prior) => confidence + prior.confidence(probabilities),
+            None => confidence,
+        };
+        let pooled = last.mean_dim([2i64, 3].as_slice(), false, Kind::Float);
+        let iou = self.regress.as_ref().map(|regress| regress.forward(&pooled));
+        let (iou, presence) = match (iou, &self.prior) {
+            (Some(iou), Some(prior)) => {
+                // The pixels answer to their own loss alone.
+                let (expected, presence) = prior.classes(probabilities, &confidence.sigmoid().detach());
+                (Some(iou + expected), Some(presence))
+            }
+            (iou, _) => (iou, None),
+        };
+        Compared { confidence: Some(confidence), iou, presence }
     }
 }
 
@@ -105,15 +139,7 @@ impl Comparer for Joint {
             .map(|(share, x)| resize_bilinear(&share.forward(x).to_kind(Kind::Float), size, false))
             .reduce(|a, b| a + b)
             .expect("four stages");
-        let pooled = stages[3].mean_dim([2i64, 3].as_slice(), false, Kind::Float);
-        let iou = self.regress.forward(&pooled);
-        let Some(prior) = &self.prior else {
-            return Compared { confidence: Some(confidence), iou, presence: None };
-        };
-        let confidence = confidence + prior.confidence(input.probabilities);
-        // The pixels answer to their own loss alone.
-        let (expected, presence) = prior.classes(input.probabilities, &confidence.sigmoid().detach());
-        Compared { confidence: Some(confidence), iou: iou + expected, presence: Some(presence) }
+        self.conclude(input.probabilities, confidence, &stages[3])
     }
 
     fn fold(&mut self) {
