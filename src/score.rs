@@ -1,7 +1,12 @@
-//! Scores a pixel can have, one file each.
+//! Scores a pixel or an image can have, one file each.
 
+pub mod compared;
 pub mod cosine;
 pub mod detector;
 pub mod logits;
 pub mod mc_dropout;
+pub mod reconstruction;
 pub mod sml;
+pub mod tcp;
+pub mod trained;
+pub mod vae_alarm;

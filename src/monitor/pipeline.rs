@@ -188,12 +188,10 @@ impl Monitor {
             latency.segment = watch.lap();
             let synth = self.networks.synthesize(&segmented.labels, &x)?;
             latency.synthesize = watch.lap();
-            let compared = self.networks.compare(&x, &synth, &segmented.probabilities)?;
+            let second = self.networks.look_again(&synth);
+            let compared = self.networks.compare(&x, &segmented, &second)?;
             latency.compare = watch.lap();
-            let anomaly = match self.anomaly {
-                true => Some(self.networks.anomaly(&segmented, &synth)?),
-                false => None,
-            };
+            let anomaly = self.anomaly.then(|| second.anomaly(self.networks.anomaly_config(), &segmented));
             let numbers = |t: &Tensor| Vec::<f32>::try_from(t.to_kind(Kind::Float).flatten(0, -1));
             let presence = compared.presence.as_ref().map(|logits| numbers(&logits.sigmoid())).transpose()?;
             let scores = Scores {

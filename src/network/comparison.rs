@@ -2,6 +2,8 @@
 
 pub mod confidence;
 pub mod direct;
+pub mod disagreement;
+pub mod fused;
 pub mod iou;
 pub mod joint;
 pub mod prior;
@@ -55,6 +57,8 @@ pub enum ComparerConfig {
     IouOnly(iou::Config),
     /// The confidence of each pixel alone: the paper's SynthCP-separate, pixel level.
     ConfidenceOnly(joint::Config),
+    /// Both tasks, told what M already knows: SynthCP-fused.
+    Fused(joint::Config),
 }
 
 impl ComparerConfig {
@@ -65,6 +69,7 @@ impl ComparerConfig {
             Self::Direct(config) => Box::new(direct::new(p, config, classes)),
             Self::IouOnly(config) => Box::new(iou::IouOnly::new(p, config, classes)),
             Self::ConfidenceOnly(config) => Box::new(confidence::new(p, config, classes)),
+            Self::Fused(config) => Box::new(fused::Fused::new(p, config, classes)),
         }
     }
 
@@ -75,6 +80,7 @@ impl ComparerConfig {
             Self::Direct(_) => "direct",
             Self::IouOnly(_) => "iou_only",
             Self::ConfidenceOnly(_) => "confidence_only",
+            Self::Fused(_) => "fused",
         }
     }
 
@@ -83,12 +89,12 @@ impl ComparerConfig {
         match self {
             Self::Joint(config) | Self::Direct(config) | Self::ConfidenceOnly(config) => config.prior,
             Self::IouOnly(_) => false,
+            Self::Fused(_) => true,
         }
     }
 }
 
 /// What F looks at; every tensor has the same N, H, W.
-#[derive(Debug)]
 pub struct Comparison<'a> {
     /// x: `N x 3 x H x W`, RGB in \[0, 1\].
     pub image: &'a Tensor,
@@ -96,4 +102,7 @@ pub struct Comparison<'a> {
     pub synth: &'a Tensor,
     /// Softmax of M's logits: `N x classes x H x W`, fp32.
     pub probabilities: &'a Tensor,
+    /// How M disagrees with itself about x' ([`disagreement::disagreement`]), asked for by a network that
+    /// looks at it: it takes another pass of M.
+    pub disagreement: &'a dyn Fn() -> Tensor,
 }

@@ -2,7 +2,7 @@
 
 use tch::{TchError, Tensor};
 
-use crate::monitor::networks::{Networks, Segmentation};
+use crate::monitor::networks::{Networks, SecondLook, Segmentation};
 
 /// What a detector may look at: a batch of images and what the bundle's networks made of it. What
 /// several detectors need is computed once.
@@ -16,6 +16,8 @@ pub struct Seen<'a> {
     pub segmented: &'a Segmentation,
     /// x' = G on M's labels: `N x 3 x H x W`, RGB in \[0, 1\], fp32.
     pub synth: &'a Tensor,
+    /// x' again, and M on it when asked.
+    pub second: &'a SecondLook<'a>,
 }
 
 /// What a detector says of a batch; `None` of what it does not look at.

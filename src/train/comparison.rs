@@ -99,6 +99,7 @@ impl Task for Training<'_> {
                 image: &to_input(&images, o.device, o.kind),
                 synth: &to_input(&pick(&p.synths), o.device, o.kind),
                 probabilities: &probabilities,
+                disagreement: &|| pick(&p.disagreement).to_device(o.device),
             },
             true,
         );

@@ -59,11 +59,19 @@ pub struct Joint {
 impl Joint {
     /// Builds the network for `classes` classes.
     pub fn new(p: &Path, config: &Config, classes: i64) -> Self {
-        Self::with(p, PAIR, Tasks::Both, config, classes)
+        Self::with(p, PAIR, Tasks::Both, 0, config, classes)
     }
 
-    /// Builds it with a trunk for each name: the first looks at x, the second at x'.
-    pub(super) fn with(p: &Path, names: &[&str], tasks: Tasks, config: &Config, classes: i64) -> Self {
+    /// Builds it with a trunk for each name, the first for x, the second for x', each with `more` maps
+    /// beside the picture and the one channel that is distilled from the softmax.
+    pub(super) fn with(
+        p: &Path,
+        names: &[&str],
+        tasks: Tasks,
+        more: i64,
+        config: &Config,
+        classes: i64,
+    ) -> Self {
         let one = ConvOptions::same(1);
         let trunks = names.len() as i64;
         let squeeze = (0..4)
@@ -74,8 +82,9 @@ impl Joint {
             })
             .collect();
         let prediction = p / "pred_conv";
+        let trunk = |&name: &&str| ResNet18::new(&(p / name), 4 + more, config.width);
         Self {
-            trunks: names.iter().map(|&name| ResNet18::new(&(p / name), 4, config.width)).collect(),
+            trunks: names.iter().map(trunk).collect(),
             prediction: (Conv2d::new(&prediction / 0, classes, 1, one), BatchNorm2d::new(&prediction / 1, 1)),
             squeeze,
             confidence: Conv2d::new(p / "conf", 4 * config.squeeze, 1, one),
@@ -84,11 +93,46 @@ impl Joint {
             prior: config.prior.then(|| Prior::new(&(p / "prior"), classes)),
         }
     }
-}
 
-impl Joint {
-    /// Adds what M's softmax says to the confidence, and the IoUs by the last stage.
-    fn conclude(&self, probabilities: &Tensor, confidence: Tensor, last: &Tensor) -> Compared {
+    /// M's softmax as one channel, `N x 1 x H x W`.
+    pub(super) fn distill(&self, input: &Comparison, train: bool) -> Tensor {
+        let (conv, norm) = &self.prediction;
+        let prediction = conv.forward(&channels_last(input.probabilities).to_kind(input.image.kind()));
+        norm.forward(&prediction, train).relu()
+    }
+
+    /// The features of the four stages, those of all trunks side by side; each trunk sees its picture
+    /// and the maps `beside` it.
+    pub(super) fn look(&self, input: &Comparison, beside: &Tensor, train: bool) -> [Tensor; 4] {
+        let look = |(trunk, picture): (&ResNet18, &Tensor)| {
+            let (mean, std) = IMAGENET;
+            let picture = normalize(picture, mean, std);
+            trunk.forward(&channels_last(&Tensor::cat(&[&picture, beside], 1)), train)
+        };
+        let looks: Vec<_> = self.trunks.iter().zip([input.image, input.synth]).map(look).collect();
+        [0, 1, 2, 3].map(|i| Tensor::cat(&looks.iter().map(|stages| &stages[i]).collect::<Vec<_>>(), 1))
+    }
+
+    /// Logit of each pixel's label being right by the four stages, `N x 1 x H x W` at `size`, fp32.
+    pub(super) fn confidence(&self, stages: &[Tensor; 4], size: (i64, i64), train: bool) -> Tensor {
+        // The confidence layer is linear and a bilinear resize keeps sums, so each stage's share of
+        // it is computed on the stage's own grid and only one channel is ever resized.
+        let shares = self.confidence.split(stages.len());
+        let of_stage = |(((conv, norm), x), share): ((&(Conv2d, BatchNorm2d), &Tensor), &Conv2d)| {
+            let squeezed = norm.forward(&conv.forward(x), train).relu_();
+            resize_bilinear(&share.forward(&squeezed).to_kind(Kind::Float), size, false)
+        };
+        let of_stages = self.squeeze.iter().zip(stages).zip(&shares).map(of_stage);
+        of_stages.reduce(|a, b| a + b).expect("four stages")
+    }
+
+    /// Adds what M's softmax says to the confidence, and the IoUs by the last of the stages.
+    pub(super) fn conclude(
+        &self,
+        probabilities: &Tensor,
+        confidence: Tensor,
+        [.., last]: &[Tensor; 4],
+    ) -> Compared {
         let confidence = match &self.prior {
             Some(prior) => confidence + prior.confidence(probabilities),
             None => confidence,
@@ -109,37 +153,9 @@ impl Joint {
 
 impl Comparer for Joint {
     fn forward(&self, input: &Comparison, train: bool) -> Compared {
-        let kind = input.image.kind();
-        let prediction = self.prediction.0.forward(&channels_last(input.probabilities).to_kind(kind));
-        let prediction = self.prediction.1.forward(&prediction, train).relu();
-        let look = |(trunk, picture): (&ResNet18, &Tensor)| {
-            let (mean, std) = IMAGENET;
-            let picture = normalize(picture, mean, std);
-            trunk.forward(&channels_last(&Tensor::cat(&[&picture, &prediction], 1)), train)
-        };
-        let looks: Vec<_> = self.trunks.iter().zip([input.image, input.synth]).map(look).collect();
-        let side_by_side =
-            |i: usize| Tensor::cat(&looks.iter().map(|stages| &stages[i]).collect::<Vec<_>>(), 1);
-        let stages: Vec<Tensor> = (0..4).map(side_by_side).collect();
-
-        // The confidence layer is linear and a bilinear resize keeps sums, so each stage's share of
-        // it is computed on the stage's own grid and only one channel is ever resized.
-        let size = spatial(input.image);
-        let squeezed: Vec<Tensor> = self
-            .squeeze
-            .iter()
-            .zip(&stages)
-            .map(|((conv, bn), x)| bn.forward(&conv.forward(x), train).relu_())
-            .collect();
-        let confidence = self
-            .confidence
-            .split(squeezed.len())
-            .iter()
-            .zip(&squeezed)
-            .map(|(share, x)| resize_bilinear(&share.forward(x).to_kind(Kind::Float), size, false))
-            .reduce(|a, b| a + b)
-            .expect("four stages");
-        self.conclude(input.probabilities, confidence, &stages[3])
+        let stages = self.look(input, &self.distill(input, train), train);
+        let confidence = self.confidence(&stages, spatial(input.image), train);
+        self.conclude(input.probabilities, confidence, &stages)
     }
 
     fn fold(&mut self) {
