@@ -257,6 +257,14 @@ pub fn load(path: &Path, options: &Options) -> Result<Dataset, DataError> {
     Ok(Dataset { label_set: set.name, samples: samples?, unpaired: pairs.unpaired.len() })
 }
 
+/// The images that `slice` names, decoded one by one, as they come.
+pub fn images(
+    path: &Path,
+    slice: &Slice,
+) -> Result<impl Iterator<Item = Result<RgbImage, DataError>> + use<>, DataError> {
+    Ok(list(path, slice, false)?.1.pairs.into_iter().map(|pair| open_image(&pair.image)))
+}
+
 /// Decodes one pair; `table` turns the file's ids into class ids.
 pub fn load_pair(pair: Pair, size: Option<(u32, u32)>, table: &[u8; 256]) -> Result<Sample, DataError> {
     let mut image = open_image(&pair.image)?;

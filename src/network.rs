@@ -5,6 +5,7 @@
 //! that published checkpoints load by name.
 
 pub mod architecture;
+pub mod baseline;
 pub mod checkpoint_file;
 pub mod comparison;
 pub mod flops;

@@ -12,6 +12,7 @@
 pub mod anomaly;
 pub mod canvas;
 pub mod dossier;
+pub mod evaluated;
 pub mod evaluation;
 pub mod film;
 pub mod frames;

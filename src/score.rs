@@ -1,9 +1,14 @@
-//! Scores a pixel can have, one file each; [`catalogue`] lists the detectors that give them.
+//! Scores a pixel or an image can have, one file each; [`catalogue`] lists the detectors that give them.
 
 pub mod catalogue;
+pub mod compared;
 pub mod cosine;
 pub mod detector;
 pub mod logits;
 pub mod mc_dropout;
+pub mod reconstruction;
 pub mod sml;
 pub mod synthcp;
+pub mod tcp;
+pub mod trained;
+pub mod vae_alarm;

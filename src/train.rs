@@ -1,14 +1,18 @@
 //! Training of M, G and F, on the CPU or a GPU, interruptible at any time.
 
+pub mod baseline;
 pub mod batch;
 pub mod calibration;
 pub mod checkpoint;
 pub mod comparison;
+pub mod cooking;
 pub mod degrade;
 pub mod discriminator;
 pub mod optimizer;
+pub mod packing;
 pub mod predictions;
 pub mod progress;
+pub mod protocol;
 pub mod recipe;
 pub mod segmentation;
 pub mod synthesis;
@@ -62,6 +66,28 @@ pub enum TrainError {
     /// A network that cannot be trained.
     #[error(transparent)]
     NotBuilt(#[from] NotBuilt),
+    /// A baseline that the recipe does not have.
+    #[error("no baseline '{name}' in the recipe; it has {known}")]
+    NoBaseline {
+        /// What was asked for.
+        name: String,
+        /// All there are, comma separated.
+        known: String,
+    },
+    /// A baseline that learns from dropout, and predictions without.
+    #[error(
+        "the folds' predictions hold no passes with dropout; M needs dropout, and predictions made before the \
+         recipe had the baseline must be made anew"
+    )]
+    NoDropout,
+    /// A training that stopped in the middle, as it was told to.
+    #[error("{title}: paused after step {step}; it goes on from there")]
+    Paused {
+        /// Which.
+        title: String,
+        /// Steps taken.
+        step: u64,
+    },
     /// A loss left the numbers.
     #[error("step {step}: the loss '{name}' is {value}; lower the learning rate or use fp32")]
     Diverged {

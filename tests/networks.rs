@@ -7,13 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use synthcp_monitor::data::{Dataset, Sample};
+use synthcp_monitor::network::comparison::disagreement::MAPS;
 use synthcp_monitor::network::comparison::{Compared, Comparer, ComparerConfig, Comparison};
 use synthcp_monitor::network::segmentation::SegmenterConfig;
 use synthcp_monitor::network::synthesis::SynthesizerConfig;
 use synthcp_monitor::network::weights;
 use synthcp_monitor::train::batch::TensorSet;
 use synthcp_monitor::train::checkpoint::{EVERY, Run};
-use synthcp_monitor::train::predictions::predict;
+use synthcp_monitor::train::predictions::{self, predict};
 use synthcp_monitor::train::progress::Budget;
 use synthcp_monitor::train::{comparison, segmentation, synthesis};
 use tch::nn::VarStore;
@@ -39,6 +40,8 @@ const FCN: &str = "{architecture: fcn8s, widths: [2, 4, 4, 8, 8], head: 8}";
 const JOINT: &str = "{architecture: joint, width: 4, squeeze: 4}";
 const DIRECT: &str = "{architecture: direct, width: 4, squeeze: 4, prior: true}";
 const IOU_ONLY: &str = "{architecture: iou_only, width: 4}";
+const FUSED: &str = "{architecture: fused, width: 4, squeeze: 4}";
+const CONFIDENCE_ONLY: &str = "{architecture: confidence_only, width: 4, squeeze: 4, prior: true}";
 
 #[test]
 fn segmenters_give_a_logit_for_each_class_and_pixel() {
@@ -113,22 +116,30 @@ fn folded_norms_change_nothing_that_a_segmenter_says() {
 #[test]
 fn folded_norms_change_nothing_that_a_comparer_says() {
     let _alone = alone();
-    for yaml in [JOINT, DIRECT, IOU_ONLY] {
+    for yaml in [JOINT, DIRECT, IOU_ONLY, CONFIDENCE_ONLY, FUSED] {
         let vs = VarStore::new(Device::Cpu);
         let mut network = config::<ComparerConfig>(yaml).build(&vs.root(), 5);
         unsettle(&vs);
         let [image, synth] = [(); 2].map(|()| Tensor::rand([1, 3, 64, 96], (Kind::Float, Device::Cpu)));
         let probabilities = Tensor::rand([1, 5, 64, 96], (Kind::Float, Device::Cpu)).softmax(1, Kind::Float);
+        let disagreement = Tensor::rand([1, MAPS, 16, 24], (Kind::Float, Device::Cpu));
         let compare = |network: &dyn Comparer| {
-            let input = Comparison { image: &image, synth: &synth, probabilities: &probabilities };
+            let input = Comparison {
+                image: &image,
+                synth: &synth,
+                probabilities: &probabilities,
+                disagreement: &|| disagreement.shallow_clone(),
+            };
             tch::no_grad(|| network.forward(&input, false))
         };
         let plain = compare(&*network);
         network.fold();
         let folded = compare(&*network);
-        assert_near(&plain.iou, &folded.iou, yaml);
-        if let (Some(plain), Some(folded)) = (plain.confidence, folded.confidence) {
-            assert_near(&plain, &folded, yaml);
+        for (plain, folded) in [(plain.iou, folded.iou), (plain.confidence, folded.confidence)] {
+            assert_eq!(plain.is_some(), folded.is_some(), "{yaml}");
+            if let (Some(plain), Some(folded)) = (plain, folded) {
+                assert_near(&plain, &folded, yaml);
+            }
         }
     }
 }
@@ -219,9 +230,15 @@ fn compare_twice(yaml: &str) -> [Compared; 2] {
     let picture = || Tensor::rand([2, 3, 64, 96], (Kind::Float, Device::Cpu));
     let (image, synths) = (picture(), [picture(), picture()]);
     let probabilities = Tensor::rand([2, 5, 64, 96], (Kind::Float, Device::Cpu)).softmax(1, Kind::Float);
+    let disagreement = Tensor::rand([2, MAPS, 16, 24], (Kind::Float, Device::Cpu));
     tch::no_grad(|| {
         synths.map(|synth| {
-            let comparison = Comparison { image: &image, synth: &synth, probabilities: &probabilities };
+            let comparison = Comparison {
+                image: &image,
+                synth: &synth,
+                probabilities: &probabilities,
+                disagreement: &|| disagreement.shallow_clone(),
+            };
             network.forward(&comparison, false)
         })
     })
@@ -232,7 +249,7 @@ fn the_joint_comparer_sees_both_pictures() {
     let _alone = alone();
     let [a, b] = compare_twice(JOINT);
     assert_eq!(a.confidence.as_ref().unwrap().size(), [2, 1, 64, 96]);
-    assert_eq!(a.iou.size(), [2, 5]);
+    assert_eq!(a.iou.as_ref().unwrap().size(), [2, 5]);
     assert_ne!(a.confidence, b.confidence);
     assert_ne!(a.iou, b.iou);
 }
@@ -243,6 +260,35 @@ fn direct_prediction_never_sees_the_synthetic_one() {
     let [a, b] = compare_twice(DIRECT);
     assert_eq!(a.confidence.as_ref().unwrap().size(), [2, 1, 64, 96]);
     assert_eq!((a.confidence, a.iou), (b.confidence, b.iou));
+}
+
+#[test]
+fn the_pixel_level_comparer_sees_both_pictures_and_estimates_no_iou() {
+    let _alone = alone();
+    let [a, b] = compare_twice(CONFIDENCE_ONLY);
+    assert_ne!(a.confidence, b.confidence);
+    assert!(a.iou.is_none() && a.presence.is_none());
+}
+
+#[test]
+fn the_fused_comparer_hears_that_the_segmenter_disagrees_with_itself() {
+    let _alone = alone();
+    let vs = VarStore::new(Device::Cpu);
+    let network = config::<ComparerConfig>(FUSED).build(&vs.root(), 5);
+    let picture = Tensor::rand([1, 3, 64, 96], (Kind::Float, Device::Cpu));
+    let probabilities = Tensor::rand([1, 5, 64, 96], (Kind::Float, Device::Cpu)).softmax(1, Kind::Float);
+    let compare = |disagreement: f64| {
+        let comparison = Comparison {
+            image: &picture,
+            synth: &picture,
+            probabilities: &probabilities,
+            disagreement: &|| Tensor::full([1, MAPS, 16, 24], disagreement, (Kind::Float, Device::Cpu)),
+        };
+        tch::no_grad(|| network.forward(&comparison, false))
+    };
+    let (a, b) = (compare(0.), compare(1.));
+    assert_eq!(a.confidence.as_ref().unwrap().size(), [1, 1, 64, 96]);
+    assert!(a.confidence != b.confidence && a.iou != b.iou && a.presence.is_some());
 }
 
 #[test]
@@ -291,6 +337,7 @@ fn run(folder: &Path, steps: u64) -> Run {
         identity: "test".into(),
         resume: false,
         save_every: EVERY,
+        pause_at: None,
     }
 }
 
@@ -345,7 +392,15 @@ fn every_generator_and_comparer_is_trained_by_a_recipe() {
         let (start, trained) = (weights::tensors(&start), weights::tensors(&g_parameters));
         assert!(start.iter().all(|(name, t)| *t != trained[name] || t.numel() == 1), "{synthesis}");
 
-        let predictions = predict(&*m.network, &*g, &set, 2, false, (1, Device::Cpu, Kind::Float));
+        let how = predictions::Options {
+            classes: 2,
+            degraded: false,
+            passes: 2,
+            seed: 1,
+            device: Device::Cpu,
+            kind: Kind::Float,
+        };
+        let predictions = predict(&*m.network, &*g, &set, &how);
         let how = comparison::Options {
             network: config(comparison),
             align_corners: false,

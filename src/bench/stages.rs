@@ -222,8 +222,8 @@ impl Meter<'_> {
             let apart = |picture: &Tensor| (picture - &plain).abs().max().double_value(&[]) / range;
             let difference = apart(&early).max(apart(&synth));
             let compared = times.run(Stage::Compare, || {
-                let compared = next.compare(&x, &synth, &segmented.probabilities);
-                compared.inspect(|c| drop(finished(c.iou.shallow_clone())))
+                let compared = next.compare(&x, &segmented, &next.look_again(&synth));
+                compared.inspect(|c| drop(c.iou.as_ref().map(|iou| finished(iou.shallow_clone()))))
             })?;
             let features =
                 times.run(Stage::SegmentAgain, || finished(next.second_look(next.anomaly_config(), &synth)));

@@ -113,9 +113,10 @@ fn point(
             let (segmented, m) =
                 timed(|| networks.segment(&x).inspect(|s| drop(finished(s.msp.shallow_clone()))));
             let (synth, g) = timed(|| networks.synthesize(&labels, &x).map(finished));
-            let (synth, probabilities) = (synth?, segmented?.probabilities);
+            let (synth, segmented) = (synth?, segmented?);
+            let second = networks.look_again(&synth);
             let (compared, f) =
-                timed(|| networks.compare(&x, &synth, &probabilities).map(|c| finished(c.iou)));
+                timed(|| networks.compare(&x, &segmented, &second).map(|c| c.iou.map(finished)));
             drop(compared?);
             // The first turn warms up.
             if turn > 0 {

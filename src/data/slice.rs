@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
+use serde::Deserialize;
+
 use super::DataError;
 
 /// Which samples of a data set: all, a named part, a range of positions (from 0, the end left out),
@@ -18,7 +20,8 @@ use super::DataError;
 /// assert_eq!((slice.part(), slice.range(101)?), (Some("val"), 0..50));
 /// # Ok::<(), synthcp_monitor::data::DataError>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Slice {
     part: Option<String>,
     start: usize,
@@ -50,6 +53,14 @@ impl Slice {
 impl From<Range<usize>> for Slice {
     fn from(range: Range<usize>) -> Self {
         Self { part: None, start: range.start, end: Some(range.end) }
+    }
+}
+
+impl TryFrom<String> for Slice {
+    type Error = DataError;
+
+    fn try_from(text: String) -> Result<Self, DataError> {
+        text.parse()
     }
 }
 

@@ -233,11 +233,16 @@ impl Bundle {
     /// The bytes of one network's file, whose hash is right, and its path for messages.
     pub fn file<C>(&self, field: &'static str, entry: &Entry<C>) -> Result<(Vec<u8>, PathBuf), BundleError> {
         let path = self.dir.join(&entry.weights);
-        let bytes = std::fs::read(&path).map_err(|source| BundleError::Io { path: path.clone(), source })?;
-        let found = sha256(&bytes);
-        if found != entry.sha256 {
-            return Err(BundleError::Hash { path, field, expected: entry.sha256.clone(), found });
-        }
-        Ok((bytes, path))
+        Ok((checked(path.clone(), field, &entry.sha256)?, path))
     }
+}
+
+/// The bytes of the file at `path`, if their hash is `expected`; `field` is for messages.
+pub fn checked(path: PathBuf, field: &'static str, expected: &str) -> Result<Vec<u8>, BundleError> {
+    let bytes = std::fs::read(&path).map_err(|source| BundleError::Io { path: path.clone(), source })?;
+    let found = sha256(&bytes);
+    if found != expected {
+        return Err(BundleError::Hash { path, field, expected: expected.into(), found });
+    }
+    Ok(bytes)
 }

@@ -1,14 +1,17 @@
 //! M, G and F of a bundle, in memory, in one precision, on one device.
 
+use std::cell::OnceCell;
+
 use image::RgbImage;
 use tch::nn::VarStore;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::bundle::{Bundle, BundleError, Entry};
+use crate::network::comparison::disagreement::{View, disagreement};
 use crate::network::comparison::{Compared, Comparer, ComparerConfig, Comparison};
 use crate::network::layers::{channels_last, spatial};
 use crate::network::segmentation::torchscript::TorchScript;
-use crate::network::segmentation::{Segmenter, SegmenterConfig};
+use crate::network::segmentation::{Segmented, Segmenter, SegmenterConfig};
 use crate::network::synthesis::{Painter, SynthesizerConfig};
 use crate::network::weights;
 use crate::score::cosine::{self, Features};
@@ -83,6 +86,40 @@ impl Segmentation {
     }
 }
 
+/// x', and what M makes of it: computed once, and no sooner than somebody asks.
+pub struct SecondLook<'a> {
+    networks: &'a Networks,
+    synth: Tensor,
+    whole: OnceCell<Segmented>,
+}
+
+impl SecondLook<'_> {
+    /// x', in the networks' precision.
+    pub fn synth(&self) -> &Tensor {
+        &self.synth
+    }
+
+    fn whole(&self) -> &Segmented {
+        self.whole.get_or_init(|| self.networks.m.forward(&self.synth, false))
+    }
+
+    /// How M disagrees with itself, `first` being what it made of x.
+    pub fn disagreement(&self, first: &Segmentation) -> Tensor {
+        let real = View { features: &first.features, logits: &first.grid_logits };
+        disagreement(real, self.whole().into())
+    }
+
+    /// Anomaly score by `config`, `N x 1 x H x W`, fp32, `first` being what M made of x. Where nobody has
+    /// asked for more, M stops at the features that are compared.
+    pub fn anomaly(&self, config: cosine::Config, first: &Segmentation) -> Tensor {
+        match (self.whole.get(), config.features) {
+            (None, Features::Last) => first.anomaly(config, &self.networks.m.features(&self.synth)),
+            (_, Features::Last) => first.anomaly(config, &self.whole().features),
+            (_, Features::Logits) => first.anomaly(config, &self.whole().logits),
+        }
+    }
+}
+
 impl Networks {
     /// Builds the three networks and loads a bundle's weights.
     pub fn load(bundle: &Bundle, arithmetic: Arithmetic) -> Result<Self, BundleError> {
@@ -141,6 +178,11 @@ impl Networks {
     /// Classes that M tells apart.
     pub fn classes(&self) -> usize {
         self.classes
+    }
+
+    /// Where they compute.
+    pub fn device(&self) -> Device {
+        self.device
     }
 
     /// F's architecture, as bundle.yaml names it.
@@ -209,10 +251,20 @@ impl Networks {
         Ok(self.g.paint(labels, x))
     }
 
+    /// Lets M look at x' as well, when asked.
+    pub fn look_again(&self, synth: &Tensor) -> SecondLook<'_> {
+        let synth = channels_last(&synth.to_kind(self.kind));
+        SecondLook { networks: self, synth, whole: OnceCell::new() }
+    }
+
     /// F on a batch.
-    pub fn compare(&self, x: &Tensor, synth: &Tensor, probabilities: &Tensor) -> Result<Compared, TchError> {
-        let synth = synth.to_kind(self.kind);
-        Ok(self.f.forward(&Comparison { image: x, synth: &synth, probabilities }, false))
+    pub fn compare(
+        &self,
+        x: &Tensor,
+        segmented: &Segmentation,
+        second: &SecondLook,
+    ) -> Result<Compared, TchError> {
+        Ok(compare(&*self.f, x, segmented, second))
     }
 
     /// M on x': the features that an anomaly score by `config` compares.
@@ -236,9 +288,19 @@ impl Networks {
         segmented: &Segmentation,
         synth: &Tensor,
     ) -> Result<Tensor, TchError> {
-        let synthetic = self.second_look(config, synth);
-        Ok(segmented.anomaly(config, &synthetic))
+        Ok(self.look_again(synth).anomaly(config, segmented))
     }
+}
+
+/// Any network that compares, on a batch of which M, G and M again have made something.
+pub fn compare(f: &dyn Comparer, x: &Tensor, segmented: &Segmentation, second: &SecondLook) -> Compared {
+    let input = Comparison {
+        image: x,
+        synth: &second.synth,
+        probabilities: &segmented.probabilities,
+        disagreement: &|| second.disagreement(segmented),
+    };
+    f.forward(&input, false)
 }
 
 /// M, loaded: built here and filled, or from its TorchScript file.

@@ -107,7 +107,7 @@ pub(crate) struct Scores {
     pub anomaly: Option<Tensor>,
     /// x'.
     pub synth: Option<Tensor>,
-    /// Estimate of each class's IoU.
+    /// Estimate of each class's IoU, from an F that tells.
     pub iou: Option<Vec<f32>>,
     /// Probability of each class to be in view, from an F that tells.
     pub presence: Option<Vec<f32>>,
@@ -126,7 +126,7 @@ impl Scores {
             error: compared.error(&segmented.msp)?,
             anomaly,
             synth: Some(synth.shallow_clone()),
-            iou: Some(numbers(&compared.iou)?),
+            iou: compared.iou.as_ref().map(numbers).transpose()?,
             presence: compared.presence.as_ref().map(|logits| numbers(&logits.sigmoid())).transpose()?,
         })
     }
@@ -209,12 +209,10 @@ impl Monitor {
             latency.segment = watch.lap();
             let synth = self.networks.synthesize(&segmented.labels, &x)?;
             latency.synthesize = watch.lap();
-            let compared = self.networks.compare(&x, &synth, &segmented.probabilities)?;
+            let second = self.networks.look_again(&synth);
+            let compared = self.networks.compare(&x, &segmented, &second)?;
             latency.compare = watch.lap();
-            let anomaly = match self.anomaly {
-                true => Some(self.networks.anomaly(&segmented, &synth)?),
-                false => None,
-            };
+            let anomaly = self.anomaly.then(|| second.anomaly(self.networks.anomaly_config(), &segmented));
             let scores = Scores::of(&segmented, &synth, &compared, anomaly)?;
             self.assess(&frame.image, scores, wanted, latency, watch)
         })
@@ -299,7 +297,7 @@ impl Monitor {
         latency.total = watch.total();
         Ok(Assessment {
             report: Report {
-                mode: if scores.iou.is_some() { Mode::Full } else { Mode::LogitsOnly },
+                mode: if scores.synth.is_some() { Mode::Full } else { Mode::LogitsOnly },
                 failure_score: 1. - predicted_miou,
                 predicted_miou,
                 classes,

@@ -36,7 +36,7 @@ const SYNTHESIS: Reader = |yaml| read(yaml, Architecture::Synthesis);
 const COMPARISON: Reader = |yaml| read(yaml, Architecture::Comparison);
 
 /// Every architecture's name.
-const NAMES: [(&str, Reader); 9] = [
+const NAMES: [(&str, Reader); 11] = [
     ("fcn8s", SEGMENTATION),
     ("deeplab", SEGMENTATION),
     ("pspnet", SEGMENTATION),
@@ -46,6 +46,8 @@ const NAMES: [(&str, Reader); 9] = [
     ("joint", COMPARISON),
     ("direct", COMPARISON),
     ("iou_only", COMPARISON),
+    ("confidence_only", COMPARISON),
+    ("fused", COMPARISON),
 ];
 
 fn read<C: DeserializeOwned>(

@@ -1,6 +1,9 @@
 //! F: networks that compare x with x' and say where, and how much, the labels are wrong.
 
+pub mod confidence;
 pub mod direct;
+pub mod disagreement;
+pub mod fused;
 pub mod iou;
 pub mod joint;
 pub mod prior;
@@ -15,8 +18,8 @@ use tch::{TchError, Tensor};
 pub struct Compared {
     /// `N x 1 x H x W`: logit of "this pixel's label is right"; of a network that looks at pixels.
     pub confidence: Option<Tensor>,
-    /// `N x classes`: estimate of each class's IoU, not clamped.
-    pub iou: Tensor,
+    /// `N x classes`: estimate of each class's IoU, not clamped; of a network that looks at the image.
+    pub iou: Option<Tensor>,
     /// `N x classes`: logit of "this class is in view", segmented or not; of a network with
     /// [`prior::Prior`].
     pub presence: Option<Tensor>,
@@ -52,6 +55,10 @@ pub enum ComparerConfig {
     Direct(joint::Config),
     /// The IoU of each class alone: the paper's SynthCP-separate, image level.
     IouOnly(iou::Config),
+    /// The confidence of each pixel alone: the paper's SynthCP-separate, pixel level.
+    ConfidenceOnly(joint::Config),
+    /// Both tasks, told what M already knows: SynthCP-fused.
+    Fused(joint::Config),
 }
 
 impl ComparerConfig {
@@ -61,6 +68,8 @@ impl ComparerConfig {
             Self::Joint(config) => Box::new(joint::Joint::new(p, config, classes)),
             Self::Direct(config) => Box::new(direct::new(p, config, classes)),
             Self::IouOnly(config) => Box::new(iou::IouOnly::new(p, config, classes)),
+            Self::ConfidenceOnly(config) => Box::new(confidence::new(p, config, classes)),
+            Self::Fused(config) => Box::new(fused::Fused::new(p, config, classes)),
         }
     }
 
@@ -70,12 +79,22 @@ impl ComparerConfig {
             Self::Joint(_) => "joint",
             Self::Direct(_) => "direct",
             Self::IouOnly(_) => "iou_only",
+            Self::ConfidenceOnly(_) => "confidence_only",
+            Self::Fused(_) => "fused",
+        }
+    }
+
+    /// Whether the network starts from what M's softmax says ([`prior::Prior`]).
+    pub fn has_prior(&self) -> bool {
+        match self {
+            Self::Joint(config) | Self::Direct(config) | Self::ConfidenceOnly(config) => config.prior,
+            Self::IouOnly(_) => false,
+            Self::Fused(_) => true,
         }
     }
 }
 
 /// What F looks at; every tensor has the same N, H, W.
-#[derive(Debug)]
 pub struct Comparison<'a> {
     /// x: `N x 3 x H x W`, RGB in \[0, 1\].
     pub image: &'a Tensor,
@@ -83,4 +102,7 @@ pub struct Comparison<'a> {
     pub synth: &'a Tensor,
     /// Softmax of M's logits: `N x classes x H x W`, fp32.
     pub probabilities: &'a Tensor,
+    /// How M disagrees with itself about x' ([`disagreement::disagreement`]), asked for by a network that
+    /// looks at it: it takes another pass of M.
+    pub disagreement: &'a dyn Fn() -> Tensor,
 }

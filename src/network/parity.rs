@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
+use super::comparison::disagreement::MAPS;
 use super::comparison::{ComparerConfig, Comparison, iou, joint};
 use super::layers::{IMAGENET, spatial};
 use super::published::{self, without_bookkeeping};
@@ -161,9 +162,16 @@ fn comparer(vs: &VarStore, config: ComparerConfig) -> Run {
             ComparerConfig::IouOnly(_) => image.zeros_like(),
             _ => inputs.get("in.logits")?.softmax(1, Kind::Float),
         };
-        let comparison = Comparison { image: &image, synth: &synth, probabilities: &probabilities };
+        // No network of the reference looks at M's view of x'.
+        let disagreement = || Tensor::zeros([1, MAPS, 1, 1], (Kind::Float, image.device()));
+        let comparison = Comparison {
+            image: &image,
+            synth: &synth,
+            probabilities: &probabilities,
+            disagreement: &disagreement,
+        };
         let compared = network.forward(&comparison, false);
-        let mut outputs = vec![("iou", compared.iou)];
+        let mut outputs: Vec<_> = compared.iou.map(|iou| ("iou", iou)).into_iter().collect();
         outputs.extend(compared.confidence.map(|logit| ("confidence", logit.sigmoid())));
         Ok(outputs)
     })

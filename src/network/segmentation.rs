@@ -102,6 +102,13 @@ impl SegmenterConfig {
         }
     }
 
+    /// Whether the encoder may begin from EfficientNet-lite0's ImageNet weights.
+    pub fn takes_pretrained(&self) -> bool {
+        let lite0 =
+            |encoder: &deeplab::Encoder| matches!(encoder, deeplab::Encoder::EfficientnetLite0 { .. });
+        matches!(self, Self::Deeplab(config) if lite0(&config.encoder))
+    }
+
     /// The architecture's name, as in bundle.yaml.
     pub fn name(&self) -> &'static str {
         match self {

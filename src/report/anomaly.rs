@@ -60,7 +60,7 @@ impl<'a> AnomalyEvaluation<'a> {
     /// Scores one image, at its own size.
     pub fn add(&mut self, networks: &Networks, sample: &AnomalySample) -> Result<(), EvaluationError> {
         let look = Look::at(networks, &sample.image)?;
-        let seen = look.seen(networks);
+        let seen = look.seen();
         let asked = self.asked.clone().unwrap_or_else(|| (0..self.detectors.len()).collect());
         let mut spoke = Vec::new();
         for place in asked {
@@ -150,7 +150,7 @@ pub fn limits(
     let mut histograms: Vec<Option<Histogram>> = vec![None; detectors.len()];
     for image in images {
         let look = Look::at(networks, &image?)?;
-        let seen = look.seen(networks);
+        let seen = look.seen();
         for (detector, histogram) in detectors.iter().zip(&mut histograms) {
             if let Some(score) = tch::no_grad(|| detector.judge(&seen))?.anomaly {
                 let scores = Vec::<f32>::try_from(score.to_kind(Kind::Float).flatten(0, -1))?;

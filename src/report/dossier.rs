@@ -11,6 +11,9 @@ use super::frames::Frame;
 use super::plot::Figure;
 use super::table::{Cell, Table};
 
+/// Name of the page.
+pub const PAGE: &str = "report.html";
+
 /// Why it cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum DossierError {
@@ -77,7 +80,7 @@ impl Dossier {
             write(format!("{}.svg", figure.name), figure.standalone().as_bytes())?;
         }
         write("all.json".to_owned(), format!("{:#}\n", self.json()).as_bytes())?;
-        write("report.html".to_owned(), self.page().as_bytes())
+        write(PAGE.to_owned(), self.page().as_bytes())
     }
 
     fn json(&self) -> Value {

@@ -340,7 +340,7 @@ impl Run<'_> {
     /// What each detector says that says something of errors; whoever is silent on the first image is
     /// not asked again.
     fn judge(&mut self, look: &Look) -> Result<Vec<Judgement>, EvaluationError> {
-        let seen = look.seen(self.monitor.networks());
+        let seen = look.seen();
         let mut judgements = Vec::new();
         for (place, detector) in self.detectors.iter().enumerate() {
             let silent = self.asked.as_ref().is_some_and(|[pixels, ious]| !pixels[place] && !ious[place]);

@@ -3,7 +3,7 @@
 use image::RgbImage;
 use tch::{TchError, Tensor};
 
-use crate::monitor::networks::{Networks, Segmentation};
+use crate::monitor::networks::{Networks, SecondLook, Segmentation};
 use crate::network::comparison::Compared;
 
 /// What a detector may look at: a batch of images and what the bundle's networks made of it. What
@@ -18,39 +18,47 @@ pub struct Seen<'a> {
     pub segmented: &'a Segmentation,
     /// x' = G on M's labels: `N x 3 x H x W`, RGB in \[0, 1\], fp32.
     pub synth: &'a Tensor,
+    /// x' again, and M on it when asked.
+    pub second: &'a SecondLook<'a>,
     /// F on x and x'.
     pub compared: &'a Compared,
 }
 
 /// The same, owned: what the networks made of one image.
-#[derive(Debug)]
-pub struct Look {
+pub struct Look<'a> {
+    /// The networks.
+    pub networks: &'a Networks,
     /// x at the working size.
     pub image: Tensor,
     /// M on x.
     pub segmented: Segmentation,
     /// x'.
     pub synth: Tensor,
-    /// F on both.
+    /// x' again, and M on it when asked.
+    pub second: SecondLook<'a>,
+    /// F on all of it.
     pub compared: Compared,
 }
 
-impl Look {
+impl<'a> Look<'a> {
     /// Segments, synthesizes and compares, without gradients.
-    pub fn at(networks: &Networks, image: &RgbImage) -> Result<Self, TchError> {
-        tch::no_grad(|| {
-            let image = networks.input(image)?;
-            let segmented = networks.segment(&image)?;
-            let synth = networks.synthesize(&segmented.labels, &image)?;
-            let compared = networks.compare(&image, &synth, &segmented.probabilities)?;
-            Ok(Self { image, segmented, synth, compared })
-        })
+    pub fn at(networks: &'a Networks, image: &RgbImage) -> Result<Self, TchError> {
+        tch::no_grad(|| Self::on(networks, networks.input(image)?))
+    }
+
+    /// The same of a batch at the working size, `N x 3 x H x W`.
+    pub fn on(networks: &'a Networks, image: Tensor) -> Result<Self, TchError> {
+        let segmented = networks.segment(&image)?;
+        let synth = networks.synthesize(&segmented.labels, &image)?;
+        let second = networks.look_again(&synth);
+        let compared = networks.compare(&image, &segmented, &second)?;
+        Ok(Self { networks, image, segmented, synth, second, compared })
     }
 
     /// For detectors.
-    pub fn seen<'a>(&'a self, networks: &'a Networks) -> Seen<'a> {
-        let Self { image, segmented, synth, compared } = self;
-        Seen { networks, image, segmented, synth, compared }
+    pub fn seen(&self) -> Seen<'_> {
+        let Self { networks, image, segmented, synth, second, compared } = self;
+        Seen { networks, image, segmented, synth, second, compared }
     }
 }
 

@@ -1,6 +1,6 @@
 //! SynthCP's own answers: F, which compares x with x', and the cosine of M's features on both.
 
-use tch::TchError;
+use tch::{TchError, Tensor};
 
 use super::cosine;
 use super::detector::{Detector, Judgement, Seen};
@@ -17,6 +17,8 @@ impl Comparison {
             "joint" => "SynthCP joint",
             "direct" => "Direct Prediction",
             "iou_only" => "SynthCP separate, IoU",
+            "confidence_only" => "SynthCP separate, pixels",
+            "fused" => "SynthCP fused",
             _ => "SynthCP",
         };
         Self { name }
@@ -35,7 +37,7 @@ impl Detector for Comparison {
     fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
         let compared = seen.compared;
         let error = compared.confidence.as_ref().map(|_| compared.error(&seen.segmented.msp)).transpose()?;
-        Ok(Judgement { error, iou: Some(compared.iou.shallow_clone()), anomaly: None })
+        Ok(Judgement { error, iou: compared.iou.as_ref().map(Tensor::shallow_clone), anomaly: None })
     }
 }
 
@@ -85,7 +87,7 @@ impl Detector for Cosine {
     }
 
     fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
-        let anomaly = seen.networks.anomaly_by(self.config, seen.segmented, seen.synth)?;
+        let anomaly = seen.second.anomaly(self.config, seen.segmented);
         Ok(Judgement { anomaly: Some(anomaly), ..Judgement::default() })
     }
 }

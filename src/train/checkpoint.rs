@@ -53,6 +53,8 @@ pub struct Run {
     pub resume: bool,
     /// Time between checkpoints; [`EVERY`] unless a test is in a hurry.
     pub save_every: Duration,
+    /// When to stop before the budget is used, to go on another time.
+    pub pause_at: Option<Instant>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,7 +68,7 @@ struct Meta {
 pub const EVERY: Duration = Duration::from_secs(180);
 
 /// Trains until the budget is used, saving a checkpoint every few minutes and at the end. Returns
-/// the number of steps taken in all.
+/// the number of steps taken in all; [`TrainError::Paused`] where it is to go on another time.
 pub fn run(task: &mut dyn Task, run: &Run) -> Result<u64, TrainError> {
     let (mut step, before) = if run.resume { restore(task, run)? } else { (0, Duration::ZERO) };
     let mut progress = Progress::new(&run.title, before);
@@ -82,6 +84,12 @@ pub fn run(task: &mut dyn Task, run: &Run) -> Result<u64, TrainError> {
         }
         step += 1;
         progress.show(step, share, &losses);
+        if run.pause_at.is_some_and(|at| Instant::now() >= at)
+            && run.budget.share(step, progress.elapsed()) < 1.
+        {
+            save(task, run, step, progress.elapsed())?;
+            return Err(TrainError::Paused { title: run.title.clone(), step });
+        }
         if saved.elapsed() >= run.save_every {
             save(task, run, step, progress.elapsed())?;
             saved = Instant::now();
@@ -90,6 +98,13 @@ pub fn run(task: &mut dyn Task, run: &Run) -> Result<u64, TrainError> {
     progress.finish();
     save(task, run, step, progress.elapsed())?;
     Ok(step)
+}
+
+/// How far a training has come, by the checkpoint at `path`: steps and seconds. None without one.
+pub fn progress(path: &Path) -> Option<(u64, f64)> {
+    let text = std::fs::read_to_string(meta_path(path)).ok()?;
+    let meta: Meta = serde_json::from_str(&text).ok()?;
+    Some((meta.step, meta.seconds))
 }
 
 fn meta_path(path: &Path) -> PathBuf {
@@ -214,6 +229,7 @@ mod tests {
             identity: identity.into(),
             resume: true,
             save_every: Duration::ZERO,
+            pause_at: None,
         }
     }
 
@@ -229,6 +245,22 @@ mod tests {
         assert_eq!(run(&mut resumed, &plan(b.path(), "x")).unwrap(), 9);
         assert_eq!(resumed.weights(), whole.weights());
         assert_ne!(resumed.weights(), Line::new(None).weights());
+    }
+
+    #[test]
+    fn a_paused_training_goes_on_another_time() {
+        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut whole = Line::new(None);
+        run(&mut whole, &plan(a.path(), "x")).unwrap();
+
+        let at_once = Run { pause_at: Some(Instant::now()), ..plan(b.path(), "x") };
+        for taken in 1..9 {
+            let paused = run(&mut Line::new(None), &at_once);
+            assert!(matches!(paused, Err(TrainError::Paused { step, .. }) if step == taken));
+        }
+        let mut last = Line::new(None);
+        assert_eq!(run(&mut last, &at_once).unwrap(), 9);
+        assert_eq!(last.weights(), whole.weights());
     }
 
     #[test]

@@ -45,10 +45,11 @@ struct Training<'a> {
 /// labelled pixels) and presence (cross entropy over classes).
 ///
 /// The reference code weights pixels by the square of M's own confidence: its network is scored
-/// together with the softmax and looks after the rest. A network that has the softmax in it must be
-/// right everywhere.
+/// together with the softmax and looks after the rest. A network that `has_prior`, the softmax in it,
+/// must be right everywhere.
 fn losses(
     compared: &Compared,
+    has_prior: bool,
     probabilities: &Tensor,
     labels: &Tensor,
     (iou, present): (&Tensor, &Tensor),
@@ -59,10 +60,12 @@ fn losses(
         let labelled = labels.ne(i64::from(IGNORE)).to_kind(Kind::Float);
         let right = predicted.eq_tensor(labels).to_kind(Kind::Float);
         let logits = logits.squeeze_dim(1).to_kind(Kind::Float);
-        let weight = if compared.presence.is_some() { labelled } else { msp.square() * labelled };
+        let weight = if has_prior { labelled } else { msp.square() * labelled };
         logits.binary_cross_entropy_with_logits(&right, Some(&weight), None::<&Tensor>, Reduction::Mean)
     });
-    let iou_loss = (&compared.iou * present).smooth_l1_loss(&(iou * present), Reduction::Mean, 1.);
+    let iou_loss = compared.iou.as_ref().map_or_else(none, |estimate| {
+        (estimate * present).smooth_l1_loss(&(iou * present), Reduction::Mean, 1.)
+    });
     let presence = compared.presence.as_ref().map_or_else(none, |logits| {
         let ids = Tensor::arange(logits.size()[1], (Kind::Int64, labels.device())).view([1, -1, 1]);
         let in_view = labels.flatten(1, -1).unsqueeze(1).eq_tensor(&ids).any_dim(-1, false);
@@ -96,11 +99,13 @@ impl Task for Training<'_> {
                 image: &to_input(&images, o.device, o.kind),
                 synth: &to_input(&pick(&p.synths), o.device, o.kind),
                 probabilities: &probabilities,
+                disagreement: &|| pick(&p.disagreement).to_device(o.device),
             },
             true,
         );
         let truth = (&pick(&p.iou).to_device(o.device), &pick(&p.present).to_device(o.device));
-        let [iou, confidence, presence] = losses(&compared, &probabilities, &labels, truth);
+        let [iou, confidence, presence] =
+            losses(&compared, o.network.has_prior(), &probabilities, &labels, truth);
         // Smooth L1 is a square near zero: IoU errors of a few points need the weight.
         self.optimizer.step(&(&iou * IOU_WEIGHT + &confidence + presence), o.rate * poly(share));
         vec![("iou", iou.double_value(&[])), ("confidence", confidence.double_value(&[]))]

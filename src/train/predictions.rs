@@ -8,10 +8,12 @@ use tch::{Device, IndexOp, Kind, Tensor};
 use super::TrainError;
 use super::batch::{TensorSet, generator, to_bytes, to_input};
 use super::degrade::degrade;
+use crate::network::comparison::disagreement::disagreement;
 use crate::network::layers::{resize_bilinear, spatial};
 use crate::network::segmentation::Segmenter;
 use crate::network::synthesis::Synthesizer;
 use crate::network::weights::{self, Tensors};
+use crate::score::mc_dropout::{class_entropy, mean_softmax};
 
 /// Images with M's logits and G's pictures of M's labels.
 #[derive(Debug)]
@@ -20,8 +22,13 @@ pub struct Predictions {
     pub images: Tensor,
     /// x': the same.
     pub synths: Tensor,
-    /// M's logits on its own grid, `N x classes x h x w`, fp16.
+    /// M's logits, `N x classes x h x w`, fp16, on its own grid or on one of a quarter of the image's size
+    /// each way, whichever is coarser.
     pub logits: Tensor,
+    /// How M disagrees with itself about x', on the same grid, fp16.
+    pub disagreement: Tensor,
+    /// [`class_entropy`] of M with dropout at work, `N x classes`; NaN of an M without dropout.
+    pub dropout: Tensor,
     /// Ground truth, `N x H x W` bytes.
     pub labels: Tensor,
     /// IoU of each class, `N x classes`; 0 for a class that M made up.
@@ -31,29 +38,45 @@ pub struct Predictions {
 }
 
 const BATCH: i64 = 8;
+/// Logits on a finer grid than this share of the image would fill the memory and tell nothing more: every
+/// network makes them finer by interpolation.
+const GRID: i64 = 4;
 
-/// Shows M every image of `set` as it is and, `degraded`, every second one once more made worse.
-pub fn predict(
-    m: &dyn Segmenter,
-    g: &dyn Synthesizer,
-    set: &TensorSet,
-    classes: i64,
-    degraded: bool,
-    (seed, device, kind): (u64, Device, Kind),
-) -> Predictions {
+/// How M and G are asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Classes of the label set.
+    pub classes: i64,
+    /// Whether every second image is shown to M once more, made worse.
+    pub degraded: bool,
+    /// Passes of M with dropout at work; 0 for none.
+    pub passes: usize,
+    /// Seed of all that is random.
+    pub seed: u64,
+    /// Where to compute.
+    pub device: Device,
+    /// In which precision.
+    pub kind: Kind,
+}
+
+/// Shows M every image of `set` as it is and, where degraded ones are wanted, every second one once more
+/// made worse.
+pub fn predict(m: &dyn Segmenter, g: &dyn Synthesizer, set: &TensorSet, options: &Options) -> Predictions {
     let mut parts = Vec::new();
     for start in (0..set.len()).step_by(BATCH as usize) {
         let end = (start + BATCH).min(set.len());
         let (images, labels) = (set.images.i(start..end), set.labels.i(start..end));
-        parts.push(predict_batch(m, g, &images, &labels, classes, (device, kind)));
-        if degraded {
+        // What dropout leaves out follows from the seed and the place alone.
+        tch::manual_seed((options.seed as i64) << 32 | start);
+        parts.push(predict_batch(m, g, &images, &labels, options));
+        if options.degraded {
             let worse: Vec<(Tensor, Tensor)> = (start..end)
                 .step_by(2)
-                .map(|i| degrade(&set.images.i(i), &set.labels.i(i), &mut generator(seed, i as u64)))
+                .map(|i| degrade(&set.images.i(i), &set.labels.i(i), &mut generator(options.seed, i as u64)))
                 .collect();
             let images = Tensor::stack(&worse.iter().map(|w| &w.0).collect::<Vec<_>>(), 0);
             let labels = Tensor::stack(&worse.iter().map(|w| &w.1).collect::<Vec<_>>(), 0);
-            parts.push(predict_batch(m, g, &images, &labels, classes, (device, kind)));
+            parts.push(predict_batch(m, g, &images, &labels, options));
         }
     }
     Predictions::concat(&parts)
@@ -64,19 +87,32 @@ fn predict_batch(
     g: &dyn Synthesizer,
     images: &Tensor,
     labels: &Tensor,
-    classes: i64,
-    (device, kind): (Device, Kind),
+    &Options { classes, passes, device, kind, .. }: &Options,
 ) -> Predictions {
     tch::no_grad(|| {
         let input = to_input(images, device, kind);
-        let logits = m.forward(&input, false).logits.to_kind(Kind::Float);
-        let predicted = m.resize_logits(&logits, spatial(images)).argmax(1, false);
+        let real = m.forward(&input, false);
+        let (h, w) = spatial(images);
+        let predicted = m.resize_logits(&real.logits.to_kind(Kind::Float), (h, w)).argmax(1, false);
         let synths = to_bytes(&g.paint(&predicted, &input, kind, false).image).to_device(Device::Cpu);
+        let synthetic = m.forward(&to_input(&synths, device, kind), false);
+        let disagreement = disagreement((&real).into(), (&synthetic).into());
+        let unknown = || Tensor::full([images.size()[0], classes], f64::NAN, (Kind::Float, device));
+        let sampled = if passes > 0 { mean_softmax(m, &input, passes) } else { None };
+        let dropout = sampled.map_or_else(unknown, |mean| class_entropy(&mean));
         let (iou, present) = class_iou(&predicted.to_device(Device::Cpu), labels, classes);
+        let (own_h, own_w) = spatial(&real.logits);
+        let grid = (own_h.min(h / GRID), own_w.min(w / GRID));
+        let stored = |maps: &Tensor| {
+            let maps = m.resize_logits(&maps.to_kind(Kind::Float), grid);
+            maps.to_kind(Kind::Half).to_device(Device::Cpu)
+        };
         Predictions {
             images: images.shallow_clone(),
             synths,
-            logits: logits.to_kind(Kind::Half).to_device(Device::Cpu),
+            logits: stored(&real.logits),
+            disagreement: stored(&disagreement),
+            dropout: dropout.to_device(Device::Cpu),
             labels: labels.shallow_clone(),
             iou,
             present,
@@ -105,6 +141,8 @@ impl Predictions {
             images: cat(|p| &p.images),
             synths: cat(|p| &p.synths),
             logits: cat(|p| &p.logits),
+            disagreement: cat(|p| &p.disagreement),
+            dropout: cat(|p| &p.dropout),
             labels: cat(|p| &p.labels),
             iou: cat(|p| &p.iou),
             present: cat(|p| &p.present),
@@ -132,6 +170,8 @@ impl Predictions {
             ("images", &self.images),
             ("synths", &self.synths),
             ("logits", &self.logits),
+            ("disagreement", &self.disagreement),
+            ("dropout", &self.dropout),
             ("labels", &self.labels),
             ("iou", &self.iou),
             ("present", &self.present),
@@ -151,6 +191,8 @@ impl Predictions {
             images: take("images")?,
             synths: take("synths")?,
             logits: take("logits")?,
+            disagreement: take("disagreement")?,
+            dropout: take("dropout")?,
             labels: take("labels")?,
             iou: take("iou")?,
             present: take("present")?,

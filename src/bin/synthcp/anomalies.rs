@@ -9,7 +9,7 @@ use serde_json::json;
 use synthcp_monitor::data::anomaly;
 use synthcp_monitor::monitor::pipeline::Monitor;
 use synthcp_monitor::report::anomaly::{AnomalyEvaluation, limits, tables};
-use synthcp_monitor::report::dossier::Dossier;
+use synthcp_monitor::report::dossier::{Dossier, PAGE};
 use synthcp_monitor::report::plot;
 use synthcp_monitor::report::scoreboard::Scored;
 use synthcp_monitor::score::catalogue::Boxed;
@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> Outcome {
         frames: evaluation.into_worst(),
     };
     dossier.write(out)?;
-    eprintln!("{}", out.join("report.html").display());
+    eprintln!("{}", out.join(PAGE).display());
     Ok(())
 }
 

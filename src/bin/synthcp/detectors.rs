@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use image::RgbImage;
 use synthcp_monitor::data::{self, Slice};
-use synthcp_monitor::labels::LabelSet;
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
+use synthcp_monitor::report::evaluated::WORST;
 use synthcp_monitor::report::evaluation::EvaluationError;
 use synthcp_monitor::report::scoreboard::Memory;
 use synthcp_monitor::score::catalogue::{self, Boxed, Means, PASSES};
-use synthcp_monitor::score::sml;
+use synthcp_monitor::score::{sml, trained};
+use synthcp_monitor::train::cooking::DETECTORS;
 
 /// Which bundle, which detectors, and where the figures go.
 #[derive(ClapArgs)]
@@ -20,7 +21,8 @@ pub struct Measured {
     #[arg(long, default_value = "models/street")]
     pub bundle: PathBuf,
     /// Detectors: synthcp, synthcp+msp, cosine, cosine-paper, msp, max-logit, energy, entropy, sml,
-    /// mc-dropout. All that the bundle can by default.
+    /// mc-dropout, and those trained beside it, by the names of their files in its folder `detectors`. All
+    /// that the bundle can by default.
     #[arg(long, value_delimiter = ',')]
     pub detectors: Vec<String>,
     /// Labelled samples that no figure is measured on, for detectors with statistics (sml) and for
@@ -46,9 +48,6 @@ pub struct Measured {
     #[arg(long, default_value = "auto")]
     pub precision: String,
 }
-
-/// Frames shown in a report.
-pub const WORST: usize = 6;
 
 impl Measured {
     /// The bundle, loaded.
@@ -87,7 +86,16 @@ impl Measured {
                 eprintln!("left out: {}, which needs {}", entry.id, entry.needs);
             }
         }
-        Ok(catalogue::choose(&self.detectors, &means)?)
+        let (classes, device) = (networks.classes() as i64, networks.device());
+        let mut trained = trained::load(&self.bundle.join(DETECTORS), classes, device)?;
+        if self.detectors.is_empty() {
+            return Ok(catalogue::choose(&[], &means)?.into_iter().chain(trained).collect());
+        }
+        trained.retain(|detector| self.detectors.iter().any(|id| id == detector.name()));
+        let is_trained = |id: &String| trained.iter().any(|detector| detector.name() == id);
+        let ids: Vec<String> = self.detectors.iter().filter(|id| !is_trained(id)).cloned().collect();
+        let chosen = if ids.is_empty() { Vec::new() } else { catalogue::choose(&ids, &means)? };
+        Ok(chosen.into_iter().chain(trained).collect())
     }
 
     /// Images of the calibration slice, one by one.
@@ -97,9 +105,7 @@ impl Measured {
         slice: &Slice,
     ) -> Result<impl Iterator<Item = Result<RgbImage, EvaluationError>> + use<>, EvaluationError> {
         let folder = self.calibration_data.as_ref().unwrap_or(folder);
-        let (layout, pairs) = data::list(folder, slice, false)?;
-        let raw = LabelSet::by_name(layout.label_set())?.raw_table();
-        Ok(pairs.pairs.into_iter().map(move |pair| Ok(data::load_pair(pair, None, &raw)?.image)))
+        Ok(data::images(folder, slice)?.map(|image| Ok(image?)))
     }
 }
 

@@ -4,12 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use indicatif::ProgressBar;
-use serde_json::json;
 use synthcp_monitor::data::Slice;
-use synthcp_monitor::monitor::pipeline::Monitor;
-use synthcp_monitor::report::dossier::Dossier;
+use synthcp_monitor::report::dossier::PAGE;
+use synthcp_monitor::report::evaluated::dossier;
 use synthcp_monitor::report::evaluation::{At, Evaluation, Options};
-use synthcp_monitor::report::plot;
 use synthcp_monitor::report::sanity::Sanity;
 
 use super::Outcome;
@@ -54,48 +52,8 @@ pub fn run(args: &Args) -> Outcome {
     let sanity = Sanity::of(&monitor, evaluation.median_failure(), &args.data, &args.slice)?;
     print!("\n{sanity}");
     if let Some(out) = &args.measured.out {
-        dossier(&monitor, evaluation, &sanity)?.write(out)?;
-        eprintln!("{}", out.join("report.html").display());
+        dossier(&monitor, evaluation, &sanity, command())?.write(out)?;
+        eprintln!("{}", out.join(PAGE).display());
     }
     Ok(())
-}
-
-fn dossier(
-    monitor: &Monitor,
-    evaluation: Evaluation,
-    sanity: &Sanity,
-) -> Result<Dossier, Box<dyn std::error::Error>> {
-    let percent = |v: Option<f64>| v.map_or("n/a".into(), |v| format!("{:.1} %", 100. * v));
-    let fit = evaluation.miou_fit()?;
-    let best = evaluation
-        .errors
-        .iter()
-        .filter_map(|scored| Some((scored.pooled.positive.average_precision?, &scored.name)))
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let mut figures = vec![plot::precision_recall(&evaluation.errors), plot::roc(&evaluation.errors)];
-    figures.extend(plot::reliability(&evaluation.errors));
-    figures.push(plot::failure_histogram(&evaluation.images, monitor.thresholds()));
-    if let Some((name, estimates)) = evaluation.estimates.first() {
-        figures.push(plot::iou_scatter(name, &evaluation.labels, estimates));
-    }
-    Ok(Dossier {
-        title: format!("{} on {}", monitor.bundle_name(), evaluation.data),
-        subtitle: monitor.description(),
-        command: command(),
-        tiles: vec![
-            ("images", evaluation.images.len().to_string()),
-            ("M's mIoU", percent(evaluation.confusion.mean_iou())),
-            ("M's pixel accuracy", percent(evaluation.confusion.accuracy())),
-            ("wrong pixels", percent(Some(evaluation.wrong))),
-            ("best AP-Err", best.map_or("n/a".into(), |(ap, _)| percent(Some(ap)))),
-            ("predicted mIoU, Pearson", fit.pearson.map_or("n/a".into(), |v| format!("{v:.2}"))),
-            ("predicted mIoU, mean error", percent(fit.mae)),
-            ("upside down above median", percent(Some(sanity.flipped_above))),
-        ],
-        tables: evaluation.tables()?,
-        figures,
-        frames_title: "Frames with the lowest true mIoU".into(),
-        detail: json!({ "errors": evaluation.errors, "images": evaluation.images }),
-        frames: evaluation.worst,
-    })
 }

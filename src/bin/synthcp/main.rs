@@ -10,6 +10,7 @@ mod detectors;
 mod evaluate;
 mod metrics;
 mod monitor;
+mod reproduce;
 mod street;
 mod train;
 mod weights;
@@ -33,6 +34,8 @@ enum Command {
     /// Trains networks.
     #[command(subcommand)]
     Train(train::Stage),
+    /// Carries out the paper's protocol, or goes on with it.
+    Reproduce(reproduce::Args),
     /// Makes bundles.
     #[command(subcommand)]
     Bundle(bundle::Action),
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Monitor(args) => monitor::run(&args),
         Command::Train(stage) => train::run(&stage),
+        Command::Reproduce(args) => reproduce::run(&args),
         Command::Bundle(action) => bundle::run(&action),
         Command::Weights(action) => weights::run(&action),
         Command::Evaluate(args) => evaluate::run(&args),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use synthcp_monitor::data::Slice;
 use synthcp_monitor::monitor::compute;
-use synthcp_monitor::train::recipe::{Cooking, Kitchen, Recipe};
+use synthcp_monitor::train::cooking::{Cooking, Kitchen};
+use synthcp_monitor::train::recipe::Recipe;
 
 use super::Outcome;
 use super::bundle::pack;
@@ -19,6 +20,8 @@ pub enum Stage {
     Synthesis(Common),
     /// M on each fold, then F on their predictions.
     Comparison(Common),
+    /// A baseline of the recipe, on what the stages before left in the work folder.
+    Baseline(Baseline),
     /// M, G, the folds, F, calibration: everything up to a bundle.
     All(All),
 }
@@ -75,6 +78,16 @@ pub struct All {
     bundle: PathBuf,
 }
 
+/// `synthcp train baseline`.
+#[derive(Args)]
+pub struct Baseline {
+    #[command(flatten)]
+    common: Common,
+    /// Which of the recipe's baselines.
+    #[arg(long)]
+    which: String,
+}
+
 /// Carries out one stage.
 pub fn run(stage: &Stage) -> Outcome {
     match stage {
@@ -96,6 +109,19 @@ pub fn run(stage: &Stage) -> Outcome {
             let (_parameters, g) = cooking.trained_synthesis()?;
             cooking.comparison(&cooking.predictions(&*g)?)?;
         }
+        Stage::Baseline(Baseline { common, which }) => {
+            let (mut recipe, kitchen) = prepare(common)?;
+            if let (Some(plan), Some(steps)) = (recipe.baselines.get_mut(which), common.steps) {
+                plan.steps = steps;
+            }
+            let command = format!(
+                "synthcp train baseline --which {which} --recipe {} --slice {} --seed {}",
+                common.recipe.display(),
+                common.slice,
+                recipe.seed
+            );
+            println!("{}", Cooking::begin(recipe, kitchen)?.baseline(which, &command)?.display());
+        }
         Stage::All(all) => {
             let (recipe, kitchen) = prepare(&all.common)?;
             let cooking = Cooking::begin(recipe.clone(), kitchen)?;
@@ -114,16 +140,24 @@ fn prepare(common: &Common) -> Result<(Recipe, Kitchen), Box<dyn std::error::Err
     let mut recipe: Recipe =
         serde_norway::from_str(&text).map_err(|e| format!("{}: {e}", common.recipe.display()))?;
     recipe.seed = common.seed.unwrap_or(recipe.seed);
-    let device = compute::device(&common.device)?;
-    let kitchen = Kitchen {
-        data: common.data.clone(),
-        slice: common.slice.clone(),
-        work: common.work.clone(),
-        pretrained: common.pretrained.clone(),
-        device,
-        kind: compute::precision(&common.precision, device)?,
-        resume: common.resume,
-        minutes: common.minutes,
-    };
-    Ok((recipe, kitchen))
+    Ok((recipe, common.kitchen()?))
+}
+
+impl Common {
+    /// Where and on what to train.
+    pub fn kitchen(&self) -> Result<Kitchen, Box<dyn std::error::Error>> {
+        let device = compute::device(&self.device)?;
+        Ok(Kitchen {
+            data: self.data.clone(),
+            slice: self.slice.clone(),
+            work: self.work.clone(),
+            segmenters: None,
+            pretrained: self.pretrained.clone(),
+            device,
+            kind: compute::precision(&self.precision, device)?,
+            resume: self.resume,
+            minutes: self.minutes,
+            pause_at: None,
+        })
+    }
 }

@@ -3,9 +3,9 @@
 
 use tch::nn::Path;
 
-use super::joint::{Config, Joint};
+use super::joint::{Config, Joint, Tasks};
 
 /// Builds the network for `classes` classes.
 pub fn new(p: &Path, config: &Config, classes: i64) -> Joint {
-    Joint::with_trunks(p, &["siamese"], config, classes)
+    Joint::with(p, &["siamese"], Tasks::Both, 0, config, classes)
 }

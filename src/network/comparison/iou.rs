@@ -48,7 +48,7 @@ impl Comparer for IouOnly {
             stages[3].mean_dim([2i64, 3].as_slice(), false, Kind::Float)
         };
         let iou = self.regress.forward(&(look(input.image) * look(input.synth)));
-        Compared { confidence: None, iou, presence: None }
+        Compared { confidence: None, iou: Some(iou), presence: None }
     }
 
     fn fold(&mut self) {

@@ -32,6 +32,18 @@ impl Default for Config {
     }
 }
 
+/// The trunks of a network that compares: the first looks at x, the second at x'.
+pub(super) const PAIR: &[&str] = &["siamese1", "siamese2"];
+
+/// What a network is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tasks {
+    /// The confidence of each pixel and the IoU of each class.
+    Both,
+    /// The confidence of each pixel.
+    Confidence,
+}
+
 /// The network.
 #[derive(Debug)]
 pub struct Joint {
@@ -40,18 +52,26 @@ pub struct Joint {
     prediction: (Conv2d, BatchNorm2d),
     squeeze: Vec<(Conv2d, BatchNorm2d)>,
     confidence: Conv2d,
-    regress: Linear,
+    regress: Option<Linear>,
     prior: Option<Prior>,
 }
 
 impl Joint {
     /// Builds the network for `classes` classes.
     pub fn new(p: &Path, config: &Config, classes: i64) -> Self {
-        Self::with_trunks(p, &["siamese1", "siamese2"], config, classes)
+        Self::with(p, PAIR, Tasks::Both, 0, config, classes)
     }
 
-    /// Builds it with a trunk for each name: the first looks at x, the second at x'.
-    pub(super) fn with_trunks(p: &Path, names: &[&str], config: &Config, classes: i64) -> Self {
+    /// Builds it with a trunk for each name, the first for x, the second for x', each with `more` maps
+    /// beside the picture and the one channel that is distilled from the softmax.
+    pub(super) fn with(
+        p: &Path,
+        names: &[&str],
+        tasks: Tasks,
+        more: i64,
+        config: &Config,
+        classes: i64,
+    ) -> Self {
         let one = ConvOptions::same(1);
         let trunks = names.len() as i64;
         let squeeze = (0..4)
@@ -62,58 +82,80 @@ impl Joint {
             })
             .collect();
         let prediction = p / "pred_conv";
+        let trunk = |&name: &&str| ResNet18::new(&(p / name), 4 + more, config.width);
         Self {
-            trunks: names.iter().map(|&name| ResNet18::new(&(p / name), 4, config.width)).collect(),
+            trunks: names.iter().map(trunk).collect(),
             prediction: (Conv2d::new(&prediction / 0, classes, 1, one), BatchNorm2d::new(&prediction / 1, 1)),
             squeeze,
             confidence: Conv2d::new(p / "conf", 4 * config.squeeze, 1, one),
-            regress: Linear::new(p / "regress", trunks * (config.width << 3), classes),
+            regress: (tasks == Tasks::Both)
+                .then(|| Linear::new(p / "regress", trunks * (config.width << 3), classes)),
             prior: config.prior.then(|| Prior::new(&(p / "prior"), classes)),
         }
+    }
+
+    /// M's softmax as one channel, `N x 1 x H x W`.
+    pub(super) fn distill(&self, input: &Comparison, train: bool) -> Tensor {
+        let (conv, norm) = &self.prediction;
+        let prediction = conv.forward(&channels_last(input.probabilities).to_kind(input.image.kind()));
+        norm.forward(&prediction, train).relu()
+    }
+
+    /// The features of the four stages, those of all trunks side by side; each trunk sees its picture
+    /// and the maps `beside` it.
+    pub(super) fn look(&self, input: &Comparison, beside: &Tensor, train: bool) -> [Tensor; 4] {
+        let look = |(trunk, picture): (&ResNet18, &Tensor)| {
+            let (mean, std) = IMAGENET;
+            let picture = normalize(picture, mean, std);
+            trunk.forward(&channels_last(&Tensor::cat(&[&picture, beside], 1)), train)
+        };
+        let looks: Vec<_> = self.trunks.iter().zip([input.image, input.synth]).map(look).collect();
+        [0, 1, 2, 3].map(|i| Tensor::cat(&looks.iter().map(|stages| &stages[i]).collect::<Vec<_>>(), 1))
+    }
+
+    /// Logit of each pixel's label being right by the four stages, `N x 1 x H x W` at `size`, fp32.
+    pub(super) fn confidence(&self, stages: &[Tensor; 4], size: (i64, i64), train: bool) -> Tensor {
+        // The confidence layer is linear and a bilinear resize keeps sums, so each stage's share of
+        // it is computed on the stage's own grid and only one channel is ever resized.
+        let shares = self.confidence.split(stages.len());
+        let of_stage = |(((conv, norm), x), share): ((&(Conv2d, BatchNorm2d), &Tensor), &Conv2d)| {
+            let squeezed = norm.forward(&conv.forward(x), train).relu_();
+            resize_bilinear(&share.forward(&squeezed).to_kind(Kind::Float), size, false)
+        };
+        let of_stages = self.squeeze.iter().zip(stages).zip(&shares).map(of_stage);
+        of_stages.reduce(|a, b| a + b).expect("four stages")
+    }
+
+    /// Adds what M's softmax says to the confidence, and the IoUs by the last of the stages.
+    pub(super) fn conclude(
+        &self,
+        probabilities: &Tensor,
+        confidence: Tensor,
+        [.., last]: &[Tensor; 4],
+    ) -> Compared {
+        let confidence = match &self.prior {
+            Some(prior) => confidence + prior.confidence(probabilities),
+            None => confidence,
+        };
+        let pooled = last.mean_dim([2i64, 3].as_slice(), false, Kind::Float);
+        let iou = self.regress.as_ref().map(|regress| regress.forward(&pooled));
+        let (iou, presence) = match (iou, &self.prior) {
+            (Some(iou), Some(prior)) => {
+                // The pixels answer to their own loss alone.
+                let (expected, presence) = prior.classes(probabilities, &confidence.sigmoid().detach());
+                (Some(iou + expected), Some(presence))
+            }
+            (iou, _) => (iou, None),
+        };
+        Compared { confidence: Some(confidence), iou, presence }
     }
 }
 
 impl Comparer for Joint {
     fn forward(&self, input: &Comparison, train: bool) -> Compared {
-        let kind = input.image.kind();
-        let prediction = self.prediction.0.forward(&channels_last(input.probabilities).to_kind(kind));
-        let prediction = self.prediction.1.forward(&prediction, train).relu();
-        let look = |(trunk, picture): (&ResNet18, &Tensor)| {
-            let (mean, std) = IMAGENET;
-            let picture = normalize(picture, mean, std);
-            trunk.forward(&channels_last(&Tensor::cat(&[&picture, &prediction], 1)), train)
-        };
-        let looks: Vec<_> = self.trunks.iter().zip([input.image, input.synth]).map(look).collect();
-        let side_by_side =
-            |i: usize| Tensor::cat(&looks.iter().map(|stages| &stages[i]).collect::<Vec<_>>(), 1);
-        let stages: Vec<Tensor> = (0..4).map(side_by_side).collect();
-
-        // The confidence layer is linear and a bilinear resize keeps sums, so each stage's share of
-        // it is computed on the stage's own grid and only one channel is ever resized.
-        let size = spatial(input.image);
-        let squeezed: Vec<Tensor> = self
-            .squeeze
-            .iter()
-            .zip(&stages)
-            .map(|((conv, bn), x)| bn.forward(&conv.forward(x), train).relu_())
-            .collect();
-        let confidence = self
-            .confidence
-            .split(squeezed.len())
-            .iter()
-            .zip(&squeezed)
-            .map(|(share, x)| resize_bilinear(&share.forward(x).to_kind(Kind::Float), size, false))
-            .reduce(|a, b| a + b)
-            .expect("four stages");
-        let pooled = stages[3].mean_dim([2i64, 3].as_slice(), false, Kind::Float);
-        let iou = self.regress.forward(&pooled);
-        let Some(prior) = &self.prior else {
-            return Compared { confidence: Some(confidence), iou, presence: None };
-        };
-        let confidence = confidence + prior.confidence(input.probabilities);
-        // The pixels answer to their own loss alone.
-        let (expected, presence) = prior.classes(input.probabilities, &confidence.sigmoid().detach());
-        Compared { confidence: Some(confidence), iou: iou + expected, presence: Some(presence) }
+        let stages = self.look(input, &self.distill(input, train), train);
+        let confidence = self.confidence(&stages, spatial(input.image), train);
+        self.conclude(input.probabilities, confidence, &stages)
     }
 
     fn fold(&mut self) {

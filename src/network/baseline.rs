@@ -1,0 +1,32 @@
+//! What others used before: networks of the baselines that need one of their own.
+
+pub mod autoencoder;
+pub mod regressor;
+pub mod tcp;
+pub mod vae;
+
+use serde::{Deserialize, Serialize};
+
+use super::comparison::ComparerConfig;
+
+/// Which detector is trained beside the bundle's F, and its size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "baseline", rename_all = "snake_case", deny_unknown_fields)]
+pub enum BaselineConfig {
+    /// True class probability (Corbière et al., 2019), pixel level.
+    Tcp(tcp::Config),
+    /// VAE alarm (Liu et al., 2019), image level.
+    VaeAlarm(vae::Config),
+    /// Error of an auto-encoder's reconstruction of the image, pixel level.
+    Autoencoder(autoencoder::Config),
+    /// IoUs from the entropies of M with dropout at work, image level.
+    McDropout {
+        /// Passes over an image.
+        passes: usize,
+    },
+    /// Another F than the bundle's.
+    Comparison {
+        /// Which.
+        network: ComparerConfig,
+    },
+}

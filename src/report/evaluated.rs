@@ -1,0 +1,81 @@
+//! The page of an evaluation: its figures first, then its tables, curves and worst frames.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::dossier::Dossier;
+use super::evaluation::{Evaluation, EvaluationError, Options};
+use super::plot;
+use super::sanity::Sanity;
+use crate::data::{self, Slice};
+use crate::metric::MetricError;
+use crate::monitor::pipeline::Monitor;
+use crate::score::catalogue::{self, Boxed, Means};
+use crate::score::sml;
+
+/// Frames shown on a page.
+pub const WORST: usize = 6;
+
+/// The page of `monitor`'s bundle with every detector that it can have, and those in `trained`, on the
+/// data set in `folder`. Detectors with statistics take them from the samples in `calibration`.
+pub fn evaluate(
+    monitor: &Monitor,
+    trained: Vec<Boxed>,
+    folder: &Path,
+    calibration: &Slice,
+    options: &Options,
+    command: String,
+) -> Result<Dossier, EvaluationError> {
+    let networks = monitor.networks();
+    let images = data::images(folder, calibration)?.map(|image| Ok(image?));
+    let statistics = sml::statistics::<EvaluationError>(networks, images)?;
+    let means = Means { statistics: Some(statistics), ..Means::of(networks) };
+    let mut detectors = catalogue::choose(&[], &means)?;
+    detectors.extend(trained);
+    let evaluation = Evaluation::of(monitor, &detectors, folder, options, |_| ())?;
+    let sanity = Sanity::of(monitor, evaluation.median_failure(), folder, &options.slice)?;
+    Ok(dossier(monitor, evaluation, &sanity, command)?)
+}
+
+/// What `command` measured of `monitor`'s bundle, ready to be written.
+pub fn dossier(
+    monitor: &Monitor,
+    evaluation: Evaluation,
+    sanity: &Sanity,
+    command: String,
+) -> Result<Dossier, MetricError> {
+    let percent = |v: Option<f64>| v.map_or("n/a".into(), |v| format!("{:.1} %", 100. * v));
+    let fit = evaluation.miou_fit()?;
+    let best = evaluation
+        .errors
+        .iter()
+        .filter_map(|scored| Some((scored.pooled.positive.average_precision?, &scored.name)))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let mut figures = vec![plot::precision_recall(&evaluation.errors), plot::roc(&evaluation.errors)];
+    figures.extend(plot::reliability(&evaluation.errors));
+    figures.push(plot::failure_histogram(&evaluation.images, monitor.thresholds()));
+    if let Some((name, estimates)) = evaluation.estimates.first() {
+        figures.push(plot::iou_scatter(name, &evaluation.labels, estimates));
+    }
+    Ok(Dossier {
+        title: format!("{} on {}", monitor.bundle_name(), evaluation.data),
+        subtitle: monitor.description(),
+        command,
+        tiles: vec![
+            ("images", evaluation.images.len().to_string()),
+            ("M's mIoU", percent(evaluation.confusion.mean_iou())),
+            ("M's pixel accuracy", percent(evaluation.confusion.accuracy())),
+            ("wrong pixels", percent(Some(evaluation.wrong))),
+            ("best AP-Err", best.map_or("n/a".into(), |(ap, _)| percent(Some(ap)))),
+            ("predicted mIoU, Pearson", fit.pearson.map_or("n/a".into(), |v| format!("{v:.2}"))),
+            ("predicted mIoU, mean error", percent(fit.mae)),
+            ("upside down above median", percent(Some(sanity.flipped_above))),
+        ],
+        tables: evaluation.tables()?,
+        figures,
+        frames_title: "Frames with the lowest true mIoU".into(),
+        detail: json!({ "errors": evaluation.errors, "images": evaluation.images }),
+        frames: evaluation.worst,
+    })
+}

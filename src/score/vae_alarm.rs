@@ -1,0 +1,35 @@
+//! VAE alarm: a label map that a model of ground-truth label maps cannot repeat is not a good one. The
+//! network is [`baseline::vae`](crate::network::baseline::vae); neither the image nor M's softmax is
+//! looked at.
+
+use tch::{TchError, Tensor};
+
+use super::detector::{Detector, Judgement, Seen};
+use crate::network::baseline::vae;
+
+/// The detector.
+pub struct VaeAlarm {
+    name: String,
+    network: vae::VaeAlarm,
+}
+
+impl VaeAlarm {
+    /// By a trained shape model and its regressor.
+    pub fn new(name: String, network: vae::VaeAlarm) -> Self {
+        Self { name, network }
+    }
+
+    fn iou(&self, labels: &Tensor) -> Tensor {
+        self.network.regressor().forward(&self.network.features(labels))
+    }
+}
+
+impl Detector for VaeAlarm {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
+        Ok(Judgement { iou: Some(self.iou(&seen.segmented.labels)), ..Judgement::default() })
+    }
+}

@@ -1,0 +1,88 @@
+//! Training of what the bundle's F is measured against: the baselines, and other Fs.
+//!
+//! Whatever learns from M's errors learns from the folds' predictions, as F does: from images that their
+//! M has not seen. TCP alone cannot: it reads M's features, which mean something else in every M. It
+//! learns, as its authors have it, from the training images of the M that it will judge; and, as F does,
+//! from degraded ones, where that M errs.
+
+pub mod autoencoder;
+pub mod regression;
+pub mod tcp;
+pub mod vae;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tch::nn::VarStore;
+use tch::{Device, Kind};
+
+use super::TrainError;
+use crate::monitor::bundle::sha256;
+use crate::network::baseline::BaselineConfig;
+use crate::network::weights;
+use crate::score::trained::Description;
+
+/// What is trained and for how long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The network.
+    pub network: BaselineConfig,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Images a step.
+    pub batch: usize,
+    /// Peak learning rate.
+    pub rate: f64,
+    /// Seed of all that is random, where it is another than the recipe's.
+    #[serde(default)]
+    pub seed: Option<u64>,
+}
+
+/// How to train.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Classes of the label set.
+    pub classes: i64,
+    /// Images a step.
+    pub batch: usize,
+    /// Peak learning rate.
+    pub rate: f64,
+    /// Seed of all that is random.
+    pub seed: u64,
+    /// Where to compute.
+    pub device: Device,
+    /// In which precision; parameters stay fp32.
+    pub kind: Kind,
+}
+
+/// Writes a trained detector into `folder`, from where
+/// [`trained::load`](crate::score::trained::load) reads it. Returns the path of its description.
+pub fn export(
+    folder: &Path,
+    name: &str,
+    network: &BaselineConfig,
+    vs: &VarStore,
+    (trained_on, command): (&str, &str),
+) -> Result<PathBuf, TrainError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TrainError::Io { path, source }
+    };
+    std::fs::create_dir_all(folder).map_err(io(folder))?;
+    let file = format!("{name}.safetensors");
+    let path = folder.join(&file);
+    weights::write(&weights::tensors(vs), &path, None)?;
+    let description = Description {
+        network: network.clone(),
+        sha256: sha256(&std::fs::read(&path).map_err(io(&path))?),
+        weights: file,
+        trained_on: trained_on.into(),
+        command: command.into(),
+    };
+    let path = folder.join(format!("{name}.yaml"));
+    let text = serde_norway::to_string(&description)
+        .map_err(|e| TrainError::Format { path: path.clone(), reason: e.to_string() })?;
+    std::fs::write(&path, text).map_err(io(&path))?;
+    Ok(path)
+}

@@ -1,0 +1,59 @@
+//! Training of the auto-encoder: the mean square of the colours that were lost.
+
+use tch::nn::VarStore;
+use tch::{Kind, Tensor};
+
+use super::Options;
+use crate::network::baseline::autoencoder::{Autoencoder, Config};
+use crate::network::layers::channels_last;
+use crate::train::TrainError;
+use crate::train::batch::{Augmentation, TensorSet, draw, generator, to_bytes, to_input};
+use crate::train::checkpoint::{self, Run, Task, Trainee};
+use crate::train::optimizer::{Adam, AdamOptions};
+use crate::train::progress::poly;
+
+const AUGMENTATION: Augmentation = Augmentation { zoom: (1., 1.25), color: 0., shrink: 1 };
+/// Samples in the preview.
+const PREVIEW: i64 = 6;
+
+struct Training<'a> {
+    vs: VarStore,
+    network: Autoencoder,
+    optimizer: Adam,
+    set: &'a TensorSet,
+    options: Options,
+}
+
+impl Task for Training<'_> {
+    fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
+        let o = self.options;
+        let (images, _) = draw(self.set, o.batch, AUGMENTATION, &mut generator(o.seed, step));
+        let images = channels_last(&images.to_device(o.device)).to_kind(o.kind);
+        let loss = self.network.error(&images, true).mean(Kind::Float);
+        self.optimizer.step(&loss, o.rate * poly(share));
+        vec![("square", loss.double_value(&[]))]
+    }
+
+    fn preview(&self) -> Option<Tensor> {
+        let some: Vec<i64> = (0..self.set.len().min(PREVIEW)).collect();
+        let images = self.set.select(&some).images;
+        let input = to_input(&images, self.options.device, self.options.kind);
+        let told = tch::no_grad(|| to_bytes(&self.network.forward(&input, false)));
+        Some(Tensor::cat(&[images, told.to_device(tch::Device::Cpu)], 3))
+    }
+
+    fn trainees(&mut self) -> Vec<Trainee<'_>> {
+        vec![Trainee { name: "autoencoder", vs: &self.vs, optimizer: &mut self.optimizer }]
+    }
+}
+
+/// Trains the auto-encoder on the images of `set`.
+pub fn train(set: &TensorSet, config: &Config, options: Options, run: &Run) -> Result<VarStore, TrainError> {
+    tch::manual_seed(options.seed as i64);
+    let vs = VarStore::new(options.device);
+    let network = Autoencoder::new(&vs.root(), config);
+    let optimizer = Adam::new(&vs, AdamOptions::default());
+    let mut training = Training { vs, network, optimizer, set, options };
+    checkpoint::run(&mut training, run)?;
+    Ok(training.vs)
+}

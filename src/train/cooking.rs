@@ -1,0 +1,309 @@
+//! From a labelled data set to trained networks: M, G, M on folds, F, baselines.
+//!
+//! Each stage leaves its result in the work folder, so that a recipe that was interrupted goes on
+//! where it was.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+
+use super::TrainError;
+use super::baseline;
+use super::batch::TensorSet;
+use super::checkpoint::{self, Run};
+use super::predictions::{self, Predictions};
+use super::progress::Budget;
+use super::recipe::Recipe;
+use super::{comparison, segmentation, synthesis};
+use crate::data::{self, Dataset, Slice, folds};
+use crate::labels::LabelSet;
+use crate::network::baseline::BaselineConfig;
+use crate::network::baseline::regressor::Regressor;
+use crate::network::comparison::ComparerConfig;
+use crate::network::synthesis::Synthesizer;
+use crate::network::weights;
+
+/// Where and on what a recipe is carried out.
+#[derive(Clone, Debug)]
+pub struct Kitchen {
+    /// Folder of the data set.
+    pub data: PathBuf,
+    /// Samples to train on.
+    pub slice: Slice,
+    /// Folder of checkpoints and intermediate results.
+    pub work: PathBuf,
+    /// Folder of M and of the folds' Ms, where several Gs share them; else it is `work`.
+    pub segmenters: Option<PathBuf>,
+    /// ImageNet weights for M's encoder.
+    pub pretrained: Option<PathBuf>,
+    /// Where to compute.
+    pub device: Device,
+    /// In which precision.
+    pub kind: Kind,
+    /// Whether checkpoints are gone on with.
+    pub resume: bool,
+    /// Minutes after which a stage ends, if its steps do not end it before.
+    pub minutes: Option<f64>,
+    /// When to stop in the middle of a stage, to go on another time.
+    pub pause_at: Option<Instant>,
+}
+
+/// Stage of M, whose folder several Gs may share.
+pub const SEGMENTATION: &str = "segmentation";
+/// Beginning of the names of the folds' stages, whose folders are shared as well.
+pub const FOLD: &str = "fold-";
+/// Folder of the baselines' checkpoints.
+pub const BASELINES: &str = "baselines";
+/// Folder of the trained detectors, in the work folder or in a bundle's.
+pub const DETECTORS: &str = "detectors";
+
+impl Kitchen {
+    /// The checkpoint of a stage.
+    pub fn checkpoint(&self, stage: &str) -> PathBuf {
+        let of_m = stage == SEGMENTATION || stage.starts_with(FOLD);
+        let folder = self.segmenters.as_ref().filter(|_| of_m).unwrap_or(&self.work);
+        folder.join(stage).join("checkpoint.safetensors")
+    }
+
+    /// The predictions of a fold.
+    pub fn predictions(&self, fold: usize) -> PathBuf {
+        self.work.join(format!("{FOLD}{fold}")).join("predictions.safetensors")
+    }
+
+    /// Loads what the checkpoint of a stage holds under `prefix`.
+    pub fn fill(&self, stage: &str, prefix: &str, vs: &VarStore) -> Result<(), TrainError> {
+        let path = self.checkpoint(stage);
+        let tensors = weights::read(&path)?;
+        let own =
+            |(name, tensor): (String, Tensor)| name.strip_prefix(prefix).map(|n| (n.to_owned(), tensor));
+        Ok(weights::load(vs, &tensors.into_iter().filter_map(own).collect(), &path)?)
+    }
+
+    /// The samples to train on, in words.
+    pub fn trained_on(&self) -> String {
+        let data = self.data.file_name().map_or_else(|| "?".into(), |name| name.to_string_lossy());
+        format!("{data} {}", self.slice)
+    }
+}
+
+/// A recipe being carried out.
+pub struct Cooking {
+    recipe: Recipe,
+    kitchen: Kitchen,
+    set: TensorSet,
+    classes: i64,
+}
+
+impl Cooking {
+    /// Loads the data.
+    pub fn begin(recipe: Recipe, kitchen: Kitchen) -> Result<Self, TrainError> {
+        let [height, width] = recipe.working_size;
+        recipe.synthesis.check_size(recipe.working_size).map_err(TrainError::Size)?;
+        let options =
+            data::Options { size: Some((width, height)), slice: kitchen.slice.clone(), ..Default::default() };
+        let dataset: Dataset = data::load(&kitchen.data, &options)?;
+        let labels = LabelSet::by_name(&dataset.label_set).map_err(data::DataError::from)?;
+        let set = TensorSet::new(&dataset);
+        let classes = labels.len() as i64;
+        Ok(Self { recipe, kitchen, set, classes })
+    }
+
+    fn run(&self, stage: &str, steps: u64) -> Run {
+        Run {
+            title: stage.to_owned(),
+            path: self.kitchen.checkpoint(stage),
+            budget: Budget { steps: Some(steps), minutes: self.kitchen.minutes },
+            identity: format!("{stage}, seed {}", self.recipe.seed),
+            resume: self.kitchen.resume,
+            save_every: checkpoint::EVERY,
+            pause_at: self.kitchen.pause_at,
+        }
+    }
+
+    fn m_options(&self, seed: u64) -> segmentation::Options {
+        segmentation::Options {
+            network: self.recipe.segmentation.clone(),
+            pretrained: self.kitchen.pretrained.clone(),
+            batch: self.recipe.batch[0],
+            rate: self.recipe.rate[0],
+            seed,
+            device: self.kitchen.device,
+            kind: self.kitchen.kind,
+        }
+    }
+
+    /// Trains M on all of the samples.
+    pub fn segmentation(&self) -> Result<segmentation::Trained, TrainError> {
+        let run = self.run(SEGMENTATION, self.recipe.segmentation_steps);
+        segmentation::train(&self.set, self.classes, &self.m_options(self.recipe.seed), &run)
+    }
+
+    /// M as [`Cooking::segmentation`] left it in the work folder.
+    pub fn trained_segmentation(&self) -> Result<segmentation::Trained, TrainError> {
+        let trained = segmentation::build(&self.m_options(self.recipe.seed), self.classes)?;
+        self.kitchen.fill(SEGMENTATION, "m/", &trained.vs)?;
+        Ok(trained)
+    }
+
+    /// G as [`Cooking::synthesis`] left it in the work folder.
+    pub fn trained_synthesis(&self) -> Result<(VarStore, Box<dyn Synthesizer>), TrainError> {
+        let vs = VarStore::new(self.kitchen.device);
+        let network = self.recipe.synthesis.build(&vs.root(), self.classes);
+        self.kitchen.fill("synthesis", "g/", &vs)?;
+        Ok((vs, network))
+    }
+
+    /// Trains G on the ground truth, in sight of M.
+    pub fn synthesis(
+        &self,
+        m: &segmentation::Trained,
+    ) -> Result<(VarStore, Box<dyn Synthesizer>), TrainError> {
+        let options = synthesis::Options {
+            network: self.recipe.synthesis.clone(),
+            judge_width: self.recipe.judge_width,
+            batch: self.recipe.batch[1],
+            rate: self.recipe.rate[1],
+            seed: self.recipe.seed,
+            device: self.kitchen.device,
+            kind: self.kitchen.kind,
+        };
+        for (_, variable) in m.vs.variables() {
+            let _ = variable.set_requires_grad(false);
+        }
+        let run = self.run("synthesis", self.recipe.synthesis_steps);
+        synthesis::train(&self.set, self.classes, &*m.network, &options, &run)
+    }
+
+    /// The folds' predictions as [`Cooking::predictions`] left them in the work folder.
+    pub fn stored_predictions(&self) -> Result<Predictions, TrainError> {
+        let parts: Result<Vec<_>, _> =
+            (0..self.recipe.folds).map(|k| Predictions::read(&self.kitchen.predictions(k))).collect();
+        Ok(Predictions::concat(&parts?))
+    }
+
+    /// Trains M without each fold and shows it that fold.
+    pub fn predictions(&self, g: &dyn Synthesizer) -> Result<Predictions, TrainError> {
+        (0..self.recipe.folds).try_for_each(|k| self.fold(k, g))?;
+        self.stored_predictions()
+    }
+
+    /// Trains M without fold `k`, shows it that fold and G what it made of it, and leaves the predictions
+    /// in the work folder.
+    pub fn fold(&self, k: usize, g: &dyn Synthesizer) -> Result<(), TrainError> {
+        let path = self.kitchen.predictions(k);
+        if self.kitchen.resume && path.exists() {
+            return Ok(());
+        }
+        let count = self.set.len() as usize;
+        let folds = folds::contiguous(count, self.recipe.folds, 0)
+            .map_err(|e| TrainError::Format { path: self.kitchen.data.clone(), reason: e.to_string() })?;
+        let fold = &folds[k];
+        let at = |indices: &mut dyn Iterator<Item = usize>| {
+            self.set.select(&indices.map(|i| i as i64).collect::<Vec<_>>())
+        };
+        let run = self.run(&format!("{FOLD}{k}"), self.recipe.fold_steps);
+        let options = self.m_options(self.recipe.seed + 1 + k as u64);
+        let m = segmentation::train(&at(&mut fold.train()), self.classes, &options, &run)?;
+        let how = predictions::Options {
+            classes: self.classes,
+            degraded: self.recipe.degraded,
+            passes: self.recipe.dropout_passes(),
+            seed: options.seed,
+            device: self.kitchen.device,
+            kind: self.kitchen.kind,
+        };
+        let held_out = at(&mut fold.held_out.clone());
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .map_err(|source| TrainError::Io { path: folder.into(), source })?;
+        }
+        predictions::predict(&*m.network, g, &held_out, &how).write(&path)
+    }
+
+    /// Trains F on the folds' predictions.
+    pub fn comparison(&self, predictions: &Predictions) -> Result<VarStore, TrainError> {
+        let run = self.run("comparison", self.recipe.comparison_steps);
+        let options = baseline::Options {
+            classes: self.classes,
+            batch: self.recipe.batch[2],
+            rate: self.recipe.rate[2],
+            seed: self.recipe.seed,
+            device: self.kitchen.device,
+            kind: self.kitchen.kind,
+        };
+        self.compare(&self.recipe.comparison, predictions, options, &run)
+    }
+
+    fn compare(
+        &self,
+        network: &ComparerConfig,
+        predictions: &Predictions,
+        o: baseline::Options,
+        run: &Run,
+    ) -> Result<VarStore, TrainError> {
+        let options = comparison::Options {
+            network: network.clone(),
+            align_corners: self.recipe.segmentation.align_corners(),
+            batch: o.batch,
+            rate: o.rate,
+            seed: o.seed,
+            device: o.device,
+            kind: o.kind,
+        };
+        Ok(comparison::train(predictions, self.classes, &options, run)?.0)
+    }
+
+    /// Trains the recipe's baseline `name` and leaves it with the other detectors in the work folder.
+    /// Needs what it learns from to be there: M, the folds' predictions. Returns the path of its
+    /// description, in which `command` is kept.
+    pub fn baseline(&self, name: &str, command: &str) -> Result<PathBuf, TrainError> {
+        let plan = self.recipe.baselines.get(name).ok_or_else(|| TrainError::NoBaseline {
+            name: name.into(),
+            known: self.recipe.baselines.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+        })?;
+        let options = baseline::Options {
+            classes: self.classes,
+            batch: plan.batch,
+            rate: plan.rate,
+            seed: plan.seed.unwrap_or(self.recipe.seed),
+            device: self.kitchen.device,
+            kind: self.kitchen.kind,
+        };
+        let align_corners = self.recipe.segmentation.align_corners();
+        let stage = format!("{BASELINES}/{name}");
+        let run = Run { identity: format!("{stage}, seed {}", options.seed), ..self.run(&stage, plan.steps) };
+        let vs = match &plan.network {
+            BaselineConfig::Tcp(config) => {
+                let m = self.trained_segmentation()?;
+                baseline::tcp::train(&self.set, &*m.network, self.recipe.degraded, config, options, &run)?
+            }
+            BaselineConfig::VaeAlarm(config) => {
+                let predictions = self.stored_predictions()?;
+                let alarm = Run { path: run.path.with_file_name("regressor.safetensors"), ..run.clone() };
+                baseline::vae::train(&self.set, &predictions, align_corners, config, options, [&run, &alarm])?
+            }
+            BaselineConfig::Autoencoder(config) => {
+                baseline::autoencoder::train(&self.set, config, options, &run)?
+            }
+            BaselineConfig::McDropout { .. } => {
+                let predictions = self.stored_predictions()?;
+                let features = &predictions.dropout;
+                if bool::try_from(features.isnan().any()).unwrap_or(true) {
+                    return Err(TrainError::NoDropout);
+                }
+                tch::manual_seed(options.seed as i64);
+                let vs = VarStore::new(options.device);
+                let regressor = Regressor::new(&vs.root(), self.classes, self.classes);
+                baseline::regression::train(features, &predictions, (&vs, &regressor), options, &run)?;
+                vs
+            }
+            BaselineConfig::Comparison { network } => {
+                self.compare(network, &self.stored_predictions()?, options, &run)?
+            }
+        };
+        let folder = self.kitchen.work.join(DETECTORS);
+        baseline::export(&folder, name, &plan.network, &vs, (&self.kitchen.trained_on(), command))
+    }
+}

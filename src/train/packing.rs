@@ -1,0 +1,112 @@
+//! From a work folder to a bundle: weights in half precision, hashes, origin, thresholds.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tch::nn::VarStore;
+use tch::{Device, Kind};
+
+use super::TrainError;
+use super::calibration::{CalibrationError, calibrate};
+use super::cooking::Kitchen;
+use super::recipe::Recipe;
+use crate::data::{self, DataError, Slice};
+use crate::labels::LabelSet;
+use crate::monitor::bundle::{DESCRIPTION, Description, Entry, FORMAT, Thresholds, sha256};
+use crate::network::weights;
+
+/// Where a bundle's weights come from, in words.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Data that trained them.
+    pub trained_on: String,
+    /// Command that trained them, seed included.
+    pub command: String,
+}
+
+/// Limits that nothing reaches.
+fn open() -> Thresholds {
+    let guarantee = String::new();
+    Thresholds { caution: 1., failure: 1., error: 1., anomaly: 1., anomaly_area: 1., guarantee }
+}
+
+/// Packs the networks that a recipe left in the work folder into the bundle `out`; thresholds from the
+/// samples in `calibration`, which none of the networks may have seen.
+pub fn pack(
+    recipe: &Recipe,
+    kitchen: &Kitchen,
+    calibration: &Slice,
+    command: String,
+    out: &Path,
+) -> Result<(), CalibrationError> {
+    let vs = [(); 3].map(|()| VarStore::new(Device::Cpu));
+    let layout = data::detect(&kitchen.data)?;
+    let classes = LabelSet::by_name(layout.label_set()).map_err(DataError::from)?.len() as i64;
+    build(recipe, &vs, classes)?;
+    for (vs, (stage, prefix)) in
+        vs.iter().zip([("segmentation", "m/"), ("synthesis", "g/"), ("comparison", "f/")])
+    {
+        kitchen.fill(stage, prefix, vs)?;
+    }
+    let mut trained_on = kitchen.trained_on();
+    if kitchen.pretrained.is_some() {
+        trained_on += "; M's encoder began from ImageNet (EfficientNet-lite0)";
+    }
+    let origin = Origin { trained_on, command };
+    write(out, recipe, &vs, layout.label_set(), &origin, open())?;
+    let thresholds = calibrate(out, &kitchen.data, calibration)?;
+    Ok(write(out, recipe, &vs, layout.label_set(), &origin, thresholds)?)
+}
+
+/// Builds the parameters of a recipe's three networks.
+pub fn build(recipe: &Recipe, [m, g, f]: &[VarStore; 3], classes: i64) -> Result<(), TrainError> {
+    recipe.segmentation.build(&m.root(), classes)?;
+    recipe.synthesis.build(&g.root(), classes);
+    recipe.comparison.build(&f.root(), classes);
+    Ok(())
+}
+
+/// Writes a bundle of M, G and F.
+pub fn write(
+    out: &Path,
+    recipe: &Recipe,
+    vs: &[VarStore; 3],
+    labels: &str,
+    origin: &Origin,
+    calibration: Thresholds,
+) -> Result<(), TrainError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TrainError::Io { path, source }
+    };
+    std::fs::create_dir_all(out).map_err(io(out))?;
+    let store = |vs: &VarStore, stage: &str| -> Result<(String, String), TrainError> {
+        let file = format!("{stage}.safetensors");
+        let path = out.join(&file);
+        weights::write(&weights::tensors(vs), &path, Some(Kind::Half))?;
+        let hash = sha256(&std::fs::read(&path).map_err(io(&path))?);
+        Ok((file, hash))
+    };
+    let [m, g, f] = vs;
+    let description = Description {
+        format: FORMAT,
+        labels: labels.into(),
+        working_size: recipe.working_size,
+        data: recipe.data.clone(),
+        segmentation: entry(&recipe.segmentation, store(m, "segmentation")?, origin),
+        synthesis: entry(&recipe.synthesis, store(g, "synthesis")?, origin),
+        comparison: entry(&recipe.comparison, store(f, "comparison")?, origin),
+        anomaly: recipe.anomaly,
+        calibration,
+        metrics: BTreeMap::new(),
+    };
+    let path = out.join(DESCRIPTION);
+    let text = serde_norway::to_string(&description)
+        .map_err(|e| TrainError::Format { path: path.clone(), reason: e.to_string() })?;
+    std::fs::write(&path, text).map_err(io(&path))
+}
+
+fn entry<C: Clone>(network: &C, (weights, sha256): (String, String), origin: &Origin) -> Entry<C> {
+    let Origin { trained_on, command } = origin.clone();
+    Entry { network: network.clone(), weights, sha256, trained_on, command }
+}
