@@ -10,6 +10,7 @@ use image::{GrayImage, Luma};
 use synthcp_monitor::monitor::regions::{self, RegionLimits};
 use synthcp_monitor::monitor::report::ScoreMap;
 use synthcp_monitor::network::layers::channels_last;
+use synthcp_monitor::network::softmax::Softmax;
 use synthcp_monitor::network::synthesis::fused::{Activation, Rows, by_operations, modulate};
 use synthcp_monitor::network::synthesis::modulation::{Modulation, Request};
 use synthcp_monitor::network::synthesis::patches::{Alphabet, Ingredients, LabelMaps, PatchIndex};
@@ -84,7 +85,7 @@ fn modulation(c: &mut Criterion) {
 fn scores(c: &mut Criterion) {
     let random = |size: &[i64]| Tensor::randn(size, (Kind::Float, Device::Cpu));
     let (real, synthetic) = (random(&[1, 96, 32, 64]), random(&[1, 96, 32, 64]));
-    let softmax = random(&[1, 19, 256, 512]).softmax(1, Kind::Float);
+    let softmax = Softmax::of(random(&[1, 19, 256, 512]).softmax(1, Kind::Float));
     for certainty in [Certainty::Switch, Certainty::Entropy] {
         let name = format!("anomaly score 64x32 to 512x256, {certainty:?}");
         c.bench_function(&name, |b| b.iter(|| anomaly_score(&real, &synthetic, &softmax, certainty)));

@@ -7,11 +7,13 @@
 pub mod architecture;
 pub mod checkpoint_file;
 pub mod comparison;
+pub mod cpu;
 pub mod flops;
 pub mod layers;
 pub mod parity;
 pub mod pickle;
 pub mod published;
 pub mod segmentation;
+pub mod softmax;
 pub mod synthesis;
 pub mod weights;

@@ -9,6 +9,7 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 use synthcp_monitor::data::{Dataset, Sample};
 use synthcp_monitor::network::comparison::{Compared, Comparer, ComparerConfig, Comparison};
 use synthcp_monitor::network::segmentation::SegmenterConfig;
+use synthcp_monitor::network::softmax::Softmax;
 use synthcp_monitor::network::synthesis::SynthesizerConfig;
 use synthcp_monitor::network::weights;
 use synthcp_monitor::train::batch::TensorSet;
@@ -118,9 +119,9 @@ fn folded_norms_change_nothing_that_a_comparer_says() {
         let mut network = config::<ComparerConfig>(yaml).build(&vs.root(), 5);
         unsettle(&vs);
         let [image, synth] = [(); 2].map(|()| Tensor::rand([1, 3, 64, 96], (Kind::Float, Device::Cpu)));
-        let probabilities = Tensor::rand([1, 5, 64, 96], (Kind::Float, Device::Cpu)).softmax(1, Kind::Float);
+        let softmax = random_softmax(1);
         let compare = |network: &dyn Comparer| {
-            let input = Comparison { image: &image, synth: &synth, probabilities: &probabilities };
+            let input = Comparison { image: &image, synth: &synth, softmax: &softmax };
             tch::no_grad(|| network.forward(&input, false))
         };
         let plain = compare(&*network);
@@ -212,16 +213,20 @@ fn a_style_is_seen_and_drawn_only_when_training() {
     });
 }
 
+fn random_softmax(batch: i64) -> Softmax {
+    Softmax::of(Tensor::rand([batch, 5, 64, 96], (Kind::Float, Device::Cpu)).softmax(1, Kind::Float))
+}
+
 /// What F makes of two pictures that it compares with one.
 fn compare_twice(yaml: &str) -> [Compared; 2] {
     let vs = VarStore::new(Device::Cpu);
     let network = config::<ComparerConfig>(yaml).build(&vs.root(), 5);
     let picture = || Tensor::rand([2, 3, 64, 96], (Kind::Float, Device::Cpu));
     let (image, synths) = (picture(), [picture(), picture()]);
-    let probabilities = Tensor::rand([2, 5, 64, 96], (Kind::Float, Device::Cpu)).softmax(1, Kind::Float);
+    let softmax = random_softmax(2);
     tch::no_grad(|| {
         synths.map(|synth| {
-            let comparison = Comparison { image: &image, synth: &synth, probabilities: &probabilities };
+            let comparison = Comparison { image: &image, synth: &synth, softmax: &softmax };
             network.forward(&comparison, false)
         })
     })

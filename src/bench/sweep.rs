@@ -111,11 +111,10 @@ fn point(
             let labels =
                 label_batch(&frames, size, arithmetic.device).to_kind(Kind::Int64).remainder(classes);
             let (segmented, m) =
-                timed(|| networks.segment(&x).inspect(|s| drop(finished(s.msp.shallow_clone()))));
+                timed(|| networks.segment(&x).inspect(|s| drop(finished(s.softmax.largest.shallow_clone()))));
             let (synth, g) = timed(|| networks.synthesize(&labels, &x).map(finished));
-            let (synth, probabilities) = (synth?, segmented?.probabilities);
-            let (compared, f) =
-                timed(|| networks.compare(&x, &synth, &probabilities).map(|c| finished(c.iou)));
+            let (synth, softmax) = (synth?, segmented?.softmax);
+            let (compared, f) = timed(|| networks.compare(&x, &synth, &softmax).map(|c| finished(c.iou)));
             drop(compared?);
             // The first turn warms up.
             if turn > 0 {

@@ -186,9 +186,9 @@ impl Monitor {
             latency.resize = watch.lap();
             let segmented = self.networks.segment(&x)?;
             latency.segment = watch.lap();
-            let synth = self.networks.synthesize(&segmented.labels, &x)?;
+            let synth = self.networks.synthesize(&segmented.softmax.labels, &x)?;
             latency.synthesize = watch.lap();
-            let compared = self.networks.compare(&x, &synth, &segmented.probabilities)?;
+            let compared = self.networks.compare(&x, &synth, &segmented.softmax)?;
             latency.compare = watch.lap();
             let anomaly = match self.anomaly {
                 true => Some(self.networks.anomaly(&segmented, &synth)?),
@@ -197,8 +197,8 @@ impl Monitor {
             let numbers = |t: &Tensor| Vec::<f32>::try_from(t.to_kind(Kind::Float).flatten(0, -1));
             let presence = compared.presence.as_ref().map(|logits| numbers(&logits.sigmoid())).transpose()?;
             let scores = Scores {
-                error: compared.error(&segmented.msp)?,
-                labels: segmented.labels,
+                error: compared.error(&segmented.softmax.largest)?,
+                labels: segmented.softmax.labels,
                 anomaly,
                 synth: Some(synth),
                 iou: Some(numbers(&compared.iou)?),
@@ -218,10 +218,10 @@ impl Monitor {
             latency.resize = watch.lap();
             let segmented = self.networks.segment(&x)?;
             latency.segment = watch.lap();
-            let doubt = segmented.msp.f_neg()?.f_add_scalar(1.)?;
+            let doubt = segmented.softmax.largest.f_neg()?.f_add_scalar(1.)?;
             let anomaly = self.anomaly.then(|| doubt.shallow_clone());
             let scores = Scores {
-                labels: segmented.labels,
+                labels: segmented.softmax.labels,
                 error: doubt,
                 anomaly,
                 synth: None,

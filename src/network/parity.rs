@@ -18,6 +18,7 @@ use super::layers::{IMAGENET, spatial};
 use super::published::{self, without_bookkeeping};
 use super::segmentation::pspnet::{self, PspNet};
 use super::segmentation::{Segmenter, deeplab, fcn8s};
+use super::softmax::Softmax;
 use super::synthesis::Synthesizer;
 use super::synthesis::pix2pixhd::{self, GlobalGenerator};
 use super::synthesis::spade::{self, Spade, Upsampling};
@@ -161,7 +162,8 @@ fn comparer(vs: &VarStore, config: ComparerConfig) -> Run {
             ComparerConfig::IouOnly(_) => image.zeros_like(),
             _ => inputs.get("in.logits")?.softmax(1, Kind::Float),
         };
-        let comparison = Comparison { image: &image, synth: &synth, probabilities: &probabilities };
+        let softmax = Softmax::of(probabilities);
+        let comparison = Comparison { image: &image, synth: &synth, softmax: &softmax };
         let compared = network.forward(&comparison, false);
         let mut outputs = vec![("iou", compared.iou)];
         outputs.extend(compared.confidence.map(|logit| ("confidence", logit.sigmoid())));

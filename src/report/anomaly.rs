@@ -38,12 +38,12 @@ impl AnomalyEvaluation {
         tch::no_grad(|| {
             let x = networks.input(&sample.image)?;
             let segmented: Segmentation = networks.segment(&x)?;
-            let synth = networks.synthesize(&segmented.labels, &x)?;
+            let synth = networks.synthesize(&segmented.softmax.labels, &x)?;
             collect(&mut self.ours, &networks.anomaly(&segmented, &synth)?, &sample.truth)?;
             let papers = networks.anomaly_by(cosine::Config::default(), &segmented, &synth)?;
             collect(&mut self.papers, &papers, &sample.truth)?;
             for ((_, score), scores) in FROM_LOGITS.iter().zip(&mut self.others) {
-                collect(scores, &score(&segmented.logits), &sample.truth)?;
+                collect(scores, &score(&networks.full_logits(&segmented)), &sample.truth)?;
             }
             let counted = sample.truth.as_raw().iter().filter(|&&t| t != truth::IGNORED);
             self.strange.extend(counted.map(|&t| t == truth::ANOMALY));

@@ -5,12 +5,10 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::network::layers::{resize_bilinear, spatial};
+use crate::network::softmax::Softmax;
 
 /// Above this softmax M is believed and the features are not consulted (the paper's t).
 pub const SWITCH: f64 = 0.999;
-
-/// Below this a probability adds nothing to the entropy.
-const LEAST: f64 = 1e-12;
 
 /// Which features of x and x' are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,23 +46,18 @@ pub struct Config {
 
 /// Anomaly score `N x 1 x H x W` in \[0, 1\], fp32.
 ///
-/// `real` and `synthetic` are `N x F x h x w` features of x and x'; `softmax` is M's of x at full size,
-/// `N x C x H x W`. The cosine is taken on the features' own grid and then resized.
-pub fn anomaly_score(real: &Tensor, synthetic: &Tensor, softmax: &Tensor, certainty: Certainty) -> Tensor {
+/// `real` and `synthetic` are `N x F x h x w` features of x and x'; `softmax` is M's of x at full size.
+/// The cosine is taken on the features' own grid and then resized.
+pub fn anomaly_score(real: &Tensor, synthetic: &Tensor, softmax: &Softmax, certainty: Certainty) -> Tensor {
     let (real, synthetic) = (real.to_kind(Kind::Float), synthetic.to_kind(Kind::Float));
     let cosine = Tensor::cosine_similarity(&real, &synthetic, 1, 1e-8).unsqueeze(1);
-    let distance = 1. - resize_bilinear(&cosine, spatial(softmax), false).clamp(0., 1.);
+    let distance = 1. - resize_bilinear(&cosine, spatial(&softmax.largest), false).clamp(0., 1.);
     match certainty {
         Certainty::Switch => {
-            let doubt: Tensor = 1. - softmax.amax([1i64].as_slice(), true);
+            let doubt: Tensor = 1. - &softmax.largest;
             doubt.where_self(&doubt.lt(1. - SWITCH), &distance)
         }
-        Certainty::Entropy => {
-            let terms = softmax * softmax.clamp_min(LEAST).log();
-            let most = (softmax.size()[1].max(2) as f64).ln();
-            let entropy = terms.sum_dim_intlist([1i64].as_slice(), true, Kind::Float) / -most;
-            (distance * entropy).clamp(0., 1.).sqrt()
-        }
+        Certainty::Entropy => (distance * &softmax.entropy).clamp(0., 1.).sqrt(),
     }
 }
 
@@ -75,9 +68,9 @@ mod tests {
     use super::*;
 
     /// Softmax of two classes, the larger one as given, a pixel each.
-    fn sure(msp: &[f32]) -> Tensor {
+    fn sure(msp: &[f32]) -> Softmax {
         let msp = Tensor::from_slice(msp).view([1, 1, 1, -1]);
-        Tensor::cat(&[&msp, &(1. - &msp)], 1)
+        Softmax::of(Tensor::cat(&[&msp, &(1. - &msp)], 1))
     }
 
     #[test]

@@ -76,7 +76,8 @@ impl Joint {
 impl Comparer for Joint {
     fn forward(&self, input: &Comparison, train: bool) -> Compared {
         let kind = input.image.kind();
-        let prediction = self.prediction.0.forward(&channels_last(input.probabilities).to_kind(kind));
+        let prediction =
+            self.prediction.0.forward(&channels_last(&input.softmax.probabilities.to_kind(kind)));
         let prediction = self.prediction.1.forward(&prediction, train).relu();
         let look = |(trunk, picture): (&ResNet18, &Tensor)| {
             let (mean, std) = IMAGENET;
@@ -110,9 +111,9 @@ impl Comparer for Joint {
         let Some(prior) = &self.prior else {
             return Compared { confidence: Some(confidence), iou, presence: None };
         };
-        let confidence = confidence + prior.confidence(input.probabilities);
+        let confidence = confidence + prior.confidence(input.softmax);
         // The pixels answer to their own loss alone.
-        let (expected, presence) = prior.classes(input.probabilities, &confidence.sigmoid().detach());
+        let (expected, presence) = prior.classes(input.softmax, &confidence.sigmoid().detach());
         Compared { confidence: Some(confidence), iou: iou + expected, presence: Some(presence) }
     }
 
