@@ -4,6 +4,7 @@
 //! the machine then disturbs both alike. Times are given beside the time T of M, in which the paper
 //! counts, and beside what the machine does at best, measured in the same run.
 
+pub mod against;
 pub mod machine;
 pub mod memory;
 pub mod soak;

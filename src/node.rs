@@ -1,15 +1,18 @@
 //! The ROS 2 node: topics in, the monitor in the middle, topics out.
 //!
 //! ```text
-//! spin thread                  inference thread              main thread
-//! topics --> drain --> slot --> decode, judge, debounce      steady timers: watchdog, diagnostics
-//!                    (newest           |                     signals
-//!                     wins)            '--> report, images        '--> STALE and STARTING reports
+//! spin thread               decoding thread   inference thread   publishing thread   main thread
+//! topics --> drain --> slot --> decode --> judge, debounce --> report, images        steady timers: watchdog,
+//!                    (newest                                                         diagnostics, signals
+//!                     wins)                                                              '--> STALE and STARTING
 //! ```
+//!
+//! The next image is decoded while the one in hand is judged and the one before it is published.
 //!
 //! Nothing here knows how a frame is judged, and nothing outside knows ROS.
 
 pub mod bundle_folder;
+pub mod decoding;
 pub mod diagnostics;
 pub mod inference;
 pub mod input;

@@ -212,7 +212,7 @@ fn the_segmenter_looks_at_the_synthetic_picture_once_whoever_asks() {
         let (networks, looks) = networks(comparison);
         tch::no_grad(|| {
             let segmented = networks.segment(&image).unwrap();
-            let synth = networks.synthesize(&segmented.labels, &image).unwrap();
+            let synth = networks.synthesize(&segmented.softmax.labels, &image).unwrap();
             let second = networks.look_again(&synth);
             networks.compare(&image, &segmented, &second).unwrap();
             let compared = looks.load(Ordering::Relaxed);

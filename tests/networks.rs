@@ -10,6 +10,7 @@ use synthcp_monitor::data::{Dataset, Sample};
 use synthcp_monitor::network::comparison::disagreement::MAPS;
 use synthcp_monitor::network::comparison::{Compared, Comparer, ComparerConfig, Comparison};
 use synthcp_monitor::network::segmentation::SegmenterConfig;
+use synthcp_monitor::network::softmax::Softmax;
 use synthcp_monitor::network::synthesis::SynthesizerConfig;
 use synthcp_monitor::network::weights;
 use synthcp_monitor::train::batch::TensorSet;
@@ -121,13 +122,13 @@ fn folded_norms_change_nothing_that_a_comparer_says() {
         let mut network = config::<ComparerConfig>(yaml).build(&vs.root(), 5);
         unsettle(&vs);
         let [image, synth] = [(); 2].map(|()| Tensor::rand([1, 3, 64, 96], (Kind::Float, Device::Cpu)));
-        let probabilities = Tensor::rand([1, 5, 64, 96], (Kind::Float, Device::Cpu)).softmax(1, Kind::Float);
+        let softmax = random_softmax(1);
         let disagreement = Tensor::rand([1, MAPS, 16, 24], (Kind::Float, Device::Cpu));
         let compare = |network: &dyn Comparer| {
             let input = Comparison {
                 image: &image,
                 synth: &synth,
-                probabilities: &probabilities,
+                softmax: &softmax,
                 disagreement: &|| disagreement.shallow_clone(),
             };
             tch::no_grad(|| network.forward(&input, false))
@@ -223,20 +224,24 @@ fn a_style_is_seen_and_drawn_only_when_training() {
     });
 }
 
+fn random_softmax(batch: i64) -> Softmax {
+    Softmax::of(Tensor::rand([batch, 5, 64, 96], (Kind::Float, Device::Cpu)).softmax(1, Kind::Float))
+}
+
 /// What F makes of two pictures that it compares with one.
 fn compare_twice(yaml: &str) -> [Compared; 2] {
     let vs = VarStore::new(Device::Cpu);
     let network = config::<ComparerConfig>(yaml).build(&vs.root(), 5);
     let picture = || Tensor::rand([2, 3, 64, 96], (Kind::Float, Device::Cpu));
     let (image, synths) = (picture(), [picture(), picture()]);
-    let probabilities = Tensor::rand([2, 5, 64, 96], (Kind::Float, Device::Cpu)).softmax(1, Kind::Float);
+    let softmax = random_softmax(2);
     let disagreement = Tensor::rand([2, MAPS, 16, 24], (Kind::Float, Device::Cpu));
     tch::no_grad(|| {
         synths.map(|synth| {
             let comparison = Comparison {
                 image: &image,
                 synth: &synth,
-                probabilities: &probabilities,
+                softmax: &softmax,
                 disagreement: &|| disagreement.shallow_clone(),
             };
             network.forward(&comparison, false)

@@ -1,5 +1,6 @@
 //! Many frames in a row: does the memory stay where it is?
 
+use image::RgbImage;
 use serde::Serialize;
 
 use super::memory::Memory;
@@ -21,13 +22,25 @@ pub struct Soak {
 }
 
 const POINTS: usize = 10;
+/// Columns a round; with no common divisor of the usual widths, so that it is long before one comes again.
+const TURN: usize = 7;
+
+/// An image whose columns are moved to the left, what leaves it entering on the right.
+fn turned(image: &RgbImage, columns: usize) -> RgbImage {
+    let mut turned = image.clone();
+    let row = 3 * image.width().max(1) as usize;
+    turned.chunks_exact_mut(row).for_each(|pixels| pixels.rotate_left(3 * columns % row));
+    turned
+}
 
 impl Soak {
-    /// Runs `frames` frames through the monitor, `samples` over and over, after as many of them as a
-    /// tenth of that to warm up. `None` where the memory cannot be read.
+    /// Runs `frames` frames through the monitor after a tenth of that to warm up: `samples` over and over,
+    /// turned a little further sideways each time, so that no label map comes twice. `None` where the
+    /// memory cannot be read.
     pub fn run(monitor: &Monitor, samples: &[Sample], frames: usize) -> Result<Option<Self>, MonitorError> {
-        let mut stream = samples.iter().cycle().map(|sample| Frame {
-            image: sample.image.clone(),
+        let rounds = (0..).flat_map(|round| samples.iter().map(move |sample| (round, sample)));
+        let mut stream = rounds.map(|(round, sample)| Frame {
+            image: turned(&sample.image, TURN * round),
             stamp: Stamp::default(),
             camera: String::new(),
         });
@@ -48,5 +61,21 @@ impl Soak {
     /// Megabytes from the first point to the last.
     pub fn growth(&self) -> f64 {
         self.memory.last().zip(self.memory.first()).map_or(0., |(last, first)| last - first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::Rgb;
+
+    use super::*;
+
+    #[test]
+    fn columns_move_round() {
+        let image = RgbImage::from_fn(5, 2, |x, y| Rgb([x as u8, y as u8, 0]));
+        let turned = turned(&image, 7);
+        for (x, y, pixel) in turned.enumerate_pixels() {
+            assert_eq!(*pixel, Rgb([((x + 7) % 5) as u8, y as u8, 0]));
+        }
     }
 }

@@ -147,6 +147,15 @@ pub struct Benchmark {
     pub memory: Option<Memory>,
 }
 
+impl Benchmark {
+    /// Milliseconds of a frame with the anomaly score, G memoised, after the frames before.
+    pub fn frame_millis(&self) -> f64 {
+        let [.., next] = self.anomaly_frame_t;
+        let m = self.stages.iter().find(|cost| cost.stage == Stage::Segment);
+        next * m.map_or(f64::NAN, |cost| cost.millis)
+    }
+}
+
 /// Measures every stage on `samples`, in their order.
 pub fn measure(
     subject: &Subject,
@@ -209,11 +218,11 @@ impl Meter<'_> {
             let x = times.run(Stage::Resize, || next.input(&image).map(finished))?;
             let segmented = times.run(Stage::Segment, || {
                 let segmented = next.segment(&x);
-                segmented.inspect(|s| drop(finished(s.labels.shallow_clone())))
+                segmented.inspect(|s| drop(finished(s.softmax.labels.shallow_clone())))
             })?;
             let labels = match subject.paints_given_labels() {
                 true => label_batch(&[sample], spatial(&x), x.device()),
-                false => segmented.labels.shallow_clone(),
+                false => segmented.softmax.labels.shallow_clone(),
             };
             let plain = times.run(Stage::SynthesizeDense, || finished(dense.paint(&labels, &x)));
             let early = times.run(Stage::SynthesizeFirst, || finished(first.paint(&labels, &x)));
@@ -230,7 +239,7 @@ impl Meter<'_> {
             let anomaly =
                 times.run(Stage::Score, || finished(segmented.anomaly(next.anomaly_config(), &features)));
             times.run(Stage::Report, || {
-                report(&segmented.labels, &compared.error(&segmented.msp)?, &anomaly)
+                report(&segmented.softmax.labels, &compared.error(&segmented.softmax.largest)?, &anomaly)
             })?;
             self.difference = self.difference.max(difference);
             Ok(())

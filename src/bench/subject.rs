@@ -10,6 +10,7 @@ use crate::network::comparison::{ComparerConfig, joint};
 use crate::network::parity;
 use crate::network::segmentation::{SegmenterConfig, fcn8s};
 use crate::network::synthesis::{SynthesizerConfig, spade};
+use crate::network::weights::{self, Tensors};
 use crate::score::cosine;
 
 /// Networks that can be built once more, with other arithmetic and the same weights.
@@ -59,6 +60,22 @@ impl Subject {
                 })
             }
         }
+    }
+
+    /// Every parameter of M, G and F, as trained rather than folded; `None` of a bundle, which has them in
+    /// files.
+    pub fn parameters(&self) -> Result<Option<[Tensors; 3]>, BundleError> {
+        let Self::Random(specification) = self else { return Ok(None) };
+        let Specification { segmentation, synthesis, comparison, classes, .. } = &**specification;
+        let [m, g, f] = [(); 3].map(|()| VarStore::new(Device::Cpu));
+        segmentation.build(&m.root(), *classes)?;
+        synthesis.build(&g.root(), *classes);
+        comparison.build(&f.root(), *classes);
+        let filled = |vs: &VarStore, gain| {
+            parity::fill_network(vs, SEED, gain);
+            weights::tensors(vs)
+        };
+        Ok(Some([filled(&m, M_GAIN), filled(&g, G_GAIN), filled(&f, F_GAIN)]))
     }
 
     /// Name, for people.

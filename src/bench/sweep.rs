@@ -111,7 +111,7 @@ fn point(
             let labels =
                 label_batch(&frames, size, arithmetic.device).to_kind(Kind::Int64).remainder(classes);
             let (segmented, m) =
-                timed(|| networks.segment(&x).inspect(|s| drop(finished(s.msp.shallow_clone()))));
+                timed(|| networks.segment(&x).inspect(|s| drop(finished(s.softmax.largest.shallow_clone()))));
             let (synth, g) = timed(|| networks.synthesize(&labels, &x).map(finished));
             let (synth, segmented) = (synth?, segmented?);
             let second = networks.look_again(&synth);

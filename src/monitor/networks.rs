@@ -12,6 +12,7 @@ use crate::network::comparison::{Compared, Comparer, ComparerConfig, Comparison}
 use crate::network::layers::{channels_last, spatial};
 use crate::network::segmentation::torchscript::TorchScript;
 use crate::network::segmentation::{Segmented, Segmenter, SegmenterConfig};
+use crate::network::softmax::Softmax;
 use crate::network::synthesis::{Painter, SynthesizerConfig};
 use crate::network::weights;
 use crate::score::cosine::{self, Features};
@@ -60,14 +61,8 @@ pub struct Arithmetic {
 /// What M says of a batch at the working size.
 #[derive(Debug)]
 pub struct Segmentation {
-    /// `N x H x W` class ids, int64.
-    pub labels: Tensor,
-    /// Logits, `N x classes x H x W`, fp32.
-    pub logits: Tensor,
-    /// Softmax, `N x classes x H x W`, fp32.
-    pub probabilities: Tensor,
-    /// Largest softmax, `N x 1 x H x W`, fp32.
-    pub msp: Tensor,
+    /// Labels, and how sure M is of them.
+    pub softmax: Softmax,
     /// M's features on their own grid.
     pub features: Tensor,
     /// M's logits on their own grid.
@@ -81,7 +76,7 @@ impl Segmentation {
             Features::Last => &self.features,
             Features::Logits => &self.grid_logits,
         };
-        let looks = cosine::Looks { real, synthetic, logits: &self.grid_logits, msp: &self.msp };
+        let looks = cosine::Looks { real, synthetic, logits: &self.grid_logits, msp: &self.softmax.largest };
         cosine::anomaly_score(config, &looks)
     }
 }
@@ -231,18 +226,13 @@ impl Networks {
     /// M on a batch.
     pub fn segment(&self, x: &Tensor) -> Result<Segmentation, TchError> {
         let segmented = self.m.forward(x, false);
-        let logits = self.m.resize_logits(&segmented.logits.to_kind(Kind::Float), spatial(x));
-        let probabilities = logits.f_softmax(1, Kind::Float)?;
-        let (msp, labels) = probabilities.f_max_dim(1, true)?;
-        let labels = labels.squeeze_dim(1);
-        Ok(Segmentation {
-            labels,
-            logits,
-            probabilities,
-            msp,
-            features: segmented.features,
-            grid_logits: segmented.logits,
-        })
+        let softmax = Softmax::of_logits(&segmented.logits, spatial(x), self.m.align_corners());
+        Ok(Segmentation { softmax, features: segmented.features, grid_logits: segmented.logits })
+    }
+
+    /// M's logits of a batch at the working size, `N x classes x H x W`, fp32.
+    pub fn full_logits(&self, segmented: &Segmentation) -> Tensor {
+        self.m.resize_logits(&segmented.grid_logits.to_kind(Kind::Float), self.size)
     }
 
     /// G on a batch of label maps: `N x 3 x H x W`, RGB in \[0, 1\], fp32. A G with style encoder takes
@@ -297,7 +287,7 @@ pub fn compare(f: &dyn Comparer, x: &Tensor, segmented: &Segmentation, second: &
     let input = Comparison {
         image: x,
         synth: &second.synth,
-        probabilities: &segmented.probabilities,
+        softmax: &segmented.softmax,
         disagreement: &|| second.disagreement(segmented),
     };
     f.forward(&input, false)

@@ -122,8 +122,8 @@ impl Scores {
     ) -> Result<Self, TchError> {
         let numbers = |t: &Tensor| Vec::<f32>::try_from(t.to_kind(Kind::Float).flatten(0, -1));
         Ok(Self {
-            labels: segmented.labels.shallow_clone(),
-            error: compared.error(&segmented.msp)?,
+            labels: segmented.softmax.labels.shallow_clone(),
+            error: compared.error(&segmented.softmax.largest)?,
             anomaly,
             synth: Some(synth.shallow_clone()),
             iou: compared.iou.as_ref().map(numbers).transpose()?,
@@ -207,7 +207,7 @@ impl Monitor {
             latency.resize = watch.lap();
             let segmented = self.networks.segment(&x)?;
             latency.segment = watch.lap();
-            let synth = self.networks.synthesize(&segmented.labels, &x)?;
+            let synth = self.networks.synthesize(&segmented.softmax.labels, &x)?;
             latency.synthesize = watch.lap();
             let second = self.networks.look_again(&synth);
             let compared = self.networks.compare(&x, &segmented, &second)?;
@@ -239,10 +239,10 @@ impl Monitor {
             latency.resize = watch.lap();
             let segmented = self.networks.segment(&x)?;
             latency.segment = watch.lap();
-            let doubt = segmented.msp.f_neg()?.f_add_scalar(1.)?;
+            let doubt = segmented.softmax.largest.f_neg()?.f_add_scalar(1.)?;
             let anomaly = self.anomaly.then(|| doubt.shallow_clone());
             let scores = Scores {
-                labels: segmented.labels,
+                labels: segmented.softmax.labels,
                 error: doubt,
                 anomaly,
                 synth: None,

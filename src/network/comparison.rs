@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{TchError, Tensor};
 
+use super::softmax::Softmax;
+
 /// What F says of a batch.
 #[derive(Debug)]
 pub struct Compared {
@@ -100,8 +102,8 @@ pub struct Comparison<'a> {
     pub image: &'a Tensor,
     /// x': the same, synthesized.
     pub synth: &'a Tensor,
-    /// Softmax of M's logits: `N x classes x H x W`, fp32.
-    pub probabilities: &'a Tensor,
+    /// M's.
+    pub softmax: &'a Softmax,
     /// How M disagrees with itself about x' ([`disagreement::disagreement`]), asked for by a network that
     /// looks at it: it takes another pass of M.
     pub disagreement: &'a dyn Fn() -> Tensor,

@@ -19,6 +19,7 @@ use super::layers::{IMAGENET, spatial};
 use super::published::{self, without_bookkeeping};
 use super::segmentation::pspnet::{self, PspNet};
 use super::segmentation::{Segmenter, deeplab, fcn8s};
+use super::softmax::Softmax;
 use super::synthesis::Synthesizer;
 use super::synthesis::pix2pixhd::{self, GlobalGenerator};
 use super::synthesis::spade::{self, Spade, Upsampling};
@@ -164,12 +165,9 @@ fn comparer(vs: &VarStore, config: ComparerConfig) -> Run {
         };
         // No network of the reference looks at M's view of x'.
         let disagreement = || Tensor::zeros([1, MAPS, 1, 1], (Kind::Float, image.device()));
-        let comparison = Comparison {
-            image: &image,
-            synth: &synth,
-            probabilities: &probabilities,
-            disagreement: &disagreement,
-        };
+        let softmax = Softmax::of(probabilities);
+        let comparison =
+            Comparison { image: &image, synth: &synth, softmax: &softmax, disagreement: &disagreement };
         let compared = network.forward(&comparison, false);
         let mut outputs: Vec<_> = compared.iou.map(|iou| ("iou", iou)).into_iter().collect();
         outputs.extend(compared.confidence.map(|logit| ("confidence", logit.sigmoid())));

@@ -1,4 +1,4 @@
-//! From an image message to a verdict: decode, judge, debounce. No error and no panic inside ends
+//! From an image to a verdict: judge, debounce. No error and no panic inside ends
 //! the node; each becomes a report that says so.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use image::RgbImage;
 
+use super::decoding::Decoded;
 use super::input::Arrival;
 use super::parameters::{Live, Overrides};
 use super::shared::Shared;
@@ -70,6 +71,8 @@ pub struct Session<J> {
     shared: Arc<Shared>,
     deadline: Deadline,
     last_stamp: Option<Stamp>,
+    /// How long the last image took.
+    usual: Duration,
 }
 
 impl<J: Judge> Session<J> {
@@ -83,6 +86,7 @@ impl<J: Judge> Session<J> {
             shared,
             deadline: Deadline::new(),
             last_stamp: None,
+            usual: Duration::ZERO,
         }
     }
 
@@ -90,23 +94,38 @@ impl<J: Judge> Session<J> {
     /// now than on the first frame.
     pub fn warm_up(&mut self) -> Result<(), String> {
         let frame = Frame { image: RgbImage::new(64, 64), stamp: Stamp::default(), camera: String::new() };
-        self.guarded(&frame, Mode::Full, Wanted::default()).map(|_| ())
+        let start = Instant::now();
+        let outcome = self.guarded(&frame, Mode::Full, Wanted::default());
+        self.usual = start.elapsed();
+        outcome.map(|_| ())
     }
 
     /// The verdict on one image.
-    pub fn assess(&mut self, arrival: &Arrival, wanted: Wanted) -> Judged {
+    pub fn assess(&mut self, decoded: Decoded, wanted: Wanted) -> Judged {
         let start = Instant::now();
+        let Decoded { arrival, image, took } = decoded;
+        self.shared.turn.begin(start + self.usual);
+        let judged = self.judged(&arrival, image, took, start, wanted);
+        self.usual = start.elapsed();
+        self.shared.turn.end();
+        judged
+    }
+
+    fn judged(
+        &mut self,
+        arrival: &Arrival,
+        image: Result<RgbImage, String>,
+        decode: Duration,
+        start: Instant,
+        wanted: Wanted,
+    ) -> Judged {
         let live = self.shared.parameters.live();
         self.shared.state().busy_since = Some(start);
         self.apply(live.thresholds);
         let stamp = arrival.picture.stamp();
         let jumped = self.note_stamp(stamp);
 
-        let decoded = catch_unwind(AssertUnwindSafe(|| arrival.picture.decode()))
-            .map_err(|panic| panic_message(panic.as_ref()))
-            .and_then(|result| result.map_err(|error| error.to_string()));
-        let decode = start.elapsed();
-        let image = match decoded {
+        let image = match image {
             Ok(image) => image,
             Err(reason) => {
                 let blank = self.blank(arrival, Validity::InvalidInput, reason);
@@ -120,7 +139,7 @@ impl<J: Judge> Session<J> {
         let frame = Frame { image, stamp, camera };
         let mode = self.deadline.choose(start, live.degraded_deadline);
         let outcome = self.guarded(&frame, mode, wanted);
-        let total = start.elapsed();
+        let total = decode + start.elapsed();
         let (blank, maps) = match outcome {
             Ok(Assessment { report, maps }) => {
                 self.deadline.record(Instant::now(), mode, total, live.degraded_deadline);
@@ -225,7 +244,8 @@ fn degraded_reason(live: Live) -> String {
     )
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+/// What a panic said.
+pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic
         .downcast_ref::<String>()
         .map(String::as_str)

@@ -83,7 +83,7 @@ fn through<F: FnMut(Mode) -> Result<f32, String>>(
 ) -> Verdict {
     shared.mailbox.put(arrival);
     let arrival = shared.mailbox.take().unwrap();
-    session.assess(&arrival, Wanted::default()).verdict
+    session.assess(Decoded::new(arrival), Wanted::default()).verdict
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_step_back_in_time_is_noticed_and_reordering_is_not() {
     let (mut session, shared) = session(|_| Ok(0.1), &[]);
     let mut jumped = |sec| {
         shared.mailbox.put(arrival(sec, "rgb8"));
-        session.assess(&shared.mailbox.take().unwrap(), Wanted::default()).jumped
+        session.assess(Decoded::new(shared.mailbox.take().unwrap()), Wanted::default()).jumped
     };
     assert!(!jumped(50));
     assert!(!jumped(49), "exactly one second");

@@ -1,8 +1,8 @@
 //! From camera topics to the newest image.
 //!
 //! Images are drained as fast as they arrive into one slot; what is still waiting there when the
-//! next one comes is dropped and counted. Decoding is left to the inference thread, so a dropped
-//! image costs a move.
+//! next one comes is dropped and counted. Only what is taken out is ever decoded, so a dropped image
+//! costs a move.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::decoding::Turn;
 use super::input::{Arrival, Mailbox};
 use super::parameter_server::ParameterServer;
 use super::verdict::{Validity, Verdict};
@@ -25,6 +26,8 @@ pub struct Shared {
     pub parameters: ParameterServer,
     /// The newest image, on its way to inference.
     pub mailbox: Mailbox<Arrival>,
+    /// When inference will want it.
+    pub turn: Turn,
     /// The node's time.
     pub clock: NodeClock,
     state: Mutex<State>,
@@ -36,6 +39,7 @@ impl Shared {
         Self {
             parameters,
             mailbox: Mailbox::default(),
+            turn: Turn::default(),
             clock,
             state: Mutex::new(State::new(thresholds, now)),
         }

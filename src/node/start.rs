@@ -11,6 +11,7 @@ use r2r::Node;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::bundle_folder;
+use super::decoding::{self, Decoded};
 use super::inference::{Judge, Judged, Session, merged};
 use super::log::{Log, Throttle};
 use super::messages;
@@ -124,16 +125,27 @@ pub fn run() -> Result<(), NodeError> {
             .name("publishing".to_owned())
             .spawn(move || publish(judgements, &reports, &images, &log))?
     };
+    // Handed over directly: nothing waits in between.
+    let (to_inference, decoded) = sync_channel(0);
+    let decoding = {
+        let shared = shared.clone();
+        thread::Builder::new()
+            .name("decoding".to_owned())
+            .spawn(move || decoding::decode(&shared, &to_inference))?
+    };
     let inferring = {
-        let (shared, log) = (shared.clone(), log.clone());
+        let log = log.clone();
         thread::Builder::new()
             .name("inference".to_owned())
-            .spawn(move || infer(session, &shared, &images, &outbox, &log))?
+            .spawn(move || infer(session, decoded, &images, &outbox, &log))?
     };
 
     let outcome = runtime.block_on(watch(&mut timer, signals, settings.diagnostics_period, || {
         if spinning.is_finished() {
             return Err(NodeError::ThreadEnded("spin"));
+        }
+        if decoding.is_finished() {
+            return Err(NodeError::ThreadEnded("decoding"));
         }
         if inferring.is_finished() {
             return Err(NodeError::ThreadEnded("inference"));
@@ -145,6 +157,7 @@ pub fn run() -> Result<(), NodeError> {
     }));
     log.info("shutting down");
     shared.mailbox.close();
+    join_within(decoding, PATIENCE);
     join_within(inferring, PATIENCE);
     join_within(publishing, PATIENCE);
     timer.farewell()?;
@@ -228,19 +241,18 @@ fn model_info(identity: &Identity, thresholds: &Thresholds) -> String {
     serde_norway::to_string(&info).unwrap_or_default()
 }
 
-/// Judges the newest image until the mailbox is closed. Decoding is part of it: an image decoded ahead
-/// would be older, when its turn comes, than the one that could be taken then.
+/// Judges what is decoded until there will be no more.
 fn infer<J: Judge>(
     mut session: Session<J>,
-    shared: &Shared,
+    decoded: Receiver<Decoded>,
     images: &Images,
     outbox: &SyncSender<(Judged, Audience)>,
     log: &Log,
 ) {
     let (mut throttle, mut told_jump) = (Throttle::default(), false);
-    while let Some(arrival) = shared.mailbox.take() {
+    for next in decoded {
         let audience = images.audience();
-        let judged = session.assess(&arrival, audience.wanted());
+        let judged = session.assess(next, audience.wanted());
         let verdict = &judged.verdict;
         let faulty = matches!(verdict.validity, Validity::Failed | Validity::InvalidInput);
         if faulty && throttle.allows(Instant::now()) {

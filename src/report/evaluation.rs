@@ -290,7 +290,7 @@ impl Run<'_> {
             At::Labels => sample.labels.dimensions(),
             At::Working => (networks.size().1 as u32, networks.size().0 as u32),
         };
-        let ours = to_grey(&look.segmented.labels)?;
+        let ours = to_grey(&look.segmented.softmax.labels)?;
         let shares = shares(&ours, self.monitor.labels().len());
         let (predicted, truth) =
             self.onto.comparable(resize_labels(ours, size), resize_labels(sample.labels, size));

@@ -24,6 +24,13 @@ pub struct Seen<'a> {
     pub compared: &'a Compared,
 }
 
+impl Seen<'_> {
+    /// M's logits at the working size, `N x classes x H x W`, fp32.
+    pub fn logits(&self) -> Tensor {
+        self.networks.full_logits(self.segmented)
+    }
+}
+
 /// The same, owned: what the networks made of one image.
 pub struct Look<'a> {
     /// The networks.
@@ -49,7 +56,7 @@ impl<'a> Look<'a> {
     /// The same of a batch at the working size, `N x 3 x H x W`.
     pub fn on(networks: &'a Networks, image: Tensor) -> Result<Self, TchError> {
         let segmented = networks.segment(&image)?;
-        let synth = networks.synthesize(&segmented.labels, &image)?;
+        let synth = networks.synthesize(&segmented.softmax.labels, &image)?;
         let second = networks.look_again(&synth);
         let compared = networks.compare(&image, &segmented, &second)?;
         Ok(Self { networks, image, segmented, synth, second, compared })

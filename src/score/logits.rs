@@ -60,7 +60,7 @@ impl Detector for FromLogits {
     }
 
     fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
-        Ok(Judgement::of_doubt((self.score)(&seen.segmented.logits)))
+        Ok(Judgement::of_doubt((self.score)(&seen.logits())))
     }
 }
 

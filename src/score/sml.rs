@@ -150,8 +150,8 @@ impl Detector for StandardizedMaxLogit {
     }
 
     fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
-        let score = self.statistics.score(&seen.segmented.logits);
-        Ok(Judgement::of_doubt(self.refinement.apply(&score, &seen.segmented.labels)))
+        let score = self.statistics.score(&seen.logits());
+        Ok(Judgement::of_doubt(self.refinement.apply(&score, &seen.segmented.softmax.labels)))
     }
 }
 
@@ -164,7 +164,7 @@ pub fn statistics<E: From<TchError>>(
     for image in images {
         tch::no_grad(|| {
             let segmented = networks.segment(&networks.input(&image?)?)?;
-            statistics.add(&segmented.logits);
+            statistics.add(&networks.full_logits(&segmented));
             Ok::<(), E>(())
         })?;
     }

@@ -36,7 +36,11 @@ impl Detector for Comparison {
 
     fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
         let compared = seen.compared;
-        let error = compared.confidence.as_ref().map(|_| compared.error(&seen.segmented.msp)).transpose()?;
+        let error = compared
+            .confidence
+            .as_ref()
+            .map(|_| compared.error(&seen.segmented.softmax.largest))
+            .transpose()?;
         Ok(Judgement { error, iou: compared.iou.as_ref().map(Tensor::shallow_clone), anomaly: None })
     }
 }
@@ -61,7 +65,7 @@ impl Detector for WithMsp {
     }
 
     fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
-        let (compared, msp) = (seen.compared, &seen.segmented.msp);
+        let (compared, msp) = (seen.compared, &seen.segmented.softmax.largest);
         let error = match compared.confidence {
             Some(_) => Some(compared.error(msp)?.f_sub(msp)?.f_add_scalar(1.)?),
             None => None,

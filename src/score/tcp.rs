@@ -46,7 +46,7 @@ impl Detector for TrueClassProbability {
         let estimate = self.branch.forward(&seen.segmented.features, spatial(seen.image));
         let error = match self.score {
             Score::Estimate => 1. - estimate,
-            Score::AsReleased => 2. - estimate - &seen.segmented.msp,
+            Score::AsReleased => 2. - estimate - &seen.segmented.softmax.largest,
         };
         Ok(Judgement { error: Some(error), ..Judgement::default() })
     }

@@ -30,6 +30,6 @@ impl Detector for VaeAlarm {
     }
 
     fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
-        Ok(Judgement { iou: Some(self.iou(&seen.segmented.labels)), ..Judgement::default() })
+        Ok(Judgement { iou: Some(self.iou(&seen.segmented.softmax.labels)), ..Judgement::default() })
     }
 }

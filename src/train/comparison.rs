@@ -13,6 +13,7 @@ use super::progress::poly;
 use crate::labels::IGNORE;
 use crate::network::comparison::{Compared, Comparer, ComparerConfig, Comparison};
 use crate::network::layers::spatial;
+use crate::network::softmax::Softmax;
 
 /// What to train and how.
 #[derive(Clone, Debug)]
@@ -50,15 +51,15 @@ struct Training<'a> {
 fn losses(
     compared: &Compared,
     has_prior: bool,
-    probabilities: &Tensor,
+    softmax: &Softmax,
     labels: &Tensor,
     (iou, present): (&Tensor, &Tensor),
 ) -> [Tensor; 3] {
     let none = || Tensor::zeros([], (Kind::Float, labels.device()));
     let confidence = compared.confidence.as_ref().map_or_else(none, |logits| {
-        let (msp, predicted) = probabilities.max_dim(1, false);
+        let msp = softmax.largest.squeeze_dim(1);
         let labelled = labels.ne(i64::from(IGNORE)).to_kind(Kind::Float);
-        let right = predicted.eq_tensor(labels).to_kind(Kind::Float);
+        let right = softmax.labels.eq_tensor(labels).to_kind(Kind::Float);
         let logits = logits.squeeze_dim(1).to_kind(Kind::Float);
         let weight = if has_prior { labelled } else { msp.square() * labelled };
         logits.binary_cross_entropy_with_logits(&right, Some(&weight), None::<&Tensor>, Reduction::Mean)
@@ -92,20 +93,19 @@ impl Task for Training<'_> {
         };
         let images = pick(&p.images);
         let probabilities = Predictions::softmax(&pick(&p.logits), spatial(&images), o.align_corners);
-        let probabilities = probabilities.to_device(o.device);
+        let softmax = Softmax::of(probabilities.to_device(o.device));
         let labels = pick(&p.labels).to_kind(Kind::Int64).to_device(o.device);
         let compared = self.network.forward(
             &Comparison {
                 image: &to_input(&images, o.device, o.kind),
                 synth: &to_input(&pick(&p.synths), o.device, o.kind),
-                probabilities: &probabilities,
+                softmax: &softmax,
                 disagreement: &|| pick(&p.disagreement).to_device(o.device),
             },
             true,
         );
         let truth = (&pick(&p.iou).to_device(o.device), &pick(&p.present).to_device(o.device));
-        let [iou, confidence, presence] =
-            losses(&compared, o.network.has_prior(), &probabilities, &labels, truth);
+        let [iou, confidence, presence] = losses(&compared, o.network.has_prior(), &softmax, &labels, truth);
         // Smooth L1 is a square near zero: IoU errors of a few points need the weight.
         self.optimizer.step(&(&iou * IOU_WEIGHT + &confidence + presence), o.rate * poly(share));
         vec![("iou", iou.double_value(&[])), ("confidence", confidence.double_value(&[]))]

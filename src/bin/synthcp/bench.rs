@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use serde_json::json;
+use synthcp_monitor::bench::against::{self, Way};
 use synthcp_monitor::bench::soak::Soak;
 use synthcp_monitor::bench::subject::{Subject, reference};
 use synthcp_monitor::bench::{stages, sweep};
@@ -19,7 +20,7 @@ use super::Outcome;
 #[derive(ClapArgs)]
 pub struct Args {
     /// Folder of the bundle.
-    #[arg(long, default_value = "models/cityscapes")]
+    #[arg(long, default_value = "models/street")]
     bundle: PathBuf,
     /// Measure networks of the paper's size with random weights instead of a bundle.
     #[arg(long)]
@@ -51,6 +52,10 @@ pub struct Args {
     /// Measure over image sizes, classes and cameras; 1 for reference size, 4 for a quarter of the channels.
     #[arg(long, value_name = "SHRINK")]
     sweep: Option<i64>,
+    /// Measure the reference networks in Python as well: an interpreter that finds torch and safetensors (and, for
+    /// ONNX Runtime, onnx and onnxruntime), such as that of an environment of its own.
+    #[arg(long, value_name = "PYTHON", requires = "reference", conflicts_with = "sweep")]
+    against: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -75,11 +80,37 @@ pub fn run(args: &Args) -> Outcome {
         false => Subject::Bundle(Box::new(Bundle::open(&args.bundle)?)),
     };
     let benchmark = stages::measure(&subject, arithmetic, &samples)?;
-    match args.json {
-        true => println!("{}", serde_json::to_string_pretty(&benchmark)?),
-        false => print!("{benchmark}"),
+    let ways = match &args.against {
+        Some(python) => against::measure(python, &subject, arithmetic, &samples[0])?,
+        None => Vec::new(),
+    };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&json!({"benchmark": benchmark, "against": ways}))?);
+        return Ok(());
+    }
+    print!("{benchmark}");
+    if !ways.is_empty() {
+        compare(&ways, benchmark.frame_millis());
     }
     Ok(())
+}
+
+/// Prints the times of `ways`, and of a frame in them as a multiple of `ours`, milliseconds.
+fn compare(ways: &[Way], ours: f64) {
+    println!("\na frame with anomaly takes {ours:.0} ms here; in Python:");
+    println!(
+        "{:<20} {:>9} {:>9} {:>9} {:>9} {:>7}   difference",
+        "", "M ms", "G ms", "F ms", "frame", "times"
+    );
+    for way in ways {
+        let ([m, g, f], frame) = (way.millis, way.frame());
+        let worst = way.difference.iter().fold(0f64, |a, &b| a.max(b));
+        println!(
+            "{:<20} {m:>9.0} {g:>9.0} {f:>9.0} {frame:>9.0} {:>6.2}x   {worst:.1e} of the range",
+            way.way,
+            frame / ours
+        );
+    }
 }
 
 fn soak(args: &Args, samples: &[Sample], frames: usize) -> Outcome {

@@ -1,4 +1,5 @@
-//! From triangles to pixels: `euc` with a depth buffer, the sky where nothing stands.
+//! From triangles to pixels: `euc` with a depth buffer finds what each pixel shows, and only that is
+//! shaded; the sky where nothing stands.
 
 use euc::buffer::Buffer2d;
 use euc::rasterizer::{BackfaceCullingDisabled, Triangles};
@@ -14,7 +15,7 @@ use super::weather::Weather;
 
 /// What stands where, in one frame.
 pub struct Scene<'a> {
-    /// Near ones first: what is behind them is then never shaded.
+    /// Near ones first: what is behind them is then soon done with.
     pub meshes: &'a [&'a Mesh],
     /// Where lamps are, along the road.
     pub lamps: &'a [f32],
@@ -65,18 +66,13 @@ struct Vertex {
     varying: Varying,
 }
 
-/// A pixel: its light and what it shows.
-type Pixel = (Light, Kind);
+/// Keeps for each pixel the point that it shows.
+struct Find;
 
-struct Paint<'a> {
-    shader: &'a Shader<'a>,
-    materials: &'a [Material],
-}
-
-impl Pipeline for Paint<'_> {
+impl Pipeline for Find {
     type Vertex = Vertex;
     type VsOut = Varying;
-    type Pixel = Pixel;
+    type Pixel = Varying;
 
     #[inline]
     fn vert(&self, vertex: &Vertex) -> ([f32; 4], Varying) {
@@ -84,16 +80,15 @@ impl Pipeline for Paint<'_> {
     }
 
     #[inline]
-    fn frag(&self, varying: &Varying) -> Pixel {
-        let material = &self.materials[varying.material as usize];
-        (self.shader.surface(material, &varying.point), material.kind)
+    fn frag(&self, varying: &Varying) -> Varying {
+        *varying
     }
 }
 
 /// Buffers of one picture size.
 pub struct Raster {
     size: (u32, u32),
-    pixels: Buffer2d<Pixel>,
+    points: Buffer2d<Varying>,
     depth: Buffer2d<f32>,
     ground: Ground,
     vertices: Vec<Vertex>,
@@ -102,7 +97,6 @@ pub struct Raster {
     kinds: Vec<Kind>,
 }
 
-const NOTHING: Pixel = ([0.; 3], Kind::Known(Class::Sky));
 /// Depth of what is not there.
 const EMPTY: f32 = 2.;
 
@@ -110,15 +104,16 @@ impl Raster {
     /// For pictures of `size`.
     pub fn new(size: (u32, u32)) -> Self {
         let buffer = [size.0 as usize, size.1 as usize];
+        let nowhere = Point { at: Vec3::zero(), normal: Vec3::zero(), uv: Vec2::zero(), distance: 0. };
         Self {
             size,
-            pixels: Buffer2d::new(buffer, NOTHING),
+            points: Buffer2d::new(buffer, Varying { point: nowhere, material: 0 }),
             depth: Buffer2d::new(buffer, EMPTY),
             ground: Ground::new(),
             vertices: Vec::new(),
             materials: Vec::new(),
             radiance: vec![[0.; 3]; buffer[0] * buffer[1]],
-            kinds: vec![NOTHING.1; buffer[0] * buffer[1]],
+            kinds: vec![Kind::Known(Class::Sky); buffer[0] * buffer[1]],
         }
     }
 
@@ -127,20 +122,20 @@ impl Raster {
         let view = camera.view();
         self.ground.light(scene.meshes, scene.lamps, scene.weather, camera.along());
         self.collect(scene.meshes, &view);
-        self.pixels.clear(NOTHING);
+        // What the buffer of points holds counts only where there is depth.
         self.depth.clear(EMPTY);
-        let shader = Shader::new(&self.ground, scene.weather, view.eye, camera.heading());
-        let paint = Paint { shader: &shader, materials: &self.materials };
-        paint.draw::<Triangles<'_, Buffer2d<f32>, BackfaceCullingDisabled>, _>(
+        Find.draw::<Triangles<'_, Buffer2d<f32>, BackfaceCullingDisabled>, _>(
             &self.vertices,
-            &mut self.pixels,
+            &mut self.points,
             Some(&mut self.depth),
         );
         let (width, height) = self.size;
-        let (pixels, depth): (&[Pixel], &[f32]) = (self.pixels.as_ref(), self.depth.as_ref());
-        for (i, (&pixel, &depth)) in pixels.iter().zip(depth).enumerate() {
+        let shader = Shader::new(&self.ground, scene.weather, view.eye, camera.heading());
+        let (points, depth): (&[Varying], &[f32]) = (self.points.as_ref(), self.depth.as_ref());
+        for (i, (varying, &depth)) in points.iter().zip(depth).enumerate() {
             (self.radiance[i], self.kinds[i]) = if depth < EMPTY {
-                pixel
+                let material = &self.materials[varying.material as usize];
+                (shader.surface(material, &varying.point), material.kind)
             } else {
                 let (x, y) = (i as u32 % width, i as u32 / width);
                 let place = |p: u32, all: u32| 2. * (p as f32 + 0.5) / all as f32 - 1.;

@@ -12,6 +12,7 @@ use super::{Compared, Comparer, Comparison};
 use crate::network::layers::{
     BatchNorm2d, Conv2d, ConvOptions, IMAGENET, channels_last, normalize, resize_bilinear, spatial,
 };
+use crate::network::softmax::Softmax;
 
 /// Maps of [`evidence`].
 const EVIDENCE: i64 = 3 + MAPS;
@@ -42,7 +43,7 @@ impl Fused {
 impl Comparer for Fused {
     fn forward(&self, input: &Comparison, train: bool) -> Compared {
         let kind = input.image.kind();
-        let evidence = evidence(input.probabilities, &(input.disagreement)()).to_kind(kind);
+        let evidence = evidence(input.softmax, &(input.disagreement)()).to_kind(kind);
         let beside = Tensor::cat(&[self.joint.distill(input, train), evidence], 1);
         let (mean, std) = IMAGENET;
         let pictures = [input.image, input.synth].map(|picture| normalize(picture, mean, std));
@@ -50,7 +51,7 @@ impl Comparer for Fused {
         let detail = self.detail.forward(&Tensor::cat(&[x, synth, &beside], 1), train);
         let stages = self.joint.look(input, &beside, train);
         let confidence = self.joint.confidence(&stages, spatial(input.image), train) + detail;
-        self.joint.conclude(input.probabilities, confidence, &stages)
+        self.joint.conclude(input.softmax, confidence, &stages)
     }
 
     fn fold(&mut self) {
@@ -62,16 +63,13 @@ impl Comparer for Fused {
 /// What M knows of its own doubt, `N x EVIDENCE x H x W`, fp32: the entropy of its softmax as a share of
 /// the largest possible one, the logit of its largest softmax, how far ahead of the second that is, and
 /// how it disagrees with itself about x', brought to full size.
-fn evidence(probabilities: &Tensor, disagreement: &Tensor) -> Tensor {
-    let most = (probabilities.size()[1].max(2) as f64).ln();
-    let terms = probabilities * probabilities.clamp_min(1e-12).log();
-    let entropy = terms.sum_dim_intlist([1i64].as_slice(), true, Kind::Float) / -most;
+fn evidence(softmax: &Softmax, disagreement: &Tensor) -> Tensor {
+    let Softmax { probabilities, largest, entropy, .. } = softmax;
     let (top, _) = probabilities.topk(2.min(probabilities.size()[1]), 1, true, true);
-    let largest = top.narrow(1, 0, 1);
-    let ahead = &largest - top.narrow(1, top.size()[1] - 1, 1);
+    let ahead = largest - top.narrow(1, top.size()[1] - 1, 1);
     let sure = largest.clamp(SURE, 1. - SURE).logit(None) / LARGEST_LOGIT;
     let disagreement = resize_bilinear(&disagreement.to_kind(Kind::Float), spatial(probabilities), false);
-    Tensor::cat(&[entropy, sure, ahead, disagreement], 1)
+    Tensor::cat(&[entropy, &sure, &ahead, &disagreement], 1)
 }
 
 /// A few convolutions at half the size, ever further apart.
@@ -121,7 +119,7 @@ mod tests {
         // One pixel is sure beyond what is told apart, the other torn between two of three classes.
         let probabilities = Tensor::from_slice(&[1f32, 0.5, 0., 0.5, 0., 0.]).view([1, 3, 1, 2]);
         let disagreement = Tensor::from_slice(&[0.25f32; MAPS as usize]).view([1, MAPS, 1, 1]);
-        let maps = evidence(&probabilities, &disagreement);
+        let maps = evidence(&Softmax::of(probabilities), &disagreement);
         assert_eq!(maps.size(), [1, EVIDENCE, 1, 2]);
         let pixel = |x: i64| Vec::<f32>::try_from(maps.narrow(3, x, 1).flatten(0, -1)).unwrap();
         let near = |found: Vec<f32>, expected: [f32; 6]| {

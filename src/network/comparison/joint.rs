@@ -12,6 +12,7 @@ use super::{Compared, Comparer, Comparison};
 use crate::network::layers::{
     BatchNorm2d, Conv2d, ConvOptions, IMAGENET, Linear, channels_last, normalize, resize_bilinear, spatial,
 };
+use crate::network::softmax::Softmax;
 
 /// Sizes; the defaults are the reference network's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,7 +98,8 @@ impl Joint {
     /// M's softmax as one channel, `N x 1 x H x W`.
     pub(super) fn distill(&self, input: &Comparison, train: bool) -> Tensor {
         let (conv, norm) = &self.prediction;
-        let prediction = conv.forward(&channels_last(input.probabilities).to_kind(input.image.kind()));
+        let prediction =
+            conv.forward(&channels_last(&input.softmax.probabilities.to_kind(input.image.kind())));
         norm.forward(&prediction, train).relu()
     }
 
@@ -129,12 +131,12 @@ impl Joint {
     /// Adds what M's softmax says to the confidence, and the IoUs by the last of the stages.
     pub(super) fn conclude(
         &self,
-        probabilities: &Tensor,
+        softmax: &Softmax,
         confidence: Tensor,
         [.., last]: &[Tensor; 4],
     ) -> Compared {
         let confidence = match &self.prior {
-            Some(prior) => confidence + prior.confidence(probabilities),
+            Some(prior) => confidence + prior.confidence(softmax),
             None => confidence,
         };
         let pooled = last.mean_dim([2i64, 3].as_slice(), false, Kind::Float);
@@ -142,7 +144,7 @@ impl Joint {
         let (iou, presence) = match (iou, &self.prior) {
             (Some(iou), Some(prior)) => {
                 // The pixels answer to their own loss alone.
-                let (expected, presence) = prior.classes(probabilities, &confidence.sigmoid().detach());
+                let (expected, presence) = prior.classes(softmax, &confidence.sigmoid().detach());
                 (Some(iou + expected), Some(presence))
             }
             (iou, _) => (iou, None),
@@ -155,7 +157,7 @@ impl Comparer for Joint {
     fn forward(&self, input: &Comparison, train: bool) -> Compared {
         let stages = self.look(input, &self.distill(input, train), train);
         let confidence = self.confidence(&stages, spatial(input.image), train);
-        self.conclude(input.probabilities, confidence, &stages)
+        self.conclude(input.softmax, confidence, &stages)
     }
 
     fn fold(&mut self) {

@@ -7,6 +7,8 @@
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
+use crate::network::softmax::Softmax;
+
 /// Softmax statistics of a class in an image.
 const STATISTICS: i64 = 5;
 
@@ -39,22 +41,16 @@ impl Prior {
     }
 
     /// Logit that a pixel's label is right, `N x 1 x H x W`, fp32.
-    pub fn confidence(&self, probabilities: &Tensor) -> Tensor {
-        let classes = probabilities.size()[1] as f64;
-        let largest = probabilities.amax([1i64].as_slice(), true).clamp(LEAST, 1. - LEAST);
-        let entropy = (probabilities * probabilities.clamp_min(LEAST).log()).sum_dim_intlist(
-            [1i64].as_slice(),
-            true,
-            Kind::Float,
-        ) / -classes.ln();
+    pub fn confidence(&self, softmax: &Softmax) -> Tensor {
+        let largest = softmax.largest.clamp(LEAST, 1. - LEAST);
         let weights = self.pixel.to_kind(Kind::Float);
-        (&largest / (-&largest + 1.)).log() * weights.get(0) + entropy * weights.get(1)
+        (&largest / (-&largest + 1.)).log() * weights.get(0) + &softmax.entropy * weights.get(1)
     }
 
     /// IoU and logit of presence, each `N x classes`, from the softmax and from `right`, the
     /// probability that a pixel's label is right, `N x 1 x H x W`.
-    pub fn classes(&self, probabilities: &Tensor, right: &Tensor) -> (Tensor, Tensor) {
-        let statistics = statistics(probabilities, right).unsqueeze(0);
+    pub fn classes(&self, softmax: &Softmax, right: &Tensor) -> (Tensor, Tensor) {
+        let statistics = statistics(softmax, right).unsqueeze(0);
         let weight = self.class.to_kind(Kind::Float).unsqueeze(1);
         let bias = self.bias.to_kind(Kind::Float).unsqueeze(1);
         let out = (statistics * weight).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float) + bias;
@@ -65,19 +61,27 @@ impl Prior {
 /// Of each class in each image, `N x classes x STATISTICS`: its expected IoU by the softmax; by
 /// `right`; the root of its share of the pixels; the logarithm of that share; and of its share of the
 /// softmax.
-fn statistics(probabilities: &Tensor, right: &Tensor) -> Tensor {
-    let (largest, label) = probabilities.max_dim(1, true);
-    let pixels = (largest.size()[2] * largest.size()[3]) as f64;
-    let own = Tensor::zeros_like(probabilities).scatter_value(1, &label, 1.);
-    let sum = |x: Tensor| x.sum_dim_intlist([2i64, 3].as_slice(), false, Kind::Float);
-    let area = sum(own.shallow_clone());
-    let mass = sum(probabilities.shallow_clone());
-    let hit = sum(&own * probabilities);
-    let by_softmax = &hit / (&area + &mass - &hit).clamp_min(1.);
+fn statistics(softmax: &Softmax, right: &Tensor) -> Tensor {
+    let [n, classes, height, width] = softmax.probabilities.size()[..] else { panic!("N x C x H x W") };
+    let pixels = height * width;
+    let flat = |x: &Tensor| x.to_kind(Kind::Float).reshape([n, 1, pixels]);
+    let (largest, right) = (flat(&softmax.largest), flat(right));
     // Where a label is wrong, the other classes share the pixel as they share the rest of the softmax.
-    let wrong = (-right + 1.) / (-largest + 1.).clamp_min(LEAST);
-    let missed = sum((-&own + 1.) * probabilities * wrong);
-    let by_confidence = sum(&own * right) / (&area + missed).clamp_min(1.);
+    let wrong = (-&right + 1.) / (-&largest + 1.).clamp_min(LEAST);
+    // Sums over all pixels, and over the pixels of each label.
+    let each = softmax.probabilities.permute([0, 2, 3, 1]).reshape([n, pixels, classes]);
+    let of_all = Tensor::cat(&[&largest.ones_like(), &wrong], 1).bmm(&each);
+    let labels = softmax.labels.reshape([n, pixels]);
+    let of_own = |x: &Tensor| {
+        let sums = Tensor::zeros([n, classes], (Kind::Double, x.device()));
+        sums.scatter_add(1, &labels, &x.to_kind(Kind::Double).squeeze_dim(1)).to_kind(Kind::Float)
+    };
+    let (mass, spread) = (of_all.select(1, 0), of_all.select(1, 1));
+    let (area, hit) = (of_own(&largest.ones_like()), of_own(&largest));
+    let by_softmax = &hit / (&area + &mass - &hit).clamp_min(1.);
+    let missed = (spread - of_own(&(&largest * &wrong))).clamp_min(0.);
+    let by_confidence = of_own(&right) / (&area + missed).clamp_min(1.);
+    let pixels = pixels as f64;
     let share = area / pixels;
     let log = |x: &Tensor| (x + LEAST).log();
     Tensor::stack(&[by_softmax, by_confidence, share.sqrt(), log(&share), log(&(mass / pixels))], -1)
@@ -90,9 +94,9 @@ mod tests {
     use tch::{Device, IndexOp};
 
     /// Two classes in 2 x 2 pixels: three of the first (0.8 sure), one of the second (0.6 sure).
-    fn softmax() -> Tensor {
+    fn softmax() -> Softmax {
         let first = Tensor::from_slice(&[0.8f32, 0.8, 0.8, 0.4]).view([1, 1, 2, 2]);
-        Tensor::cat(&[&first, &(-&first + 1.)], 1)
+        Softmax::of(Tensor::cat(&[&first, &(-&first + 1.)], 1))
     }
 
     #[test]

@@ -32,12 +32,12 @@ impl BasicBlock {
 
     fn forward(&self, input: &Tensor, train: bool) -> Tensor {
         let x = self.bn1.forward(&self.conv1.forward(input), train).relu_();
-        let x = self.bn2.forward(&self.conv2.forward(&x), train);
-        let skip = match &self.downsample {
+        let mut x = self.bn2.forward(&self.conv2.forward(&x), train);
+        x += match &self.downsample {
             Some((conv, bn)) => bn.forward(&conv.forward(input), train),
             None => input.shallow_clone(),
         };
-        (x + skip).relu_()
+        x.relu_()
     }
 
     fn fold(&mut self) {

@@ -68,12 +68,15 @@ struct Block {
 
 impl Block {
     fn forward(&self, input: &Tensor) -> Tensor {
-        let x = match &self.expand {
-            Some(expand) => self.depthwise.forward(&expand.forward(input).relu6()),
+        let mut x = match &self.expand {
+            Some(expand) => self.depthwise.forward(&expand.forward(input).relu6_()),
             None => self.depthwise.forward(input),
         };
-        let x = self.project.forward(&x.relu6());
-        if self.residual { x + input } else { x }
+        let mut x = self.project.forward(&x.relu6_());
+        if self.residual {
+            x += input;
+        }
+        x
     }
 }
 
@@ -128,7 +131,7 @@ impl EfficientNetLite0 {
             stages.iter().flatten().fold(x.shallow_clone(), |x, block| block.forward(&x))
         };
         let s = &self.stages;
-        let stem = self.stem.forward(&((image - MEAN) / STD)).relu6();
+        let stem = self.stem.forward(&((image - MEAN) / STD)).relu6_();
         let two = run(&stem, &s[..1]);
         let four = run(&two, &s[1..FROZEN_STAGES]);
         let eight = run(&four, &s[FROZEN_STAGES..3]);

@@ -4,17 +4,12 @@
 //! By tensor operations the gather alone writes, and the multiply-add reads again, twice as much as the
 //! features hold, and leaky ReLU goes over them three more times. The pass is bound by memory, so this
 //! is where the time of a memoised layer would go.
-//!
-//! libtorch's memory can only be had as a raw pointer. All `unsafe` of the crate is here: [`elements`]
-//! and [`elements_mut`] make slices of a tensor, [`line_wide`] is compiled for wider registers than
-//! every CPU has. Copying the features out and in through safe calls takes longer than the pass saves
-//! (docs/performance.md).
-#![allow(unsafe_code)]
 
 use half::bf16;
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
+use crate::network::cpu::{Fresh, Kernel, Plain, read, widest};
 use crate::network::layers::{SLOPE, channels_last, leaky_relu, spatial};
 
 /// What follows the multiply-add.
@@ -86,15 +81,12 @@ pub fn by_operations(x: &Tensor, rows: Rows, zoom: i64, activation: Activation) 
 }
 
 /// A number that is stored as itself and computed with as f32.
-trait Number: Copy + Send + Sync {
-    const KIND: Kind;
+trait Number: Plain {
     fn widen(self) -> f32;
     fn narrow(value: f32) -> Self;
 }
 
 impl Number for f32 {
-    const KIND: Kind = Kind::Float;
-
     #[inline(always)]
     fn widen(self) -> f32 {
         self
@@ -107,8 +99,6 @@ impl Number for f32 {
 }
 
 impl Number for bf16 {
-    const KIND: Kind = Kind::BFloat16;
-
     #[inline(always)]
     fn widen(self) -> f32 {
         f32::from_bits(u32::from(self.to_bits()) << 16)
@@ -128,7 +118,6 @@ impl Number for bf16 {
 fn in_one_pass<T: Number>(x: &Tensor, rows: Rows, zoom: usize, activation: Activation) -> Tensor {
     let [n, channels, h, w] = x.size()[..] else { panic!("x has {} dimensions, not 4", x.dim()) };
     let (height, width) = (h as usize * zoom, w as usize * zoom);
-    let mut out = Tensor::empty([n, height as i64, width as i64, channels], (x.kind(), Device::Cpu));
     // Contiguous in the order N, H, W, C; a copy only where x is not channels last already.
     let input = channels_last(x).permute([0, 2, 3, 1]);
     let (table, slots) = match rows {
@@ -136,100 +125,59 @@ fn in_one_pass<T: Number>(x: &Tensor, rows: Rows, zoom: usize, activation: Activ
         Rows::Own(table) => (table.contiguous(), None),
     };
     let (c, w) = (channels as usize, w as usize);
-    // Sound: `out` was made above and nobody else has it; nothing writes to the other two, of which this
-    // function holds handles, before it returns.
-    let (lines, x, table) =
-        unsafe { (elements_mut::<T>(&mut out), elements::<T>(&input), elements::<T>(&table)) };
-    lines.par_chunks_exact_mut((width * c).max(1)).enumerate().for_each(|(y, out)| {
-        // Lines of all images in one count: an image of h lines has zoom * h of them here.
-        let x = &x[y / zoom * w * c..][..w * c];
-        match slots {
-            Some(slots) => {
-                let slots = &slots[y * width..][..width];
-                line(Line { out, x, table, c, zoom, activation }, |column| slots[column] as usize);
+    let mut out = Fresh::<T>::new(&[n, height as i64, width as i64, channels]);
+    let lines = out.numbers();
+    read([&input, &table], |[x, table]| {
+        lines.par_chunks_exact_mut((width * c).max(1)).enumerate().for_each(|(y, out)| {
+            // Lines of all images in one count: an image of h lines has zoom * h of them here.
+            let x = &x[y / zoom * w * c..][..w * c];
+            match slots {
+                Some(slots) => {
+                    let slots = &slots[y * width..][..width];
+                    let row_at = |column: usize| slots[column] as usize;
+                    widest(Line { out, x, table, c, zoom, activation, row_at });
+                }
+                None => {
+                    let row_at = |column| y * width + column;
+                    widest(Line { out, x, table, c, zoom, activation, row_at });
+                }
             }
-            None => line(Line { out, x, table, c, zoom, activation }, |column| y * width + column),
-        }
+        });
     });
-    out.permute([0, 3, 1, 2])
+    out.tensor().permute([0, 3, 1, 2])
 }
 
-/// One line of an image: pixels of `c` numbers each, and the table's rows of twice as many.
-struct Line<'a, T> {
+/// One line of an image: pixels of `c` numbers each, and the table's rows of twice as many; `row_at`
+/// tells the row of a column.
+struct Line<'a, T, F> {
     out: &'a mut [T],
     x: &'a [T],
     table: &'a [T],
     c: usize,
     zoom: usize,
     activation: Activation,
+    row_at: F,
 }
 
-/// Computes a line in the widest registers there are; `row_at` tells the row of a column.
-fn line<T: Number>(line: Line<T>, row_at: impl Fn(usize) -> usize) {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        // Sound: the CPU has what the function was compiled for.
-        return unsafe { line_wide(line, row_at) };
-    }
-    pixels(line, row_at);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn line_wide<T: Number>(line: Line<T>, row_at: impl Fn(usize) -> usize) {
-    pixels(line, row_at);
-}
-
-#[inline(always)]
-fn pixels<T: Number>(line: Line<T>, row_at: impl Fn(usize) -> usize) {
-    let Line { out, x, table, c, zoom, activation } = line;
-    for (column, out) in out.chunks_exact_mut(c).enumerate() {
-        let (scale, shift) = table[2 * c * row_at(column)..][..2 * c].split_at(c);
-        let inputs = x[column / zoom * c..][..c].iter().zip(scale).zip(shift);
-        let value = |((x, scale), shift): ((&T, &T), &T)| x.widen() * scale.widen() + shift.widen();
-        match activation {
-            Activation::Linear => {
-                out.iter_mut().zip(inputs).for_each(|(out, input)| *out = T::narrow(value(input)));
+impl<T: Number, F: Fn(usize) -> usize> Kernel for Line<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { out, x, table, c, zoom, activation, row_at } = self;
+        for (column, out) in out.chunks_exact_mut(c).enumerate() {
+            let (scale, shift) = table[2 * c * row_at(column)..][..2 * c].split_at(c);
+            let inputs = x[column / zoom * c..][..c].iter().zip(scale).zip(shift);
+            let value = |((x, scale), shift): ((&T, &T), &T)| x.widen() * scale.widen() + shift.widen();
+            match activation {
+                Activation::Linear => {
+                    out.iter_mut().zip(inputs).for_each(|(out, input)| *out = T::narrow(value(input)));
+                }
+                Activation::Leaky => out.iter_mut().zip(inputs).for_each(|(out, input)| {
+                    let value = value(input);
+                    *out = T::narrow(if value > 0. { value } else { SLOPE as f32 * value });
+                }),
             }
-            Activation::Leaky => out.iter_mut().zip(inputs).for_each(|(out, input)| {
-                let value = value(input);
-                *out = T::narrow(if value > 0. { value } else { SLOPE as f32 * value });
-            }),
         }
     }
-}
-
-/// The tensor's numbers.
-///
-/// # Safety
-/// Nothing may write to the tensor's memory, through any handle, while the slice lives.
-///
-/// # Panics
-/// Where the tensor is not a contiguous one of `T` on the CPU.
-unsafe fn elements<T: Number>(tensor: &Tensor) -> &[T] {
-    check::<T>(tensor);
-    // Sound: `check` has made sure that there are that many numbers of type T in one piece; they live as
-    // long as the tensor, which the slice borrows; f32 and bf16 have no invalid bit patterns.
-    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<T>().cast_const(), tensor.numel()) }
-}
-
-/// The tensor's numbers, to be written.
-///
-/// # Safety
-/// No other handle of the tensor's memory may be used while the slice lives.
-///
-/// # Panics
-/// As [`elements`].
-unsafe fn elements_mut<T: Number>(tensor: &mut Tensor) -> &mut [T] {
-    check::<T>(tensor);
-    // Sound: as in `elements`, and the caller vouches that there is no other user.
-    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<T>(), tensor.numel()) }
-}
-
-fn check<T: Number>(tensor: &Tensor) {
-    let (device, kind) = (tensor.device(), tensor.kind());
-    assert!(device == Device::Cpu && kind == T::KIND, "{kind:?} on {device:?}, not {:?} on the CPU", T::KIND);
-    assert!(tensor.is_contiguous() && !tensor.data_ptr().is_null(), "a tensor in one piece");
 }
 
 #[cfg(test)]

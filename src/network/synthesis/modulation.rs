@@ -20,6 +20,10 @@ use crate::network::layers::{Conv2d, ConvOptions};
 /// of a first frame.
 const PIECES: [i64; 4] = [4096, 1024, 256, 64];
 
+/// Most 3x3 patches for each 5x5 patch with which it pays to multiply the former and sum: measured, for
+/// the products are then in fp32, of which a CPU does half as many.
+const SHARED: f64 = 0.4;
+
 /// Cuts `count` rounded up into sizes of [`PIECES`].
 fn pieces(count: i64) -> Vec<i64> {
     let [.., smallest] = PIECES;
@@ -30,6 +34,15 @@ fn pieces(count: i64) -> Vec<i64> {
         rest %= size;
     }
     sizes
+}
+
+/// What `work` makes of the lines of `x`, each by itself, in pieces of [`PIECES`].
+fn in_pieces(x: &Tensor, work: impl Fn(&Tensor) -> Tensor) -> Tensor {
+    let count = x.size()[0];
+    let sizes = pieces(count);
+    let padded = x.constant_pad_nd([0, 0, 0, sizes.iter().sum::<i64>() - count]);
+    let parts = padded.split_with_sizes(sizes, 0);
+    Tensor::cat(&parts.iter().map(work).collect::<Vec<_>>(), 0).narrow(0, 0, count)
 }
 
 /// One SPADE layer, folded.
@@ -51,13 +64,26 @@ pub struct Modulation {
 pub struct Request {
     columns: Tensor,
     hidden: Tensor,
+    /// Numbers of distinct 3x3 patches and of 5x5 patches.
+    inner: i64,
+    patches: i64,
 }
 
 impl Request {
     /// Copies `ingredients`.
     pub fn new(ingredients: &Ingredients, device: Device) -> Self {
         let tensor = |numbers: &[i64]| Tensor::from_slice(numbers).to_device(device);
-        Self { columns: tensor(&ingredients.columns), hidden: tensor(&ingredients.hidden) }
+        Self {
+            columns: tensor(&ingredients.columns),
+            hidden: tensor(&ingredients.hidden),
+            inner: (ingredients.columns.len() / 9) as i64,
+            patches: (ingredients.hidden.len() / 9) as i64,
+        }
+    }
+
+    /// Whether the 3x3 patches come back so often that each had better be multiplied once.
+    fn repeats(&self) -> bool {
+        self.inner as f64 <= SHARED * self.patches as f64
     }
 }
 
@@ -98,18 +124,41 @@ impl Modulation {
         let hidden = columns.sum_dim_intlist([1i64].as_slice(), false, Kind::Float) + &self.columns_bias;
         // The last row is what the second convolution sees outside the image.
         let hidden = hidden.relu().to_kind(self.weight.kind()).constant_pad_nd([0, 0, 0, 1]);
-        let patches = request.hidden.size()[0] / 9;
-        let sizes = pieces(patches);
-        let total: i64 = sizes.iter().sum();
-        let numbers = request.hidden.constant_pad_nd([0, 9 * (total - patches)]);
-        let numbers = numbers.split_with_sizes(sizes.iter().map(|size| 9 * size).collect::<Vec<_>>(), 0);
-        let rows = numbers.iter().map(|numbers| {
-            let gathered = hidden.index_select(0, numbers).view([-1, 9 * hidden_size]);
-            let rows = gathered.linear(&self.weight, Some(&self.bias));
-            flops::note(rows.numel(), 9 * hidden_size);
-            rows
+        match request.repeats() {
+            true => self.summed(&hidden, request),
+            false => self.multiplied(&hidden, request),
+        }
+    }
+
+    /// Nine hidden vectors of each patch, in one product.
+    fn multiplied(&self, hidden: &Tensor, request: &Request) -> Tensor {
+        let vectors = hidden.size()[1];
+        let rows = in_pieces(&request.hidden.view([-1, 9]), |numbers| {
+            let gathered = hidden.index_select(0, &numbers.flatten(0, 1)).view([-1, 9 * vectors]);
+            gathered.linear(&self.weight, Some(&self.bias))
         });
-        Tensor::cat(&rows.collect::<Vec<_>>(), 0).narrow(0, 0, patches)
+        flops::note(rows.numel(), 9 * vectors);
+        rows
+    }
+
+    /// Every hidden vector by all nine taps, and for each patch the sum of its nine results. In fp32: what
+    /// is summed must not be rounded.
+    fn summed(&self, hidden: &Tensor, request: &Request) -> Tensor {
+        let (outputs, vectors) = (self.weight.size()[0], hidden.size()[1]);
+        let taps = self.weight.view([outputs, 9, vectors]).transpose(0, 1).to_kind(Kind::Float);
+        let taps = taps.reshape([9 * outputs, vectors]);
+        let products =
+            in_pieces(&hidden.to_kind(Kind::Float), |hidden| hidden.linear(&taps, None::<&Tensor>));
+        flops::note(products.numel(), vectors);
+        let device = hidden.device();
+        let tap = Tensor::arange(9, (Kind::Int64, device));
+        let places = (request.hidden.view([-1, 9]) * 9 + tap).flatten(0, 1);
+        let starts = Tensor::arange(request.patches, (Kind::Int64, device)) * 9;
+        const SUM: i64 = 0;
+        let products = products.view([-1, outputs]);
+        let (rows, ..) =
+            Tensor::embedding_bag(&products, &places, &starts, false, SUM, false, None::<&Tensor>, false);
+        (rows + &self.bias).to_kind(self.bias.kind())
     }
 
     /// Scales and shifts of every pixel of one-hot label maps `N x classes x H x W`, as a dense SPADE

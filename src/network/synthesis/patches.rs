@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 /// Most classes whose labels, with two more symbols for "no label" and "outside", fit a byte.
 pub const MAX_CLASSES: i64 = 254;
@@ -57,11 +57,10 @@ impl LabelMaps {
     /// From `N x H x W` ids on any device; what is no class is no label.
     pub fn read(labels: &Tensor, alphabet: Alphabet) -> Result<Self, TchError> {
         let (batch, height, width) = labels.size3()?;
-        let none = i64::from(alphabet.classes);
-        let ids = labels.f_to_kind(Kind::Int64)?;
-        let known = ids.f_ge(0)?.f_logical_and(&ids.f_lt(none)?)?;
-        let symbols = ids.f_where_scalarother(&known, none)?.f_to_kind(Kind::Uint8)?;
-        let symbols = Vec::<u8>::try_from(symbols.f_contiguous()?.f_flatten(0, -1)?)?;
+        let ids = labels.f_to_device(Device::Cpu)?.f_to_kind(Kind::Int64)?.f_contiguous()?;
+        let ids = Vec::<i64>::try_from(ids.f_flatten(0, -1)?)?;
+        let symbol = |id: &i64| u8::try_from(*id).map_or(alphabet.classes, |id| id.min(alphabet.classes));
+        let symbols = ids.iter().map(symbol).collect();
         let [batch, height, width] = [batch, height, width].map(|n| n as usize);
         Ok(Self { batch, height, width, symbols, alphabet })
     }
@@ -100,18 +99,24 @@ impl LabelMaps {
     }
 }
 
-/// 5x5 labels: five rows of five bytes, the first label highest.
+/// 5x5 labels: three rows and two rows of five bytes, the first label highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Patch([u64; 5]);
+pub struct Patch(u128, u128);
 
 /// 3x3 labels, nine bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Inner(u128);
 
 impl Patch {
+    fn new(rows: [u64; 5]) -> Self {
+        let join = |rows: &[u64]| rows.iter().fold(0, |joined, &row| joined << 40 | u128::from(row));
+        Self(join(&rows[..3]), join(&rows[3..]))
+    }
+
     /// The 3x3 patch whose upper left label is at (`y`, `x`) of this one.
     fn inner(&self, y: usize, x: usize) -> Inner {
-        let row = |i: usize| u128::from(self.0[y + i] >> (8 * (2 - x)) & 0xff_ffff);
+        let line = |y: usize| if y < 3 { self.0 >> (40 * (2 - y)) } else { self.1 >> (40 * (4 - y)) };
+        let row = |i: usize| line(y + i) >> (8 * (2 - x)) & 0xff_ffff;
         Inner(row(0) << 48 | row(1) << 24 | row(2))
     }
 }
@@ -264,7 +269,7 @@ impl PatchIndex {
                 // Most pixels lie in the middle of something: their patch is their neighbour's.
                 let mut last: Option<(Patch, u32)> = None;
                 for x in 0..width {
-                    let patch = Patch(rows.map(|row| row[x]));
+                    let patch = Patch::new(rows.map(|row| row[x]));
                     let slot = match last {
                         Some((same, slot)) if same == patch => slot,
                         _ => self.slot(patch),

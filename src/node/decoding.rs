@@ -1,0 +1,122 @@
+//! Decoding on a thread of its own, just in time.
+//!
+//! An image decoded too early is older, when its turn comes, than the newest one, and one that a newer one
+//! replaces was decoded for nothing. So the newest image is taken up when the inference of the one before
+//! it is about to end: then decoding takes no time from inference, and no image is decoded in vain.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use image::RgbImage;
+
+use super::inference::panic_message;
+use super::input::Arrival;
+use super::shared::Shared;
+
+/// An image on its way from decoding to inference.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The message.
+    pub arrival: Arrival,
+    /// Its pixels, or why there are none.
+    pub image: Result<RgbImage, String>,
+    /// How long that took.
+    pub took: Duration,
+}
+
+impl Decoded {
+    /// Decodes. A panic inside is but another reason.
+    pub fn new(arrival: Arrival) -> Self {
+        let start = Instant::now();
+        let image = catch_unwind(AssertUnwindSafe(|| arrival.picture.decode()))
+            .map_err(|panic| panic_message(panic.as_ref()))
+            .and_then(|result| result.map_err(|error| error.to_string()));
+        Self { arrival, image, took: start.elapsed() }
+    }
+}
+
+/// When inference will want its next image.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// `None`: it waits for one.
+    wanted: Mutex<Option<Instant>>,
+    changed: Condvar,
+}
+
+impl Turn {
+    /// Inference has begun and will have ended at `end`, as far as one can tell.
+    pub fn begin(&self, end: Instant) {
+        *self.lock() = Some(end);
+    }
+
+    /// Inference has ended.
+    pub fn end(&self) {
+        *self.lock() = None;
+        self.changed.notify_all();
+    }
+
+    /// Waits until inference wants an image, or will within `lead`.
+    pub fn wait(&self, lead: Duration) {
+        let mut wanted = self.lock();
+        while let Some(end) = *wanted {
+            let rest = end.saturating_duration_since(Instant::now() + lead);
+            if rest.is_zero() {
+                return;
+            }
+            wanted = self.changed.wait_timeout(wanted, rest).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Decodes the newest image whenever it is time, until the mailbox is closed.
+pub fn decode(shared: &Shared, decoded: &SyncSender<Decoded>) {
+    let mut lead = Duration::ZERO;
+    loop {
+        shared.turn.wait(lead);
+        let Some(arrival) = shared.mailbox.take() else { return };
+        let next = Decoded::new(arrival);
+        // As much again for what the estimate is off.
+        lead = 2 * next.took;
+        if decoded.send(next).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn an_image_is_taken_up_just_before_it_is_wanted() {
+        let turn = Turn::default();
+        turn.wait(Duration::ZERO);
+        let now = Instant::now();
+        turn.begin(now + Duration::from_millis(30));
+        turn.wait(Duration::from_millis(20));
+        let waited = now.elapsed();
+        assert!(waited >= Duration::from_millis(10), "{waited:?}");
+        turn.begin(Instant::now() + Duration::from_secs(1));
+        turn.wait(Duration::from_secs(2));
+    }
+
+    #[test]
+    fn an_inference_that_ends_early_is_not_kept_waiting() {
+        let turn = Arc::new(Turn::default());
+        turn.begin(Instant::now() + Duration::from_secs(3600));
+        let waiting = {
+            let turn = turn.clone();
+            std::thread::spawn(move || turn.wait(Duration::ZERO))
+        };
+        turn.end();
+        waiting.join().unwrap();
+    }
+}
