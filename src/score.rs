@@ -4,6 +4,7 @@ pub mod catalogue;
 pub mod compared;
 pub mod cosine;
 pub mod detector;
+pub mod dropout_regressor;
 pub mod logits;
 pub mod mc_dropout;
 pub mod reconstruction;

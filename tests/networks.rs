@@ -281,12 +281,12 @@ fn the_fused_comparer_hears_that_the_segmenter_disagrees_with_itself() {
     let vs = VarStore::new(Device::Cpu);
     let network = config::<ComparerConfig>(FUSED).build(&vs.root(), 5);
     let picture = Tensor::rand([1, 3, 64, 96], (Kind::Float, Device::Cpu));
-    let probabilities = Tensor::rand([1, 5, 64, 96], (Kind::Float, Device::Cpu)).softmax(1, Kind::Float);
+    let softmax = random_softmax(1);
     let compare = |disagreement: f64| {
         let comparison = Comparison {
             image: &picture,
             synth: &picture,
-            probabilities: &probabilities,
+            softmax: &softmax,
             disagreement: &|| Tensor::full([1, MAPS, 16, 24], disagreement, (Kind::Float, Device::Cpu)),
         };
         tch::no_grad(|| network.forward(&comparison, false))

@@ -83,7 +83,7 @@ fn sml(means: &Means) -> Option<Boxed> {
 fn mc_dropout(means: &Means) -> Option<Boxed> {
     let dropout = means.networks.has_dropout();
     dropout.then_some(())?;
-    boxed(McDropout::new(means.passes))
+    boxed(McDropout { passes: means.passes })
 }
 
 /// A detector that cannot be had.

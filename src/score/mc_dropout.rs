@@ -4,11 +4,9 @@
 //! SynthCP's code averages logits, and its DeepLab has no dropout at work, so that its passes are all the
 //! same. Here the softmax is averaged, of an M whose passes differ.
 
-use tch::{Kind, TchError, Tensor};
+use tch::{Kind, Tensor};
 
-use super::detector::{Detector, Judgement, Seen};
 use super::logits;
-use crate::network::baseline::regressor::Regressor;
 use crate::network::layers::spatial;
 use crate::network::segmentation::Segmenter;
 
@@ -34,49 +32,21 @@ pub fn entropy(mean_softmax: &Tensor) -> Tensor {
     logits::entropy(&mean_softmax.clamp_min(1e-12).log())
 }
 
-/// Of each class, the mean over the image of p log p + (1 - p) log(1 - p), p being its mean softmax: how
-/// little the class is in doubt. `N x C x H x W` to `N x C` in \[-log 2, 0\]. What SynthCP's code has a
-/// linear layer tell IoUs from.
-pub fn class_entropy(mean_softmax: &Tensor) -> Tensor {
-    let terms = |p: Tensor| &p * p.clamp_min(1e-12).log();
-    let sum = terms(mean_softmax.shallow_clone()) + terms(1. - mean_softmax);
-    sum.mean_dim([2i64, 3].as_slice(), false, Kind::Float)
-}
-
-/// The detector: a pixel's doubt by the entropy and, where a regressor was trained, the IoU of each class.
-///
-/// SynthCP's code fits the regressor on the training images and shows it, at test time, the entropies of
-/// training images again; here it sees those of the image that it judges.
+/// The entropy as a detector.
 pub struct McDropout {
-    name: String,
-    passes: usize,
-    regressor: Option<Regressor>,
-}
-
-impl McDropout {
-    /// Without training: the entropy alone.
-    pub fn new(passes: usize) -> Self {
-        Self { name: "MC dropout".into(), passes, regressor: None }
-    }
-
-    /// With a regressor that was trained on as many passes.
-    pub fn trained(name: String, passes: usize, regressor: Regressor) -> Self {
-        Self { name, passes, regressor: Some(regressor) }
-    }
+    /// Passes over an image.
+    pub passes: usize,
 }
 
 impl Detector for McDropout {
     fn name(&self) -> &str {
-        &self.name
+        "MC dropout"
     }
 
-    /// Nothing of an M without dropout.
+    /// Of an M without dropout, nothing.
     fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
-        let Some(mean) = mean_softmax(seen.networks.segmenter(), seen.image, self.passes) else {
-            return Ok(Judgement::default());
-        };
-        let iou = self.regressor.as_ref().map(|regressor| regressor.forward(&class_entropy(&mean)));
-        Ok(Judgement { iou, ..Judgement::of_doubt(entropy(&mean)) })
+        let mean = mean_softmax(seen.networks.segmenter(), seen.image, self.passes);
+        Ok(mean.map_or_else(Judgement::default, |mean| Judgement::of_doubt(entropy(&mean))))
     }
 }
 
@@ -123,14 +93,6 @@ mod tests {
         let mean = Tensor::from_slice(&[0.75f32, 0.25]).view([1, 2, 1, 1]);
         let expected = -(0.75 * 0.75f64.ln() + 0.25 * 0.25f64.ln()) / 2f64.ln();
         assert!((entropy(&mean).double_value(&[]) - expected).abs() < 1e-6);
-    }
-
-    #[test]
-    fn a_class_that_is_always_or_never_there_is_not_in_doubt() {
-        let mean = Tensor::from_slice(&[1f32, 0.5, 0., 0.5]).view([1, 2, 1, 2]);
-        let doubt = Vec::<f32>::try_from(class_entropy(&mean).flatten(0, -1)).unwrap();
-        // One of two pixels is torn, for both classes alike.
-        assert!(doubt.iter().all(|d| (f64::from(*d) + 2f64.ln() / 2.).abs() < 1e-6), "{doubt:?}");
     }
 
     #[test]

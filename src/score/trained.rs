@@ -9,7 +9,7 @@ use tch::nn::VarStore;
 
 use super::compared::ByComparison;
 use super::detector::Detector;
-use super::mc_dropout::McDropout;
+use super::dropout_regressor::DropoutRegressor;
 use super::reconstruction::Reconstruction;
 use super::tcp::{Score, TrueClassProbability};
 use super::vae_alarm::VaeAlarm;
@@ -76,7 +76,7 @@ fn load_one(path: &Path, classes: i64, device: Device) -> Result<Vec<Box<dyn Det
         BaselineConfig::McDropout { passes } => {
             let regressor = Regressor::new(&root, classes, classes);
             fill()?;
-            vec![Box::new(McDropout::trained(name, *passes, regressor))]
+            vec![Box::new(DropoutRegressor::new(name, *passes, regressor))]
         }
         BaselineConfig::Comparison { network } => {
             let mut network = network.build(&root, classes);

@@ -13,7 +13,8 @@ use crate::network::layers::{resize_bilinear, spatial};
 use crate::network::segmentation::Segmenter;
 use crate::network::synthesis::Synthesizer;
 use crate::network::weights::{self, Tensors};
-use crate::score::mc_dropout::{class_entropy, mean_softmax};
+use crate::score::dropout_regressor::class_entropy;
+use crate::score::mc_dropout::mean_softmax;
 
 /// Images with M's logits and G's pictures of M's labels.
 #[derive(Debug)]
