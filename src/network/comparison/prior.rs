@@ -68,18 +68,18 @@ fn statistics(softmax: &Softmax, right: &Tensor) -> Tensor {
     let (largest, right) = (flat(&softmax.largest), flat(right));
     // Where a label is wrong, the other classes share the pixel as they share the rest of the softmax.
     let wrong = (-&right + 1.) / (-&largest + 1.).clamp_min(LEAST);
-    // Sums over all pixels, and over the pixels of each label.
-    let each = softmax.probabilities.permute([0, 2, 3, 1]).reshape([n, pixels, classes]);
-    let of_all = Tensor::cat(&[&largest.ones_like(), &wrong], 1).bmm(&each);
     let labels = softmax.labels.reshape([n, pixels]);
+    // Sums over the pixels of other labels (a difference of sums would be mostly rounding), and over its own.
+    let each = softmax.probabilities.permute([0, 2, 3, 1]).reshape([n, pixels, classes]);
+    let others = each.scatter_value(2, &labels.unsqueeze(-1), 0.);
+    let of_others = Tensor::cat(&[&largest.ones_like(), &wrong], 1).bmm(&others);
     let of_own = |x: &Tensor| {
         let sums = Tensor::zeros([n, classes], (Kind::Double, x.device()));
         sums.scatter_add(1, &labels, &x.to_kind(Kind::Double).squeeze_dim(1)).to_kind(Kind::Float)
     };
-    let (mass, spread) = (of_all.select(1, 0), of_all.select(1, 1));
     let (area, hit) = (of_own(&largest.ones_like()), of_own(&largest));
+    let (mass, missed) = (of_others.select(1, 0) + &hit, of_others.select(1, 1));
     let by_softmax = &hit / (&area + &mass - &hit).clamp_min(1.);
-    let missed = (spread - of_own(&(&largest * &wrong))).clamp_min(0.);
     let by_confidence = of_own(&right) / (&area + missed).clamp_min(1.);
     let pixels = pixels as f64;
     let share = area / pixels;
