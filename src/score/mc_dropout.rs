@@ -4,8 +4,9 @@
 //! SynthCP's code averages logits, and its DeepLab has no dropout at work, so that its passes are all the
 //! same. Here the softmax is averaged, of an M whose passes differ.
 
-use tch::{Kind, Tensor};
+use tch::{Kind, TchError, Tensor};
 
+use super::detector::{Detector, Judgement, Seen};
 use super::logits;
 use crate::network::layers::spatial;
 use crate::network::segmentation::Segmenter;
