@@ -19,6 +19,7 @@ pub mod frames;
 pub mod heat;
 pub mod journal;
 pub mod line;
+mod onto;
 pub mod overlay;
 pub mod page;
 pub mod plot;

@@ -9,7 +9,7 @@ use tch::Kind;
 use super::evaluation::{EvaluationError, MOST_MEMORY};
 use super::frames::{Frame, Worst};
 use super::scoreboard::{self, Memory, Scoreboard, Scored};
-use super::table::{Cell, Table};
+use super::table::{Cell, Column, Table};
 use crate::data::anomaly::{AnomalySample, truth};
 use crate::metric::component::{ComponentFigures, Components, Least};
 use crate::metric::histogram::Histogram;
@@ -170,12 +170,8 @@ fn counted(map: &ScoreMap, marks: &GrayImage) -> Vec<f32> {
 pub fn tables(data: &str, scored: &[AnomalyScored]) -> Vec<Table> {
     let names = ["anomaly score", "AP", "AP ordinary", "FPR95 ordinary"];
     let pixels: Vec<Scored> = scored.iter().map(|scored| scored.pixels.clone()).collect();
-    let mut of_pixels =
-        scoreboard::table("anomalies", format!("Finding strange pixels: {data}"), names, &pixels);
-    // No anomaly score is meant as a probability.
-    let ece = of_pixels.columns.len() - 1;
-    of_pixels.columns.truncate(ece);
-    of_pixels.rows.iter_mut().for_each(|row| row.truncate(ece));
+    let title = format!("Finding strange pixels: {data}");
+    let of_pixels = scoreboard::table("anomalies", title, names, &pixels);
     let rows: Vec<Vec<Cell>> = scored
         .iter()
         .filter_map(|scored| Some((scored.pixels.name.clone(), scored.components?)))
@@ -189,7 +185,14 @@ pub fn tables(data: &str, scored: &[AnomalyScored]) -> Vec<Table> {
     let of_things = Table {
         name: "components",
         title: format!("Finding strange things: {data}"),
-        columns: vec!["anomaly score", "sIoU", "PPV", "F1*", "things", "predicted"],
+        columns: vec![
+            Column::plain("anomaly score"),
+            Column::up("sIoU"),
+            Column::up("PPV"),
+            Column::up("F1*"),
+            Column::plain("things"),
+            Column::plain("predicted"),
+        ],
         notes: vec![format!(
             "As SegmentMeIfYouCan: components of at least {predicted} pixels predicted and {truth} labelled; the limit \
              of the score is from calibration, not from these images."

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::frames::Frame;
 use super::plot::Figure;
-use super::table::{Cell, Table};
+use super::table::Table;
 
 /// Name of the page.
 pub const PAGE: &str = "report.html";
@@ -152,21 +152,21 @@ fn section(table: &Table) -> Markup {
         div.wide {
             table.figures-table {
                 thead {
-                    tr { @for (place, name) in table.columns.iter().enumerate() { th.n[place > 0] { (name) } } }
+                    tr { @for (place, column) in table.columns.iter().enumerate() { th.n[place > 0] { (column.name) } } }
                 }
                 tbody {
-                    @for row in &table.rows {
-                        tr { @for cell in row { (shown(cell)) } }
+                    @for (row, cells) in table.rows.iter().enumerate() {
+                        tr {
+                            @for (column, cell) in cells.iter().enumerate() {
+                                td.n[cell.is_number()].best[table.is_best(row, column)] { (cell.shown()) }
+                            }
+                        }
                     }
                 }
             }
         }
-        @for note in &table.notes { p.soft { (note) } }
+        @for note in &table.notes { p.note { (note) } }
     }
-}
-
-fn shown(cell: &Cell) -> Markup {
-    html! { td.n[cell.is_number()] { (cell.shown()) } }
 }
 
 fn drawing(figure: &Figure) -> Markup {
@@ -183,12 +183,13 @@ fn drawing(figure: &Figure) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::table::{Cell, Column};
 
     fn dossier() -> Dossier {
         let table = |name, title: &str| Table {
             name,
             title: title.into(),
-            columns: vec!["detector", "AP"],
+            columns: vec![Column::plain("detector"), Column::up("AP")],
             rows: vec![vec!["<b>".into(), Cell::Share(Some(0.5))], vec!["none".into(), Cell::Share(None)]],
             notes: vec!["in percent".into()],
         };

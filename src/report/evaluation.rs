@@ -5,15 +5,15 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use image::GrayImage;
 use serde::Serialize;
 use tch::Tensor;
 
 use super::frames::{Frame, Worst};
+use super::onto::{Onto, shares};
 use super::scoreboard::{self, Memory, Scoreboard, Scored};
-use super::table::{Cell, Table};
+use super::table::{Cell, Column, Table};
 use crate::data::{self, Sample, Slice, resize_labels};
-use crate::labels::{IGNORE, LabelError, LabelSet, apply_table};
+use crate::labels::{IGNORE, LabelError, LabelSet};
 use crate::metric::MetricError;
 use crate::metric::estimate::{Estimates, Fit};
 use crate::metric::segmentation::Confusion;
@@ -237,7 +237,7 @@ impl Evaluation {
         Ok(Table {
             name: "image_level",
             title: format!("Estimating the IoU of an image: {}", self.data),
-            columns: FIT.into(),
+            columns: FIT.map(Column::plain).into(),
             rows,
             notes: vec![
                 "MAE and STD of the absolute error in points of IoU. Of a class: over the images where it is \
@@ -248,7 +248,7 @@ impl Evaluation {
     }
 
     fn classes(&self, name: &str, estimates: &Estimates) -> Result<Table, MetricError> {
-        let columns = ["class", "images", "MAE", "STD", "Pearson", "Spearman", "M's IoU", "share of pixels"];
+        let names = ["class", "images", "MAE", "STD", "Pearson", "Spearman", "M's IoU", "share of pixels"];
         let total = self.confusion.pixels().max(1) as f64;
         let fits = estimates.fits()?;
         let rows = self.labels.classes.iter().zip(fits).enumerate().map(|(id, (class, fit))| {
@@ -260,7 +260,7 @@ impl Evaluation {
         Ok(Table {
             name: "classes",
             title: format!("The IoU of each class, as {name} estimates it: {}", self.data),
-            columns: columns.into(),
+            columns: names.map(Column::plain).into(),
             rows: rows.collect(),
             notes: Vec::new(),
         })
@@ -367,63 +367,6 @@ impl Run<'_> {
     }
 }
 
-/// From the bundle's classes to the data set's.
-struct Onto {
-    table: [u8; 256],
-    /// The bundle's classes that each of the data set's covers.
-    sources: Vec<Vec<usize>>,
-}
-
-impl Onto {
-    fn new(ours: &LabelSet, theirs: &LabelSet) -> Result<Self, LabelError> {
-        let table = ours.map_onto(theirs)?;
-        let mut sources = vec![Vec::new(); theirs.len()];
-        for id in 0..ours.len() {
-            if let Some(sources) = sources.get_mut(usize::from(table[id])) {
-                sources.push(id);
-            }
-        }
-        Ok(Self { table, sources })
-    }
-
-    /// Predictions in the data set's classes; truth is ignored where either has no counterpart.
-    fn comparable(&self, mut predicted: GrayImage, mut truth: GrayImage) -> (GrayImage, GrayImage) {
-        apply_table(&mut predicted, &self.table);
-        for (predicted, truth) in predicted.iter_mut().zip(truth.iter_mut()) {
-            let reachable = self.sources.get(usize::from(*truth)).is_some_and(|s| !s.is_empty());
-            if *predicted == IGNORE || !reachable {
-                (*predicted, *truth) = (0, IGNORE);
-            }
-        }
-        (predicted, truth)
-    }
-
-    /// The estimate for one of the data set's classes, in \[0, 1\]. Where it covers several of the
-    /// bundle's, their mean by what was predicted of each; 0 if nothing was.
-    fn estimate(&self, class: usize, iou: &[f32], shares: &[f64]) -> Option<f64> {
-        let sources = self.sources.get(class).filter(|sources| !sources.is_empty())?;
-        let of = |id: usize| f64::from(iou[id]).clamp(0., 1.);
-        if let [only] = sources.as_slice() {
-            return Some(of(*only));
-        }
-        let total: f64 = sources.iter().map(|&id| shares[id]).sum();
-        let sum: f64 = sources.iter().map(|&id| shares[id] * of(id)).sum();
-        Some(if total > 0. { sum / total } else { 0. })
-    }
-}
-
-/// Share of each class among the pixels.
-fn shares(labels: &GrayImage, classes: usize) -> Vec<f64> {
-    let mut counts = vec![0.; classes];
-    for &id in labels.as_raw() {
-        if let Some(count) = counts.get_mut(usize::from(id)) {
-            *count += 1.;
-        }
-    }
-    let total = labels.as_raw().len().max(1) as f64;
-    counts.iter().map(|count| count / total).collect()
-}
-
 /// Over the classes in the labels; 0 without any.
 fn mean_iou_in_view(confusion: &Confusion) -> f64 {
     let present: Vec<f64> = (0..confusion.classes())
@@ -451,44 +394,5 @@ impl fmt::Display for Evaluation {
             write!(f, "\n{}", table.markdown())?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn onto(theirs: &str) -> (Onto, LabelSet, LabelSet) {
-        let [ours, theirs] = ["cityscapes", theirs].map(|name| LabelSet::by_name(name).unwrap());
-        (Onto::new(&ours, &theirs).unwrap(), ours, theirs)
-    }
-
-    #[test]
-    fn classes_without_counterpart_do_not_count() {
-        let (onto, ours, theirs) = onto("streethazards");
-        let row = |ids: [u8; 3]| GrayImage::from_raw(3, 1, ids.to_vec()).unwrap();
-        let id = |set: &LabelSet, name| set.id(name).unwrap();
-        let road = id(&ours, "road");
-        let truth = row([id(&theirs, "road"), id(&theirs, "road line"), IGNORE]);
-        let (predicted, truth) = onto.comparable(row([road; 3]), truth);
-        assert_eq!(truth.as_raw(), &[id(&theirs, "road"), IGNORE, IGNORE]);
-        assert_eq!(predicted.as_raw()[0], id(&theirs, "road"));
-    }
-
-    #[test]
-    fn an_estimate_of_several_classes_is_their_mean_by_share() {
-        let (onto, ours, theirs) = onto("camvid");
-        let car = usize::from(theirs.id("car").unwrap());
-        let (mut iou, mut shares) = (vec![0.; ours.len()], vec![0.; ours.len()]);
-        assert_eq!(onto.estimate(car, &iou, &shares), Some(0.));
-        for (name, estimate, share) in [("car", 0.8, 0.03), ("truck", 0.2, 0.01)] {
-            let id = usize::from(ours.id(name).unwrap());
-            (iou[id], shares[id]) = (estimate, share);
-        }
-        let estimate = onto.estimate(car, &iou, &shares).unwrap();
-        assert!((estimate - 0.65).abs() < 1e-6, "{estimate}");
-        let sky = usize::from(theirs.id("sky").unwrap());
-        iou[usize::from(ours.id("sky").unwrap())] = 1.5;
-        assert_eq!(onto.estimate(sky, &iou, &shares), Some(1.));
     }
 }

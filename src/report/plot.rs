@@ -15,6 +15,10 @@ use crate::monitor::bundle::Thresholds;
 const INK: RGBColor = RGBColor(1, 1, 1);
 const GRID: RGBColor = RGBColor(2, 2, 2);
 
+/// A figure of one chart, and the width of the chart in it; names stand beside it.
+const SHEET: (u32, u32) = (680, 400);
+const CHART: i32 = 420;
+
 const LOW: RGBColor = RGBColor(214, 60, 70);
 const HIGH: RGBColor = RGBColor(70, 130, 220);
 
@@ -80,8 +84,8 @@ fn curves(
     scored: &[Scored],
     point: impl Fn(&CurvePoint) -> (f64, f64),
 ) -> Figure {
-    let svg = draw((760, 440), |root| {
-        let (left, right) = root.split_horizontally(480);
+    let svg = draw(SHEET, |root| {
+        let (left, right) = root.split_horizontally(CHART);
         let mut chart = square(&left, axes)?;
         if name == "roc" {
             chart.draw_series(DashedLineSeries::new([(0., 0.), (1., 1.)], 5, 5, GRID.stroke_width(2)))?;
@@ -103,8 +107,8 @@ pub fn reliability(scored: &[Scored]) -> Option<Figure> {
     if given.is_empty() {
         return None;
     }
-    let svg = draw((760, 440), |root| {
-        let (left, right) = root.split_horizontally(480);
+    let svg = draw(SHEET, |root| {
+        let (left, right) = root.split_horizontally(CHART);
         let mut chart = square(&left, ["probability given", "share of wrong pixels"])?;
         chart.draw_series(DashedLineSeries::new([(0., 0.), (1., 1.)], 5, 5, GRID.stroke_width(2)))?;
         for (place, _, reliability) in &given {
@@ -173,8 +177,8 @@ pub fn failure_histogram(images: &[ImageFigures], limits: &Thresholds) -> Figure
         counts[bin][usize::from(image.true_miou < median)] += 1;
     }
     let highest = counts.iter().map(|[good, bad]| good + bad).max().unwrap_or(0);
-    let svg = draw((760, 300), |root| {
-        let (left, right) = root.split_horizontally(560);
+    let svg = draw(SHEET, |root| {
+        let (left, right) = root.split_horizontally(CHART);
         let top = f64::from(highest.max(1)) * 1.08;
         let mut chart = framed(&left, 1., top, ["failure score", "images"])?;
         for (bin, [good, bad]) in counts.iter().enumerate() {
@@ -190,7 +194,7 @@ pub fn failure_histogram(images: &[ImageFigures], limits: &Thresholds) -> Figure
             let line = [(limit, 0.), (limit, top)];
             chart.draw_series(DashedLineSeries::new(line, 6, 5, INK.stroke_width(1)))?;
         }
-        let lines = [(LOW, "true mIoU below the median"), (HIGH, "true mIoU above it")];
+        let lines = [(LOW, "true mIoU below median"), (HIGH, "true mIoU above it")];
         swatches(&right, lines.into_iter())
     });
     let caption = format!(
@@ -214,7 +218,7 @@ fn framed<'a, 'b>(
     top: f64,
     [x, y]: [&str; 2],
 ) -> Result<Chart<'a, 'b>, Fault<'b>> {
-    let text = ("sans-serif", 15).into_font().color(&INK);
+    let text = ("sans-serif", 16).into_font().color(&INK);
     let mut chart = ChartBuilder::on(area)
         .margin_top(10)
         .margin_right(14)
@@ -244,7 +248,7 @@ fn legend<'a, 'n>(area: &Area<'a>, names: impl Iterator<Item = (usize, &'n str)>
 }
 
 fn swatches<'a, 'n>(area: &Area<'a>, names: impl Iterator<Item = (RGBColor, &'n str)>) -> Outcome<'a> {
-    let font = ("sans-serif", 14).into_font().color(&INK);
+    let font = ("sans-serif", 15).into_font().color(&INK);
     for (line, (color, name)) in names.enumerate() {
         let y = 20 + 24 * line as i32;
         area.draw(&Rectangle::new([(8, y), (26, y + 5)], color.filled()))?;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::table::{Cell, Table};
+use super::table::{Cell, Column, Table};
 use crate::metric::MetricError;
 use crate::metric::histogram::Histogram;
 use crate::metric::pixel::{PerImage, PerImageFigures, TwoSided};
@@ -155,27 +155,28 @@ impl Scoreboard {
     }
 }
 
-/// The figures of all detectors. `what` names the detectors' column, `target` what is positive, such
-/// as Err, and `other` what is not.
+/// The figures of all detectors. Given are the names of the columns that differ from table to table:
+/// the detectors', the positives' AP, and the negatives' AP and FPR95.
 pub fn table(
     name: &'static str,
     title: String,
     [what, ap, ap_other, fpr_other]: [&'static str; 4],
     scored: &[Scored],
 ) -> Table {
-    let columns = vec![
-        what,
-        ap,
-        "AUROC",
-        "FPR95",
-        "FPR95 nearest",
-        ap_other,
-        fpr_other,
-        "image AP",
-        "image AUROC",
-        "image FPR95",
-        "ECE",
+    let mut columns = vec![
+        Column::plain(what),
+        Column::up(ap),
+        Column::up("AUROC"),
+        Column::down("FPR95"),
+        Column::down("FPR95 nearest"),
+        Column::up(ap_other),
+        Column::down(fpr_other),
+        Column::up("image AP"),
+        Column::up("image AUROC"),
+        Column::down("image FPR95"),
     ];
+    let probabilities = scored.iter().any(|scored| scored.calibration_error.is_some());
+    columns.extend(probabilities.then_some(Column::down("ECE")));
     let row = |scored: &Scored| {
         let (pooled, image) = (&scored.pooled, &scored.per_image.mean.positive);
         let [ap, auroc, first, nearest] = pooled.positive.values();
@@ -189,10 +190,10 @@ pub fn table(
             image.average_precision,
             image.auroc,
             image.fpr95_first,
-            scored.calibration_error,
         ];
         let name = std::iter::once(Cell::Text(scored.name.clone()));
-        name.chain(figures.into_iter().map(Cell::Share)).collect()
+        let calibration = probabilities.then_some(scored.calibration_error);
+        name.chain(figures.into_iter().chain(calibration).map(Cell::Share)).collect()
     };
     let mut notes = Vec::new();
     if let Some(first) = scored.first() {
@@ -200,8 +201,13 @@ pub fn table(
         notes.push(format!(
             "In percent, pixels pooled. image: mean of the {images} images, less {without_positives} without \
              positives and {without_negatives} without negatives. FPR95: at the highest threshold with recall >= 0.95; \
-             nearest: where the recall is nearest to 0.95. ECE: expected calibration error, of probabilities."
+             nearest: where the recall is nearest to 0.95."
         ));
+        if probabilities {
+            notes.push(
+                "ECE: expected calibration error, of scores that are meant as probabilities.".to_owned(),
+            );
+        }
         let bound = scored.iter().map(|s| s.error_bound).fold(0., f64::max);
         if bound > 0. {
             notes.push(format!("Counted in bins: no pooled figure is off by more than {:.3}.", 100. * bound));

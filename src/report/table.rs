@@ -11,12 +11,44 @@ pub struct Table {
     pub name: &'static str,
     /// What it shows, in a line.
     pub title: String,
-    /// Names of its columns; the first names the row.
-    pub columns: Vec<&'static str>,
+    /// Its columns; the first names the row.
+    pub columns: Vec<Column>,
     /// As many cells as columns each.
     pub rows: Vec<Vec<Cell>>,
     /// What must be known to read it, a line each.
     pub notes: Vec<String>,
+}
+
+/// A column's name, and which of its figures is the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    best: Best,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Best {
+    Highest,
+    Lowest,
+    None,
+}
+
+impl Column {
+    /// Of figures that are better higher.
+    pub const fn up(name: &'static str) -> Self {
+        Self { name, best: Best::Highest }
+    }
+
+    /// Of figures that are better lower.
+    pub const fn down(name: &'static str) -> Self {
+        Self { name, best: Best::Lowest }
+    }
+
+    /// Of anything else.
+    pub const fn plain(name: &'static str) -> Self {
+        Self { name, best: Best::None }
+    }
 }
 
 /// What stands in a table. `None` is a figure that its definition does not give.
@@ -50,6 +82,13 @@ impl Cell {
         }
     }
 
+    fn figure(&self) -> Option<f64> {
+        match self {
+            Self::Share(figure) | Self::Number(figure) => *figure,
+            Self::Text(_) | Self::Count(_) => None,
+        }
+    }
+
     /// For programs: nothing rounded, nothing in percent.
     fn value(&self) -> Value {
         match self {
@@ -66,9 +105,28 @@ impl Cell {
 }
 
 impl Table {
+    /// Whether the cell in this row and column is the best of its column, as people see it; nobody is the
+    /// best alone.
+    pub fn is_best(&self, row: usize, column: usize) -> bool {
+        let figures = || self.rows.iter().filter_map(|row| row.get(column)?.figure());
+        let best = match self.columns[column].best {
+            Best::Highest => figures().reduce(f64::max),
+            Best::Lowest => figures().reduce(f64::min),
+            Best::None => None,
+        };
+        let cell = &self.rows[row][column];
+        let shown = |best: f64| match cell {
+            Cell::Share(_) => Cell::Share(Some(best)).shown(),
+            _ => Cell::Number(Some(best)).shown(),
+        };
+        figures().count() > 1
+            && best.is_some_and(|best| cell.figure().is_some() && shown(best) == cell.shown())
+    }
+
     /// GitHub's Markdown, shares in percent; notes below.
     pub fn markdown(&self) -> String {
-        let mut text = format!("| {} |\n|{}\n", self.columns.join(" | "), "---|".repeat(self.columns.len()));
+        let names: Vec<&str> = self.columns.iter().map(|column| column.name).collect();
+        let mut text = format!("| {} |\n|{}\n", names.join(" | "), "---|".repeat(names.len()));
         for row in &self.rows {
             let cells: Vec<String> = row.iter().map(|cell| cell.shown().replace('|', "\\|")).collect();
             // A string takes whatever is written to it.
@@ -83,7 +141,7 @@ impl Table {
     /// A line of names and a line a row; shares between 0 and 1, empty where there is none.
     pub fn csv(&self) -> Result<Vec<u8>, csv::Error> {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(&self.columns)?;
+        writer.write_record(self.columns.iter().map(|column| column.name))?;
         for row in &self.rows {
             writer.write_record(row.iter().map(|cell| match cell.value() {
                 Value::String(text) => text,
@@ -97,7 +155,11 @@ impl Table {
     /// An object a row, by the names of the columns; shares between 0 and 1.
     pub fn json(&self) -> Value {
         let object = |row: &Vec<Cell>| -> Map<String, Value> {
-            self.columns.iter().map(ToString::to_string).zip(row.iter().map(Cell::value)).collect()
+            self.columns
+                .iter()
+                .map(|column| column.name.to_owned())
+                .zip(row.iter().map(Cell::value))
+                .collect()
         };
         let rows: Vec<Map<String, Value>> = self.rows.iter().map(object).collect();
         json!({ "name": self.name, "title": self.title, "rows": rows, "notes": self.notes })
@@ -112,7 +174,12 @@ mod tests {
         Table {
             name: "errors",
             title: "Wrong pixels".into(),
-            columns: vec!["detector", "AP", "r", "images"],
+            columns: vec![
+                Column::plain("detector"),
+                Column::up("AP"),
+                Column::down("r"),
+                Column::plain("images"),
+            ],
             rows: vec![
                 vec![
                     "a, b | c".into(),
@@ -131,6 +198,17 @@ mod tests {
         let expected = "| detector | AP | r | images |\n|---|---|---|---|\n| a, b \\| c | 12.3 | 0.500 | 3 |\n\
                         | d | n/a | n/a | 0 |\n\nin percent\n";
         assert_eq!(table().markdown(), expected);
+    }
+
+    #[test]
+    fn the_best_are_those_that_look_the_best() {
+        let mut table = table();
+        table.rows.push(vec!["e".into(), Cell::Share(Some(0.123)), Cell::Number(Some(0.4)), Cell::Count(9)]);
+        let best = |row, column| table.is_best(row, column);
+        // 12.3 % twice: the digits that are not shown decide nothing.
+        assert_eq!([best(0, 1), best(1, 1), best(2, 1)], [true, false, true]);
+        assert_eq!([best(0, 2), best(1, 2), best(2, 2)], [false, false, true]);
+        assert!(!best(2, 3) && !best(0, 0));
     }
 
     #[test]

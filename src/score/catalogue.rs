@@ -72,7 +72,7 @@ fn papers_cosine(means: &Means) -> Option<Boxed> {
     let config = cosine::Config::default();
     let other = means.networks.anomaly_config() != config;
     other.then_some(())?;
-    boxed(Cosine { name: "SynthCP cosine, as the paper has it", config })
+    boxed(Cosine { name: "SynthCP cosine, the paper's", config })
 }
 
 fn sml(means: &Means) -> Option<Boxed> {

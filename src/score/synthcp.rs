@@ -75,7 +75,7 @@ impl Detector for WithMsp {
 }
 
 /// Name of the anomaly score that the bundle is configured for, and whose limit it states.
-pub const OWN_COSINE: &str = "SynthCP cosine, as the bundle has it";
+pub const OWN_COSINE: &str = "SynthCP cosine, the bundle's";
 
 /// How unlike M's features of x and of x' are.
 pub struct Cosine {

@@ -102,11 +102,13 @@ fn measure<S: Score>(
     };
     let (kept, positive) = counted(0..scores.len());
     let ranking = Ranking::new(&kept, &positive)?;
-    let mut per_image = PerImage::default();
-    let pixels = scores.len() / images.max(1);
-    for image in 0..images {
-        let (scores, positive) = counted(image * pixels..(image + 1) * pixels);
-        per_image.add(&scores, &positive)?;
+    let mut per_image = (images > 1).then(PerImage::default);
+    if let Some(per_image) = &mut per_image {
+        let pixels = scores.len() / images;
+        for image in 0..images {
+            let (scores, positive) = counted(image * pixels..(image + 1) * pixels);
+            per_image.add(&scores, &positive)?;
+        }
     }
     Ok(Measured {
         pixels: kept.len() as u64,
@@ -114,7 +116,7 @@ fn measure<S: Score>(
         negatives: ranking.negatives(),
         ignored: (scores.len() - kept.len()) as u64,
         pooled: TwoSided::of(&ranking),
-        per_image: (images > 1).then(|| per_image.figures()),
+        per_image: per_image.as_ref().map(PerImage::figures),
     })
 }
 
