@@ -207,14 +207,14 @@ fn failures(
     Ok(failures)
 }
 
-impl Alarms {
-    /// Median of the delays in frames; a thing that passed unnoticed counts as never.
-    pub fn median_delay(&self) -> Option<u32> {
-        let mut delays: Vec<u32> = self.delays.iter().map(|d| d.unwrap_or(u32::MAX)).collect();
-        delays.sort_unstable();
-        delays.get(delays.len() / 2).copied().filter(|&d| d != u32::MAX)
-    }
+/// Median of delays in frames; a thing that passed unnoticed counts as never.
+fn median(delays: &[Option<u32>]) -> Option<u32> {
+    let mut delays: Vec<u32> = delays.iter().map(|d| d.unwrap_or(u32::MAX)).collect();
+    delays.sort_unstable();
+    delays.get(delays.len() / 2).copied().filter(|&d| d != u32::MAX)
+}
 
+impl Alarms {
     /// Strange things that were never noticed.
     pub fn missed(&self) -> usize {
         self.delays.iter().filter(|d| d.is_none()).count()
@@ -240,13 +240,19 @@ impl fmt::Display for Trial {
 
 impl fmt::Display for Alarms {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let median = self.median_delay().map_or("never".to_owned(), |frames| format!("{frames} frames"));
+        let frames = |delays: &[Option<u32>]| {
+            median(delays).map_or("never".to_owned(), |frames| format!("{frames} frames at {RATE} Hz"))
+        };
+        let noticed: Vec<_> = self.delays.iter().copied().filter(Option::is_some).collect();
         writeln!(
             f,
-            "from {:.1} % of the image to CAUTION: median {median} at {RATE} Hz ({} things, {} passed unnoticed)",
+            "from {:.1} % of the image to CAUTION: median {}; of {} things {} passed unnoticed, the median of the \
+             others is {}",
             100. * NOTICEABLE,
+            frames(&self.delays),
             self.delays.len(),
-            self.missed()
+            self.missed(),
+            frames(&noticed)
         )?;
         writeln!(
             f,
@@ -264,10 +270,11 @@ mod tests {
 
     #[test]
     fn what_passes_unnoticed_counts_as_never() {
-        let alarms = |delays: &[Option<u32>]| Alarms { delays: delays.to_vec(), ..Alarms::default() };
-        assert_eq!(alarms(&[Some(4), Some(1), Some(2)]).median_delay(), Some(2));
-        assert_eq!(alarms(&[Some(1), None, None]).median_delay(), None);
-        assert_eq!(alarms(&[Some(1), None, Some(3)]).missed(), 1);
-        assert_eq!(alarms(&[]).median_delay(), None);
+        assert_eq!(median(&[Some(4), Some(1), Some(2)]), Some(2));
+        assert_eq!(median(&[Some(1), None, None]), None);
+        assert_eq!(median(&[]), None);
+        let alarms = Alarms { delays: vec![Some(1), None, Some(3)], ..Alarms::default() };
+        assert_eq!(alarms.missed(), 1);
+        assert!(alarms.to_string().contains("median 3 frames at 5 Hz; of 3 things 1 passed unnoticed"));
     }
 }
