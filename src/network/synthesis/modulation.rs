@@ -20,8 +20,9 @@ use crate::network::layers::{Conv2d, ConvOptions};
 /// of a first frame.
 const PIECES: [i64; 4] = [4096, 1024, 256, 64];
 
-/// Most 3x3 patches for each 5x5 patch with which it pays to multiply the former and sum: measured, for
-/// the products are then in fp32, of which a CPU does half as many.
+/// Most 3x3 patches for each 5x5 patch with which the former are multiplied and summed. Arithmetic alone
+/// would have it below 1; but the products are then in fp32, of which a CPU does half as many, and the
+/// sums go over memory once more.
 const SHARED: f64 = 0.4;
 
 /// Cuts `count` rounded up into sizes of [`PIECES`].
