@@ -19,6 +19,13 @@ pub fn heat_map(scores: &ScoreMap) -> RgbImage {
     image
 }
 
+/// The same with `limit` halfway between black and pale yellow, so that what is above it is bright
+/// however small the scores are that a bundle gives.
+pub fn heat_map_around(scores: &ScoreMap, limit: f32) -> RgbImage {
+    let scale = 0.5 / limit.max(f32::MIN_POSITIVE);
+    heat_map(&ScoreMap { data: scores.data.iter().map(|score| score * scale).collect(), ..*scores })
+}
+
 fn color(score: f64) -> Rgb<u8> {
     Rgb(colorous::INFERNO.eval_continuous(score).into_array())
 }
@@ -36,6 +43,13 @@ mod tests {
         assert_eq!(light[0], light[1]);
         assert!(light[1..6].is_sorted_by(|low, high| low < high), "{light:?}");
         assert_eq!(light[5], light[6]);
+    }
+
+    #[test]
+    fn the_limit_is_halfway() {
+        let map = |data: Vec<f32>| ScoreMap { width: 3, height: 1, data };
+        let around = heat_map_around(&map(vec![0., 0.1, 0.4]), 0.1);
+        assert_eq!(around, heat_map(&map(vec![0., 0.5, 1.])));
     }
 
     #[test]

@@ -5,22 +5,23 @@ use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 
 use super::canvas;
-use super::heat::heat_map;
+use super::heat::{heat_map, heat_map_around};
 use crate::labels::LabelSet;
+use crate::monitor::bundle::Thresholds;
 use crate::monitor::report::Assessment;
 
 /// Pixels between panels.
 const GAP: u32 = 2;
 
 /// Draws a frame's five panels under their captions: image, labels, reconstruction, error
-/// probability, anomaly score.
+/// probability, anomaly score (the anomaly's limit in mid-scale).
 ///
 /// Panels are as large as the image, or `panel_width` wide if that is smaller. A map that was not
 /// computed leaves its panel empty, so that the strips of a drive line up.
 pub fn frame_strip(
     image: &RgbImage,
     assessment: &Assessment,
-    labels: &LabelSet,
+    (labels, thresholds): (&LabelSet, &Thresholds),
     panel_width: u32,
 ) -> RgbImage {
     let maps = &assessment.maps;
@@ -33,7 +34,10 @@ pub fn frame_strip(
         ),
         (format!("synthesized, fail {}", number(report.failure_score)), maps.reconstruction.clone()),
         (format!("error {}", percent(report.error_area)), maps.error_probability.as_ref().map(heat_map)),
-        (format!("anomaly {}", percent(report.anomaly_area)), maps.anomaly_score.as_ref().map(heat_map)),
+        (
+            format!("anomaly {}", percent(report.anomaly_area)),
+            maps.anomaly_score.as_ref().map(|map| heat_map_around(map, thresholds.anomaly)),
+        ),
     ];
     let (width, height) = panel_size(image, panel_width);
     // Captions of some 22 characters must fit.
@@ -103,6 +107,15 @@ mod tests {
         Assessment { report, maps }
     }
 
+    const LIMITS: Thresholds = Thresholds {
+        caution: 0.5,
+        failure: 0.8,
+        error: 0.5,
+        anomaly: 0.5,
+        anomaly_area: 0.1,
+        guarantee: String::new(),
+    };
+
     #[test]
     fn panels_stand_side_by_side() {
         let set = LabelSet::by_name("cityscapes").unwrap();
@@ -115,7 +128,7 @@ mod tests {
             anomaly_score: scores(1.0),
             ..Maps::default()
         };
-        let strip = frame_strip(&image, &assessment(maps), &set, 640);
+        let strip = frame_strip(&image, &assessment(maps), (&set, &LIMITS), 640);
         assert_eq!(strip.dimensions(), (5 * 40 + 4 * GAP, 20 + canvas::label_height(1)));
         let panel = |place: u32| strip.get_pixel(place * (40 + GAP) + 20, 20).0;
         assert_eq!(panel(0), [1, 2, 3]);
@@ -128,10 +141,10 @@ mod tests {
     fn large_images_are_reduced_and_missing_maps_leave_room() {
         let set = LabelSet::by_name("camvid").unwrap();
         let image = RgbImage::new(400, 200);
-        let strip = frame_strip(&image, &assessment(Maps::default()), &set, 100);
+        let strip = frame_strip(&image, &assessment(Maps::default()), (&set, &LIMITS), 100);
         assert_eq!(strip.dimensions(), (5 * 100 + 4 * GAP, 50 + canvas::label_height(1)));
         for (width, height, panel) in [(0, 0, 5), (1, 1, 0), (4000, 1, 3)] {
-            frame_strip(&RgbImage::new(width, height), &assessment(Maps::default()), &set, panel);
+            frame_strip(&RgbImage::new(width, height), &assessment(Maps::default()), (&set, &LIMITS), panel);
         }
     }
 }

@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> Outcome {
         let line = to_json(&frame.camera, &assessment.report);
         writeln!(lines, "{line}")?;
         println!("{line}");
-        let picture = frame_strip(&frame.image, &assessment, monitor.labels(), PANEL);
+        let picture = frame_strip(&frame.image, &assessment, (monitor.labels(), monitor.thresholds()), PANEL);
         let name = path.file_stem().map_or_else(|| "frame".into(), |s| s.to_string_lossy().into_owned());
         picture.save(args.out.join(format!("{name}.png")))?;
     }
