@@ -265,21 +265,6 @@ impl Networks {
             Features::Logits => self.m.forward(&synth, false).logits,
         }
     }
-
-    /// Anomaly score, `N x 1 x H x W`, fp32: M on x', its features against those of x.
-    pub fn anomaly(&self, segmented: &Segmentation, synth: &Tensor) -> Result<Tensor, TchError> {
-        self.anomaly_by(self.anomaly, segmented, synth)
-    }
-
-    /// The anomaly score by another configuration than the bundle's.
-    pub fn anomaly_by(
-        &self,
-        config: cosine::Config,
-        segmented: &Segmentation,
-        synth: &Tensor,
-    ) -> Result<Tensor, TchError> {
-        Ok(self.look_again(synth).anomaly(config, segmented))
-    }
 }
 
 /// Any network that compares, on a batch of which M, G and M again have made something.
