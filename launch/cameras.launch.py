@@ -7,6 +7,8 @@ Camera `front` is expected to publish /front/image (or /front/image/compressed) 
 are /front/monitor/report and so on, its diagnostics "front/monitor: camera" and so on.
 """
 
+import os
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
@@ -36,6 +38,8 @@ def monitors(context):
             output="screen",
             respawn=True,
             respawn_delay=2.0,
+            # As in monitor.launch.xml.
+            additional_env={"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000")},
             parameters=[
                 LaunchConfiguration("params_file"),
                 {"bundle": value["bundle"], "use_sim_time": value["use_sim_time"] == "true"},

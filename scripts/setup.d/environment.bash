@@ -51,6 +51,8 @@ set_environment() {
     use_ros
     # cargo sets it only when it is started inside the checkout.
     set_variable IDL_PACKAGE_FILTER "$(sed -n 's/^IDL_PACKAGE_FILTER = "\(.*\)"/\1/p' "$root/.cargo/config.toml")"
+    # libtorch's threads, waiting for work, spin for a millisecond and take the core from the one that has some.
+    set_variable GOMP_SPINCOUNT "${GOMP_SPINCOUNT:-10000}"
     # A developer's machine and its tests stay out of other robots' networks.
     set_variable ROS_AUTOMATIC_DISCOVERY_RANGE "${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}"
 }
