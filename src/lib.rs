@@ -24,6 +24,7 @@ pub mod labels;
 pub mod metric;
 pub mod monitor;
 pub mod network;
+pub mod protocol;
 pub mod report;
 pub mod score;
 pub mod train;

@@ -12,7 +12,6 @@ pub mod optimizer;
 pub mod packing;
 pub mod predictions;
 pub mod progress;
-pub mod protocol;
 pub mod recipe;
 pub mod segmentation;
 pub mod synthesis;

@@ -76,6 +76,7 @@ fn cooking(recipe: &str, data: &Path, work: &Path) -> Cooking {
         slice: "train".parse().unwrap(),
         work: work.into(),
         segmenters: None,
+        synthesizers: None,
         pretrained: None,
         device: Device::Cpu,
         kind: Kind::Float,
@@ -147,9 +148,8 @@ fn every_baseline_is_trained_stored_loaded_and_judges() {
     let image = Tensor::rand([2, 3, 64, 128], (Kind::Float, Device::Cpu));
     let judged: BTreeSet<String> = tch::no_grad(|| {
         let look = Look::on(&networks, image.shallow_clone()).unwrap();
-        let seen = look.seen();
         let looks_at = |detector: &dyn synthcp_monitor::score::detector::Detector| {
-            let judgement = detector.judge(&seen).unwrap();
+            let judgement = detector.judge(&look).unwrap();
             for map in [&judgement.error, &judgement.anomaly].into_iter().flatten() {
                 assert_eq!(map.size(), [2, 1, 64, 128], "{}", detector.name());
             }
@@ -212,9 +212,9 @@ fn the_segmenter_looks_at_the_synthetic_picture_once_whoever_asks() {
         let (networks, looks) = networks(comparison);
         tch::no_grad(|| {
             let segmented = networks.segment(&image).unwrap();
-            let synth = networks.synthesize(&segmented.softmax.labels, &image).unwrap();
+            let synth = networks.synthesize(&segmented.softmax.labels, &image);
             let second = networks.look_again(&synth);
-            networks.compare(&image, &segmented, &second).unwrap();
+            networks.compare(&image, &segmented, &second);
             let compared = looks.load(Ordering::Relaxed);
             let anomaly = second.anomaly(networks.anomaly_config(), &segmented);
             let alone = networks.look_again(&synth).anomaly(networks.anomaly_config(), &segmented);

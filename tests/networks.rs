@@ -38,16 +38,18 @@ const RESNET: &str = "{architecture: deeplab, encoder: {name: resnet, width: 4, 
 const EFFICIENT: &str = "{architecture: deeplab, encoder: {name: efficientnet_lite0, stem_stride: 2}, pyramid: 8, rates: [1, 2, 3], decoder: 8}";
 const PSPNET: &str = "{architecture: pspnet, encoder: {width: 4, blocks: [1, 1, 1, 1]}, pyramid: 4}";
 const FCN: &str = "{architecture: fcn8s, widths: [2, 4, 4, 8, 8], head: 8}";
+const FRESH_FCN: &str = "{architecture: fcn8s, widths: [2, 4, 4, 8, 8], head: 8, form: fresh}";
 const JOINT: &str = "{architecture: joint, width: 4, squeeze: 4}";
 const DIRECT: &str = "{architecture: direct, width: 4, squeeze: 4, prior: true}";
 const IOU_ONLY: &str = "{architecture: iou_only, width: 4}";
 const FUSED: &str = "{architecture: fused, width: 4, squeeze: 4}";
+const CORRECTED: &str = "{architecture: corrected, width: 8}";
 const CONFIDENCE_ONLY: &str = "{architecture: confidence_only, width: 4, squeeze: 4, prior: true}";
 
 #[test]
 fn segmenters_give_a_logit_for_each_class_and_pixel() {
     let _alone = alone();
-    for yaml in [RESNET, EFFICIENT, FCN, PSPNET] {
+    for yaml in [RESNET, EFFICIENT, FCN, FRESH_FCN, PSPNET] {
         let vs = VarStore::new(Device::Cpu);
         let network = config::<SegmenterConfig>(yaml).build(&vs.root(), 5).unwrap();
         let image = Tensor::rand([2, 3, 64, 96], (Kind::Float, Device::Cpu));
@@ -99,7 +101,7 @@ fn assert_near(a: &Tensor, b: &Tensor, what: &str) {
 #[test]
 fn folded_norms_change_nothing_that_a_segmenter_says() {
     let _alone = alone();
-    for yaml in [RESNET, EFFICIENT, FCN, PSPNET] {
+    for yaml in [RESNET, EFFICIENT, FCN, FRESH_FCN, PSPNET] {
         let vs = VarStore::new(Device::Cpu);
         let mut network = config::<SegmenterConfig>(yaml).build(&vs.root(), 5).unwrap();
         unsettle(&vs);
@@ -117,7 +119,7 @@ fn folded_norms_change_nothing_that_a_segmenter_says() {
 #[test]
 fn folded_norms_change_nothing_that_a_comparer_says() {
     let _alone = alone();
-    for yaml in [JOINT, DIRECT, IOU_ONLY, CONFIDENCE_ONLY, FUSED] {
+    for yaml in [JOINT, DIRECT, IOU_ONLY, CONFIDENCE_ONLY, FUSED, CORRECTED] {
         let vs = VarStore::new(Device::Cpu);
         let mut network = config::<ComparerConfig>(yaml).build(&vs.root(), 5);
         unsettle(&vs);
@@ -127,7 +129,7 @@ fn folded_norms_change_nothing_that_a_comparer_says() {
         let compare = |network: &dyn Comparer| {
             let input = Comparison {
                 image: &image,
-                synth: &synth,
+                synth: &|| synth.shallow_clone(),
                 softmax: &softmax,
                 disagreement: &|| disagreement.shallow_clone(),
             };
@@ -148,7 +150,7 @@ fn folded_norms_change_nothing_that_a_comparer_says() {
 #[test]
 fn dropout_makes_the_passes_differ_and_nothing_else() {
     let _alone = alone();
-    for yaml in [RESNET, FCN, PSPNET] {
+    for yaml in [RESNET, FCN, FRESH_FCN, PSPNET] {
         let vs = VarStore::new(Device::Cpu);
         let network = config::<SegmenterConfig>(yaml).build(&vs.root(), 5).unwrap();
         let image = Tensor::rand([1, 3, 64, 96], (Kind::Float, Device::Cpu));
@@ -240,7 +242,7 @@ fn compare_twice(yaml: &str) -> [Compared; 2] {
         synths.map(|synth| {
             let comparison = Comparison {
                 image: &image,
-                synth: &synth,
+                synth: &|| synth.shallow_clone(),
                 softmax: &softmax,
                 disagreement: &|| disagreement.shallow_clone(),
             };
@@ -285,7 +287,7 @@ fn the_fused_comparer_hears_that_the_segmenter_disagrees_with_itself() {
     let compare = |disagreement: f64| {
         let comparison = Comparison {
             image: &picture,
-            synth: &picture,
+            synth: &|| picture.shallow_clone(),
             softmax: &softmax,
             disagreement: &|| Tensor::full([1, MAPS, 16, 24], disagreement, (Kind::Float, Device::Cpu)),
         };
@@ -407,6 +409,7 @@ fn every_generator_and_comparer_is_trained_by_a_recipe() {
         };
         let predictions = predict(&*m.network, &*g, &set, &how);
         let how = comparison::Options {
+            pretrained: None,
             network: config(comparison),
             align_corners: false,
             batch: 2,

@@ -8,8 +8,11 @@ use std::time::Instant;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use synthcp_monitor::monitor::bundle::Bundle;
+use synthcp_monitor::protocol::plan::Protocol;
+use synthcp_monitor::protocol::run::End;
+use synthcp_monitor::protocol::stage::Site;
 use synthcp_monitor::score::trained;
-use synthcp_monitor::train::protocol::{End, Protocol, Site};
+
 use tch::{Device, Kind};
 
 const SMALL: &str = "
@@ -22,17 +25,21 @@ degraded: false
 seed: 1
 segmenters:
   m: {network: {architecture: deeplab, encoder: {name: resnet, width: 4, blocks: [1, 1, 1, 1]}, pyramid: 8, rates: [1, 2, 3]}, steps: 2, fold_steps: 2, batch: 2, rate: 0.001}
+  n: {network: {architecture: fcn8s, widths: [2, 4, 4, 8, 8], head: 8, form: fresh}, steps: 2, fold_steps: 2, batch: 2, rate: 0.001}
 generators:
   spade: {network: {architecture: spade, ngf: 2, hidden: 4, upsampling: normal}, judge_width: 4, steps: 2, batch: 4, rate: 0.001}
   pix2pixhd: {network: {architecture: pix2pixhd, ngf: 2, downsamplings: 2, blocks: 1}, judge_width: 4, steps: 2, batch: 4, rate: 0.001}
 comparison: {network: {architecture: joint, width: 4, squeeze: 4, prior: true}, steps: 2, batch: 2, rate: 0.001}
 baselines:
   fused: {network: {baseline: comparison, network: {architecture: fused, width: 4, squeeze: 4}}, steps: 2, batch: 2, rate: 0.001}
+  direct: {network: {baseline: comparison, network: {architecture: direct, width: 4, squeeze: 4}}, steps: 2, batch: 2, rate: 0.001}
+  direct_2: {network: {baseline: comparison, network: {architecture: direct, width: 4, squeeze: 4}}, steps: 2, batch: 2, rate: 0.001, seed: 2}
   tcp: {network: {baseline: tcp, widths: [4, 4, 4, 4]}, steps: 2, batch: 2, rate: 0.001}
 systems:
   - {name: m-spade, segmenter: m, generator: spade, baselines: [fused, tcp]}
   - {name: m-pix2pixhd, segmenter: m, generator: pix2pixhd, baselines: [fused]}
-seconds: {m: 10, spade: 20, pix2pixhd: 20, comparison: 1, fused: 1, tcp: 1, predictions: 5, bundle: 2, evaluation: 3}
+  - {name: n-spade, segmenter: n, generator: spade, baselines: [fused, direct, direct_2]}
+seconds: {m: 10, n: 10, spade: 20, pix2pixhd: 20, comparison: 1, fused: 1, tcp: 1, direct: 1, direct_2: 1, predictions: 5, bundle: 2, evaluation: 3, cost: 1}
 ";
 
 fn write_data(folder: &Path) {
@@ -48,9 +55,24 @@ fn write_data(folder: &Path) {
     }
 }
 
+/// Images in whose middle something is marked, in the layout of RoadAnomaly.
+fn write_anomalies(folder: &Path) {
+    for name in ["images", "labels_masks"] {
+        std::fs::create_dir_all(folder.join(name)).unwrap();
+    }
+    for i in 0..2u32 {
+        let inside = |x: u32, y: u32| (50..70).contains(&x) && (30..40).contains(&y);
+        let image = RgbImage::from_fn(128, 64, |x, y| Rgb([if inside(x, y) { 250 } else { 90 }; 3]));
+        let marks = GrayImage::from_fn(128, 64, |x, y| Luma([2 * u8::from(inside(x, y))]));
+        image.save(folder.join(format!("images/{i}.png"))).unwrap();
+        marks.save(folder.join(format!("labels_masks/{i}.png"))).unwrap();
+    }
+}
+
 fn site(data: &Path, out: &Path) -> Site {
     Site {
         data: data.into(),
+        transfers: Vec::new(),
         out: out.into(),
         pretrained: None,
         device: Device::Cpu,
@@ -62,18 +84,24 @@ fn site(data: &Path, out: &Path) -> Site {
 
 #[test]
 fn every_stage_is_done_once_and_none_twice() {
-    let (data, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let [data, out, other] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let (drive, strange) = (other.path().join("drive"), other.path().join("strange"));
     write_data(data.path());
-    let site = site(data.path(), out.path());
+    write_data(&drive);
+    write_anomalies(&strange);
+    let site = Site { transfers: vec![drive, strange], ..site(data.path(), out.path()) };
     let protocol: Protocol = serde_norway::from_str(SMALL).unwrap();
 
     let planned = protocol.stages(&site).unwrap();
-    assert_eq!(planned.len(), 9 + 7);
+    // M, G, two folds, F, two baselines, a bundle and five tests; G is new, but not M; M is new, but not G;
+    // two Ms that share a G try their detectors on each other.
+    assert_eq!(planned.len(), 13 + 11 + 13 + 2);
     assert!(planned.iter().all(|stage| !stage.done));
-    // M 2 steps of 10, folds of 2 x 10 + 5, and, the second time, of 5; two G of 2 x 20; F and three
-    // baselines of 2 x 1; bundles and evaluations.
+    // Two M of 2 x 10 with folds of 2 x 10 + 5; folds that are there, of 5; two G of 2 x 20; three F and
+    // six baselines of 2 x 1; three bundles; of each system tests of 3 and costs, and two tests more.
     let left: f64 = planned.iter().map(|stage| stage.left.unwrap()).sum();
-    assert_eq!(left, 20. + 2. * 25. + 2. * 5. + 2. * 40. + 5. * 2. + 2. * (2. + 3.));
+    let tests = 3. * (3. * 3. + 2. * 1.) + 2. * 3.;
+    assert_eq!(left, 2. * (20. + 2. * 25.) + 2. * 5. + 2. * 40. + 9. * 2. + 3. * 2. + tests);
 
     let paused = Site { pause_at: Some(Instant::now()), ..site.clone() };
     assert_eq!(protocol.run(&paused, |_| panic!("there was no time")).unwrap(), End::Paused);
@@ -93,11 +121,32 @@ fn every_stage_is_done_once_and_none_twice() {
         trained::load(&folder.join("detectors"), bundle.labels.len() as i64, Device::Cpu).unwrap();
     let names: Vec<_> = detectors.iter().map(|detector| detector.name()).collect();
     assert_eq!(names, ["fused", "tcp", "tcp as released"]);
-    assert!(
-        std::fs::read_to_string(out.path().join("figures/m-pix2pixhd/report.html"))
-            .unwrap()
-            .contains("fused")
-    );
+    let read = |name: &str| std::fs::read_to_string(out.path().join(name)).unwrap();
+    assert!(read("figures/m-pix2pixhd/working/report.html").contains("fused"));
+    assert!(read("figures/m-spade/transfer-strange/report.html").contains("max logit"));
+
+    // The tables hold every detector by its name, seeds on one line.
+    let table_a = read("tables/table_a.md");
+    for line in ["| 1 - MSP |", "| SynthCP fused |", "| TCP as released |"] {
+        assert!(table_a.contains(line), "{line} in {table_a}");
+    }
+    let of_n = read("tables/table_a_3.md");
+    assert!(of_n.contains("| Direct Prediction + (1 - MSP) |") && !of_n.contains("direct_2"), "{of_n}");
+    let seeds = of_n.lines().find(|line| line.starts_with("| Direct Prediction |")).unwrap();
+    assert!(seeds.matches('±').count() >= 3, "{seeds}");
+    for (name, text) in [
+        ("table_1_unseen", "tested on those of m"),
+        ("table_5_spearman", "| mean |"),
+        ("table_g", "| pix2pixhd | SynthCP fused |"),
+        ("table_c", "| M | 1.000 | 1.000 |"),
+        ("transfer", "on drive"),
+        ("anomalies", "| SynthCP cosine"),
+    ] {
+        let table = read(&format!("tables/{name}.md"));
+        assert!(table.contains(text), "{text} in {table}");
+    }
+    // A branch on one M's features has nothing to say of another's.
+    assert!(!read("tables/table_1_unseen_2.md").contains("TCP"));
 }
 
 #[test]

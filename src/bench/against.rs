@@ -125,8 +125,8 @@ fn frame(subject: &Subject, arithmetic: Arithmetic, sample: &Sample) -> Result<T
     tch::no_grad(|| {
         let image = networks.input(&sample.image)?;
         let segmented = networks.segment(&image)?;
-        let synth = networks.synthesize(&labels, &image)?;
-        let compared = networks.compare(&image, &segmented, &networks.look_again(&synth))?;
+        let synth = networks.synthesize(&labels, &image);
+        let compared = networks.compare(&image, &segmented, &networks.look_again(&synth));
         let mut tensors: Vec<(&str, Tensor)> = vec![
             ("image", image),
             ("labels", labels),

@@ -226,14 +226,15 @@ impl Meter<'_> {
             };
             let plain = times.run(Stage::SynthesizeDense, || finished(dense.paint(&labels, &x)));
             let early = times.run(Stage::SynthesizeFirst, || finished(first.paint(&labels, &x)));
-            let synth = times.run(Stage::SynthesizeNext, || next.synthesize(&labels, &x).map(finished))?;
+            let synth = times.run(Stage::SynthesizeNext, || finished(next.synthesize(&labels, &x)));
             let range = (plain.max() - plain.min()).double_value(&[]);
             let apart = |picture: &Tensor| (picture - &plain).abs().max().double_value(&[]) / range;
             let difference = apart(&early).max(apart(&synth));
             let compared = times.run(Stage::Compare, || {
                 let compared = next.compare(&x, &segmented, &next.look_again(&synth));
-                compared.inspect(|c| drop(c.iou.as_ref().map(|iou| finished(iou.shallow_clone()))))
-            })?;
+                drop(compared.iou.as_ref().map(|iou| finished(iou.shallow_clone())));
+                compared
+            });
             let features =
                 times.run(Stage::SegmentAgain, || finished(next.second_look(next.anomaly_config(), &synth)));
             let anomaly =

@@ -62,7 +62,7 @@ fn specification(classes: i64, size: (i64, i64), shrink: i64) -> Specification {
         segmentation: SegmenterConfig::Fcn8s(fcn8s::Config {
             widths: full.widths.map(narrow),
             head: narrow(full.head),
-            padding: full.padding,
+            form: full.form,
         }),
         synthesis: SynthesizerConfig::Spade(spade::Config {
             ngf: narrow(spade.ngf),
@@ -112,12 +112,10 @@ fn point(
                 label_batch(&frames, size, arithmetic.device).to_kind(Kind::Int64).remainder(classes);
             let (segmented, m) =
                 timed(|| networks.segment(&x).inspect(|s| drop(finished(s.softmax.largest.shallow_clone()))));
-            let (synth, g) = timed(|| networks.synthesize(&labels, &x).map(finished));
-            let (synth, segmented) = (synth?, segmented?);
+            let (synth, g) = timed(|| finished(networks.synthesize(&labels, &x)));
+            let segmented = segmented?;
             let second = networks.look_again(&synth);
-            let (compared, f) =
-                timed(|| networks.compare(&x, &segmented, &second).map(|c| c.iou.map(finished)));
-            drop(compared?);
+            let (_, f) = timed(|| networks.compare(&x, &segmented, &second).iou.map(finished));
             // The first turn warms up.
             if turn > 0 {
                 times.iter_mut().zip([m, g, f]).for_each(|(times, time)| times.push(time));

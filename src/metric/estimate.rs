@@ -1,7 +1,7 @@
 //! The image level: how well estimates of each class's IoU follow the truth, as SynthCP's tables have
 //! it. Of each class over the images where it is present; then the mean of the classes.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::MetricError;
 use super::correlation::{absolute_error, pearson, spearman};
@@ -13,7 +13,7 @@ pub struct Estimates {
 }
 
 /// How well estimates follow the truth; `None` where the definition gives no value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
     /// Images.
     pub images: usize,

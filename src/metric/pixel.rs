@@ -1,13 +1,13 @@
 //! The pixel-level figures, by name: one definition each, the two that go by the name of FPR95 side
 //! by side, errors positive and successes positive, pooled and of each image.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::MetricError;
 use super::ranking::{RECALL, Ranking, Score};
 
 /// What a score is worth for one side; `None` where the definition gives no value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// [`Ranking::average_precision`].
     pub average_precision: Option<f64>,
@@ -51,7 +51,7 @@ impl Figures {
 }
 
 /// Figures of both sides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TwoSided {
     /// Positives wanted, and high: errors, or anomalies.
     pub positive: Figures,
@@ -78,7 +78,7 @@ pub struct PerImage {
 }
 
 /// What [`PerImage`] comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PerImageFigures {
     /// Images seen.
     pub images: u64,

@@ -26,6 +26,7 @@ pub struct Networks {
     device: Device,
     kind: Kind,
     names: [&'static str; 3],
+    comparer: &'static str,
     anomaly: cosine::Config,
     classes: usize,
 }
@@ -157,7 +158,9 @@ impl Networks {
         let g = Painter::new(g, kind, memoise);
         parameters.iter().for_each(|vs| weights::cast(vs, kind));
         let names = [segmentation.name(), synthesis.name(), comparison.name()];
-        Ok(Self { m, g, f, size: *size, device, kind, names, anomaly: *anomaly, classes: *classes as usize })
+        let comparer = comparison.title();
+        let (size, anomaly, classes) = (*size, *anomaly, *classes as usize);
+        Ok(Self { m, g, f, size, device, kind, names, comparer, anomaly, classes })
     }
 
     /// How the anomaly score is made.
@@ -180,9 +183,9 @@ impl Networks {
         self.device
     }
 
-    /// F's architecture, as bundle.yaml names it.
+    /// F's name for people.
     pub fn comparer(&self) -> &'static str {
-        self.names[2]
+        self.comparer
     }
 
     /// Whether M has dropout, so that its passes over an image can differ.
@@ -237,8 +240,8 @@ impl Networks {
 
     /// G on a batch of label maps: `N x 3 x H x W`, RGB in \[0, 1\], fp32. A G with style encoder takes
     /// the style of `x`.
-    pub fn synthesize(&self, labels: &Tensor, x: &Tensor) -> Result<Tensor, TchError> {
-        Ok(self.g.paint(labels, x))
+    pub fn synthesize(&self, labels: &Tensor, x: &Tensor) -> Tensor {
+        self.g.paint(labels, x)
     }
 
     /// Lets M look at x' as well, when asked.
@@ -248,13 +251,8 @@ impl Networks {
     }
 
     /// F on a batch.
-    pub fn compare(
-        &self,
-        x: &Tensor,
-        segmented: &Segmentation,
-        second: &SecondLook,
-    ) -> Result<Compared, TchError> {
-        Ok(compare(&*self.f, x, segmented, second))
+    pub fn compare(&self, x: &Tensor, segmented: &Segmentation, second: &SecondLook) -> Compared {
+        compare(&*self.f, x, segmented, || second)
     }
 
     /// M on x': the features that an anomaly score by `config` compares.
@@ -268,12 +266,18 @@ impl Networks {
 }
 
 /// Any network that compares, on a batch of which M, G and M again have made something.
-pub fn compare(f: &dyn Comparer, x: &Tensor, segmented: &Segmentation, second: &SecondLook) -> Compared {
+/// G paints when `second` is asked for, and no sooner.
+pub fn compare<'s, 'n: 's>(
+    f: &dyn Comparer,
+    x: &Tensor,
+    segmented: &Segmentation,
+    second: impl Fn() -> &'s SecondLook<'n>,
+) -> Compared {
     let input = Comparison {
         image: x,
-        synth: &second.synth,
+        synth: &|| second().synth.shallow_clone(),
         softmax: &segmented.softmax,
-        disagreement: &|| second.disagreement(segmented),
+        disagreement: &|| second().disagreement(segmented),
     };
     f.forward(&input, false)
 }

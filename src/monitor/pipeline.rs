@@ -207,10 +207,10 @@ impl Monitor {
             latency.resize = watch.lap();
             let segmented = self.networks.segment(&x)?;
             latency.segment = watch.lap();
-            let synth = self.networks.synthesize(&segmented.softmax.labels, &x)?;
+            let synth = self.networks.synthesize(&segmented.softmax.labels, &x);
             latency.synthesize = watch.lap();
             let second = self.networks.look_again(&synth);
-            let compared = self.networks.compare(&x, &segmented, &second)?;
+            let compared = self.networks.compare(&x, &segmented, &second);
             latency.compare = watch.lap();
             let anomaly = self.anomaly.then(|| second.anomaly(self.networks.anomaly_config(), &segmented));
             let scores = Scores::of(&segmented, &synth, &compared, anomaly)?;
@@ -225,7 +225,7 @@ impl Monitor {
         look: &Look,
         wanted: Wanted,
     ) -> Result<Assessment, MonitorError> {
-        let scores = Scores::of(&look.segmented, &look.synth, &look.compared, None)?;
+        let scores = Scores::of(&look.segmented, look.synth(), look.compared(), None)?;
         self.assess(image, scores, wanted, Latency::default(), StopWatch::start())
     }
 

@@ -30,3 +30,21 @@ pub enum BaselineConfig {
         network: ComparerConfig,
     },
 }
+
+impl BaselineConfig {
+    /// Whether it reads M's features, which mean something else in every M.
+    pub fn reads_features_of_m(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+
+    /// Its name for people.
+    pub fn title(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "TCP",
+            Self::VaeAlarm(_) => "VAE alarm",
+            Self::Autoencoder(_) => "auto-encoder",
+            Self::McDropout { .. } => "MC dropout",
+            Self::Comparison { network } => network.title(),
+        }
+    }
+}

@@ -1,8 +1,10 @@
 //! F: networks that compare x with x' and say where, and how much, the labels are wrong.
 
 pub mod confidence;
+pub mod corrected;
 pub mod direct;
 pub mod disagreement;
+pub mod evidence;
 pub mod fused;
 pub mod iou;
 pub mod joint;
@@ -25,6 +27,9 @@ pub struct Compared {
     /// `N x classes`: logit of "this class is in view", segmented or not; of a network with
     /// [`prior::Prior`].
     pub presence: Option<Tensor>,
+    /// `N x classes x H x W`, logarithms: what the network believes instead of M's softmax; of one that
+    /// corrects it.
+    pub posterior: Option<Tensor>,
 }
 
 impl Compared {
@@ -61,6 +66,8 @@ pub enum ComparerConfig {
     ConfidenceOnly(joint::Config),
     /// Both tasks, told what M already knows: SynthCP-fused.
     Fused(joint::Config),
+    /// Both tasks by a correction of M's softmax: SynthCP-corrected.
+    Corrected(corrected::Config),
 }
 
 impl ComparerConfig {
@@ -71,6 +78,7 @@ impl ComparerConfig {
             Self::Direct(config) => Box::new(direct::new(p, config, classes)),
             Self::IouOnly(config) => Box::new(iou::IouOnly::new(p, config, classes)),
             Self::ConfidenceOnly(config) => Box::new(confidence::new(p, config, classes)),
+            Self::Corrected(config) => Box::new(corrected::Corrected::new(p, config, classes)),
             Self::Fused(config) => Box::new(fused::Fused::new(p, config, classes)),
         }
     }
@@ -83,7 +91,26 @@ impl ComparerConfig {
             Self::IouOnly(_) => "iou_only",
             Self::ConfidenceOnly(_) => "confidence_only",
             Self::Fused(_) => "fused",
+            Self::Corrected(_) => "corrected",
         }
+    }
+
+    /// Its name for people.
+    pub fn title(&self) -> &'static str {
+        match self {
+            Self::Joint(_) => "SynthCP joint",
+            Self::Direct(_) => "Direct Prediction",
+            Self::IouOnly(_) => "SynthCP separate, IoU",
+            Self::ConfidenceOnly(_) => "SynthCP separate, pixels",
+            Self::Fused(_) => "SynthCP fused",
+            Self::Corrected(_) => "SynthCP corrected",
+        }
+    }
+
+    /// Whether its confidence is also scored together with M's largest softmax, as the released code has it:
+    /// of a network that looks at pixels and does not start from that softmax.
+    pub fn is_scored_with_msp(&self) -> bool {
+        !self.has_prior() && !matches!(self, Self::IouOnly(_))
     }
 
     /// Whether the network starts from what M's softmax says ([`prior::Prior`]).
@@ -91,8 +118,13 @@ impl ComparerConfig {
         match self {
             Self::Joint(config) | Self::Direct(config) | Self::ConfidenceOnly(config) => config.prior,
             Self::IouOnly(_) => false,
-            Self::Fused(_) => true,
+            Self::Fused(_) | Self::Corrected(_) => true,
         }
+    }
+
+    /// Whether its encoder may begin from EfficientNet-lite0's ImageNet weights.
+    pub fn takes_pretrained(&self) -> bool {
+        matches!(self, Self::Corrected(_))
     }
 }
 
@@ -100,8 +132,8 @@ impl ComparerConfig {
 pub struct Comparison<'a> {
     /// x: `N x 3 x H x W`, RGB in \[0, 1\].
     pub image: &'a Tensor,
-    /// x': the same, synthesized.
-    pub synth: &'a Tensor,
+    /// x': the same, synthesized, asked for by a network that looks at it.
+    pub synth: &'a dyn Fn() -> Tensor,
     /// M's.
     pub softmax: &'a Softmax,
     /// How M disagrees with itself about x' ([`disagreement::disagreement`]), asked for by a network that

@@ -168,6 +168,11 @@ impl Conv2d {
         (weight, bias)
     }
 
+    /// Starts the training of this layer from an output of zero.
+    pub fn silence(&self) {
+        tch::no_grad(|| drop(self.weight.shallow_clone().zero_()));
+    }
+
     /// The same layer apart from any training, its parameters in `kind` once and for all.
     pub fn fold(&self, kind: Kind) -> Self {
         let cast = |t: &Tensor| t.detach().to_kind(kind);

@@ -166,8 +166,12 @@ fn comparer(vs: &VarStore, config: ComparerConfig) -> Run {
         // No network of the reference looks at M's view of x'.
         let disagreement = || Tensor::zeros([1, MAPS, 1, 1], (Kind::Float, image.device()));
         let softmax = Softmax::of(probabilities);
-        let comparison =
-            Comparison { image: &image, synth: &synth, softmax: &softmax, disagreement: &disagreement };
+        let comparison = Comparison {
+            image: &image,
+            synth: &|| synth.shallow_clone(),
+            softmax: &softmax,
+            disagreement: &disagreement,
+        };
         let compared = network.forward(&comparison, false);
         let mut outputs: Vec<_> = compared.iou.map(|iou| ("iou", iou)).into_iter().collect();
         outputs.extend(compared.confidence.map(|logit| ("confidence", logit.sigmoid())));

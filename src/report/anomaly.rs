@@ -60,11 +60,10 @@ impl<'a> AnomalyEvaluation<'a> {
     /// Scores one image, at its own size.
     pub fn add(&mut self, networks: &Networks, sample: &AnomalySample) -> Result<(), EvaluationError> {
         let look = Look::at(networks, &sample.image)?;
-        let seen = look.seen();
         let asked = self.asked.clone().unwrap_or_else(|| (0..self.detectors.len()).collect());
         let mut spoke = Vec::new();
         for place in asked {
-            if let Some(score) = tch::no_grad(|| self.detectors[place].judge(&seen))?.anomaly {
+            if let Some(score) = tch::no_grad(|| self.detectors[place].judge(&look))?.anomaly {
                 spoke.push((place, score));
             }
         }
@@ -93,7 +92,7 @@ impl<'a> AnomalyEvaluation<'a> {
             self.worst.offer(precision, || {
                 let detector = self.detectors[*place].name();
                 let caption = format!("{}: AP {:.1} % of {detector}", sample.name, 100. * precision);
-                Frame::of_anomalies(caption, &sample.image, &sample.truth, &look.synth, score)
+                Frame::of_anomalies(caption, &sample.image, &sample.truth, look.synth(), score)
             })?;
         }
         Ok(())
@@ -150,9 +149,8 @@ pub fn limits(
     let mut histograms: Vec<Option<Histogram>> = vec![None; detectors.len()];
     for image in images {
         let look = Look::at(networks, &image?)?;
-        let seen = look.seen();
         for (detector, histogram) in detectors.iter().zip(&mut histograms) {
-            if let Some(score) = tch::no_grad(|| detector.judge(&seen))?.anomaly {
+            if let Some(score) = tch::no_grad(|| detector.judge(&look))?.anomaly {
                 let scores = Vec::<f32>::try_from(score.to_kind(Kind::Float).flatten(0, -1))?;
                 histogram.get_or_insert_default().add(&scores, &vec![false; scores.len()])?;
             }

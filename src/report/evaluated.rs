@@ -1,13 +1,15 @@
-//! The page of an evaluation: its figures first, then its tables, curves and worst frames.
+//! The pages of evaluations: figures first, then tables, curves and worst frames.
 
 use std::path::Path;
 
 use serde_json::json;
 
+use super::anomaly::{self, AnomalyEvaluation};
 use super::dossier::Dossier;
-use super::evaluation::{Evaluation, EvaluationError, Options};
+use super::evaluation::{Evaluation, EvaluationError};
 use super::plot;
 use super::sanity::Sanity;
+use super::scoreboard::Scored;
 use crate::data::{self, Slice};
 use crate::metric::MetricError;
 use crate::monitor::pipeline::Monitor;
@@ -17,25 +19,19 @@ use crate::score::sml;
 /// Frames shown on a page.
 pub const WORST: usize = 6;
 
-/// The page of `monitor`'s bundle with every detector that it can have, and those in `trained`, on the
-/// data set in `folder`. Detectors with statistics take them from the samples in `calibration`.
-pub fn evaluate(
+/// Every detector that `monitor`'s bundle can have, and those in `trained`. Detectors with statistics take
+/// them from the samples of `folder` in `calibration`.
+pub fn detectors(
     monitor: &Monitor,
     trained: Vec<Boxed>,
     folder: &Path,
     calibration: &Slice,
-    options: &Options,
-    command: String,
-) -> Result<Dossier, EvaluationError> {
+) -> Result<Vec<Boxed>, EvaluationError> {
     let networks = monitor.networks();
     let images = data::images(folder, calibration)?.map(|image| Ok(image?));
     let statistics = sml::statistics::<EvaluationError>(networks, images)?;
     let means = Means { statistics: Some(statistics), ..Means::of(networks) };
-    let mut detectors = catalogue::choose(&[], &means)?;
-    detectors.extend(trained);
-    let evaluation = Evaluation::of(monitor, &detectors, folder, options, |_| ())?;
-    let sanity = Sanity::of(monitor, evaluation.median_failure(), folder, &options.slice)?;
-    Ok(dossier(monitor, evaluation, &sanity, command)?)
+    Ok(catalogue::choose(&[], &means)?.into_iter().chain(trained).collect())
 }
 
 /// What `command` measured of `monitor`'s bundle, ready to be written.
@@ -77,5 +73,32 @@ pub fn dossier(
         frames_title: "Frames with the lowest true mIoU".into(),
         detail: json!({ "errors": evaluation.errors, "images": evaluation.images }),
         frames: evaluation.worst,
+    })
+}
+
+/// What `command` measured of `monitor`'s bundle on images of data set `name` with unknown things.
+pub fn anomaly_dossier(
+    monitor: &Monitor,
+    evaluation: AnomalyEvaluation,
+    name: &str,
+    command: String,
+) -> Result<Dossier, EvaluationError> {
+    let scored = evaluation.scored()?;
+    let pixels: Vec<Scored> = scored.iter().map(|scored| scored.pixels.clone()).collect();
+    let best = pixels.iter().filter_map(|scored| scored.pooled.positive.average_precision).fold(0., f64::max);
+    Ok(Dossier {
+        title: format!("{} on {name}", monitor.bundle_name()),
+        subtitle: monitor.description(),
+        command,
+        tiles: vec![
+            ("images", evaluation.images().to_string()),
+            ("strange pixels", format!("{:.2} %", 100. * evaluation.strange_share())),
+            ("best AP", format!("{:.1} %", 100. * best)),
+        ],
+        tables: anomaly::tables(name, &scored),
+        figures: vec![plot::precision_recall(&pixels), plot::roc(&pixels)],
+        frames_title: "Images with the lowest AP".into(),
+        detail: json!({ "anomalies": scored }),
+        frames: evaluation.into_worst(),
     })
 }

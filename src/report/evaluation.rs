@@ -330,7 +330,7 @@ impl Run<'_> {
                 100. * figures.predicted_miou,
                 figures.failure
             );
-            Frame::of_errors(caption, &sample.image, &self.labels, [&truth, &predicted], &look.synth, error)
+            Frame::of_errors(caption, &sample.image, &self.labels, [&truth, &predicted], look.synth(), error)
         })?;
         self.confusion.merge(&confusion)?;
         self.images.push(figures);
@@ -340,13 +340,12 @@ impl Run<'_> {
     /// What each detector says that says something of errors; whoever is silent on the first image is
     /// not asked again.
     fn judge(&mut self, look: &Look) -> Result<Vec<Judgement>, EvaluationError> {
-        let seen = look.seen();
         let mut judgements = Vec::new();
         for (place, detector) in self.detectors.iter().enumerate() {
             let silent = self.asked.as_ref().is_some_and(|[pixels, ious]| !pixels[place] && !ious[place]);
             judgements.push(match silent {
                 true => Judgement::default(),
-                false => tch::no_grad(|| detector.judge(&seen))?,
+                false => tch::no_grad(|| detector.judge(look))?,
             });
         }
         if self.asked.is_none() {

@@ -1,5 +1,6 @@
 //! Tables as people and programs read them.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
@@ -20,10 +21,10 @@ pub struct Table {
 }
 
 /// A column's name, and which of its figures is the best.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
     /// Its name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     best: Best,
 }
 
@@ -36,18 +37,18 @@ enum Best {
 
 impl Column {
     /// Of figures that are better higher.
-    pub const fn up(name: &'static str) -> Self {
-        Self { name, best: Best::Highest }
+    pub fn up(name: impl Into<Cow<'static, str>>) -> Self {
+        Self { name: name.into(), best: Best::Highest }
     }
 
     /// Of figures that are better lower.
-    pub const fn down(name: &'static str) -> Self {
-        Self { name, best: Best::Lowest }
+    pub fn down(name: impl Into<Cow<'static, str>>) -> Self {
+        Self { name: name.into(), best: Best::Lowest }
     }
 
     /// Of anything else.
-    pub const fn plain(name: &'static str) -> Self {
-        Self { name, best: Best::None }
+    pub fn plain(name: impl Into<Cow<'static, str>>) -> Self {
+        Self { name: name.into(), best: Best::None }
     }
 }
 
@@ -60,6 +61,13 @@ pub enum Cell {
     Count(u64),
     /// A share, shown in percent.
     Share(Option<f64>),
+    /// Mean of several shares and their standard deviation, shown in percent.
+    Around {
+        /// Mean.
+        mean: f64,
+        /// Standard deviation.
+        deviation: f64,
+    },
     /// Any number, shown with three decimals.
     Number(Option<f64>),
 }
@@ -77,6 +85,7 @@ impl Cell {
             Self::Text(text) => text.clone(),
             Self::Count(count) => count.to_string(),
             Self::Share(Some(share)) => format!("{:.1}", 100. * share),
+            Self::Around { mean, deviation } => format!("{:.1} ± {:.1}", 100. * mean, 100. * deviation),
             Self::Number(Some(number)) => format!("{number:.3}"),
             Self::Share(None) | Self::Number(None) => "n/a".to_owned(),
         }
@@ -85,6 +94,7 @@ impl Cell {
     fn figure(&self) -> Option<f64> {
         match self {
             Self::Share(figure) | Self::Number(figure) => *figure,
+            Self::Around { mean, .. } => Some(*mean),
             Self::Text(_) | Self::Count(_) => None,
         }
     }
@@ -95,6 +105,7 @@ impl Cell {
             Self::Text(text) => json!(text),
             Self::Count(count) => json!(count),
             Self::Share(number) | Self::Number(number) => json!(number),
+            Self::Around { mean, deviation } => json!({ "mean": mean, "deviation": deviation }),
         }
     }
 
@@ -115,17 +126,16 @@ impl Table {
             Best::None => None,
         };
         let cell = &self.rows[row][column];
-        let shown = |best: f64| match cell {
-            Cell::Share(_) => Cell::Share(Some(best)).shown(),
-            _ => Cell::Number(Some(best)).shown(),
+        let shown = |figure: f64| match cell {
+            Cell::Share(_) | Cell::Around { .. } => Cell::Share(Some(figure)).shown(),
+            _ => Cell::Number(Some(figure)).shown(),
         };
-        figures().count() > 1
-            && best.is_some_and(|best| cell.figure().is_some() && shown(best) == cell.shown())
+        figures().count() > 1 && best.is_some() && best.map(shown) == cell.figure().map(shown)
     }
 
     /// GitHub's Markdown, shares in percent; notes below.
     pub fn markdown(&self) -> String {
-        let names: Vec<&str> = self.columns.iter().map(|column| column.name).collect();
+        let names: Vec<&str> = self.columns.iter().map(|column| &*column.name).collect();
         let mut text = format!("| {} |\n|{}\n", names.join(" | "), "---|".repeat(names.len()));
         for row in &self.rows {
             let cells: Vec<String> = row.iter().map(|cell| cell.shown().replace('|', "\\|")).collect();
@@ -141,12 +151,13 @@ impl Table {
     /// A line of names and a line a row; shares between 0 and 1, empty where there is none.
     pub fn csv(&self) -> Result<Vec<u8>, csv::Error> {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(self.columns.iter().map(|column| column.name))?;
+        writer.write_record(self.columns.iter().map(|column| &*column.name))?;
         for row in &self.rows {
-            writer.write_record(row.iter().map(|cell| match cell.value() {
-                Value::String(text) => text,
-                Value::Null => String::new(),
-                number => number.to_string(),
+            writer.write_record(row.iter().map(|cell| match (cell, cell.value()) {
+                (Cell::Around { mean, deviation }, _) => format!("{mean} ± {deviation}"),
+                (_, Value::String(text)) => text,
+                (_, Value::Null) => String::new(),
+                (_, number) => number.to_string(),
             }))?;
         }
         writer.into_inner().map_err(|error| error.into_error().into())
@@ -157,7 +168,7 @@ impl Table {
         let object = |row: &Vec<Cell>| -> Map<String, Value> {
             self.columns
                 .iter()
-                .map(|column| column.name.to_owned())
+                .map(|column| column.name.clone().into_owned())
                 .zip(row.iter().map(Cell::value))
                 .collect()
         };

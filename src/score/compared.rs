@@ -1,22 +1,39 @@
 //! Another F than the bundle's, on the same x, labels and x': the paper's SynthCP-separate and Direct
 //! Prediction, and whatever else a bundle's F is to be measured against.
 
+use std::rc::Rc;
+
 use tch::TchError;
 
-use super::detector::{Detector, Judgement, Seen};
+use super::detector::{Detector, Judgement, Look};
+use super::synthcp::with_msp;
 use crate::monitor::networks::compare;
 use crate::network::comparison::Comparer;
+
+/// What becomes of the network's confidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Score {
+    /// It stands for itself.
+    Alone,
+    /// M's largest softmax is added, as the released code evaluates it.
+    WithMsp,
+}
 
 /// The detector.
 pub struct ByComparison {
     name: String,
-    network: Box<dyn Comparer>,
+    network: Rc<dyn Comparer>,
+    score: Score,
 }
 
 impl ByComparison {
-    /// By a trained network.
-    pub fn new(name: String, network: Box<dyn Comparer>) -> Self {
-        Self { name, network }
+    /// By a trained network: its own answers and, where `is_scored_with_msp`, its errors together with M's
+    /// doubt.
+    pub fn detectors(name: String, network: Box<dyn Comparer>, is_scored_with_msp: bool) -> Vec<Self> {
+        let network: Rc<dyn Comparer> = network.into();
+        let scores = [(name.clone(), Score::Alone), (with_msp(&name), Score::WithMsp)];
+        let detector = |(name, score)| Self { name, network: network.clone(), score };
+        scores.into_iter().take(1 + usize::from(is_scored_with_msp)).map(detector).collect()
     }
 }
 
@@ -25,9 +42,15 @@ impl Detector for ByComparison {
         &self.name
     }
 
-    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
-        let compared = compare(&*self.network, seen.image, seen.segmented, seen.second);
+    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
+        let compared = compare(&*self.network, &look.image, &look.segmented, || look.second());
         let error = compared.confidence.map(|logit| (-logit).sigmoid());
-        Ok(Judgement { error, iou: compared.iou, anomaly: None })
+        Ok(match self.score {
+            Score::Alone => Judgement { error, iou: compared.iou, anomaly: None },
+            Score::WithMsp => {
+                let doubt = 1. - &look.segmented.softmax.largest;
+                Judgement { error: error.map(|error| error + doubt), ..Judgement::default() }
+            }
+        })
     }
 }

@@ -1,71 +1,64 @@
 //! Whatever says where, or how much, M is wrong: one row of a table each.
 
+use std::cell::OnceCell;
+
 use image::RgbImage;
 use tch::{TchError, Tensor};
 
 use crate::monitor::networks::{Networks, SecondLook, Segmentation};
 use crate::network::comparison::Compared;
 
-/// What a detector may look at: a batch of images and what the bundle's networks made of it. What
-/// several detectors need is computed once.
-#[derive(Clone, Copy)]
-pub struct Seen<'a> {
-    /// M, G and F, for detectors that take another look.
-    pub networks: &'a Networks,
-    /// x: `N x 3 x H x W`, RGB in \[0, 1\], in the networks' precision.
-    pub image: &'a Tensor,
-    /// M on x.
-    pub segmented: &'a Segmentation,
-    /// x' = G on M's labels: `N x 3 x H x W`, RGB in \[0, 1\], fp32.
-    pub synth: &'a Tensor,
-    /// x' again, and M on it when asked.
-    pub second: &'a SecondLook<'a>,
-    /// F on x and x'.
-    pub compared: &'a Compared,
-}
-
-impl Seen<'_> {
-    /// M's logits at the working size, `N x classes x H x W`, fp32.
-    pub fn logits(&self) -> Tensor {
-        self.networks.full_logits(self.segmented)
-    }
-}
-
-/// The same, owned: what the networks made of one image.
+/// What a detector may look at: a batch of images and what the bundle's networks make of it. What several
+/// detectors need is computed once, and what none needs not at all.
 pub struct Look<'a> {
     /// The networks.
     pub networks: &'a Networks,
-    /// x at the working size.
+    /// x at the working size: `N x 3 x H x W`, RGB in \[0, 1\], in the networks' precision.
     pub image: Tensor,
     /// M on x.
     pub segmented: Segmentation,
-    /// x'.
-    pub synth: Tensor,
-    /// x' again, and M on it when asked.
-    pub second: SecondLook<'a>,
-    /// F on all of it.
-    pub compared: Compared,
+    painted: OnceCell<(Tensor, SecondLook<'a>)>,
+    compared: OnceCell<Compared>,
 }
 
 impl<'a> Look<'a> {
-    /// Segments, synthesizes and compares, without gradients.
+    /// Segments an image, without gradients.
     pub fn at(networks: &'a Networks, image: &RgbImage) -> Result<Self, TchError> {
         tch::no_grad(|| Self::on(networks, networks.input(image)?))
     }
 
-    /// The same of a batch at the working size, `N x 3 x H x W`.
+    /// Segments a batch at the working size, `N x 3 x H x W`.
     pub fn on(networks: &'a Networks, image: Tensor) -> Result<Self, TchError> {
         let segmented = networks.segment(&image)?;
-        let synth = networks.synthesize(&segmented.softmax.labels, &image)?;
-        let second = networks.look_again(&synth);
-        let compared = networks.compare(&image, &segmented, &second)?;
-        Ok(Self { networks, image, segmented, synth, second, compared })
+        Ok(Self { networks, image, segmented, painted: OnceCell::new(), compared: OnceCell::new() })
     }
 
-    /// For detectors.
-    pub fn seen(&self) -> Seen<'_> {
-        let Self { networks, image, segmented, synth, second, compared } = self;
-        Seen { networks, image, segmented, synth, second, compared }
+    fn painted(&self) -> &(Tensor, SecondLook<'a>) {
+        self.painted.get_or_init(|| {
+            let synth = self.networks.synthesize(&self.segmented.softmax.labels, &self.image);
+            let second = self.networks.look_again(&synth);
+            (synth, second)
+        })
+    }
+
+    /// x' = G on M's labels: `N x 3 x H x W`, RGB in \[0, 1\], fp32.
+    pub fn synth(&self) -> &Tensor {
+        &self.painted().0
+    }
+
+    /// x' again, and M on it when asked.
+    pub fn second(&self) -> &SecondLook<'a> {
+        &self.painted().1
+    }
+
+    /// F on x and x'.
+    pub fn compared(&self) -> &Compared {
+        self.compared.get_or_init(|| self.networks.compare(&self.image, &self.segmented, self.second()))
+    }
+
+    /// M's logits at the working size, `N x classes x H x W`, fp32.
+    pub fn logits(&self) -> Tensor {
+        self.networks.full_logits(&self.segmented)
     }
 }
 
@@ -98,5 +91,5 @@ pub trait Detector {
     }
 
     /// Judges a batch.
-    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError>;
+    fn judge(&self, look: &Look) -> Result<Judgement, TchError>;
 }

@@ -3,7 +3,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::detector::{Detector, Judgement, Seen};
+use super::detector::{Detector, Judgement, Look};
 use super::mc_dropout::{entropy, mean_softmax};
 use crate::network::baseline::regressor::Regressor;
 
@@ -40,8 +40,8 @@ impl Detector for DropoutRegressor {
     }
 
     /// Nothing of an M without dropout.
-    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
-        let Some(mean) = mean_softmax(seen.networks.segmenter(), seen.image, self.passes) else {
+    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
+        let Some(mean) = mean_softmax(look.networks.segmenter(), &look.image, self.passes) else {
             return Ok(Judgement::default());
         };
         let iou = self.regressor.forward(&class_entropy(&mean));

@@ -2,7 +2,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::detector::{Detector, Judgement, Seen};
+use super::detector::{Detector, Judgement, Look};
 
 /// One minus the largest softmax (MSP: Hendrycks, Gimpel, "A Baseline for Detecting Misclassified and
 /// Out-of-Distribution Examples", ICLR 2017). `N x C x H x W` logits to `N x 1 x H x W` in \[0, 1\].
@@ -59,8 +59,8 @@ impl Detector for FromLogits {
         self.probability
     }
 
-    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
-        Ok(Judgement::of_doubt((self.score)(&seen.logits())))
+    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
+        Ok(Judgement::of_doubt((self.score)(&look.logits())))
     }
 }
 

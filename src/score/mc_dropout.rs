@@ -6,7 +6,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::detector::{Detector, Judgement, Seen};
+use super::detector::{Detector, Judgement, Look};
 use super::logits;
 use crate::network::layers::spatial;
 use crate::network::segmentation::Segmenter;
@@ -45,8 +45,8 @@ impl Detector for McDropout {
     }
 
     /// Of an M without dropout, nothing.
-    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
-        let mean = mean_softmax(seen.networks.segmenter(), seen.image, self.passes);
+    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
+        let mean = mean_softmax(look.networks.segmenter(), &look.image, self.passes);
         Ok(mean.map_or_else(Judgement::default, |mean| Judgement::of_doubt(entropy(&mean))))
     }
 }

@@ -4,7 +4,7 @@
 
 use tch::TchError;
 
-use super::detector::{Detector, Judgement, Seen};
+use super::detector::{Detector, Judgement, Look};
 use crate::network::baseline::autoencoder::Autoencoder;
 
 /// The detector.
@@ -25,8 +25,8 @@ impl Detector for Reconstruction {
         &self.name
     }
 
-    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
-        let error = self.network.error(seen.image, false);
+    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
+        let error = self.network.error(&look.image, false);
         Ok(Judgement { anomaly: Some(error.shallow_clone()), error: Some(error), iou: None })
     }
 }

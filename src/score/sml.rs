@@ -8,7 +8,7 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
 
-use super::detector::{Detector, Judgement, Seen};
+use super::detector::{Detector, Judgement, Look};
 use crate::monitor::networks::Networks;
 
 /// Mean and variance of the largest logit, by the class that it is of.
@@ -149,9 +149,9 @@ impl Detector for StandardizedMaxLogit {
         "standardized max logit"
     }
 
-    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
-        let score = self.statistics.score(&seen.logits());
-        Ok(Judgement::of_doubt(self.refinement.apply(&score, &seen.segmented.softmax.labels)))
+    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
+        let score = self.statistics.score(&look.logits());
+        Ok(Judgement::of_doubt(self.refinement.apply(&score, &look.segmented.softmax.labels)))
     }
 }
 

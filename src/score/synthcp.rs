@@ -3,7 +3,7 @@
 use tch::{TchError, Tensor};
 
 use super::cosine;
-use super::detector::{Detector, Judgement, Seen};
+use super::detector::{Detector, Judgement, Look};
 
 /// F as the bundle has it: error probabilities where it looks at pixels, and the IoU of each class.
 pub struct Comparison {
@@ -11,16 +11,8 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Of an F of this architecture, as bundle.yaml names it.
-    pub fn new(architecture: &str) -> Self {
-        let name = match architecture {
-            "joint" => "SynthCP joint",
-            "direct" => "Direct Prediction",
-            "iou_only" => "SynthCP separate, IoU",
-            "confidence_only" => "SynthCP separate, pixels",
-            "fused" => "SynthCP fused",
-            _ => "SynthCP",
-        };
+    /// Of an F of this name.
+    pub fn new(name: &'static str) -> Self {
         Self { name }
     }
 }
@@ -34,15 +26,20 @@ impl Detector for Comparison {
         true
     }
 
-    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
-        let compared = seen.compared;
+    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
+        let compared = look.compared();
         let error = compared
             .confidence
             .as_ref()
-            .map(|_| compared.error(&seen.segmented.softmax.largest))
+            .map(|_| compared.error(&look.segmented.softmax.largest))
             .transpose()?;
         Ok(Judgement { error, iou: compared.iou.as_ref().map(Tensor::shallow_clone), anomaly: None })
     }
+}
+
+/// Name of a detector whose confidence is added to M's largest softmax.
+pub fn with_msp(name: &str) -> String {
+    format!("{name} + (1 - MSP)")
 }
 
 /// F's confidence and M's largest softmax, added: the score by which the released code evaluates
@@ -53,9 +50,9 @@ pub struct WithMsp {
 }
 
 impl WithMsp {
-    /// With an F of this architecture, as bundle.yaml names it.
-    pub fn new(architecture: &str) -> Self {
-        Self { name: format!("{} + (1 - MSP)", Comparison::new(architecture).name) }
+    /// With an F of this name.
+    pub fn new(name: &str) -> Self {
+        Self { name: with_msp(name) }
     }
 }
 
@@ -64,8 +61,8 @@ impl Detector for WithMsp {
         &self.name
     }
 
-    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
-        let (compared, msp) = (seen.compared, &seen.segmented.softmax.largest);
+    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
+        let (compared, msp) = (look.compared(), &look.segmented.softmax.largest);
         let error = match compared.confidence {
             Some(_) => Some(compared.error(msp)?.f_sub(msp)?.f_add_scalar(1.)?),
             None => None,
@@ -90,8 +87,8 @@ impl Detector for Cosine {
         self.name
     }
 
-    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
-        let anomaly = seen.second.anomaly(self.config, seen.segmented);
+    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
+        let anomaly = look.second().anomaly(self.config, &look.segmented);
         Ok(Judgement { anomaly: Some(anomaly), ..Judgement::default() })
     }
 }

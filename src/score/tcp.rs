@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use tch::TchError;
 
-use super::detector::{Detector, Judgement, Seen};
+use super::detector::{Detector, Judgement, Look};
 use crate::network::baseline::tcp::Tcp;
 use crate::network::layers::spatial;
 
@@ -42,11 +42,11 @@ impl Detector for TrueClassProbability {
         &self.name
     }
 
-    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
-        let estimate = self.branch.forward(&seen.segmented.features, spatial(seen.image));
+    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
+        let estimate = self.branch.forward(&look.segmented.features, spatial(&look.image));
         let error = match self.score {
             Score::Estimate => 1. - estimate,
-            Score::AsReleased => 2. - estimate - &seen.segmented.softmax.largest,
+            Score::AsReleased => 2. - estimate - &look.segmented.softmax.largest,
         };
         Ok(Judgement { error: Some(error), ..Judgement::default() })
     }

@@ -25,8 +25,19 @@ use crate::network::weights::{self, Tensors, WeightsError};
 pub type Description = Entry<BaselineConfig>;
 
 /// Loads every detector in `folder`, in the order of their names, for `classes` classes. TCP gives two: as
-/// its paper has it, and as SynthCP's code scores it. No folder, no detectors.
+/// its paper has it, and as SynthCP's code scores it; so do Fs that look at pixels and are not told of M's
+/// softmax as a prior. No folder, no detectors.
 pub fn load(folder: &Path, classes: i64, device: Device) -> Result<Vec<Box<dyn Detector>>, BundleError> {
+    load_if(folder, classes, device, |_| true)
+}
+
+/// The same, of the networks that are `wanted`.
+pub fn load_if(
+    folder: &Path,
+    classes: i64,
+    device: Device,
+    wanted: impl Fn(&BaselineConfig) -> bool,
+) -> Result<Vec<Box<dyn Detector>>, BundleError> {
     if !folder.exists() {
         return Ok(Vec::new());
     }
@@ -38,15 +49,22 @@ pub fn load(folder: &Path, classes: i64, device: Device) -> Result<Vec<Box<dyn D
     files.sort();
     let mut detectors = Vec::new();
     for path in files {
-        detectors.extend(load_one(&path, classes, device)?);
+        let bytes = std::fs::read(&path).map_err(|source| BundleError::Io { path: path.clone(), source })?;
+        let description: Description = serde_norway::from_slice(&bytes)
+            .map_err(|e| BundleError::Description { path: path.clone(), reason: e.to_string() })?;
+        if wanted(&description.network) {
+            detectors.extend(load_one(&path, &description, classes, device)?);
+        }
     }
     Ok(detectors)
 }
 
-fn load_one(path: &Path, classes: i64, device: Device) -> Result<Vec<Box<dyn Detector>>, BundleError> {
-    let bytes = std::fs::read(path).map_err(|source| BundleError::Io { path: path.into(), source })?;
-    let description: Description = serde_norway::from_slice(&bytes)
-        .map_err(|e| BundleError::Description { path: path.into(), reason: e.to_string() })?;
+fn load_one(
+    path: &Path,
+    description: &Description,
+    classes: i64,
+    device: Device,
+) -> Result<Vec<Box<dyn Detector>>, BundleError> {
     let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     let file = path.with_file_name(&description.weights);
     let bytes = checked(file.clone(), "baseline", &description.sha256)?;
@@ -78,11 +96,12 @@ fn load_one(path: &Path, classes: i64, device: Device) -> Result<Vec<Box<dyn Det
             fill()?;
             vec![Box::new(DropoutRegressor::new(name, *passes, regressor))]
         }
-        BaselineConfig::Comparison { network } => {
-            let mut network = network.build(&root, classes);
+        BaselineConfig::Comparison { network: config } => {
+            let mut network = config.build(&root, classes);
             fill()?;
             network.fold();
-            vec![Box::new(ByComparison::new(name, network))]
+            let detectors = ByComparison::detectors(name, network, config.is_scored_with_msp());
+            detectors.into_iter().map(|detector| Box::new(detector) as Box<dyn Detector>).collect()
         }
     })
 }

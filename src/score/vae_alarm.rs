@@ -4,7 +4,7 @@
 
 use tch::{TchError, Tensor};
 
-use super::detector::{Detector, Judgement, Seen};
+use super::detector::{Detector, Judgement, Look};
 use crate::network::baseline::vae;
 
 /// The detector.
@@ -29,7 +29,7 @@ impl Detector for VaeAlarm {
         &self.name
     }
 
-    fn judge(&self, seen: &Seen) -> Result<Judgement, TchError> {
-        Ok(Judgement { iou: Some(self.iou(&seen.segmented.softmax.labels)), ..Judgement::default() })
+    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
+        Ok(Judgement { iou: Some(self.iou(&look.segmented.softmax.labels)), ..Judgement::default() })
     }
 }

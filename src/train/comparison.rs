@@ -1,5 +1,7 @@
 //! Training of F on the folds' predictions (Section 3.2 of the paper).
 
+use std::path::PathBuf;
+
 use rand::RngExt;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Reduction, Tensor};
@@ -10,6 +12,7 @@ use super::checkpoint::{self, Run, Task, Trainee};
 use super::optimizer::{Adam, AdamOptions};
 use super::predictions::Predictions;
 use super::progress::poly;
+use super::segmentation;
 use crate::labels::IGNORE;
 use crate::network::comparison::{Compared, Comparer, ComparerConfig, Comparison};
 use crate::network::layers::spatial;
@@ -20,6 +23,8 @@ use crate::network::softmax::Softmax;
 pub struct Options {
     /// The network.
     pub network: ComparerConfig,
+    /// ImageNet weights for its encoder, of a network that takes them.
+    pub pretrained: Option<PathBuf>,
     /// Whether M's logits are resized with aligned corners.
     pub align_corners: bool,
     /// Images a step.
@@ -43,7 +48,8 @@ struct Training<'a> {
 }
 
 /// Losses of a batch: IoU (smooth L1 over the classes that occur), confidence (cross entropy over
-/// labelled pixels) and presence (cross entropy over classes).
+/// labelled pixels), presence (cross entropy over classes) and, of a network that gives it, the posterior
+/// (cross entropy over labelled pixels).
 ///
 /// The reference code weights pixels by the square of M's own confidence: its network is scored
 /// together with the softmax and looks after the rest. A network that `has_prior`, the softmax in it,
@@ -54,7 +60,7 @@ fn losses(
     softmax: &Softmax,
     labels: &Tensor,
     (iou, present): (&Tensor, &Tensor),
-) -> [Tensor; 3] {
+) -> [Tensor; 4] {
     let none = || Tensor::zeros([], (Kind::Float, labels.device()));
     let confidence = compared.confidence.as_ref().map_or_else(none, |logits| {
         let msp = softmax.largest.squeeze_dim(1);
@@ -77,7 +83,10 @@ fn losses(
             Reduction::Mean,
         )
     });
-    [iou_loss, confidence, presence]
+    let posterior = compared.posterior.as_ref().map_or_else(none, |posterior| {
+        posterior.nll_loss_nd(labels, None::<&Tensor>, Reduction::Mean, i64::from(IGNORE))
+    });
+    [iou_loss, confidence, presence, posterior]
 }
 
 impl Task for Training<'_> {
@@ -98,16 +107,17 @@ impl Task for Training<'_> {
         let compared = self.network.forward(
             &Comparison {
                 image: &to_input(&images, o.device, o.kind),
-                synth: &to_input(&pick(&p.synths), o.device, o.kind),
+                synth: &|| to_input(&pick(&p.synths), o.device, o.kind),
                 softmax: &softmax,
                 disagreement: &|| pick(&p.disagreement).to_device(o.device),
             },
             true,
         );
         let truth = (&pick(&p.iou).to_device(o.device), &pick(&p.present).to_device(o.device));
-        let [iou, confidence, presence] = losses(&compared, o.network.has_prior(), &softmax, &labels, truth);
+        let [iou, confidence, presence, posterior] =
+            losses(&compared, o.network.has_prior(), &softmax, &labels, truth);
         // Smooth L1 is a square near zero: IoU errors of a few points need the weight.
-        self.optimizer.step(&(&iou * IOU_WEIGHT + &confidence + presence), o.rate * poly(share));
+        self.optimizer.step(&(&iou * IOU_WEIGHT + &confidence + presence + posterior), o.rate * poly(share));
         vec![("iou", iou.double_value(&[])), ("confidence", confidence.double_value(&[]))]
     }
 
@@ -128,7 +138,11 @@ pub fn train(
     tch::manual_seed(options.seed as i64);
     let vs = VarStore::new(options.device);
     let network = options.network.build(&vs.root(), classes);
-    let optimizer = Adam::new(&vs, AdamOptions { weight_decay: 0.01, ..AdamOptions::default() });
+    if let Some(path) = options.pretrained.as_ref().filter(|_| options.network.takes_pretrained()) {
+        segmentation::load_encoder(&vs, path)?;
+    }
+    let adam = AdamOptions { weight_decay: 0.01, slow: Some("encoder."), ..AdamOptions::default() };
+    let optimizer = Adam::new(&vs, adam);
     let mut training = Training { vs, network, optimizer, predictions, options };
     checkpoint::run(&mut training, run)?;
     Ok((training.vs, training.network))

@@ -36,6 +36,8 @@ pub struct Kitchen {
     pub work: PathBuf,
     /// Folder of M and of the folds' Ms, where several Gs share them; else it is `work`.
     pub segmenters: Option<PathBuf>,
+    /// Folder of G, where several systems share it; else it is `work`.
+    pub synthesizers: Option<PathBuf>,
     /// ImageNet weights for M's encoder.
     pub pretrained: Option<PathBuf>,
     /// Where to compute.
@@ -54,6 +56,8 @@ pub struct Kitchen {
 pub const SEGMENTATION: &str = "segmentation";
 /// Beginning of the names of the folds' stages, whose folders are shared as well.
 pub const FOLD: &str = "fold-";
+/// Stage of G, whose folder several systems may share.
+pub const SYNTHESIS: &str = "synthesis";
 /// Folder of the baselines' checkpoints.
 pub const BASELINES: &str = "baselines";
 /// Folder of the trained detectors, in the work folder or in a bundle's.
@@ -62,9 +66,12 @@ pub const DETECTORS: &str = "detectors";
 impl Kitchen {
     /// The checkpoint of a stage.
     pub fn checkpoint(&self, stage: &str) -> PathBuf {
-        let of_m = stage == SEGMENTATION || stage.starts_with(FOLD);
-        let folder = self.segmenters.as_ref().filter(|_| of_m).unwrap_or(&self.work);
-        folder.join(stage).join("checkpoint.safetensors")
+        let shared = match stage {
+            SYNTHESIS => &self.synthesizers,
+            stage if stage == SEGMENTATION || stage.starts_with(FOLD) => &self.segmenters,
+            _ => &None,
+        };
+        shared.as_ref().unwrap_or(&self.work).join(stage).join("checkpoint.safetensors")
     }
 
     /// The predictions of a fold.
@@ -122,10 +129,15 @@ impl Cooking {
         }
     }
 
+    /// The encoder's weights, for a network that takes them.
+    fn pretrained(&self, takes: bool) -> Option<PathBuf> {
+        self.kitchen.pretrained.clone().filter(|_| takes)
+    }
+
     fn m_options(&self, seed: u64) -> segmentation::Options {
         segmentation::Options {
             network: self.recipe.segmentation.clone(),
-            pretrained: self.kitchen.pretrained.clone(),
+            pretrained: self.pretrained(self.recipe.segmentation.takes_pretrained()),
             batch: self.recipe.batch[0],
             rate: self.recipe.rate[0],
             seed,
@@ -151,7 +163,7 @@ impl Cooking {
     pub fn trained_synthesis(&self) -> Result<(VarStore, Box<dyn Synthesizer>), TrainError> {
         let vs = VarStore::new(self.kitchen.device);
         let network = self.recipe.synthesis.build(&vs.root(), self.classes);
-        self.kitchen.fill("synthesis", "g/", &vs)?;
+        self.kitchen.fill(SYNTHESIS, "g/", &vs)?;
         Ok((vs, network))
     }
 
@@ -172,7 +184,7 @@ impl Cooking {
         for (_, variable) in m.vs.variables() {
             let _ = variable.set_requires_grad(false);
         }
-        let run = self.run("synthesis", self.recipe.synthesis_steps);
+        let run = self.run(SYNTHESIS, self.recipe.synthesis_steps);
         synthesis::train(&self.set, self.classes, &*m.network, &options, &run)
     }
 
@@ -245,6 +257,7 @@ impl Cooking {
     ) -> Result<VarStore, TrainError> {
         let options = comparison::Options {
             network: network.clone(),
+            pretrained: self.pretrained(network.takes_pretrained()),
             align_corners: self.recipe.segmentation.align_corners(),
             batch: o.batch,
             rate: o.rate,

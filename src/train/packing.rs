@@ -49,7 +49,7 @@ pub fn pack(
         kitchen.fill(stage, prefix, vs)?;
     }
     let mut trained_on = kitchen.trained_on();
-    if kitchen.pretrained.is_some() {
+    if kitchen.pretrained.is_some() && recipe.segmentation.takes_pretrained() {
         trained_on += "; M's encoder began from ImageNet (EfficientNet-lite0)";
     }
     let origin = Origin { trained_on, command };

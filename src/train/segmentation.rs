@@ -1,6 +1,6 @@
 //! Training of M: cross entropy, rare classes weighted up.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tch::nn::VarStore;
 use tch::{Device, Kind, Reduction, Tensor};
@@ -94,14 +94,19 @@ pub fn build(options: &Options, classes: i64) -> Result<Trained, TrainError> {
     let vs = VarStore::new(options.device);
     let network = options.network.build(&vs.root(), classes)?;
     if let Some(path) = &options.pretrained {
-        let tensors =
-            efficientnet::fold(&checkpoint_file::read(path)?).map_err(|name| TrainError::Format {
-                path: path.clone(),
-                reason: format!("tensor '{name}' of EfficientNet-lite0 is missing"),
-            })?;
-        weights::load_under(&vs, "encoder.", &tensors, path)?;
+        load_encoder(&vs, path)?;
     }
     Ok(Trained { vs, network })
+}
+
+/// Begins the encoder of a network from EfficientNet-lite0's ImageNet weights.
+pub fn load_encoder(vs: &VarStore, path: &Path) -> Result<(), TrainError> {
+    let tensors = efficientnet::fold(&checkpoint_file::read(path)?).map_err(|name| TrainError::Format {
+        path: path.to_owned(),
+        reason: format!("tensor '{name}' of EfficientNet-lite0 is missing"),
+    })?;
+    weights::load_under(vs, "encoder.", &tensors, path)?;
+    Ok(())
 }
 
 /// Trains M on `set`.

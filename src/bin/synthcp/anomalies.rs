@@ -5,13 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use indicatif::ProgressBar;
-use serde_json::json;
 use synthcp_monitor::data::anomaly;
 use synthcp_monitor::monitor::pipeline::Monitor;
 use synthcp_monitor::report::anomaly::{AnomalyEvaluation, limits, tables};
-use synthcp_monitor::report::dossier::{Dossier, PAGE};
-use synthcp_monitor::report::plot;
-use synthcp_monitor::report::scoreboard::Scored;
+use synthcp_monitor::report::dossier::PAGE;
+use synthcp_monitor::report::evaluated::anomaly_dossier;
 use synthcp_monitor::score::catalogue::Boxed;
 
 use super::Outcome;
@@ -51,23 +49,7 @@ pub fn run(args: &Args) -> Outcome {
     let text: Vec<String> = tables.iter().map(|table| table.markdown()).collect();
     print!("{}", text.join("\n"));
     let Some(out) = &args.measured.out else { return Ok(()) };
-    let pixels: Vec<Scored> = scored.iter().map(|scored| scored.pixels.clone()).collect();
-    let best = pixels.iter().filter_map(|scored| scored.pooled.positive.average_precision).fold(0., f64::max);
-    let dossier = Dossier {
-        title: format!("{} on {name}", monitor.bundle_name()),
-        subtitle: monitor.description(),
-        command: command(),
-        tiles: vec![
-            ("images", images.to_string()),
-            ("strange pixels", format!("{:.2} %", 100. * strange)),
-            ("best AP", format!("{:.1} %", 100. * best)),
-        ],
-        tables,
-        figures: vec![plot::precision_recall(&pixels), plot::roc(&pixels)],
-        frames_title: "Images with the lowest AP".into(),
-        detail: json!({ "anomalies": scored }),
-        frames: evaluation.into_worst(),
-    };
+    let dossier = anomaly_dossier(&monitor, evaluation, &name, command())?;
     dossier.write(out)?;
     eprintln!("{}", out.join(PAGE).display());
     Ok(())

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use clap::Args as ClapArgs;
 use synthcp_monitor::monitor::compute;
-use synthcp_monitor::train::protocol::{End, Protocol, Site, Stage};
+use synthcp_monitor::protocol::plan::Protocol;
+use synthcp_monitor::protocol::run::End;
+use synthcp_monitor::protocol::stage::{Site, Stage};
 
 use super::Outcome;
 
@@ -18,6 +20,10 @@ pub struct Args {
     /// Folder of all results; what is there already is not done again.
     #[arg(long)]
     out: PathBuf,
+    /// Folders of other data sets (labelled, or with unknown things marked) on which everything is measured
+    /// as it is.
+    #[arg(long, value_delimiter = ',')]
+    transfer: Vec<PathBuf>,
     /// Networks, steps, slices, systems.
     #[arg(long, default_value = "config/recipes/protocol.yaml")]
     protocol: PathBuf,
@@ -51,6 +57,7 @@ pub fn run(args: &Args) -> Outcome {
     };
     let site = Site {
         data: args.data.clone(),
+        transfers: args.transfer.clone(),
         out: args.out.clone(),
         pretrained: args.pretrained.clone(),
         device,

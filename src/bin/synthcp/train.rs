@@ -152,6 +152,7 @@ impl Common {
             slice: self.slice.clone(),
             work: self.work.clone(),
             segmenters: None,
+            synthesizers: None,
             pretrained: self.pretrained.clone(),
             device,
             kind: compute::precision(&self.precision, device)?,

@@ -6,20 +6,12 @@
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
-use super::disagreement::MAPS;
+use super::evidence::{MAPS as EVIDENCE, evidence};
 use super::joint::{Config, Joint, PAIR, Tasks};
 use super::{Compared, Comparer, Comparison};
 use crate::network::layers::{
     BatchNorm2d, Conv2d, ConvOptions, IMAGENET, channels_last, normalize, resize_bilinear, spatial,
 };
-use crate::network::softmax::Softmax;
-
-/// Maps of [`evidence`].
-const EVIDENCE: i64 = 3 + MAPS;
-/// Softmax above and below which its logit no longer grows.
-const SURE: f64 = 1e-4;
-/// The largest logit of a softmax, so that the map is in \[-1, 1\].
-const LARGEST_LOGIT: f64 = 9.21;
 
 /// The network.
 #[derive(Debug)]
@@ -46,7 +38,7 @@ impl Comparer for Fused {
         let evidence = evidence(input.softmax, &(input.disagreement)()).to_kind(kind);
         let beside = Tensor::cat(&[self.joint.distill(input, train), evidence], 1);
         let (mean, std) = IMAGENET;
-        let pictures = [input.image, input.synth].map(|picture| normalize(picture, mean, std));
+        let pictures = [input.image, &(input.synth)()].map(|picture| normalize(picture, mean, std));
         let [x, synth] = &pictures;
         let detail = self.detail.forward(&Tensor::cat(&[x, synth, &beside], 1), train);
         let stages = self.joint.look(input, &beside, train);
@@ -58,18 +50,6 @@ impl Comparer for Fused {
         self.joint.fold();
         self.detail.fold();
     }
-}
-
-/// What M knows of its own doubt, `N x EVIDENCE x H x W`, fp32: the entropy of its softmax as a share of
-/// the largest possible one, the logit of its largest softmax, how far ahead of the second that is, and
-/// how it disagrees with itself about x', brought to full size.
-fn evidence(softmax: &Softmax, disagreement: &Tensor) -> Tensor {
-    let Softmax { probabilities, largest, entropy, .. } = softmax;
-    let (top, _) = probabilities.topk(2.min(probabilities.size()[1]), 1, true, true);
-    let ahead = largest - top.narrow(1, top.size()[1] - 1, 1);
-    let sure = largest.clamp(SURE, 1. - SURE).logit(None) / LARGEST_LOGIT;
-    let disagreement = resize_bilinear(&disagreement.to_kind(Kind::Float), spatial(probabilities), false);
-    Tensor::cat(&[entropy, &sure, &ahead, &disagreement], 1)
 }
 
 /// A few convolutions at half the size, ever further apart.
@@ -107,25 +87,5 @@ impl Detail {
 
     fn fold(&mut self) {
         self.layers.iter_mut().for_each(|(conv, norm)| norm.fold_into(conv));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn evidence_is_of_one_scale_and_tells_torn_from_sure() {
-        // One pixel is sure beyond what is told apart, the other torn between two of three classes.
-        let probabilities = Tensor::from_slice(&[1f32, 0.5, 0., 0.5, 0., 0.]).view([1, 3, 1, 2]);
-        let disagreement = Tensor::from_slice(&[0.25f32; MAPS as usize]).view([1, MAPS, 1, 1]);
-        let maps = evidence(&Softmax::of(probabilities), &disagreement);
-        assert_eq!(maps.size(), [1, EVIDENCE, 1, 2]);
-        let pixel = |x: i64| Vec::<f32>::try_from(maps.narrow(3, x, 1).flatten(0, -1)).unwrap();
-        let near = |found: Vec<f32>, expected: [f32; 6]| {
-            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-3), "{found:?} {expected:?}");
-        };
-        near(pixel(0), [0., 1., 1., 0.25, 0.25, 0.25]);
-        near(pixel(1), [2f32.ln() / 3f32.ln(), 0., 0., 0.25, 0.25, 0.25]);
     }
 }

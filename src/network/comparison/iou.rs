@@ -47,8 +47,8 @@ impl Comparer for IouOnly {
             let stages = self.siamese.forward(&channels_last(&normalize(picture, mean, std)), train);
             stages[3].mean_dim([2i64, 3].as_slice(), false, Kind::Float)
         };
-        let iou = self.regress.forward(&(look(input.image) * look(input.synth)));
-        Compared { confidence: None, iou: Some(iou), presence: None }
+        let iou = self.regress.forward(&(look(input.image) * look(&(input.synth)())));
+        Compared { confidence: None, iou: Some(iou), presence: None, posterior: None }
     }
 
     fn fold(&mut self) {

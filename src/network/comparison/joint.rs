@@ -106,12 +106,14 @@ impl Joint {
     /// The features of the four stages, those of all trunks side by side; each trunk sees its picture
     /// and the maps `beside` it.
     pub(super) fn look(&self, input: &Comparison, beside: &Tensor, train: bool) -> [Tensor; 4] {
-        let look = |(trunk, picture): (&ResNet18, &Tensor)| {
+        let real = || input.image.shallow_clone();
+        let pictures: [&dyn Fn() -> Tensor; 2] = [&real, input.synth];
+        let look = |(trunk, picture): (&ResNet18, &dyn Fn() -> Tensor)| {
             let (mean, std) = IMAGENET;
-            let picture = normalize(picture, mean, std);
+            let picture = normalize(&picture(), mean, std);
             trunk.forward(&channels_last(&Tensor::cat(&[&picture, beside], 1)), train)
         };
-        let looks: Vec<_> = self.trunks.iter().zip([input.image, input.synth]).map(look).collect();
+        let looks: Vec<_> = self.trunks.iter().zip(pictures).map(look).collect();
         [0, 1, 2, 3].map(|i| Tensor::cat(&looks.iter().map(|stages| &stages[i]).collect::<Vec<_>>(), 1))
     }
 
@@ -149,7 +151,7 @@ impl Joint {
             }
             (iou, _) => (iou, None),
         };
-        Compared { confidence: Some(confidence), iou, presence }
+        Compared { confidence: Some(confidence), iou, presence, posterior: None }
     }
 }
 

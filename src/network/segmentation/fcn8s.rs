@@ -6,9 +6,9 @@ use tch::nn::Path;
 use tch::{Kind, Tensor};
 
 use super::{Sampler, Segmented, Segmenter};
-use crate::network::layers::{Conv2d, ConvOptions, spatial};
+use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, IMAGENET, normalize, spatial};
 
-/// Channel counts; the defaults are VGG16's.
+/// Channel counts, VGG16's unless said otherwise, and form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -16,13 +16,26 @@ pub struct Config {
     pub widths: [i64; 5],
     /// Channels of the two fully convolutional layers on top.
     pub head: i64,
-    /// Padding of the first convolution; 99 as published, so that the 7x7 head always fits.
-    pub padding: i64,
+    /// What the layers stand on.
+    pub form: Form,
+}
+
+/// What the layers stand on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// The public checkpoints': colours of 0 to 255 less Caffe's means, a border of 100 pixels so that the
+    /// 7x7 head always fits, skips scaled down, no norms. It begins well from ImageNet's VGG16 alone.
+    #[default]
+    Published,
+    /// Made to learn from nothing: colours normalized, batch norms (torchvision's VGG16-bn), paddings that
+    /// keep the size, skips as they are.
+    Fresh,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { widths: [64, 128, 256, 512, 512], head: 4096, padding: 99 }
+        Self { widths: [64, 128, 256, 512, 512], head: 4096, form: Form::Published }
     }
 }
 
@@ -33,11 +46,17 @@ const MEAN: [f64; 3] = [0.485 * 255., 0.458 * 255., 0.408 * 255.];
 /// The public code scales the skip connections down, so that they start small.
 const POOL4_SCALE: f64 = 0.01;
 const POOL3_SCALE: f64 = 0.0001;
+/// Padding of the first convolution, as published.
+const BORDER: i64 = 99;
+/// Where, under that border, the grids of the upsampled scores begin in those of the fourth and of the third
+/// pool and of the image.
+const OFFSETS: [i64; 3] = [5, 9, 31];
 
 /// The network.
 #[derive(Debug)]
 pub struct Fcn8s {
-    stages: Vec<Vec<Conv2d>>,
+    form: Form,
+    stages: Vec<Vec<(Conv2d, Option<BatchNorm2d>)>>,
     head: [Conv2d; 3],
     score_pool4: Conv2d,
     score_pool3: Conv2d,
@@ -60,6 +79,7 @@ fn bilinear_kernel(classes: i64, kernel: i64) -> Tensor {
 impl Fcn8s {
     /// Builds the network for `classes` classes.
     pub fn new(p: &Path, config: &Config, classes: i64) -> Self {
+        let fresh = config.form == Form::Fresh;
         let mut inputs = 3;
         let stages = STAGES
             .iter()
@@ -68,24 +88,26 @@ impl Fcn8s {
                 indices
                     .iter()
                     .map(|&i| {
-                        let padding = if i == 0 { config.padding } else { 1 };
+                        let padding = if i == 0 && !fresh { BORDER } else { 1 };
                         let options = ConvOptions::same(3).padding(padding);
                         let conv = Conv2d::new(p / "vgg" / i, inputs, width, options);
                         inputs = width;
-                        conv
+                        (conv, fresh.then(|| BatchNorm2d::new(p / "vgg_norm" / i, width)))
                     })
                     .collect()
             })
             .collect();
         let head = p / "vgg_head";
         let one = ConvOptions::same(1);
+        let fc6 = if fresh { ConvOptions::same(7) } else { ConvOptions::same(7).padding(0) };
         let buffer = |name: &str, kernel| {
             (p / name).add("w", bilinear_kernel(classes, kernel).to_device(p.device()), false)
         };
         Self {
+            form: config.form,
             stages,
             head: [
-                Conv2d::new(&head / 0, config.widths[4], config.head, ConvOptions::same(7).padding(0)),
+                Conv2d::new(&head / 0, config.widths[4], config.head, fc6),
                 Conv2d::new(&head / 3, config.head, config.head, one),
                 Conv2d::new(&head / 6, config.head, classes, one),
             ],
@@ -97,9 +119,20 @@ impl Fcn8s {
         }
     }
 
-    fn upsample(x: &Tensor, kernel: &Tensor, stride: i64) -> Tensor {
+    /// Enlarges scores `stride` times; fresh, so that grid lies on grid.
+    fn upsample(&self, x: &Tensor, kernel: &Tensor, stride: i64) -> Tensor {
         let none: Option<&Tensor> = None;
-        x.conv_transpose2d(&kernel.to_kind(x.kind()), none, [stride, stride], [0, 0], [0, 0], 1, [1, 1])
+        let padding = if self.form == Form::Fresh { stride / 2 } else { 0 };
+        let kernel = kernel.to_kind(x.kind());
+        x.conv_transpose2d(&kernel, none, [stride, stride], [padding, padding], [0, 0], 1, [1, 1])
+    }
+
+    /// Upsampled scores and those of a skip, where both are.
+    fn join(&self, x: &Tensor, skip: &Tensor, offset: i64) -> Tensor {
+        match self.form {
+            Form::Published => crop(skip, offset, spatial(x)) + x,
+            Form::Fresh => crop(x, 0, spatial(skip)) + skip,
+        }
     }
 }
 
@@ -110,13 +143,22 @@ fn crop(x: &Tensor, offset: i64, (h, w): (i64, i64)) -> Tensor {
 
 impl Fcn8s {
     /// Features after each of the five pools.
-    fn pools(&self, image: &Tensor) -> Vec<Tensor> {
-        let mean = Tensor::from_slice(&MEAN.map(|m| m as f32)).view([1, 3, 1, 1]).to_device(image.device());
-        let mut x = (image.to_kind(Kind::Float) * 255. - mean).to_kind(image.kind());
+    fn pools(&self, image: &Tensor, train: bool) -> Vec<Tensor> {
+        let mut x = match self.form {
+            Form::Published => {
+                let mean = Tensor::from_slice(&MEAN.map(|m| m as f32)).view([1, 3, 1, 1]);
+                (image.to_kind(Kind::Float) * 255. - mean.to_device(image.device())).to_kind(image.kind())
+            }
+            Form::Fresh => normalize(image, IMAGENET.0, IMAGENET.1),
+        };
         let mut pools = Vec::with_capacity(5);
         for stage in &self.stages {
-            for conv in stage {
-                x = conv.forward(&x).relu_();
+            for (conv, norm) in stage {
+                x = conv.forward(&x);
+                if let Some(norm) = norm {
+                    x = norm.forward(&x, train);
+                }
+                x = x.relu_();
             }
             x = x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], true);
             pools.push(x.shallow_clone());
@@ -130,22 +172,32 @@ impl Fcn8s {
         let [fc6, fc7, score] = &self.head;
         let x = fc6.forward(&pools[4]).relu().dropout(0.5, dropout);
         let features = fc7.forward(&x).relu().dropout(0.5, dropout);
-        let x = Self::upsample(&score.forward(&features), &self.upscore2, 2);
-        let x = crop(&self.score_pool4.forward(&(&pools[3] * POOL4_SCALE)), 5, spatial(&x)) + x;
-        let x = Self::upsample(&x, &self.upscore_pool4, 2);
-        let x = crop(&self.score_pool3.forward(&(&pools[2] * POOL3_SCALE)), 9, spatial(&x)) + x;
-        let x = Self::upsample(&x, &self.upscore8, 8);
-        Segmented { logits: crop(&x, 31, size).contiguous(), features, auxiliary: None }
+        let scales = if self.form == Form::Fresh { [1., 1.] } else { [POOL4_SCALE, POOL3_SCALE] };
+        let offsets = if self.form == Form::Fresh { [0; 3] } else { OFFSETS };
+        let x = self.upsample(&score.forward(&features), &self.upscore2, 2);
+        let x = self.join(&x, &self.score_pool4.forward(&(&pools[3] * scales[0])), offsets[0]);
+        let x = self.upsample(&x, &self.upscore_pool4, 2);
+        let x = self.join(&x, &self.score_pool3.forward(&(&pools[2] * scales[1])), offsets[1]);
+        let x = self.upsample(&x, &self.upscore8, 8);
+        Segmented { logits: crop(&x, offsets[2], size).contiguous(), features, auxiliary: None }
     }
 }
 
 impl Segmenter for Fcn8s {
     fn forward(&self, image: &Tensor, train: bool) -> Segmented {
-        self.head(&self.pools(image), spatial(image), train)
+        self.head(&self.pools(image, train), spatial(image), train)
     }
 
     fn sampler(&self, image: &Tensor) -> Option<Sampler<'_>> {
-        let (pools, size) = (self.pools(image), spatial(image));
+        let (pools, size) = (self.pools(image, false), spatial(image));
         Some(Box::new(move || self.head(&pools, size, true).logits))
+    }
+
+    fn fold(&mut self) {
+        for (conv, norm) in self.stages.iter_mut().flatten() {
+            if let Some(norm) = norm {
+                norm.fold_into(conv);
+            }
+        }
     }
 }

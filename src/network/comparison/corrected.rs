@@ -1,0 +1,156 @@
+//! SynthCP-fused: F as a second opinion. It corrects M's softmax, and what it takes away from M's label is
+//! the probability of an error.
+//!
+//! The paper's F learns from one bit a pixel, right or wrong. This one learns from the true class: it sees
+//! x through an encoder that begins from ImageNet, what that encoder finds otherwise in x', M's softmax and
+//! doubts ([`evidence`]), and gives a correction of M's logits. Trained on the folds' predictions it is
+//! stacked generalization (Wolpert, 1992): a model above models that never saw the samples it learns from.
+
+use serde::{Deserialize, Serialize};
+use tch::nn::Path;
+use tch::{Kind, Tensor};
+
+use super::evidence::{MAPS as EVIDENCE, evidence};
+use super::prior::Prior;
+use super::{Compared, Comparer, Comparison};
+use crate::network::layers::{
+    BatchNorm2d, Conv2d, ConvOptions, Linear, channels_last, resize_bilinear, spatial,
+};
+use crate::network::segmentation::efficientnet::{CHANNELS, EfficientNetLite0};
+use crate::network::softmax::Softmax;
+
+/// Size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Channels of the decoder.
+    pub width: i64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { width: 64 }
+    }
+}
+
+/// Probabilities nearer to 0 or 1 than this are not told apart.
+const SURE: f64 = 1e-5;
+/// Stride of the encoder's first convolution.
+const STEM_STRIDE: i64 = 2;
+/// Which of the encoder's features are read, coarse to fine: those at strides 16, 8, 4 and 2.
+const SCALES: [usize; 4] = [4, 2, 1, 0];
+
+/// A convolution and its norm.
+type Layer = (Conv2d, BatchNorm2d);
+
+/// What is read at one scale, and how it joins what came from the coarser one.
+#[derive(Debug)]
+struct Step {
+    read: Layer,
+    mix: Layer,
+}
+
+/// The network.
+#[derive(Debug)]
+pub struct Corrected {
+    encoder: EfficientNetLite0,
+    steps: Vec<Step>,
+    /// To a correction of each class's logit, and of the confidence.
+    correct: Conv2d,
+    regress: Linear,
+    prior: Prior,
+}
+
+fn layer(p: &Path, inputs: i64, outputs: i64, kernel: i64) -> Layer {
+    let conv = Conv2d::new(p / 0, inputs, outputs, ConvOptions::same(kernel).no_bias());
+    (conv, BatchNorm2d::new(p / 1, outputs))
+}
+
+fn through((conv, norm): &Layer, x: &Tensor, train: bool) -> Tensor {
+    norm.forward(&conv.forward(x), train).relu_()
+}
+
+impl Corrected {
+    /// Builds the network for `classes` classes. It starts by repeating M's softmax.
+    pub fn new(p: &Path, config: &Config, classes: i64) -> Self {
+        let width = config.width;
+        let steps = SCALES.iter().enumerate().map(|(i, &scale)| {
+            let q = p / "decoder" / i as i64;
+            let coarser = if i == 0 { 0 } else { width };
+            Step {
+                read: layer(&(&q / "read"), 2 * CHANNELS[scale] + classes + EVIDENCE, width, 1),
+                mix: layer(&(&q / "mix"), coarser + width, width, 3),
+            }
+        });
+        let correct = Conv2d::new(p / "correct", width, classes + 1, ConvOptions::same(1));
+        correct.silence();
+        Self {
+            encoder: EfficientNetLite0::new(&(p / "encoder"), STEM_STRIDE),
+            steps: steps.collect(),
+            correct,
+            regress: Linear::new(p / "regress", 2 * CHANNELS[SCALES[0]], classes),
+            prior: Prior::new(&(p / "prior"), classes),
+        }
+    }
+
+    /// Corrections of the logits and of the confidence, `N x (classes + 1) x H x W`, fp32, and the coarsest
+    /// features of x and of the difference, averaged.
+    fn look(&self, input: &Comparison, train: bool) -> (Tensor, Tensor) {
+        let kind = input.image.kind();
+        let real = self.encoder.forward(input.image);
+        // Only x trains the encoder.
+        let synthetic = tch::no_grad(|| self.encoder.forward(&(input.synth)()));
+        let doubts = evidence(input.softmax, &(input.disagreement)());
+        let known = channels_last(&Tensor::cat(&[&input.softmax.probabilities, &doubts], 1).to_kind(kind));
+        let mut x: Option<Tensor> = None;
+        let mut coarsest = None;
+        for (step, &scale) in self.steps.iter().zip(&SCALES) {
+            let (h, w) = spatial(&real[scale]);
+            let features = Tensor::cat(&[&real[scale], &(&real[scale] - &synthetic[scale]).abs()], 1);
+            let known = known.adaptive_avg_pool2d([h, w]);
+            let read = through(&step.read, &Tensor::cat(&[&features, &known], 1), train);
+            let joined = match x {
+                Some(coarser) => Tensor::cat(&[coarser.upsample_nearest2d([h, w], None, None), read], 1),
+                None => read,
+            };
+            x = Some(through(&step.mix, &joined, train));
+            coarsest.get_or_insert(features);
+        }
+        let (x, coarsest) = x.zip(coarsest).expect("there are four scales");
+        let corrections = self.correct.forward(&x).to_kind(Kind::Float);
+        let pooled = coarsest.mean_dim([2i64, 3].as_slice(), false, Kind::Float);
+        (resize_bilinear(&corrections, spatial(input.image), false), pooled)
+    }
+}
+
+impl Comparer for Corrected {
+    fn forward(&self, input: &Comparison, train: bool) -> Compared {
+        let softmax = input.softmax;
+        let classes = softmax.probabilities.size()[1];
+        let (corrections, pooled) = self.look(input, train);
+        let logits = softmax.probabilities.clamp_min(SURE).log() + corrections.narrow(1, 0, classes);
+        let posterior = logits.log_softmax(1, Kind::Float);
+        let of_label = posterior.gather(1, &softmax.labels.unsqueeze(1), false).exp();
+        let right = of_label.clamp(SURE, 1. - SURE).logit(None) + corrections.narrow(1, classes, 1);
+        // The pixels answer to their own losses alone.
+        let corrected = Softmax {
+            probabilities: posterior.detach().exp(),
+            largest: of_label.detach(),
+            labels: softmax.labels.shallow_clone(),
+            entropy: softmax.entropy.shallow_clone(),
+        };
+        let (expected, presence) = self.prior.classes(&corrected, &right.sigmoid().detach());
+        Compared {
+            confidence: Some(right),
+            iou: Some(self.regress.forward(&pooled) + expected),
+            presence: Some(presence),
+            posterior: Some(posterior),
+        }
+    }
+
+    fn fold(&mut self) {
+        for (conv, norm) in self.steps.iter_mut().flat_map(|step| [&mut step.read, &mut step.mix]) {
+            norm.fold_into(conv);
+        }
+    }
+}

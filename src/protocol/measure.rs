@@ -1,0 +1,130 @@
+//! The tests: a bundle, and every detector on it, on images that nothing was trained on.
+
+use std::path::Path;
+
+use image::RgbImage;
+
+use super::cost::costs;
+use super::outcome::{self, Outcome, PixelLevel};
+use super::plan::{Protocol, ProtocolError, System};
+use super::stage::{Site, Test, name};
+use crate::data::{self, Slice, anomaly};
+use crate::labels::LabelSet;
+use crate::monitor::pipeline::{Monitor, MonitorOptions};
+use crate::report::anomaly::{AnomalyEvaluation, limits};
+use crate::report::evaluated::{WORST, anomaly_dossier, detectors, dossier};
+use crate::report::evaluation::{At, Evaluation, EvaluationError, Options};
+use crate::report::sanity::Sanity;
+use crate::report::scoreboard::{Memory, Scored};
+use crate::score::catalogue::Boxed;
+use crate::score::trained;
+use crate::train::cooking::DETECTORS;
+
+/// Images of the test on which costs are measured.
+const TIMED: usize = 9;
+
+impl Protocol {
+    /// Puts a system's bundle to a test and keeps what it came to.
+    pub(super) fn measure(&self, system: &System, test: &Test, site: &Site) -> Result<(), ProtocolError> {
+        let kept = site.outcome(&system.name, test);
+        if *test == Test::Labels && self.labels_are_at_working_size(site)? {
+            let same: Option<Outcome> = outcome::read(&site.outcome(&system.name, &Test::Working))?;
+            return same.map_or(Ok(()), |same| outcome::write(&same, &kept));
+        }
+        let monitor = Monitor::load(&site.bundle(&system.name), &MonitorOptions::default())?;
+        // The draws of dropout.
+        tch::manual_seed(self.seed as i64);
+        let detectors = self.detectors(&monitor, system, test, site)?;
+        let figures = site.figures(&system.name, test);
+        match test {
+            Test::Cost => {
+                let images = images(&site.data, &self.test)?.take(TIMED).collect::<Result<Vec<_>, _>>()?;
+                let costs = costs(monitor.networks(), &detectors, &images).map_err(EvaluationError::from)?;
+                outcome::write(&costs, &kept)
+            }
+            Test::Transfer(folder) if anomaly::list(folder).is_ok() => {
+                let ordinary = images(&site.data, &self.calibration)?;
+                let limits = limits(monitor.networks(), &detectors, ordinary)?;
+                let mut evaluation = AnomalyEvaluation::new(&detectors, limits, Memory::Streaming, WORST);
+                let (layout, pairs) = anomaly::list(folder).map_err(EvaluationError::from)?;
+                for pair in &pairs.pairs {
+                    let sample = anomaly::load(layout, pair).map_err(EvaluationError::from)?;
+                    evaluation.add(monitor.networks(), &sample)?;
+                }
+                let pixels: Vec<Scored> = evaluation.scored()?.into_iter().map(|s| s.pixels).collect();
+                let outcome = Outcome {
+                    data: name(folder),
+                    images: evaluation.images() as u64,
+                    positive: evaluation.strange_share(),
+                    mean_iou: None,
+                    classes: Vec::new(),
+                    pixels: PixelLevel::of(&pixels),
+                    ious: Vec::new(),
+                };
+                let page = anomaly_dossier(&monitor, evaluation, &name(folder), site.command.clone())?;
+                page.write(&figures)?;
+                outcome::write(&outcome, &kept)
+            }
+            Test::Working | Test::Labels | Test::Unseen(_) | Test::Transfer(_) => {
+                let (folder, options) = self.labelled(test, site);
+                let evaluation = Evaluation::of(&monitor, &detectors, folder, &options, |_| ())?;
+                let outcome = Outcome::of(&evaluation).map_err(EvaluationError::from)?;
+                let sanity = Sanity::of(&monitor, evaluation.median_failure(), folder, &options.slice)?;
+                let page = dossier(&monitor, evaluation, &sanity, site.command.clone());
+                page.map_err(EvaluationError::from)?.write(&figures)?;
+                outcome::write(&outcome, &kept)
+            }
+        }
+    }
+
+    /// On which samples, and how, a test on labelled images is done.
+    fn labelled<'a>(&self, test: &'a Test, site: &'a Site) -> (&'a Path, Options) {
+        let own = |at| Options { slice: self.test.clone(), at, memory: Memory::Exact, worst: WORST };
+        match test {
+            Test::Transfer(folder) => {
+                let options = Options { memory: Memory::Streaming, worst: WORST, ..Options::default() };
+                (folder, options)
+            }
+            Test::Labels => (&site.data, Options { memory: Memory::Streaming, ..own(At::Labels) }),
+            Test::Working | Test::Cost | Test::Unseen(_) => (&site.data, own(At::Working)),
+        }
+    }
+
+    /// All detectors on the system's own M, or those of another system that can do without that one's M.
+    fn detectors(
+        &self,
+        monitor: &Monitor,
+        system: &System,
+        test: &Test,
+        site: &Site,
+    ) -> Result<Vec<Boxed>, ProtocolError> {
+        let networks = monitor.networks();
+        let of = |system: &str| site.bundle(system).join(DETECTORS);
+        let (classes, device) = (networks.classes() as i64, networks.device());
+        Ok(match test {
+            Test::Unseen(other) => {
+                trained::load_if(&of(other), classes, device, |network| !network.reads_features_of_m())?
+            }
+            _ => {
+                let trained = trained::load(&of(&system.name), classes, device)?;
+                detectors(monitor, trained, &site.data, &self.calibration)?
+            }
+        })
+    }
+
+    fn labels_are_at_working_size(&self, site: &Site) -> Result<bool, EvaluationError> {
+        let (layout, pairs) = data::list(&site.data, &self.test, false)?;
+        let table = LabelSet::by_name(layout.label_set())?.raw_table();
+        let Some(first) = pairs.pairs.into_iter().next() else { return Ok(false) };
+        let [height, width] = self.working_size;
+        Ok(data::load_pair(first, None, &table)?.labels.dimensions() == (width, height))
+    }
+}
+
+/// Images of a slice, one by one.
+fn images(
+    folder: &Path,
+    slice: &Slice,
+) -> Result<impl Iterator<Item = Result<RgbImage, EvaluationError>> + use<>, EvaluationError> {
+    Ok(data::images(folder, slice)?.map(|image| Ok(image?)))
+}

@@ -1,0 +1,113 @@
+//! What a test came to, kept at full precision for the tables.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::plan::ProtocolError;
+use crate::metric::MetricError;
+use crate::metric::estimate::Fit;
+use crate::metric::pixel::{PerImageFigures, TwoSided};
+use crate::report::evaluation::Evaluation;
+use crate::report::scoreboard::Scored;
+
+/// What a test on images came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What was measured on.
+    pub data: String,
+    /// Images.
+    pub images: u64,
+    /// Share of the counted pixels that are wrong, or strange.
+    pub positive: f64,
+    /// M's mean IoU, where classes are labelled.
+    pub mean_iou: Option<f64>,
+    /// The classes.
+    pub classes: Vec<String>,
+    /// Pixel level, a detector each.
+    pub pixels: Vec<PixelLevel>,
+    /// Image level, a detector each.
+    pub ious: Vec<ImageLevel>,
+}
+
+/// What a detector's scores of pixels are worth.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PixelLevel {
+    /// The detector.
+    pub name: String,
+    /// All pixels as one.
+    pub pooled: TwoSided,
+    /// Means of the images.
+    pub per_image: PerImageFigures,
+}
+
+/// What a detector's estimates of IoUs are worth.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImageLevel {
+    /// The detector.
+    pub name: String,
+    /// Mean of the classes.
+    pub mean: Fit,
+    /// Each class.
+    pub classes: Vec<Fit>,
+}
+
+/// What a detector costs, in multiples of M.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// The detector, or a part of it.
+    pub name: String,
+    /// Time, M's own included.
+    pub time: f64,
+    /// Multiply-adds of convolutions, M's own included.
+    pub arithmetic: f64,
+}
+
+impl PixelLevel {
+    /// Of each detector.
+    pub fn of(scored: &[Scored]) -> Vec<Self> {
+        let level = |s: &Scored| Self { name: s.name.clone(), pooled: s.pooled, per_image: s.per_image };
+        scored.iter().map(level).collect()
+    }
+}
+
+impl Outcome {
+    /// Of an evaluation on labelled images.
+    pub fn of(evaluation: &Evaluation) -> Result<Self, MetricError> {
+        let ious = evaluation.estimates.iter().map(|(name, estimates)| {
+            Ok(ImageLevel { name: name.clone(), mean: estimates.mean()?, classes: estimates.fits()? })
+        });
+        Ok(Self {
+            data: evaluation.data.clone(),
+            images: evaluation.images.len() as u64,
+            positive: evaluation.wrong,
+            mean_iou: evaluation.confusion.mean_iou(),
+            classes: evaluation.labels.classes.iter().map(|class| class.name.clone()).collect(),
+            pixels: PixelLevel::of(&evaluation.errors),
+            ious: ious.collect::<Result<_, MetricError>>()?,
+        })
+    }
+}
+
+/// Writes what was measured to `path`; it is there whole, or not at all.
+pub fn write<T: Serialize>(measured: &T, path: &Path) -> Result<(), ProtocolError> {
+    let wrong = |reason: String| ProtocolError::Outcome { path: path.to_owned(), reason };
+    let text = serde_json::to_string_pretty(measured).map_err(|e| wrong(e.to_string()))?;
+    let part = path.with_extension("part");
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|e| wrong(e.to_string()))?;
+    }
+    std::fs::write(&part, text).map_err(|e| wrong(e.to_string()))?;
+    std::fs::rename(&part, path).map_err(|e| wrong(e.to_string()))
+}
+
+/// Reads what [`write`] wrote; `None` where nothing was measured yet.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ProtocolError> {
+    let wrong = |reason: String| ProtocolError::Outcome { path: path.to_owned(), reason };
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    serde_json::from_str(&text).map(Some).map_err(|e| wrong(e.to_string()))
+}

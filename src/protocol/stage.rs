@@ -1,0 +1,248 @@
+//! What there is to do, in order, and how far it has come.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use tch::{Device, Kind};
+
+use super::plan::{Protocol, ProtocolError, System};
+use crate::monitor::bundle::DESCRIPTION;
+use crate::train::checkpoint;
+use crate::train::cooking::{BASELINES, DETECTORS, FOLD, Kitchen, SEGMENTATION, SYNTHESIS};
+
+/// Where and how a protocol is carried out.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Folder of the data set.
+    pub data: PathBuf,
+    /// Folders of other data sets on which every system is measured as it is.
+    pub transfers: Vec<PathBuf>,
+    /// Folder of all results.
+    pub out: PathBuf,
+    /// ImageNet weights for encoders that take them.
+    pub pretrained: Option<PathBuf>,
+    /// Where to compute.
+    pub device: Device,
+    /// In which precision.
+    pub kind: Kind,
+    /// When to stop, to go on another time.
+    pub pause_at: Option<Instant>,
+    /// The command, kept beside what it made.
+    pub command: String,
+}
+
+impl Site {
+    /// The folder of a system's bundle.
+    pub fn bundle(&self, system: &str) -> PathBuf {
+        self.out.join("bundles").join(system)
+    }
+
+    /// The folder of the figures of a test, for people.
+    pub fn figures(&self, system: &str, test: &Test) -> PathBuf {
+        self.out.join("figures").join(system).join(test.to_string())
+    }
+
+    /// The file of the figures of a test, for the tables.
+    pub fn outcome(&self, system: &str, test: &Test) -> PathBuf {
+        self.outcomes(system).join(format!("{test}.json"))
+    }
+
+    /// The folder of the figures of all tests of a system.
+    pub fn outcomes(&self, system: &str) -> PathBuf {
+        self.out.join("outcomes").join(system)
+    }
+
+    /// The folder of the tables.
+    pub fn tables(&self) -> PathBuf {
+        self.out.join("tables")
+    }
+}
+
+/// What a bundle is put to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Test {
+    /// The test samples, scored at the working size.
+    Working,
+    /// The same, scored at the size of their labels.
+    Labels,
+    /// The time and the arithmetic that each detector takes.
+    Cost,
+    /// Another data set, as it is.
+    Transfer(PathBuf),
+    /// The test samples, judged by detectors that were trained on the errors of another system's M.
+    Unseen(String),
+}
+
+impl fmt::Display for Test {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Working => write!(f, "working"),
+            Self::Labels => write!(f, "labels"),
+            Self::Cost => write!(f, "cost"),
+            Self::Transfer(folder) => write!(f, "transfer-{}", name(folder)),
+            Self::Unseen(system) => write!(f, "unseen-{system}"),
+        }
+    }
+}
+
+/// The last part of a path.
+pub(super) fn name(folder: &Path) -> String {
+    folder.file_name().map_or_else(|| "?".into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// What a stage does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Trains M.
+    Segmentation,
+    /// Trains G.
+    Synthesis,
+    /// Trains M without a fold and predicts it.
+    Fold(usize),
+    /// Trains F.
+    Comparison,
+    /// Trains a baseline.
+    Baseline(String),
+    /// Packs the bundle and sets its thresholds.
+    Bundle,
+    /// Measures the bundle.
+    Measure(Test),
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Segmentation => write!(f, "{SEGMENTATION}"),
+            Self::Synthesis => write!(f, "{SYNTHESIS}"),
+            Self::Fold(k) => write!(f, "{FOLD}{k}"),
+            Self::Comparison => write!(f, "comparison"),
+            Self::Baseline(name) => write!(f, "{BASELINES}/{name}"),
+            Self::Bundle => write!(f, "bundle"),
+            Self::Measure(test) => write!(f, "{test}"),
+        }
+    }
+}
+
+/// One step of a protocol, as far as it has come.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The system that it belongs to.
+    pub system: String,
+    /// What it does.
+    pub task: Task,
+    /// Optimizer steps; 0 of a stage that trains nothing.
+    pub steps: u64,
+    /// Steps taken.
+    pub taken: u64,
+    /// Whether its result is there.
+    pub done: bool,
+    /// Seconds that are left, by what its own steps took or by [`Protocol::seconds`]; none where neither
+    /// says.
+    pub left: Option<f64>,
+}
+
+/// Few steps say little of what the next will take.
+const TELLING_STEPS: u64 = 20;
+
+impl Protocol {
+    pub(super) fn kitchen(&self, system: &System, site: &Site) -> Kitchen {
+        let work = site.out.join("work");
+        Kitchen {
+            data: site.data.clone(),
+            slice: self.train.clone(),
+            work: work.join(&system.name),
+            segmenters: Some(work.join(&system.segmenter)),
+            synthesizers: Some(work.join(&system.generator)),
+            pretrained: site.pretrained.clone(),
+            device: site.device,
+            kind: site.kind,
+            resume: true,
+            minutes: None,
+            pause_at: site.pause_at,
+        }
+    }
+
+    /// Every stage in the order in which they are done, as far as each has come in `site`.
+    pub fn stages(&self, site: &Site) -> Result<Vec<Stage>, ProtocolError> {
+        let (mut stages, mut last) = (Vec::new(), Vec::new());
+        for (i, system) in self.systems.iter().enumerate() {
+            let recipe = self.recipe(system)?;
+            let kitchen = self.kitchen(system, site);
+            let before = &self.systems[..i];
+            let first_of_m = before.iter().all(|other| other.segmenter != system.segmenter);
+            let first_of_g = before.iter().all(|other| other.generator != system.generator);
+            let own_m = first_of_m.then_some((Task::Segmentation, recipe.segmentation_steps));
+            let own_g = first_of_g.then_some((Task::Synthesis, recipe.synthesis_steps));
+            let fold_steps = if first_of_m { recipe.fold_steps } else { 0 };
+            let folds = (0..recipe.folds).map(|k| (Task::Fold(k), fold_steps));
+            let baselines =
+                system.baselines.iter().map(|b| (Task::Baseline(b.clone()), recipe.baselines[b].steps));
+            let tests = [Test::Working, Test::Labels, Test::Cost].into_iter();
+            let tests = tests.chain(site.transfers.iter().cloned().map(Test::Transfer));
+            let tasks = own_m
+                .into_iter()
+                .chain(own_g)
+                .chain(folds)
+                .chain([(Task::Comparison, recipe.comparison_steps)])
+                .chain(baselines)
+                .chain([(Task::Bundle, 0)])
+                .chain(tests.map(|test| (Task::Measure(test), 0)));
+            stages.extend(tasks.map(|(task, steps)| self.stage(system, task, steps, &kitchen, site)));
+            // They need the other bundle as well.
+            for other in self.others(system) {
+                let test = Task::Measure(Test::Unseen(other.name.clone()));
+                last.push(self.stage(system, test, 0, &kitchen, site));
+            }
+        }
+        stages.extend(last);
+        Ok(stages)
+    }
+
+    /// The first system of each other M that has the same G.
+    pub fn others<'a>(&'a self, system: &'a System) -> impl Iterator<Item = &'a System> {
+        self.systems.iter().enumerate().filter_map(move |(i, other)| {
+            let fits = |o: &System| o.segmenter != system.segmenter && o.generator == system.generator;
+            let twin = self.systems[..i].iter().any(|o| fits(o) && o.segmenter == other.segmenter);
+            (fits(other) && !twin).then_some(other)
+        })
+    }
+
+    fn stage(&self, system: &System, task: Task, steps: u64, kitchen: &Kitchen, site: &Site) -> Stage {
+        let (taken, seconds) =
+            checkpoint::progress(&kitchen.checkpoint(&task.to_string())).unwrap_or_default();
+        let taken = taken.min(steps);
+        let done = match &task {
+            Task::Segmentation | Task::Synthesis | Task::Comparison => taken >= steps,
+            Task::Fold(k) => kitchen.predictions(*k).exists(),
+            Task::Baseline(name) => kitchen.work.join(DETECTORS).join(format!("{name}.yaml")).exists(),
+            Task::Bundle => is_packed(system, site),
+            Task::Measure(test) => is_packed(system, site) && site.outcome(&system.name, test).exists(),
+        };
+        let known = |name: &str| self.seconds.get(name).copied();
+        let (a_step, fixed) = match &task {
+            Task::Segmentation => (known(&system.segmenter), Some(0.)),
+            Task::Synthesis => (known(&system.generator), Some(0.)),
+            Task::Fold(_) => (known(&system.segmenter), known("predictions")),
+            Task::Comparison => (known("comparison"), Some(0.)),
+            Task::Baseline(name) => (known(name), Some(0.)),
+            Task::Bundle => (Some(0.), known("bundle")),
+            Task::Measure(Test::Labels | Test::Cost) => (Some(0.), known("cost")),
+            Task::Measure(_) => (Some(0.), known("evaluation")),
+        };
+        let a_step = if taken >= TELLING_STEPS { Some(seconds / taken as f64) } else { a_step };
+        let left = match (done, a_step, fixed) {
+            (true, ..) => Some(0.),
+            (false, Some(a_step), Some(fixed)) => Some((steps - taken) as f64 * a_step + fixed),
+            _ => None,
+        };
+        Stage { system: system.name.clone(), task, steps, taken, done, left }
+    }
+}
+
+/// Whether a system's bundle holds all that is to be measured.
+fn is_packed(system: &System, site: &Site) -> bool {
+    let bundle = site.bundle(&system.name);
+    let detector = |name: &String| bundle.join(DETECTORS).join(format!("{name}.yaml")).exists();
+    bundle.join(DESCRIPTION).exists() && system.baselines.iter().all(detector)
+}

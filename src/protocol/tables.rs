@@ -1,0 +1,390 @@
+//! The tables of a protocol, from whatever its tests have come to so far.
+//!
+//! Table A is the paper's: every detector on one M, pixel level and image level. Tables 1 to 5 are its
+//! supplement's: transfer from one M to another, and MAE, STD and both correlations class by class. Table G
+//! changes G, Table C counts the cost.
+
+use super::outcome::{self, Cost, ImageLevel, Outcome, PixelLevel};
+use super::plan::{Protocol, ProtocolError, System};
+use super::stage::{Site, Test};
+use crate::metric::estimate::Fit;
+use crate::network::comparison::ComparerConfig;
+use crate::report::dossier::Dossier;
+use crate::report::table::{Cell, Column, Table};
+use crate::score::synthcp::with_msp;
+
+/// A detector in the tables: its figures of every seed.
+#[derive(Default)]
+struct Line<'a> {
+    title: String,
+    pixels: Vec<&'a PixelLevel>,
+    ious: Vec<&'a ImageLevel>,
+}
+
+/// One figure of the image level.
+type Fitted = fn(&Fit) -> Option<f64>;
+
+const MAE: Fitted = |fit| fit.mae;
+const STD: Fitted = |fit| fit.std;
+const PEARSON: Fitted = |fit| fit.pearson;
+const SPEARMAN: Fitted = |fit| fit.spearman;
+
+/// A table of each class: number, name of its files, what it shows, the figure, whether lower is better.
+const CLASS_TABLES: [(usize, &str, &str, Fitted, bool); 4] = [
+    (2, "table_2_mae", "MAE", MAE, true),
+    (3, "table_3_std", "STD of the absolute error", STD, true),
+    (4, "table_4_pearson", "P.C.", PEARSON, false),
+    (5, "table_5_spearman", "S.C.", SPEARMAN, false),
+];
+
+const SEEDS: &str = "In percent. a ± b: mean and standard deviation of the seeds.";
+const MEANING: &str = "Errors are the positives of AP-Err, AUC and FPR95; pixels pooled, but for FPR95 image: the \
+                       mean of the images, at the recall nearest to 0.95. IoU of a class: over the images where it \
+                       is labelled, then the mean of the classes.";
+
+impl Protocol {
+    /// Writes every table that can be put together to [`Site::tables`].
+    pub fn write_tables(&self, site: &Site) -> Result<(), ProtocolError> {
+        let tables = self.tables(site)?;
+        if tables.is_empty() {
+            return Ok(());
+        }
+        let page = Dossier {
+            title: "The paper's protocol".into(),
+            subtitle: format!("{}: trained on {}, tested on {}", name_of(site), self.train, self.test),
+            command: site.command.clone(),
+            tables,
+            ..Dossier::default()
+        };
+        Ok(page.write(&site.tables())?)
+    }
+
+    /// The tables, in the order of a paper.
+    pub fn tables(&self, site: &Site) -> Result<Vec<Table>, ProtocolError> {
+        let of = |system: &System, test: &Test| outcome::read::<Outcome>(&site.outcome(&system.name, test));
+        let mut tables = Vec::new();
+        for system in self.first_of_each_m() {
+            for (test, size) in [(Test::Working, "the working size"), (Test::Labels, "the labels' size")] {
+                if let Some(outcome) = of(system, &test)? {
+                    let title =
+                        format!("Table A. {}: failures, scored at {size}", self.titled(system, &outcome));
+                    tables.push(self.table_a("table_a", title, system, &outcome));
+                }
+            }
+        }
+        for system in &self.systems {
+            for other in self.others(system) {
+                if let Some(outcome) = of(system, &Test::Unseen(other.name.clone()))? {
+                    let title = format!(
+                        "Table 1. Trained on the errors of {}, tested on those of {}",
+                        other.segmenter, system.segmenter
+                    );
+                    tables.push(self.table_a("table_1_unseen", title, other, &outcome));
+                }
+            }
+        }
+        for (number, name, what, figure, lower) in CLASS_TABLES {
+            for system in self.first_of_each_m() {
+                if let Some(outcome) = of(system, &Test::Working)? {
+                    let title = format!("Table {number}. {what} of each class, {}", system.segmenter);
+                    tables.push(self.class_table((name, title), system, &outcome, (figure, lower)));
+                }
+            }
+        }
+        tables.extend(self.table_g(site)?);
+        tables.extend(self.table_c(site)?);
+        for system in &self.systems {
+            for folder in &site.transfers {
+                let test = Test::Transfer(folder.clone());
+                if let Some(outcome) = of(system, &test)? {
+                    let what = if outcome.classes.is_empty() { "unknown things" } else { "failures" };
+                    let title = format!("{} on {}, as it is: {what}", system.name, outcome.data);
+                    tables.push(match outcome.classes.is_empty() {
+                        true => self.anomaly_table(title, system, &outcome),
+                        false => self.table_a("transfer", title, system, &outcome),
+                    });
+                }
+            }
+        }
+        Ok(tables)
+    }
+
+    fn first_of_each_m(&self) -> impl Iterator<Item = &System> {
+        let first = |(i, system): &(usize, &System)| {
+            self.systems[..*i].iter().all(|other| other.segmenter != system.segmenter)
+        };
+        self.systems.iter().enumerate().filter(first).map(|(_, system)| system)
+    }
+
+    fn titled(&self, system: &System, outcome: &Outcome) -> String {
+        let miou = outcome.mean_iou.map_or("n/a".into(), |miou| format!("{:.1}", 100. * miou));
+        let (images, wrong) = (outcome.images, 100. * outcome.positive);
+        format!("{}, mIoU {miou} %, {wrong:.1} % of the pixels of {images} images wrong", system.segmenter)
+    }
+
+    /// The detectors in `outcome`: those of every bundle first, then what was trained on `system`, seeds on
+    /// one line, and image level and pixel level on one line.
+    fn lines<'a>(&self, system: &System, outcome: &'a Outcome) -> Vec<Line<'a>> {
+        let mut names: Vec<(String, Vec<String>)> = Vec::new();
+        let of_bundle = |name: &str| self.of_bundle(name);
+        let all = outcome.pixels.iter().map(|p| &p.name).chain(outcome.ious.iter().map(|i| &i.name));
+        let is_trained = |name: &str| system.baselines.iter().any(|b| name == b || has_suffix(name, b));
+        for name in all.filter(|name| !is_trained(name)) {
+            names.push((of_bundle(name), vec![name.clone()]));
+        }
+        for baseline in &system.baselines {
+            let Some(plan) = self.baselines.get(baseline) else { continue };
+            let seeds: Vec<&String> = system
+                .baselines
+                .iter()
+                .filter(|other| self.baselines.get(*other).is_some_and(|o| o.network == plan.network))
+                .collect();
+            let title = plan.network.title();
+            names.push((title.to_owned(), seeds.iter().map(|seed| (*seed).clone()).collect()));
+            names.push((with_msp(title), seeds.iter().map(|seed| with_msp(seed)).collect()));
+            names.push((format!("{title} as released"), seeds.iter().map(|s| as_released(s)).collect()));
+        }
+        let mut lines: Vec<Line> = Vec::new();
+        for (title, names) in names {
+            let place = lines.iter().position(|line| line.title == title).unwrap_or(lines.len());
+            if place == lines.len() {
+                lines.push(Line { title, ..Line::default() });
+            }
+            let line = &mut lines[place];
+            for pixel in outcome.pixels.iter().filter(|p| names.contains(&p.name)) {
+                if line.pixels.iter().all(|known| known.name != pixel.name) {
+                    line.pixels.push(pixel);
+                }
+            }
+            for iou in outcome.ious.iter().filter(|i| names.contains(&i.name)) {
+                if line.ious.iter().all(|known| known.name != iou.name) {
+                    line.ious.push(iou);
+                }
+            }
+        }
+        lines.retain(|line| !line.pixels.is_empty() || !line.ious.is_empty());
+        lines
+    }
+
+    /// The bundle's F, where a baseline goes by the same name.
+    fn of_bundle(&self, name: &str) -> String {
+        match self.comparison.network {
+            ComparerConfig::Fused(_) => name.to_owned(),
+            ref f if f.has_prior() && name.starts_with(f.title()) => format!("{name}, M's softmax as prior"),
+            _ => name.to_owned(),
+        }
+    }
+
+    fn table_a(&self, name: &'static str, title: String, system: &System, outcome: &Outcome) -> Table {
+        let rows = self.lines(system, outcome).into_iter().map(|line| {
+            let iou = |figure: Fitted| around(line.ious.iter().map(|iou| figure(&iou.mean)));
+            let pixel = |figure: fn(&PixelLevel) -> Option<f64>| {
+                around(line.pixels.iter().map(|pixel| figure(pixel)))
+            };
+            let cells = [
+                iou(MAE),
+                iou(STD),
+                iou(PEARSON),
+                iou(SPEARMAN),
+                pixel(|p| p.pooled.positive.average_precision),
+                pixel(|p| p.pooled.negative.average_precision),
+                pixel(|p| p.pooled.positive.auroc),
+                pixel(|p| p.pooled.positive.fpr95_first),
+                pixel(|p| p.per_image.mean.positive.fpr95_nearest),
+            ];
+            std::iter::once(Cell::Text(line.title)).chain(cells).collect()
+        });
+        Table {
+            name,
+            title,
+            columns: vec![
+                Column::plain("detector"),
+                Column::down("MAE"),
+                Column::down("STD"),
+                Column::up("P.C."),
+                Column::up("S.C."),
+                Column::up("AP-Err"),
+                Column::up("AP-Suc"),
+                Column::up("AUC"),
+                Column::down("FPR95"),
+                Column::down("FPR95 image"),
+            ],
+            rows: rows.collect(),
+            notes: vec![format!("{SEEDS} {MEANING}")],
+        }
+    }
+
+    fn class_table(
+        &self,
+        (name, title): (&'static str, String),
+        system: &System,
+        outcome: &Outcome,
+        (figure, lower): (Fitted, bool),
+    ) -> Table {
+        let lines: Vec<Line> =
+            self.lines(system, outcome).into_iter().filter(|line| !line.ious.is_empty()).collect();
+        let column = |line: &Line| match lower {
+            true => Column::down(line.title.clone()),
+            false => Column::up(line.title.clone()),
+        };
+        let row = |name: &str, of: &dyn Fn(&ImageLevel) -> Option<f64>| -> Vec<Cell> {
+            let cells = lines.iter().map(|line| around(line.ious.iter().map(|iou| of(iou))));
+            std::iter::once(Cell::Text(name.to_owned())).chain(cells).collect()
+        };
+        let classes = outcome.classes.iter().enumerate();
+        let of_classes =
+            classes.map(|(id, class)| row(class, &move |iou| iou.classes.get(id).and_then(figure)));
+        Table {
+            name,
+            title,
+            columns: std::iter::once(Column::plain("class")).chain(lines.iter().map(column)).collect(),
+            rows: of_classes.chain([row("mean", &|iou| figure(&iou.mean))]).collect(),
+            notes: vec![SEEDS.to_owned()],
+        }
+    }
+
+    /// What the kind of G changes, on the first M: the lines that every such system has, and the anomalies.
+    fn table_g(&self, site: &Site) -> Result<Option<Table>, ProtocolError> {
+        let Some(first) = self.systems.first() else { return Ok(None) };
+        let mut rows = Vec::new();
+        let others = self.systems.iter().filter(|system| system.segmenter == first.segmenter);
+        for system in others {
+            let Some(outcome) = outcome::read::<Outcome>(&site.outcome(&system.name, &Test::Working))? else {
+                continue;
+            };
+            for line in self.lines(system, &outcome) {
+                if !line.title.starts_with("SynthCP") || line.pixels.is_empty() {
+                    continue;
+                }
+                let ap = around(line.pixels.iter().map(|p| p.pooled.positive.average_precision));
+                let auc = around(line.pixels.iter().map(|p| p.pooled.positive.auroc));
+                let fits = [PEARSON, SPEARMAN, MAE].map(|f| around(line.ious.iter().map(|iou| f(&iou.mean))));
+                let names = [Cell::Text(system.generator.clone()), Cell::Text(line.title)];
+                rows.push(names.into_iter().chain([ap, auc]).chain(fits).collect());
+            }
+        }
+        Ok((!rows.is_empty()).then(|| Table {
+            name: "table_g",
+            title: format!("Table G. The kind of G, M being {}", first.segmenter),
+            columns: vec![
+                Column::plain("G"),
+                Column::plain("detector"),
+                Column::up("AP-Err"),
+                Column::up("AUC"),
+                Column::up("P.C."),
+                Column::up("S.C."),
+                Column::down("MAE"),
+            ],
+            rows,
+            notes: vec![SEEDS.to_owned()],
+        }))
+    }
+
+    fn table_c(&self, site: &Site) -> Result<Vec<Table>, ProtocolError> {
+        let mut tables = Vec::new();
+        for system in &self.systems {
+            let Some(costs) = outcome::read::<Vec<Cost>>(&site.outcome(&system.name, &Test::Cost))? else {
+                continue;
+            };
+            let mut rows: Vec<Vec<Cell>> = Vec::new();
+            let mut seen: Vec<String> = Vec::new();
+            for cost in costs {
+                let title = self.title_of_trained(system, &cost.name);
+                // Every seed costs the same.
+                if !seen.contains(&title) {
+                    let figures = [cost.time, cost.arithmetic].map(|cost| Cell::Number(Some(cost)));
+                    rows.push(std::iter::once(Cell::Text(title.clone())).chain(figures).collect());
+                    seen.push(title);
+                }
+            }
+            tables.push(Table {
+                name: "table_c",
+                title: format!(
+                    "Table C. The cost of each detector alone on {}, in multiples of M",
+                    system.name
+                ),
+                columns: vec![
+                    Column::plain("detector"),
+                    Column::plain("time / T"),
+                    Column::plain("arithmetic / M's"),
+                ],
+                rows,
+                notes: vec![
+                    "M's own pass is in every row. Arithmetic: multiply-adds of convolutions.".into(),
+                ],
+            });
+        }
+        Ok(tables)
+    }
+
+    /// The title of a trained detector; any other name as it is.
+    fn title_of_trained(&self, system: &System, name: &str) -> String {
+        let named = |baseline: &&String| name == *baseline || has_suffix(name, baseline);
+        match system.baselines.iter().find(named).and_then(|b| Some((b, self.baselines.get(b)?))) {
+            Some((baseline, plan)) => name.replacen(baseline.as_str(), plan.network.title(), 1),
+            None => self.of_bundle(name),
+        }
+    }
+
+    fn anomaly_table(&self, title: String, system: &System, outcome: &Outcome) -> Table {
+        let rows = self.lines(system, outcome).into_iter().map(|line| {
+            let of = |figure: fn(&PixelLevel) -> Option<f64>| around(line.pixels.iter().map(|p| figure(p)));
+            let cells = [
+                of(|p| p.pooled.positive.average_precision),
+                of(|p| p.pooled.positive.auroc),
+                of(|p| p.pooled.positive.fpr95_first),
+                of(|p| p.per_image.mean.positive.average_precision),
+                of(|p| p.per_image.mean.positive.auroc),
+                of(|p| p.per_image.mean.positive.fpr95_nearest),
+            ];
+            std::iter::once(Cell::Text(line.title)).chain(cells).collect()
+        });
+        Table {
+            name: "anomalies",
+            title,
+            columns: vec![
+                Column::plain("anomaly score"),
+                Column::up("AP"),
+                Column::up("AUROC"),
+                Column::down("FPR95"),
+                Column::up("image AP"),
+                Column::up("image AUROC"),
+                Column::down("image FPR95"),
+            ],
+            rows: rows.collect(),
+            notes: vec![format!(
+                "{SEEDS} {:.1} % of the pixels of {} images are strange. Pixels pooled; image: mean of the images, as \
+                 the paper has it.",
+                100. * outcome.positive,
+                outcome.images
+            )],
+        }
+    }
+}
+
+fn name_of(site: &Site) -> String {
+    super::stage::name(&site.data)
+}
+
+fn as_released(name: &str) -> String {
+    format!("{name} as released")
+}
+
+fn has_suffix(name: &str, baseline: &str) -> bool {
+    name == with_msp(baseline) || name == as_released(baseline)
+}
+
+/// Mean and sample standard deviation of the seeds' figures.
+fn around(figures: impl Iterator<Item = Option<f64>>) -> Cell {
+    let figures: Vec<f64> = figures.flatten().collect();
+    let count = figures.len() as f64;
+    let mean = figures.iter().sum::<f64>() / count;
+    match figures.len() {
+        0 => Cell::Share(None),
+        1 => Cell::Share(Some(mean)),
+        _ => {
+            let variance = figures.iter().map(|f| (f - mean).powi(2)).sum::<f64>() / (count - 1.);
+            Cell::Around { mean, deviation: variance.sqrt() }
+        }
+    }
+}
