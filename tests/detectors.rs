@@ -164,10 +164,12 @@ fn every_baseline_is_trained_stored_loaded_and_judges() {
     });
     let expected = [
         "autoencoder: ea",
+        "direct + (1 - MSP): e",
         "direct: ei",
         "dropout: ei",
         "fused: ei",
         "image: i",
+        "pixel + (1 - MSP): e",
         "pixel: e",
         "tcp as released: e",
         "tcp: e",

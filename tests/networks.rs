@@ -278,6 +278,34 @@ fn the_pixel_level_comparer_sees_both_pictures_and_estimates_no_iou() {
 }
 
 #[test]
+fn the_correcting_comparer_starts_from_the_softmax_and_learns_from_every_input() {
+    let _alone = alone();
+    let vs = VarStore::new(Device::Cpu);
+    let network = config::<ComparerConfig>(CORRECTED).build(&vs.root(), 5);
+    let options = (Kind::Float, Device::Cpu);
+    let [x, a, b] = [(); 3].map(|()| Tensor::rand([1, 3, 64, 96], options));
+    let softmax = random_softmax(1);
+    let compare = |synth: &Tensor, disagreement: f64| {
+        let comparison = Comparison {
+            image: &x,
+            synth: &|| synth.shallow_clone(),
+            softmax: &softmax,
+            disagreement: &|| Tensor::full([1, MAPS, 16, 24], disagreement, options),
+        };
+        tch::no_grad(|| network.forward(&comparison, false))
+    };
+    let untrained = compare(&a, 0.);
+    assert_near(&untrained.confidence.unwrap().sigmoid(), &softmax.largest, "confidence");
+    let posterior = untrained.posterior.unwrap().exp();
+    assert!((posterior - &softmax.probabilities).abs().max().double_value(&[]) < 1e-3);
+    unsettle(&vs);
+    tch::no_grad(|| drop(vs.variables()["correct.weight"].shallow_clone().uniform_(-1., 1.)));
+    let confidence = [compare(&a, 0.), compare(&b, 0.), compare(&a, 1.)].map(|c| c.confidence.unwrap());
+    assert!(confidence[0] != confidence[1], "it sees x'");
+    assert!(confidence[0] != confidence[2], "it hears that M disagrees with itself");
+}
+
+#[test]
 fn the_fused_comparer_hears_that_the_segmenter_disagrees_with_itself() {
     let _alone = alone();
     let vs = VarStore::new(Device::Cpu);

@@ -111,3 +111,21 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ProtocolError
     let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
     serde_json::from_str(&text).map(Some).map_err(|e| wrong(e.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_what_is_broken_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("system/cost.json");
+        assert_eq!(read::<Vec<Cost>>(&path).expect("nothing yet"), None);
+        let costs = vec![Cost { name: "M".into(), time: 1., arithmetic: 0.1 + 0.2 }];
+        write(&costs, &path).expect("written");
+        assert_eq!(read::<Vec<Cost>>(&path).expect("whole"), Some(costs));
+        std::fs::write(&path, "[{").expect("broken");
+        let error = read::<Vec<Cost>>(&path).expect_err("broken").to_string();
+        assert!(error.contains("system/cost.json"), "{error}");
+    }
+}

@@ -388,3 +388,18 @@ fn around(figures: impl Iterator<Item = Option<f64>>) -> Cell {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_have_a_mean_and_a_deviation_and_one_has_none() {
+        assert_eq!(around([None].into_iter()), Cell::Share(None));
+        assert_eq!(around([Some(0.5), None].into_iter()), Cell::Share(Some(0.5)));
+        let Cell::Around { mean, deviation } = around([0.1, 0.2, 0.3].map(Some).into_iter()) else {
+            panic!("three figures")
+        };
+        assert!((mean - 0.2).abs() < 1e-12 && (deviation - 0.1).abs() < 1e-12);
+    }
+}

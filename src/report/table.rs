@@ -223,6 +223,18 @@ mod tests {
     }
 
     #[test]
+    fn a_mean_of_seeds_is_the_best_by_its_mean() {
+        let around = |mean, deviation| Cell::Around { mean, deviation };
+        let mut table = table();
+        table.columns = vec![Column::plain("detector"), Column::up("AP")];
+        table.rows = vec![vec!["a".into(), around(0.5, 0.01)], vec!["b".into(), Cell::Share(Some(0.49))]];
+        assert_eq!([table.is_best(0, 1), table.is_best(1, 1)], [true, false]);
+        assert!(table.markdown().contains("| a | 50.0 ± 1.0 |"));
+        assert_eq!(String::from_utf8(table.csv().unwrap()).unwrap(), "detector,AP\na,0.5 ± 0.01\nb,0.49\n");
+        assert_eq!(table.json()["rows"][0]["AP"]["deviation"], 0.01);
+    }
+
+    #[test]
     fn programs_get_every_digit() {
         let csv = String::from_utf8(table().csv().unwrap()).unwrap();
         assert_eq!(csv, "detector,AP,r,images\n\"a, b | c\",0.123456,0.5,3\nd,,,0\n");
