@@ -40,7 +40,7 @@ baselines:
   image: {network: {baseline: comparison, network: {architecture: iou_only, width: 4}}, steps: 2, batch: 2, rate: 0.001}
   pixel: {network: {baseline: comparison, network: {architecture: confidence_only, width: 4, squeeze: 4}}, steps: 2, batch: 2, rate: 0.001}
   direct: {network: {baseline: comparison, network: {architecture: direct, width: 4, squeeze: 4}}, steps: 2, batch: 2, rate: 0.001}
-  fused: {network: {baseline: comparison, network: {architecture: fused, width: 4, squeeze: 4}}, steps: 2, batch: 2, rate: 0.001, seed: 7}
+  fused: {network: {baseline: comparison, network: {architecture: fused, width: 8}}, steps: 2, batch: 2, rate: 0.001, seed: 7}
 batch: [2, 4, 2]
 rate: [0.001, 0.0004, 0.001]
 seed: 1
@@ -226,5 +226,5 @@ fn the_segmenter_looks_at_the_synthetic_picture_once_whoever_asks() {
         })
     };
     assert_eq!(looks_taken("{architecture: joint, width: 4, squeeze: 4}"), (1, 2));
-    assert_eq!(looks_taken("{architecture: fused, width: 4, squeeze: 4}"), (2, 2));
+    assert_eq!(looks_taken("{architecture: fused, width: 8}"), (2, 2));
 }

@@ -42,8 +42,8 @@ const FRESH_FCN: &str = "{architecture: fcn8s, widths: [2, 4, 4, 8, 8], head: 8,
 const JOINT: &str = "{architecture: joint, width: 4, squeeze: 4}";
 const DIRECT: &str = "{architecture: direct, width: 4, squeeze: 4, prior: true}";
 const IOU_ONLY: &str = "{architecture: iou_only, width: 4}";
-const FUSED: &str = "{architecture: fused, width: 4, squeeze: 4}";
-const CORRECTED: &str = "{architecture: corrected, width: 8}";
+const FUSED: &str = "{architecture: fused, width: 8}";
+const CORRECTED: &str = "{architecture: fused, width: 8, of_synth: nothing}";
 const CONFIDENCE_ONLY: &str = "{architecture: confidence_only, width: 4, squeeze: 4, prior: true}";
 
 #[test]
@@ -278,52 +278,37 @@ fn the_pixel_level_comparer_sees_both_pictures_and_estimates_no_iou() {
 }
 
 #[test]
-fn the_correcting_comparer_starts_from_the_softmax_and_learns_from_every_input() {
+fn the_fused_comparer_starts_from_the_softmax_and_learns_from_what_it_is_given() {
     let _alone = alone();
-    let vs = VarStore::new(Device::Cpu);
-    let network = config::<ComparerConfig>(CORRECTED).build(&vs.root(), 5);
     let options = (Kind::Float, Device::Cpu);
     let [x, a, b] = [(); 3].map(|()| Tensor::rand([1, 3, 64, 96], options));
     let softmax = random_softmax(1);
-    let compare = |synth: &Tensor, disagreement: f64| {
-        let comparison = Comparison {
-            image: &x,
-            synth: &|| synth.shallow_clone(),
-            softmax: &softmax,
-            disagreement: &|| Tensor::full([1, MAPS, 16, 24], disagreement, options),
+    for (of_synth, sees, hears) in
+        [("everything", true, true), ("disagreement", false, true), ("nothing", false, false)]
+    {
+        let vs = VarStore::new(Device::Cpu);
+        let yaml = format!("{{architecture: fused, width: 8, of_synth: {of_synth}}}");
+        let network = config::<ComparerConfig>(&yaml).build(&vs.root(), 5);
+        let compare = |synth: &Tensor, disagreement: f64| {
+            let comparison = Comparison {
+                image: &x,
+                synth: &|| synth.shallow_clone(),
+                softmax: &softmax,
+                disagreement: &|| Tensor::full([1, MAPS, 16, 24], disagreement, options),
+            };
+            tch::no_grad(|| network.forward(&comparison, false))
         };
-        tch::no_grad(|| network.forward(&comparison, false))
-    };
-    let untrained = compare(&a, 0.);
-    assert_near(&untrained.confidence.unwrap().sigmoid(), &softmax.largest, "confidence");
-    let posterior = untrained.posterior.unwrap().exp();
-    assert!((posterior - &softmax.probabilities).abs().max().double_value(&[]) < 1e-3);
-    unsettle(&vs);
-    tch::no_grad(|| drop(vs.variables()["correct.weight"].shallow_clone().uniform_(-1., 1.)));
-    let confidence = [compare(&a, 0.), compare(&b, 0.), compare(&a, 1.)].map(|c| c.confidence.unwrap());
-    assert!(confidence[0] != confidence[1], "it sees x'");
-    assert!(confidence[0] != confidence[2], "it hears that M disagrees with itself");
-}
-
-#[test]
-fn the_fused_comparer_hears_that_the_segmenter_disagrees_with_itself() {
-    let _alone = alone();
-    let vs = VarStore::new(Device::Cpu);
-    let network = config::<ComparerConfig>(FUSED).build(&vs.root(), 5);
-    let picture = Tensor::rand([1, 3, 64, 96], (Kind::Float, Device::Cpu));
-    let softmax = random_softmax(1);
-    let compare = |disagreement: f64| {
-        let comparison = Comparison {
-            image: &picture,
-            synth: &|| picture.shallow_clone(),
-            softmax: &softmax,
-            disagreement: &|| Tensor::full([1, MAPS, 16, 24], disagreement, (Kind::Float, Device::Cpu)),
-        };
-        tch::no_grad(|| network.forward(&comparison, false))
-    };
-    let (a, b) = (compare(0.), compare(1.));
-    assert_eq!(a.confidence.as_ref().unwrap().size(), [1, 1, 64, 96]);
-    assert!(a.confidence != b.confidence && a.iou != b.iou && a.presence.is_some());
+        let untrained = compare(&a, 0.);
+        assert_near(&untrained.confidence.unwrap().sigmoid(), &softmax.largest, of_synth);
+        let posterior = untrained.posterior.unwrap();
+        assert!((posterior - &softmax.probabilities).abs().max().double_value(&[]) < 1e-3);
+        unsettle(&vs);
+        tch::no_grad(|| drop(vs.variables()["correct.weight"].shallow_clone().uniform_(-1., 1.)));
+        let [one, other, again] = [compare(&a, 0.), compare(&b, 0.), compare(&a, 1.)];
+        assert_eq!(one.confidence != other.confidence, sees, "{of_synth}");
+        assert_eq!(one.confidence != again.confidence, hears, "{of_synth}");
+        assert!(one.iou.is_some() && one.presence.is_some());
+    }
 }
 
 #[test]

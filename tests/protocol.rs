@@ -31,7 +31,7 @@ generators:
   pix2pixhd: {network: {architecture: pix2pixhd, ngf: 2, downsamplings: 2, blocks: 1}, judge_width: 4, steps: 2, batch: 4, rate: 0.001}
 comparison: {network: {architecture: joint, width: 4, squeeze: 4, prior: true}, steps: 2, batch: 2, rate: 0.001}
 baselines:
-  fused: {network: {baseline: comparison, network: {architecture: fused, width: 4, squeeze: 4}}, steps: 2, batch: 2, rate: 0.001}
+  fused: {network: {baseline: comparison, network: {architecture: fused, width: 8}}, steps: 2, batch: 2, rate: 0.001}
   direct: {network: {baseline: comparison, network: {architecture: direct, width: 4, squeeze: 4}}, steps: 2, batch: 2, rate: 0.001}
   direct_2: {network: {baseline: comparison, network: {architecture: direct, width: 4, squeeze: 4}}, steps: 2, batch: 2, rate: 0.001, seed: 2}
   tcp: {network: {baseline: tcp, widths: [4, 4, 4, 4]}, steps: 2, batch: 2, rate: 0.001}

@@ -36,7 +36,7 @@ const SYNTHESIS: Reader = |yaml| read(yaml, Architecture::Synthesis);
 const COMPARISON: Reader = |yaml| read(yaml, Architecture::Comparison);
 
 /// Every architecture's name.
-const NAMES: [(&str, Reader); 12] = [
+const NAMES: [(&str, Reader); 11] = [
     ("fcn8s", SEGMENTATION),
     ("deeplab", SEGMENTATION),
     ("pspnet", SEGMENTATION),
@@ -48,7 +48,6 @@ const NAMES: [(&str, Reader); 12] = [
     ("iou_only", COMPARISON),
     ("confidence_only", COMPARISON),
     ("fused", COMPARISON),
-    ("corrected", COMPARISON),
 ];
 
 fn read<C: DeserializeOwned>(

@@ -1,7 +1,6 @@
 //! F: networks that compare x with x' and say where, and how much, the labels are wrong.
 
 pub mod confidence;
-pub mod corrected;
 pub mod direct;
 pub mod disagreement;
 pub mod evidence;
@@ -27,7 +26,7 @@ pub struct Compared {
     /// `N x classes`: logit of "this class is in view", segmented or not; of a network with
     /// [`prior::Prior`].
     pub presence: Option<Tensor>,
-    /// `N x classes x H x W`, logarithms: what the network believes instead of M's softmax; of one that
+    /// `N x classes x H x W`: what the network believes instead of M's softmax; of one that
     /// corrects it.
     pub posterior: Option<Tensor>,
 }
@@ -64,10 +63,8 @@ pub enum ComparerConfig {
     IouOnly(iou::Config),
     /// The confidence of each pixel alone: the paper's SynthCP-separate, pixel level.
     ConfidenceOnly(joint::Config),
-    /// Both tasks, told what M already knows: SynthCP-fused.
-    Fused(joint::Config),
-    /// Both tasks by a correction of M's softmax: SynthCP-corrected.
-    Corrected(corrected::Config),
+    /// Both tasks by a correction of M's softmax: SynthCP-fused.
+    Fused(fused::Config),
 }
 
 impl ComparerConfig {
@@ -78,7 +75,6 @@ impl ComparerConfig {
             Self::Direct(config) => Box::new(direct::new(p, config, classes)),
             Self::IouOnly(config) => Box::new(iou::IouOnly::new(p, config, classes)),
             Self::ConfidenceOnly(config) => Box::new(confidence::new(p, config, classes)),
-            Self::Corrected(config) => Box::new(corrected::Corrected::new(p, config, classes)),
             Self::Fused(config) => Box::new(fused::Fused::new(p, config, classes)),
         }
     }
@@ -91,7 +87,6 @@ impl ComparerConfig {
             Self::IouOnly(_) => "iou_only",
             Self::ConfidenceOnly(_) => "confidence_only",
             Self::Fused(_) => "fused",
-            Self::Corrected(_) => "corrected",
         }
     }
 
@@ -102,8 +97,11 @@ impl ComparerConfig {
             Self::Direct(_) => "Direct Prediction",
             Self::IouOnly(_) => "SynthCP separate, IoU",
             Self::ConfidenceOnly(_) => "SynthCP separate, pixels",
-            Self::Fused(_) => "SynthCP fused",
-            Self::Corrected(_) => "SynthCP corrected",
+            Self::Fused(config) => match config.of_synth {
+                fused::OfSynth::Everything => "SynthCP fused",
+                fused::OfSynth::Disagreement => "SynthCP fused, M's disagreement alone",
+                fused::OfSynth::Nothing => "corrected softmax, without x'",
+            },
         }
     }
 
@@ -118,13 +116,13 @@ impl ComparerConfig {
         match self {
             Self::Joint(config) | Self::Direct(config) | Self::ConfidenceOnly(config) => config.prior,
             Self::IouOnly(_) => false,
-            Self::Fused(_) | Self::Corrected(_) => true,
+            Self::Fused(_) => true,
         }
     }
 
     /// Whether its encoder may begin from EfficientNet-lite0's ImageNet weights.
     pub fn takes_pretrained(&self) -> bool {
-        matches!(self, Self::Corrected(_))
+        matches!(self, Self::Fused(_))
     }
 }
 

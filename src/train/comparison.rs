@@ -84,7 +84,12 @@ fn losses(
         )
     });
     let posterior = compared.posterior.as_ref().map_or_else(none, |posterior| {
-        posterior.nll_loss_nd(labels, None::<&Tensor>, Reduction::Mean, i64::from(IGNORE))
+        posterior.clamp_min(SURE).log().nll_loss_nd(
+            labels,
+            None::<&Tensor>,
+            Reduction::Mean,
+            i64::from(IGNORE),
+        )
     });
     [iou_loss, confidence, presence, posterior]
 }
@@ -126,6 +131,8 @@ impl Task for Training<'_> {
     }
 }
 
+/// Probability below which a loss grows no further.
+const SURE: f64 = 1e-6;
 const IOU_WEIGHT: f64 = 5.;
 
 /// Trains F on `predictions`. Returns its parameters and the network.

@@ -7,5 +7,5 @@ use super::joint::{Config, Joint, PAIR, Tasks};
 
 /// Builds the network for `classes` classes.
 pub fn new(p: &Path, config: &Config, classes: i64) -> Joint {
-    Joint::with(p, PAIR, Tasks::Confidence, 0, config, classes)
+    Joint::with(p, PAIR, Tasks::Confidence, config, classes)
 }

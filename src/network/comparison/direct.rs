@@ -7,5 +7,5 @@ use super::joint::{Config, Joint, Tasks};
 
 /// Builds the network for `classes` classes.
 pub fn new(p: &Path, config: &Config, classes: i64) -> Joint {
-    Joint::with(p, &["siamese"], Tasks::Both, 0, config, classes)
+    Joint::with(p, &["siamese"], Tasks::Both, config, classes)
 }

@@ -1,91 +1,183 @@
-//! SynthCP-fused: the joint network, told in addition what M already knows. The paper's F compares
-//! pictures and hardly sees that M was torn, nor that M, shown x', no longer finds what it had found in
-//! x. Here both stand beside the pictures, as maps, for the trunks; and a small branch on a fine grid
-//! reads them where the trunks are too coarse: at the boundaries, where most errors are.
+//! SynthCP-fused: F as a second opinion. It corrects M's softmax, and what it takes away from M's label is
+//! the probability of an error.
+//!
+//! The paper's F learns from one bit a pixel, right or wrong. This one learns from the true class: it sees
+//! x through an encoder that begins from ImageNet, what that encoder finds otherwise in x', M's softmax, its
+//! doubts ([`evidence`]) and how it disagrees with itself about x', and gives a correction of M's logits. Trained on the folds' predictions it is
+//! stacked generalization (Wolpert, 1992): a model above models that never saw the samples it learns from.
 
+use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
-use super::evidence::{MAPS as EVIDENCE, evidence};
-use super::joint::{Config, Joint, PAIR, Tasks};
+use super::disagreement::MAPS;
+use super::evidence::{self, OWN};
+use super::prior::Prior;
 use super::{Compared, Comparer, Comparison};
 use crate::network::layers::{
-    BatchNorm2d, Conv2d, ConvOptions, IMAGENET, channels_last, normalize, resize_bilinear, spatial,
+    BatchNorm2d, Conv2d, ConvOptions, Linear, channels_last, resize_bilinear, spatial,
 };
+use crate::network::segmentation::efficientnet::{CHANNELS, EfficientNetLite0};
+use crate::network::softmax::Softmax;
+
+/// Size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Channels of the decoder.
+    pub width: i64,
+    /// What it sees of x'.
+    pub of_synth: OfSynth,
+}
+
+/// What a network sees of x'. Less than all is for measuring what synthesis brings, and what it costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OfSynth {
+    /// The picture, and how M disagrees with itself about it.
+    #[default]
+    Everything,
+    /// M's disagreement alone.
+    Disagreement,
+    /// Nothing: what remains is a correction of M's softmax by a second look at x.
+    Nothing,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { width: 64, of_synth: OfSynth::Everything }
+    }
+}
+
+/// Probabilities nearer to 0 or 1 than this are not told apart.
+const SURE: f64 = 1e-5;
+/// Stride of the encoder's first convolution.
+const STEM_STRIDE: i64 = 2;
+/// Which of the encoder's features are read, coarse to fine: those at strides 16, 8, 4 and 2.
+const SCALES: [usize; 4] = [4, 2, 1, 0];
+
+/// A convolution and its norm.
+type Layer = (Conv2d, BatchNorm2d);
+
+/// What is read at one scale, and how it joins what came from the coarser one.
+#[derive(Debug)]
+struct Step {
+    read: Layer,
+    mix: Layer,
+}
 
 /// The network.
 #[derive(Debug)]
 pub struct Fused {
-    joint: Joint,
-    detail: Detail,
+    of_synth: OfSynth,
+    encoder: EfficientNetLite0,
+    steps: Vec<Step>,
+    /// To a correction of each class's logit, and of the confidence.
+    correct: Conv2d,
+    regress: Linear,
+    prior: Prior,
+}
+
+fn layer(p: &Path, inputs: i64, outputs: i64, kernel: i64) -> Layer {
+    let conv = Conv2d::new(p / 0, inputs, outputs, ConvOptions::same(kernel).no_bias());
+    (conv, BatchNorm2d::new(p / 1, outputs))
+}
+
+fn through((conv, norm): &Layer, x: &Tensor, train: bool) -> Tensor {
+    norm.forward(&conv.forward(x), train).relu_()
 }
 
 impl Fused {
-    /// Builds the network for `classes` classes. It always starts from M's softmax, whatever
-    /// `config.prior` says.
+    /// Builds the network for `classes` classes. It starts by repeating M's softmax.
     pub fn new(p: &Path, config: &Config, classes: i64) -> Self {
-        let config = Config { prior: true, ..config.clone() };
+        let Config { width, of_synth } = *config;
+        let pictures = if of_synth == OfSynth::Everything { 2 } else { 1 };
+        let known = classes + OWN + if of_synth == OfSynth::Nothing { 0 } else { MAPS };
+        let steps = SCALES.iter().enumerate().map(|(i, &scale)| {
+            let q = p / "decoder" / i as i64;
+            let coarser = if i == 0 { 0 } else { width };
+            Step {
+                read: layer(&(&q / "read"), pictures * CHANNELS[scale] + known, width, 1),
+                mix: layer(&(&q / "mix"), coarser + width, width, 3),
+            }
+        });
+        let correct = Conv2d::new(p / "correct", width, classes + 1, ConvOptions::same(1));
+        correct.silence();
         Self {
-            joint: Joint::with(p, PAIR, Tasks::Both, EVIDENCE, &config, classes),
-            detail: Detail::new(&(p / "detail"), 6 + 1 + EVIDENCE, config.squeeze),
+            of_synth,
+            encoder: EfficientNetLite0::new(&(p / "encoder"), STEM_STRIDE),
+            steps: steps.collect(),
+            correct,
+            regress: Linear::new(p / "regress", pictures * CHANNELS[SCALES[0]], classes),
+            prior: Prior::new(&(p / "prior"), classes),
         }
+    }
+
+    /// Corrections of the logits and of the confidence, `N x (classes + 1) x H x W`, fp32, and the coarsest
+    /// features of x and of the difference, averaged.
+    fn look(&self, input: &Comparison, train: bool) -> (Tensor, Tensor) {
+        let (kind, size) = (input.image.kind(), spatial(input.image));
+        let real = self.encoder.forward(input.image);
+        // Only x trains the encoder.
+        let synthetic = (self.of_synth == OfSynth::Everything)
+            .then(|| tch::no_grad(|| self.encoder.forward(&(input.synth)())));
+        let mut known = vec![input.softmax.probabilities.shallow_clone(), evidence::own(input.softmax)];
+        if self.of_synth != OfSynth::Nothing {
+            known.push(resize_bilinear(&(input.disagreement)().to_kind(Kind::Float), size, false));
+        }
+        let known = channels_last(&Tensor::cat(&known, 1).to_kind(kind));
+        let mut x: Option<Tensor> = None;
+        let mut coarsest = None;
+        for (step, &scale) in self.steps.iter().zip(&SCALES) {
+            let (h, w) = spatial(&real[scale]);
+            let features = match &synthetic {
+                Some(synthetic) => Tensor::cat(&[&real[scale], &(&real[scale] - &synthetic[scale]).abs()], 1),
+                None => real[scale].shallow_clone(),
+            };
+            let known = known.adaptive_avg_pool2d([h, w]);
+            let read = through(&step.read, &Tensor::cat(&[&features, &known], 1), train);
+            let joined = match x {
+                Some(coarser) => Tensor::cat(&[coarser.upsample_nearest2d([h, w], None, None), read], 1),
+                None => read,
+            };
+            x = Some(through(&step.mix, &joined, train));
+            coarsest.get_or_insert(features);
+        }
+        let (x, coarsest) = x.zip(coarsest).expect("there are four scales");
+        let corrections = self.correct.forward(&x).to_kind(Kind::Float);
+        let pooled = coarsest.mean_dim([2i64, 3].as_slice(), false, Kind::Float);
+        (resize_bilinear(&corrections, size, false), pooled)
     }
 }
 
 impl Comparer for Fused {
     fn forward(&self, input: &Comparison, train: bool) -> Compared {
-        let kind = input.image.kind();
-        let evidence = evidence(input.softmax, &(input.disagreement)()).to_kind(kind);
-        let beside = Tensor::cat(&[self.joint.distill(input, train), evidence], 1);
-        let (mean, std) = IMAGENET;
-        let pictures = [input.image, &(input.synth)()].map(|picture| normalize(picture, mean, std));
-        let [x, synth] = &pictures;
-        let detail = self.detail.forward(&Tensor::cat(&[x, synth, &beside], 1), train);
-        let stages = self.joint.look(input, &beside, train);
-        let confidence = self.joint.confidence(&stages, spatial(input.image), train) + detail;
-        self.joint.conclude(input.softmax, confidence, &stages)
-    }
-
-    fn fold(&mut self) {
-        self.joint.fold();
-        self.detail.fold();
-    }
-}
-
-/// A few convolutions at half the size, ever further apart.
-#[derive(Debug)]
-struct Detail {
-    layers: Vec<(Conv2d, BatchNorm2d)>,
-    confidence: Conv2d,
-}
-
-/// Stride of the first layer, then the distance of taps.
-const STRIDE: i64 = 2;
-const DILATIONS: [i64; 4] = [1, 1, 2, 4];
-
-impl Detail {
-    fn new(p: &Path, inputs: i64, width: i64) -> Self {
-        let layer = |(i, &dilation): (usize, &i64)| {
-            let q = p / i as i64;
-            let options = ConvOptions::same(3).dilated(dilation).no_bias();
-            let (inputs, options) = if i == 0 { (inputs, options.stride(STRIDE)) } else { (width, options) };
-            (Conv2d::new(&q / 0, inputs, width, options), BatchNorm2d::new(&q / 1, width))
+        let softmax = input.softmax;
+        let classes = softmax.probabilities.size()[1];
+        let (corrections, pooled) = self.look(input, train);
+        let corrected = softmax.probabilities.clamp_min(SURE) * corrections.narrow(1, 0, classes).exp();
+        let posterior = &corrected / corrected.sum_dim_intlist([1i64].as_slice(), true, Kind::Float);
+        let of_label = posterior.gather(1, &softmax.labels.unsqueeze(1), false);
+        let right = of_label.clamp(SURE, 1. - SURE).logit(None) + corrections.narrow(1, classes, 1);
+        // The pixels answer to their own losses alone.
+        let corrected = Softmax {
+            probabilities: posterior.detach(),
+            largest: of_label.detach(),
+            labels: softmax.labels.shallow_clone(),
+            entropy: softmax.entropy.shallow_clone(),
         };
-        Self {
-            layers: DILATIONS.iter().enumerate().map(layer).collect(),
-            confidence: Conv2d::new(p / "conf", width, 1, ConvOptions::same(1)),
+        let (expected, presence) = self.prior.classes(&corrected, &right.sigmoid().detach());
+        Compared {
+            confidence: Some(right),
+            iou: Some(self.regress.forward(&pooled) + expected),
+            presence: Some(presence),
+            posterior: Some(posterior),
         }
     }
 
-    /// A share of the confidence's logit, `N x 1 x H x W`, fp32.
-    fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        let through =
-            |y: Tensor, (conv, norm): &(Conv2d, BatchNorm2d)| norm.forward(&conv.forward(&y), train).relu_();
-        let y = self.layers.iter().fold(channels_last(x), through);
-        resize_bilinear(&self.confidence.forward(&y).to_kind(Kind::Float), spatial(x), false)
-    }
-
     fn fold(&mut self) {
-        self.layers.iter_mut().for_each(|(conv, norm)| norm.fold_into(conv));
+        for (conv, norm) in self.steps.iter_mut().flat_map(|step| [&mut step.read, &mut step.mix]) {
+            norm.fold_into(conv);
+        }
     }
 }

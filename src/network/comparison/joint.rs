@@ -60,19 +60,11 @@ pub struct Joint {
 impl Joint {
     /// Builds the network for `classes` classes.
     pub fn new(p: &Path, config: &Config, classes: i64) -> Self {
-        Self::with(p, PAIR, Tasks::Both, 0, config, classes)
+        Self::with(p, PAIR, Tasks::Both, config, classes)
     }
 
-    /// Builds it with a trunk for each name, the first for x, the second for x', each with `more` maps
-    /// beside the picture and the one channel that is distilled from the softmax.
-    pub(super) fn with(
-        p: &Path,
-        names: &[&str],
-        tasks: Tasks,
-        more: i64,
-        config: &Config,
-        classes: i64,
-    ) -> Self {
+    /// Builds it with a trunk for each name, the first for x, the second for x'.
+    pub(super) fn with(p: &Path, names: &[&str], tasks: Tasks, config: &Config, classes: i64) -> Self {
         let one = ConvOptions::same(1);
         let trunks = names.len() as i64;
         let squeeze = (0..4)
@@ -83,7 +75,7 @@ impl Joint {
             })
             .collect();
         let prediction = p / "pred_conv";
-        let trunk = |&name: &&str| ResNet18::new(&(p / name), 4 + more, config.width);
+        let trunk = |&name: &&str| ResNet18::new(&(p / name), 4, config.width);
         Self {
             trunks: names.iter().map(trunk).collect(),
             prediction: (Conv2d::new(&prediction / 0, classes, 1, one), BatchNorm2d::new(&prediction / 1, 1)),
@@ -96,7 +88,7 @@ impl Joint {
     }
 
     /// M's softmax as one channel, `N x 1 x H x W`.
-    pub(super) fn distill(&self, input: &Comparison, train: bool) -> Tensor {
+    fn distill(&self, input: &Comparison, train: bool) -> Tensor {
         let (conv, norm) = &self.prediction;
         let prediction =
             conv.forward(&channels_last(&input.softmax.probabilities.to_kind(input.image.kind())));
@@ -104,21 +96,22 @@ impl Joint {
     }
 
     /// The features of the four stages, those of all trunks side by side; each trunk sees its picture
-    /// and the maps `beside` it.
-    pub(super) fn look(&self, input: &Comparison, beside: &Tensor, train: bool) -> [Tensor; 4] {
+    /// and the channel beside it.
+    fn look(&self, input: &Comparison, train: bool) -> [Tensor; 4] {
+        let beside = self.distill(input, train);
         let real = || input.image.shallow_clone();
         let pictures: [&dyn Fn() -> Tensor; 2] = [&real, input.synth];
         let look = |(trunk, picture): (&ResNet18, &dyn Fn() -> Tensor)| {
             let (mean, std) = IMAGENET;
             let picture = normalize(&picture(), mean, std);
-            trunk.forward(&channels_last(&Tensor::cat(&[&picture, beside], 1)), train)
+            trunk.forward(&channels_last(&Tensor::cat(&[&picture, &beside], 1)), train)
         };
         let looks: Vec<_> = self.trunks.iter().zip(pictures).map(look).collect();
         [0, 1, 2, 3].map(|i| Tensor::cat(&looks.iter().map(|stages| &stages[i]).collect::<Vec<_>>(), 1))
     }
 
     /// Logit of each pixel's label being right by the four stages, `N x 1 x H x W` at `size`, fp32.
-    pub(super) fn confidence(&self, stages: &[Tensor; 4], size: (i64, i64), train: bool) -> Tensor {
+    fn confidence(&self, stages: &[Tensor; 4], size: (i64, i64), train: bool) -> Tensor {
         // The confidence layer is linear and a bilinear resize keeps sums, so each stage's share of
         // it is computed on the stage's own grid and only one channel is ever resized.
         let shares = self.confidence.split(stages.len());
@@ -131,12 +124,7 @@ impl Joint {
     }
 
     /// Adds what M's softmax says to the confidence, and the IoUs by the last of the stages.
-    pub(super) fn conclude(
-        &self,
-        softmax: &Softmax,
-        confidence: Tensor,
-        [.., last]: &[Tensor; 4],
-    ) -> Compared {
+    fn conclude(&self, softmax: &Softmax, confidence: Tensor, [.., last]: &[Tensor; 4]) -> Compared {
         let confidence = match &self.prior {
             Some(prior) => confidence + prior.confidence(softmax),
             None => confidence,
@@ -157,7 +145,7 @@ impl Joint {
 
 impl Comparer for Joint {
     fn forward(&self, input: &Comparison, train: bool) -> Compared {
-        let stages = self.look(input, &self.distill(input, train), train);
+        let stages = self.look(input, train);
         let confidence = self.confidence(&stages, spatial(input.image), train);
         self.conclude(input.softmax, confidence, &stages)
     }
