@@ -16,6 +16,7 @@
 //! ```
 
 pub mod cost;
+mod lines;
 pub mod measure;
 pub mod outcome;
 pub mod plan;

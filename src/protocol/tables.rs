@@ -4,22 +4,13 @@
 //! supplement's: transfer from one M to another, and MAE, STD and both correlations class by class. Table G
 //! changes G, Table C counts the cost.
 
+use super::lines::{Line, around};
 use super::outcome::{self, Cost, ImageLevel, Outcome, PixelLevel};
 use super::plan::{Protocol, ProtocolError, System};
 use super::stage::{Site, Test};
 use crate::metric::estimate::Fit;
-use crate::network::comparison::ComparerConfig;
 use crate::report::dossier::Dossier;
 use crate::report::table::{Cell, Column, Table};
-use crate::score::synthcp::with_msp;
-
-/// A detector in the tables: its figures of every seed.
-#[derive(Default)]
-struct Line<'a> {
-    title: String,
-    pixels: Vec<&'a PixelLevel>,
-    ious: Vec<&'a ImageLevel>,
-}
 
 /// One figure of the image level.
 type Fitted = fn(&Fit) -> Option<f64>;
@@ -64,8 +55,13 @@ impl Protocol {
         let of = |system: &System, test: &Test| outcome::read::<Outcome>(&site.outcome(&system.name, test));
         let mut tables = Vec::new();
         for system in self.first_of_each_m() {
-            for (test, size) in [(Test::Working, "the working size"), (Test::Labels, "the labels' size")] {
-                if let Some(outcome) = of(system, &test)? {
+            let [working, labels] = [of(system, &Test::Working)?, of(system, &Test::Labels)?];
+            let sizes = match working.is_some() && working == labels {
+                true => vec![(working, "the working size, which is the labels' own")],
+                false => vec![(working, "the working size"), (labels, "the labels' size")],
+            };
+            for (outcome, size) in sizes {
+                if let Some(outcome) = outcome {
                     let title =
                         format!("Table A. {}: failures, scored at {size}", self.titled(system, &outcome));
                     tables.push(self.table_a("table_a", title, system, &outcome));
@@ -120,59 +116,6 @@ impl Protocol {
         let miou = outcome.mean_iou.map_or("n/a".into(), |miou| format!("{:.1}", 100. * miou));
         let (images, wrong) = (outcome.images, 100. * outcome.positive);
         format!("{}, mIoU {miou} %, {wrong:.1} % of the pixels of {images} images wrong", system.segmenter)
-    }
-
-    /// The detectors in `outcome`: those of every bundle first, then what was trained on `system`, seeds on
-    /// one line, and image level and pixel level on one line.
-    fn lines<'a>(&self, system: &System, outcome: &'a Outcome) -> Vec<Line<'a>> {
-        let mut names: Vec<(String, Vec<String>)> = Vec::new();
-        let of_bundle = |name: &str| self.of_bundle(name);
-        let all = outcome.pixels.iter().map(|p| &p.name).chain(outcome.ious.iter().map(|i| &i.name));
-        let is_trained = |name: &str| system.baselines.iter().any(|b| name == b || has_suffix(name, b));
-        for name in all.filter(|name| !is_trained(name)) {
-            names.push((of_bundle(name), vec![name.clone()]));
-        }
-        for baseline in &system.baselines {
-            let Some(plan) = self.baselines.get(baseline) else { continue };
-            let seeds: Vec<&String> = system
-                .baselines
-                .iter()
-                .filter(|other| self.baselines.get(*other).is_some_and(|o| o.network == plan.network))
-                .collect();
-            let title = plan.network.title();
-            names.push((title.to_owned(), seeds.iter().map(|seed| (*seed).clone()).collect()));
-            names.push((with_msp(title), seeds.iter().map(|seed| with_msp(seed)).collect()));
-            names.push((format!("{title} as released"), seeds.iter().map(|s| as_released(s)).collect()));
-        }
-        let mut lines: Vec<Line> = Vec::new();
-        for (title, names) in names {
-            let place = lines.iter().position(|line| line.title == title).unwrap_or(lines.len());
-            if place == lines.len() {
-                lines.push(Line { title, ..Line::default() });
-            }
-            let line = &mut lines[place];
-            for pixel in outcome.pixels.iter().filter(|p| names.contains(&p.name)) {
-                if line.pixels.iter().all(|known| known.name != pixel.name) {
-                    line.pixels.push(pixel);
-                }
-            }
-            for iou in outcome.ious.iter().filter(|i| names.contains(&i.name)) {
-                if line.ious.iter().all(|known| known.name != iou.name) {
-                    line.ious.push(iou);
-                }
-            }
-        }
-        lines.retain(|line| !line.pixels.is_empty() || !line.ious.is_empty());
-        lines
-    }
-
-    /// The bundle's F, where a baseline goes by the same name.
-    fn of_bundle(&self, name: &str) -> String {
-        match self.comparison.network {
-            ComparerConfig::Fused(_) => name.to_owned(),
-            ref f if f.has_prior() && name.starts_with(f.title()) => format!("{name}, M's softmax as prior"),
-            _ => name.to_owned(),
-        }
     }
 
     fn table_a(&self, name: &'static str, title: String, system: &System, outcome: &Outcome) -> Table {
@@ -317,15 +260,6 @@ impl Protocol {
         Ok(tables)
     }
 
-    /// The title of a trained detector; any other name as it is.
-    fn title_of_trained(&self, system: &System, name: &str) -> String {
-        let named = |baseline: &&String| name == *baseline || has_suffix(name, baseline);
-        match system.baselines.iter().find(named).and_then(|b| Some((b, self.baselines.get(b)?))) {
-            Some((baseline, plan)) => name.replacen(baseline.as_str(), plan.network.title(), 1),
-            None => self.of_bundle(name),
-        }
-    }
-
     fn anomaly_table(&self, title: String, system: &System, outcome: &Outcome) -> Table {
         let rows = self.lines(system, outcome).into_iter().map(|line| {
             let of = |figure: fn(&PixelLevel) -> Option<f64>| around(line.pixels.iter().map(|p| figure(p)));
@@ -364,42 +298,4 @@ impl Protocol {
 
 fn name_of(site: &Site) -> String {
     super::stage::name(&site.data)
-}
-
-fn as_released(name: &str) -> String {
-    format!("{name} as released")
-}
-
-fn has_suffix(name: &str, baseline: &str) -> bool {
-    name == with_msp(baseline) || name == as_released(baseline)
-}
-
-/// Mean and sample standard deviation of the seeds' figures.
-fn around(figures: impl Iterator<Item = Option<f64>>) -> Cell {
-    let figures: Vec<f64> = figures.flatten().collect();
-    let count = figures.len() as f64;
-    let mean = figures.iter().sum::<f64>() / count;
-    match figures.len() {
-        0 => Cell::Share(None),
-        1 => Cell::Share(Some(mean)),
-        _ => {
-            let variance = figures.iter().map(|f| (f - mean).powi(2)).sum::<f64>() / (count - 1.);
-            Cell::Around { mean, deviation: variance.sqrt() }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seeds_have_a_mean_and_a_deviation_and_one_has_none() {
-        assert_eq!(around([None].into_iter()), Cell::Share(None));
-        assert_eq!(around([Some(0.5), None].into_iter()), Cell::Share(Some(0.5)));
-        let Cell::Around { mean, deviation } = around([0.1, 0.2, 0.3].map(Some).into_iter()) else {
-            panic!("three figures")
-        };
-        assert!((mean - 0.2).abs() < 1e-12 && (deviation - 0.1).abs() < 1e-12);
-    }
 }
