@@ -42,14 +42,16 @@ systems:
 seconds: {m: 10, n: 10, spade: 20, pix2pixhd: 20, comparison: 1, fused: 1, tcp: 1, direct: 1, direct_2: 1, predictions: 5, bundle: 2, evaluation: 3, cost: 1}
 ";
 
-fn write_data(folder: &Path) {
+/// A small drive in the layout of CamVid, `scale` times as large as the networks work.
+fn write_data(folder: &Path, scale: u32) {
     for name in ["train", "trainannot"] {
         std::fs::create_dir_all(folder.join(name)).unwrap();
     }
     for i in 0..12u32 {
-        let below = move |y: u32| y > 10 + i;
-        let image = RgbImage::from_fn(128, 64, |_, y| Rgb([if below(y) { 200 } else { 40 }; 3]));
-        let labels = GrayImage::from_fn(128, 64, |_, y| Luma([u8::from(below(y))]));
+        let below = move |y: u32| y / scale > 10 + i;
+        let (width, height) = (128 * scale, 64 * scale);
+        let image = RgbImage::from_fn(width, height, |_, y| Rgb([if below(y) { 200 } else { 40 }; 3]));
+        let labels = GrayImage::from_fn(width, height, |_, y| Luma([u8::from(below(y))]));
         image.save(folder.join(format!("train/{i:02}.png"))).unwrap();
         labels.save(folder.join(format!("trainannot/{i:02}.png"))).unwrap();
     }
@@ -86,8 +88,8 @@ fn site(data: &Path, out: &Path) -> Site {
 fn every_stage_is_done_once_and_none_twice() {
     let [data, out, other] = [(); 3].map(|()| tempfile::tempdir().unwrap());
     let (drive, strange) = (other.path().join("drive"), other.path().join("strange"));
-    write_data(data.path());
-    write_data(&drive);
+    write_data(data.path(), 1);
+    write_data(&drive, 1);
     write_anomalies(&strange);
     let site = Site { transfers: vec![drive, strange], ..site(data.path(), out.path()) };
     let protocol: Protocol = serde_norway::from_str(SMALL).unwrap();
@@ -146,8 +148,57 @@ fn every_stage_is_done_once_and_none_twice() {
         let table = read(&format!("tables/{name}.md"));
         assert!(table.contains(text), "{text} in {table}");
     }
+    let bound = "Counted in bins: no pooled figure is off by more than";
+    assert!(read("tables/transfer.md").contains(bound) && read("tables/anomalies.md").contains(bound));
+    assert!(!table_a.contains(bound), "exact figures have no bound");
     // A branch on one M's features has nothing to say of another's.
     assert!(!read("tables/table_1_unseen_2.md").contains("TCP"));
+}
+
+/// One system of M and G, with the named baselines.
+fn one_system(baselines: &str) -> Protocol {
+    let text = SMALL.split("systems:").next().unwrap();
+    let systems =
+        format!("systems: [{{name: m-spade, segmenter: m, generator: spade, baselines: {baselines}}}]");
+    serde_norway::from_str(&format!("{text}{systems}\nseconds: {{}}")).unwrap()
+}
+
+#[test]
+fn larger_labels_have_a_table_of_their_own_and_a_new_detector_is_measured_at_once() {
+    let (data, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_data(data.path(), 2);
+    let site = site(data.path(), out.path());
+    let table = |name: &str| std::fs::read_to_string(out.path().join("tables").join(name)).unwrap();
+    one_system("[direct]").run(&site, |_| ()).unwrap();
+    assert!(table("table_a.md").contains("scored at the working size\n"));
+    assert!(table("table_a_2.md").contains("scored at the labels' size\n"));
+    assert!(!table("table_a.md").contains("SynthCP fused"));
+
+    // A table that nobody makes any more does not stay.
+    std::fs::write(out.path().join("tables/table_a_9.md"), "of an earlier run").unwrap();
+    let more = one_system("[direct, fused]");
+    let mut begun = Vec::new();
+    more.run(&site, |stage| begun.push(stage.task.to_string())).unwrap();
+    assert_eq!(begun, ["baselines/fused", "bundle", "working", "labels", "cost"]);
+    assert!(table("table_a.md").contains("| SynthCP fused |"));
+    assert!(!out.path().join("tables/table_a_9.md").exists());
+}
+
+#[test]
+fn a_data_set_that_is_not_whole_and_two_of_one_name_are_named() {
+    let [data, out, other] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let strange = other.path().join("strange");
+    write_data(data.path(), 1);
+    write_anomalies(&strange);
+    std::fs::remove_file(strange.join("labels_masks/1.png")).unwrap();
+    let here = site(data.path(), out.path());
+    let protocol = one_system("[]");
+    let broken = Site { transfers: vec![strange.clone()], ..here.clone() };
+    let error = protocol.run(&broken, |_| ()).unwrap_err().to_string();
+    assert!(error.contains("strange") && error.contains('1'), "{error}");
+    let twice = Site { transfers: vec![strange, "elsewhere/strange".into()], ..here };
+    let error = protocol.stages(&twice).unwrap_err().to_string();
+    assert!(error.contains("elsewhere/strange"), "{error}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::cost::costs;
 use super::outcome::{self, Outcome, PixelLevel};
 use super::plan::{Protocol, ProtocolError, System};
 use super::stage::{Site, Test, name};
-use crate::data::{self, Slice, anomaly};
+use crate::data::{self, DataError, Slice, anomaly};
 use crate::labels::LabelSet;
 use crate::monitor::pipeline::{Monitor, MonitorOptions};
 use crate::report::anomaly::{AnomalyEvaluation, limits};
@@ -29,7 +29,9 @@ impl Protocol {
         let kept = site.outcome(&system.name, test);
         if *test == Test::Labels && self.labels_are_at_working_size(site)? {
             let same: Option<Outcome> = outcome::read(&site.outcome(&system.name, &Test::Working))?;
-            return same.map_or(Ok(()), |same| outcome::write(&same, &kept));
+            if let Some(same) = same {
+                return outcome::write(&same, &kept);
+            }
         }
         let monitor = Monitor::load(&site.bundle(&system.name), &MonitorOptions::default())?;
         // The draws of dropout.
@@ -42,7 +44,7 @@ impl Protocol {
                 let costs = costs(monitor.networks(), &detectors, &images).map_err(EvaluationError::from)?;
                 outcome::write(&costs, &kept)
             }
-            Test::Transfer(folder) if anomaly::list(folder).is_ok() => {
+            Test::Transfer(folder) if has_anomalies(folder) => {
                 let ordinary = images(&site.data, &self.calibration)?;
                 let limits = limits(monitor.networks(), &detectors, ordinary)?;
                 let mut evaluation = AnomalyEvaluation::new(&detectors, limits, Memory::Streaming, WORST);
@@ -119,6 +121,12 @@ impl Protocol {
         let [height, width] = self.working_size;
         Ok(data::load_pair(first, None, &table)?.labels.dimensions() == (width, height))
     }
+}
+
+/// Whether a folder is laid out as a set with unknown things, whole or not: what is missing in it is for
+/// those who read it to say.
+fn has_anomalies(folder: &Path) -> bool {
+    !matches!(anomaly::list(folder), Err(DataError::AnomalyLayout { .. }))
 }
 
 /// Images of a slice, one by one.

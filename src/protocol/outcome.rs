@@ -38,6 +38,8 @@ pub struct PixelLevel {
     pub name: String,
     /// All pixels as one.
     pub pooled: TwoSided,
+    /// How far the pooled figures may be off, of scores that were counted in bins; 0 of exact ones.
+    pub error_bound: f64,
     /// Means of the images.
     pub per_image: PerImageFigures,
 }
@@ -67,7 +69,12 @@ pub struct Cost {
 impl PixelLevel {
     /// Of each detector.
     pub fn of(scored: &[Scored]) -> Vec<Self> {
-        let level = |s: &Scored| Self { name: s.name.clone(), pooled: s.pooled, per_image: s.per_image };
+        let level = |s: &Scored| Self {
+            name: s.name.clone(),
+            pooled: s.pooled,
+            error_bound: s.error_bound,
+            per_image: s.per_image,
+        };
         scored.iter().map(level).collect()
     }
 }

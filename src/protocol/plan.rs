@@ -133,6 +133,15 @@ pub enum ProtocolError {
         /// All there are, comma separated.
         known: String,
     },
+    /// Results are kept by the last part of a data set's path.
+    #[error(
+        "two data sets to transfer to are named alike, the second of them {}; give one folder another name",
+        folder.display()
+    )]
+    SameName {
+        /// The second one.
+        folder: PathBuf,
+    },
     /// A training.
     #[error(transparent)]
     Train(#[from] TrainError),

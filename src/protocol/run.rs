@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::plan::{Protocol, ProtocolError, System};
-use super::stage::{Site, Stage, Task};
+use super::stage::{Site, Stage, Task, Test};
 use crate::train::TrainError;
 use crate::train::cooking::{Cooking, DETECTORS, Kitchen};
 use crate::train::packing::pack;
@@ -89,10 +89,17 @@ impl Protocol {
         site: &Site,
     ) -> Result<(), ProtocolError> {
         let whole = site.bundle(&system.name);
-        // What was measured of a bundle that lacked some detectors says nothing of this one.
+        // What was measured of a bundle that lacked some detectors says nothing of this one, nor does what
+        // those detectors said of another M.
         for old in [&whole, &site.outcomes(&system.name)] {
             if old.exists() {
                 std::fs::remove_dir_all(old).map_err(io(old))?;
+            }
+        }
+        for other in &self.systems {
+            let old = site.outcome(&other.name, &Test::Unseen(system.name.clone()));
+            if old.exists() {
+                std::fs::remove_file(&old).map_err(io(&old))?;
             }
         }
         // A bundle that lacks its thresholds must never carry the name of a whole one.

@@ -165,6 +165,11 @@ impl Protocol {
 
     /// Every stage in the order in which they are done, as far as each has come in `site`.
     pub fn stages(&self, site: &Site) -> Result<Vec<Stage>, ProtocolError> {
+        for (i, folder) in site.transfers.iter().enumerate() {
+            if site.transfers[..i].iter().any(|earlier| name(earlier) == name(folder)) {
+                return Err(ProtocolError::SameName { folder: folder.clone() });
+            }
+        }
         let (mut stages, mut last) = (Vec::new(), Vec::new());
         for (i, system) in self.systems.iter().enumerate() {
             let recipe = self.recipe(system)?;
@@ -217,7 +222,14 @@ impl Protocol {
             Task::Fold(k) => kitchen.predictions(*k).exists(),
             Task::Baseline(name) => kitchen.work.join(DETECTORS).join(format!("{name}.yaml")).exists(),
             Task::Bundle => is_packed(system, site),
-            Task::Measure(test) => is_packed(system, site) && site.outcome(&system.name, test).exists(),
+            Task::Measure(test) => {
+                let judges = match test {
+                    Test::Unseen(other) => self.systems.iter().find(|system| system.name == *other),
+                    _ => None,
+                };
+                let packed = std::iter::once(system).chain(judges).all(|system| is_packed(system, site));
+                packed && site.outcome(&system.name, test).exists()
+            }
         };
         let known = |name: &str| self.seconds.get(name).copied();
         let (a_step, fixed) = match &task {

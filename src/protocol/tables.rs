@@ -9,7 +9,7 @@ use super::outcome::{self, Cost, ImageLevel, Outcome, PixelLevel};
 use super::plan::{Protocol, ProtocolError, System};
 use super::stage::{Site, Test};
 use crate::metric::estimate::Fit;
-use crate::report::dossier::Dossier;
+use crate::report::dossier::{Dossier, DossierError};
 use crate::report::table::{Cell, Column, Table};
 
 /// One figure of the image level.
@@ -47,7 +47,13 @@ impl Protocol {
             tables,
             ..Dossier::default()
         };
-        Ok(page.write(&site.tables())?)
+        // All of it is made anew: a table of which there are fewer now must not stay behind.
+        let folder = site.tables();
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)
+                .map_err(|source| DossierError::Io { path: folder.clone(), source })?;
+        }
+        Ok(page.write(&folder)?)
     }
 
     /// The tables, in the order of a paper.
@@ -153,7 +159,7 @@ impl Protocol {
                 Column::down("FPR95 image"),
             ],
             rows: rows.collect(),
-            notes: vec![format!("{SEEDS} {MEANING}")],
+            notes: std::iter::once(format!("{SEEDS} {MEANING}")).chain(bound(outcome)).collect(),
         }
     }
 
@@ -286,14 +292,23 @@ impl Protocol {
                 Column::down("image FPR95"),
             ],
             rows: rows.collect(),
-            notes: vec![format!(
+            notes: std::iter::once(format!(
                 "{SEEDS} {:.1} % of the pixels of {} images are strange. Pixels pooled; image: mean of the images, as \
                  the paper has it.",
                 100. * outcome.positive,
                 outcome.images
-            )],
+            ))
+            .chain(bound(outcome))
+            .collect(),
         }
     }
+}
+
+/// What must be said of figures that were counted in bins.
+fn bound(outcome: &Outcome) -> Option<String> {
+    let bound = outcome.pixels.iter().map(|pixel| pixel.error_bound).fold(0., f64::max);
+    let note = format!("Counted in bins: no pooled figure is off by more than {:.2}.", 100. * bound);
+    (bound > 0.).then_some(note)
 }
 
 fn name_of(site: &Site) -> String {

@@ -88,10 +88,15 @@ impl Kitchen {
         Ok(weights::load(vs, &tensors.into_iter().filter_map(own).collect(), &path)?)
     }
 
-    /// The samples to train on, in words.
-    pub fn trained_on(&self) -> String {
+    /// The samples to train on, in words, and where the encoders of the networks named began, `takes` saying
+    /// whether each takes ImageNet's weights.
+    pub fn trained_on(&self, networks: &[(&str, bool)]) -> String {
         let data = self.data.file_name().map_or_else(|| "?".into(), |name| name.to_string_lossy());
-        format!("{data} {}", self.slice)
+        let mut text = format!("{data} {}", self.slice);
+        for (network, _) in networks.iter().filter(|(_, takes)| *takes && self.pretrained.is_some()) {
+            text += &format!("; the encoder of {network} began from ImageNet (EfficientNet-lite0)");
+        }
+        text
     }
 }
 
@@ -317,6 +322,9 @@ impl Cooking {
             }
         };
         let folder = self.kitchen.work.join(DETECTORS);
-        baseline::export(&folder, name, &plan.network, &vs, (&self.kitchen.trained_on(), command))
+        let takes =
+            matches!(&plan.network, BaselineConfig::Comparison { network } if network.takes_pretrained());
+        let trained_on = self.kitchen.trained_on(&[(name, takes)]);
+        baseline::export(&folder, name, &plan.network, &vs, (&trained_on, command))
     }
 }

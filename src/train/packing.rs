@@ -48,10 +48,8 @@ pub fn pack(
     {
         kitchen.fill(stage, prefix, vs)?;
     }
-    let mut trained_on = kitchen.trained_on();
-    if kitchen.pretrained.is_some() && recipe.segmentation.takes_pretrained() {
-        trained_on += "; M's encoder began from ImageNet (EfficientNet-lite0)";
-    }
+    let takes = [("M", recipe.segmentation.takes_pretrained()), ("F", recipe.comparison.takes_pretrained())];
+    let trained_on = kitchen.trained_on(&takes);
     let origin = Origin { trained_on, command };
     write(out, recipe, &vs, layout.label_set(), &origin, open())?;
     let thresholds = calibrate(out, &kitchen.data, calibration)?;
