@@ -128,7 +128,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("system/cost.json");
         assert_eq!(read::<Vec<Cost>>(&path).expect("nothing yet"), None);
-        let costs = vec![Cost { name: "M".into(), time: 1., arithmetic: 0.1 + 0.2 }];
+        // Numbers come back to the last digit, or an outcome that was copied would not equal its origin.
+        let cost =
+            |i: u32| Cost { name: "M".into(), time: 1. / f64::from(i), arithmetic: f64::from(i).sqrt() };
+        let costs: Vec<Cost> = (1..2000).map(cost).collect();
         write(&costs, &path).expect("written");
         assert_eq!(read::<Vec<Cost>>(&path).expect("whole"), Some(costs));
         std::fs::write(&path, "[{").expect("broken");
