@@ -53,6 +53,8 @@ set_environment() {
     set_variable IDL_PACKAGE_FILTER "$(sed -n 's/^IDL_PACKAGE_FILTER = "\(.*\)"/\1/p' "$root/.cargo/config.toml")"
     # libtorch's threads, waiting for work, spin for a millisecond and take the core from the one that has some.
     set_variable GOMP_SPINCOUNT "${GOMP_SPINCOUNT:-10000}"
+    # Pictures larger than Fast DDS' own shared memory are lost whole on a busy machine.
+    set_variable FASTRTPS_DEFAULT_PROFILES_FILE "${FASTRTPS_DEFAULT_PROFILES_FILE:-$root/config/fastdds.xml}"
     # A developer's machine and its tests stay out of other robots' networks.
     set_variable ROS_AUTOMATIC_DISCOVERY_RANGE "${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}"
 }

@@ -40,37 +40,63 @@ impl Decoded {
 /// When inference will want its next image.
 #[derive(Debug, Default)]
 pub struct Turn {
-    /// `None`: it waits for one.
-    wanted: Mutex<Option<Instant>>,
+    next: Mutex<Next>,
     changed: Condvar,
 }
 
+/// What inference is about to do.
+#[derive(Clone, Copy, Debug, Default)]
+enum Next {
+    /// It waits for an image.
+    #[default]
+    Wanted,
+    /// It has been handed one, or is about to be.
+    Handed,
+    /// It is at work on one until then, as far as one can tell.
+    After(Instant),
+}
+
 impl Turn {
+    /// An image goes to inference; when the one after it is wanted will be known when that begins.
+    pub fn hand(&self) {
+        *self.lock() = Next::Handed;
+    }
+
     /// Inference has begun and will have ended at `end`, as far as one can tell.
     pub fn begin(&self, end: Instant) {
-        *self.lock() = Some(end);
+        *self.lock() = Next::After(end);
+        self.changed.notify_all();
     }
 
     /// Inference has ended.
     pub fn end(&self) {
-        *self.lock() = None;
-        self.changed.notify_all();
+        let mut next = self.lock();
+        if matches!(*next, Next::After(_)) {
+            *next = Next::Wanted;
+            self.changed.notify_all();
+        }
     }
 
     /// Waits until inference wants an image, or will within `lead`.
     pub fn wait(&self, lead: Duration) {
-        let mut wanted = self.lock();
-        while let Some(end) = *wanted {
-            let rest = end.saturating_duration_since(Instant::now() + lead);
-            if rest.is_zero() {
-                return;
+        let mut next = self.lock();
+        loop {
+            next = match *next {
+                Next::Wanted => return,
+                Next::Handed => self.changed.wait(next).unwrap_or_else(PoisonError::into_inner),
+                Next::After(end) => {
+                    let rest = end.saturating_duration_since(Instant::now() + lead);
+                    if rest.is_zero() {
+                        return;
+                    }
+                    self.changed.wait_timeout(next, rest).unwrap_or_else(PoisonError::into_inner).0
+                }
             }
-            wanted = self.changed.wait_timeout(wanted, rest).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Next> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,6 +109,7 @@ pub fn decode(shared: &Shared, decoded: &SyncSender<Decoded>) {
         let next = Decoded::new(arrival);
         // As much again for what the estimate is off.
         lead = 2 * next.took;
+        shared.turn.hand();
         if decoded.send(next).is_err() {
             return;
         }
@@ -118,5 +145,26 @@ mod tests {
         };
         turn.end();
         waiting.join().unwrap();
+    }
+
+    #[test]
+    fn what_follows_an_image_on_its_way_waits_for_its_inference_to_begin() {
+        let turn = Arc::new(Turn::default());
+        let now = Instant::now();
+        turn.begin(now + Duration::from_secs(3600));
+        // Taken up early: the inference before it ends only now.
+        turn.hand();
+        turn.end();
+        let waiting = {
+            let turn = turn.clone();
+            std::thread::spawn(move || {
+                turn.wait(Duration::ZERO);
+                now.elapsed()
+            })
+        };
+        std::thread::sleep(Duration::from_millis(20));
+        turn.begin(now + Duration::from_millis(30));
+        let waited = waiting.join().unwrap();
+        assert!(waited >= Duration::from_millis(30), "{waited:?}");
     }
 }

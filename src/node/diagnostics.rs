@@ -59,14 +59,15 @@ pub struct Snapshot<'a> {
     pub now: Instant,
 }
 
-/// Longer than this many times `max_consecutive_delay` on one frame and inference hangs.
+/// A report that is due for longer than this many times `max_consecutive_delay`: something hangs, be it
+/// decoding, inference or publishing.
 pub const HANG_FACTOR: u32 = 5;
 
-/// How long inference has hung on one frame, if it has.
+/// How long a report has been due, if that is too long.
 pub fn hanging(state: &State, live: Live, now: Instant) -> Option<Duration> {
-    let busy = now.saturating_duration_since(state.busy_since?);
+    let owed = now.saturating_duration_since(state.owed_since?);
     let limit = live.max_consecutive_delay * HANG_FACTOR;
-    (!limit.is_zero() && busy > limit).then_some(busy)
+    (!limit.is_zero() && owed > limit).then_some(owed)
 }
 
 /// The four statuses.
@@ -139,8 +140,8 @@ fn camera(snapshot: &Snapshot) -> Status {
 fn inference(snapshot: &Snapshot) -> Status {
     let Snapshot { state, counts, live, now, .. } = *snapshot;
     let failed = state.last_verdict.as_ref().filter(|verdict| verdict.validity == Validity::Failed);
-    let (severity, message) = if let Some(busy) = hanging(state, live, now) {
-        (Severity::Error, format!("one frame has taken {:.1} s so far", busy.as_secs_f64()))
+    let (severity, message) = if let Some(owed) = hanging(state, live, now) {
+        (Severity::Error, format!("images arrive, and none has been judged for {:.1} s", owed.as_secs_f64()))
     } else if let Some(verdict) = failed {
         (Severity::Error, verdict.reason.clone())
     } else if snapshot.bundle.0.is_empty() {
@@ -172,7 +173,7 @@ fn inference(snapshot: &Snapshot) -> Status {
             ("frames_processed", counts.processed.to_string()),
             ("frames_failed", state.failures.to_string()),
             ("last_failure", state.last_failure.clone().unwrap_or_default()),
-            ("busy_ms", millis(state.busy_since.map(|since| now.saturating_duration_since(since)))),
+            ("report_due_ms", millis(state.owed_since.map(|since| now.saturating_duration_since(since)))),
         ],
     }
 }
@@ -416,14 +417,21 @@ mod tests {
     }
 
     #[test]
-    fn a_hanging_inference_is_an_error() {
+    fn a_report_long_due_is_an_error_until_it_is_there() {
         let now = Instant::now();
         let mut state = state(now);
-        state.busy_since = Some(now);
+        state.owed_since = Some(now);
         let live = Parameters::default().settings().live;
         assert_eq!(hanging(&state, live, now + Duration::from_secs(5)), None);
         let later = now + Duration::from_millis(5001);
         assert_eq!(hanging(&state, live, later), Some(Duration::from_millis(5001)));
         assert_eq!(look(&state, later)[1].severity, Severity::Error);
+        let mut verdict = verdict(Validity::Ok, "", Duration::from_millis(100));
+        state.judged(&verdict, None, later);
+        assert_eq!((state.owed_since, look(&state, later)[1].severity), (None, Severity::Ok));
+        // One that came meanwhile is due from now on.
+        verdict.counts.received = 1;
+        state.judged(&verdict, None, later);
+        assert_eq!(state.owed_since, Some(later));
     }
 }

@@ -71,7 +71,7 @@ pub struct Session<J> {
     shared: Arc<Shared>,
     deadline: Deadline,
     last_stamp: Option<Stamp>,
-    /// How long the last image took.
+    /// How long the last image took that could be judged.
     usual: Duration,
 }
 
@@ -106,7 +106,9 @@ impl<J: Judge> Session<J> {
         let Decoded { arrival, image, took } = decoded;
         self.shared.turn.begin(start + self.usual);
         let judged = self.judged(&arrival, image, took, start, wanted);
-        self.usual = start.elapsed();
+        if judged.verdict.report.is_some() {
+            self.usual = start.elapsed();
+        }
         self.shared.turn.end();
         judged
     }
@@ -120,7 +122,6 @@ impl<J: Judge> Session<J> {
         wanted: Wanted,
     ) -> Judged {
         let live = self.shared.parameters.live();
-        self.shared.state().busy_since = Some(start);
         self.apply(live.thresholds);
         let stamp = arrival.picture.stamp();
         let jumped = self.note_stamp(stamp);

@@ -89,6 +89,13 @@ pub struct Counts {
     pub invalid: u64,
 }
 
+impl Counts {
+    /// Images that wait or are in hand.
+    pub fn outstanding(&self) -> u64 {
+        self.received.saturating_sub(self.processed + self.dropped + self.invalid)
+    }
+}
+
 /// One slot in which the newest wins, and the count of all that went through it.
 #[derive(Debug)]
 pub struct Mailbox<T> {

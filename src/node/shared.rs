@@ -85,8 +85,9 @@ pub struct State {
     pub calibrated_size: Option<(u32, u32)>,
     /// Images that came a second time by the other transport.
     pub twins: u64,
-    /// When inference took up the image it is working on.
-    pub busy_since: Option<Instant>,
+    /// Since when a report on an image is due: the first arrival since the last report, or that report where
+    /// a newer image waited already.
+    pub owed_since: Option<Instant>,
     /// Since when every frame took longer than it should.
     pub slow_since: Option<Instant>,
     /// When the last report on an image went out.
@@ -113,7 +114,7 @@ impl State {
             size: None,
             calibrated_size: None,
             twins: 0,
-            busy_since: None,
+            owed_since: None,
             slow_since: None,
             last_report: None,
             last_verdict: None,
@@ -127,6 +128,7 @@ impl State {
     /// Notes that an image arrived.
     pub fn arrived(&mut self, arrival: &Arrival) {
         self.watchdog.feed(arrival.at);
+        self.owed_since.get_or_insert(arrival.at);
         self.newest = Some((arrival.picture.stamp(), arrival.picture.header().frame_id.clone()));
         self.encoding = arrival.picture.encoding().to_owned();
         self.arrivals.push_back(arrival.at);
@@ -137,7 +139,7 @@ impl State {
 
     /// Notes the report on an image.
     pub fn judged(&mut self, verdict: &Verdict, limit: Option<Duration>, now: Instant) {
-        self.busy_since = None;
+        self.owed_since = (verdict.counts.outstanding() > 0).then_some(now);
         self.last_report = Some(now);
         match verdict.validity {
             Validity::Ok | Validity::Degraded => {

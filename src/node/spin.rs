@@ -113,7 +113,7 @@ pub fn spin(mut node: Node, mut inputs: Inputs, shared: Arc<Shared>, log: Log, s
             pool.run_until_stalled();
         }));
         if spun.is_err() {
-            log.error("a fault inside the ROS client library; going on");
+            log.error("a fault inside the ROS client library; images are still heard, but parameters may no longer be");
             std::thread::sleep(WAIT);
         }
     }

@@ -140,7 +140,7 @@ pub fn run() -> Result<(), NodeError> {
             .spawn(move || infer(session, decoded, &images, &outbox, &log))?
     };
 
-    let outcome = runtime.block_on(watch(&mut timer, signals, settings.diagnostics_period, || {
+    let outcome = runtime.block_on(watch(&mut timer, signals, settings.diagnostics_period, &log, || {
         if spinning.is_finished() {
             return Err(NodeError::ThreadEnded("spin"));
         }
@@ -160,7 +160,9 @@ pub fn run() -> Result<(), NodeError> {
     join_within(decoding, PATIENCE);
     join_within(inferring, PATIENCE);
     join_within(publishing, PATIENCE);
-    timer.farewell()?;
+    if let Err(error) = timer.farewell() {
+        log.error(&format!("could not say that the node ends: {error}"));
+    }
     stop.store(true, Ordering::Relaxed);
     join_within(spinning, PATIENCE);
     outcome
@@ -287,9 +289,18 @@ async fn watch(
     timer: &mut Timer,
     mut signals: Signals,
     period: Duration,
+    log: &Log,
     alive: impl Fn() -> Result<(), NodeError>,
 ) -> Result<(), NodeError> {
     let (mut ticks, mut diagnoses) = (interval(TICK), interval(period));
+    let mut throttle = Throttle::default();
+    let mut complain = |sent: r2r::Result<()>| {
+        if let Err(error) = sent
+            && throttle.allows(Instant::now())
+        {
+            log.error(&format!("could not publish: {error}"));
+        }
+    };
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     diagnoses.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -297,9 +308,9 @@ async fn watch(
             () = signals.received() => return Ok(()),
             _ = ticks.tick() => {
                 alive()?;
-                timer.tick()?;
+                complain(timer.tick());
             }
-            _ = diagnoses.tick() => timer.diagnose()?,
+            _ = diagnoses.tick() => complain(timer.diagnose()),
         }
     }
 }

@@ -46,7 +46,7 @@ impl Timer {
         &self.announcements
     }
 
-    /// Looks after the camera and the inference thread.
+    /// Looks after the camera, and after the threads between it and the report.
     pub fn tick(&mut self) -> r2r::Result<()> {
         let now = Instant::now();
         let live = self.shared.parameters.live();
@@ -82,11 +82,11 @@ impl Timer {
             self.report(validity, reason)?;
         }
         let due = self.last_hang.is_none_or(|last| now.saturating_duration_since(last) >= REPEAT);
-        if let Some(busy) = hang.filter(|_| due) {
+        if let Some(owed) = hang.filter(|_| due) {
             self.last_hang = Some(now);
             let reason = format!(
-                "inference has not returned for {:.1} s; max_consecutive_delay is {} s",
-                busy.as_secs_f64(),
+                "images arrive, and none has been judged for {:.1} s; max_consecutive_delay is {} s",
+                owed.as_secs_f64(),
                 live.max_consecutive_delay.as_secs_f64()
             );
             self.log.error(&reason);

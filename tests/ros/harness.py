@@ -68,14 +68,14 @@ def binary(name):
 
 
 def wait_until(condition, what, spin, patience=None):
-    """Spins until `condition()` gives something true, and returns that."""
+    """Spins until `condition()` gives something true, and returns that. `what` is text, or makes it when it failed."""
     end = time.monotonic() + (patience or PATIENCE)
     while time.monotonic() < end:
         found = condition()
         if found:
             return found
         spin()
-    raise AssertionError(f"waited {patience or PATIENCE:.0f} s in vain for {what}")
+    raise AssertionError(f"waited {patience or PATIENCE:.0f} s in vain for {what() if callable(what) else what}")
 
 
 class MonitorProcess:
@@ -241,19 +241,26 @@ class Peer:
         assert len(reports) == 1, f"{len(reports)} reports on {frame_id}"
         return reports[0]
 
-    def ask_until_reported(self, pixels):
-        """Publishes a picture, again and again if the transport loses it, and gives its report."""
+    def ask_until_reported(self, pixels, monitor):
+        """Publishes a picture, again and again if the transport loses it, and gives the first report on one."""
+        frame_ids = set()
 
         def reported():
-            frame_id = self.send_picture(pixels)
-            end = time.monotonic() + 2
-            while time.monotonic() < end:
-                self.spin()
-                if any(report.header.frame_id == frame_id for report in self.on_images()):
-                    return frame_id
-            return None
+            assert monitor.is_running(), f"the monitor ended with {monitor.process.poll()}\n{monitor.log}"
+            frame_ids.add(self.send_picture(pixels))
+            self.spin(1)
+            return [report for report in self.on_images() if report.header.frame_id in frame_ids]
 
-        return self.report_on(self.wait(reported, "a report on any picture"))
+        return self.wait(reported, lambda: f"a report on any of {len(frame_ids)} pictures; {self.account()}")[0]
+
+    def account(self):
+        """What became of the pictures, as far as this peer knows."""
+        reports = self.on_images()
+        diagnosed = {
+            name: f"{status.message} {({item.key: item.value for item in status.values})}"
+            for name, status in (self.diagnostics[-1] if self.diagnostics else {}).items()
+        }
+        return f"{len(self.sent)} were sent, {len(reports)} reported, the last as {reports[-1:]}; diagnostics {diagnosed}"
 
     def ask(self, pixels):
         """Publishes a picture and gives its report."""
@@ -366,9 +373,14 @@ def running(monitor):
     try:
         yield monitor
     except BaseException:
-        print(f"--- {' '.join(monitor.command)}\n{monitor.log}")
+        print(f"--- {' '.join(monitor.command)}\nexit code so far: {monitor.process.poll()}\n{monitor.log}")
         raise
     finally:
+        # In order, where it can: a node that is killed leaves its shared memory behind.
         if monitor.is_running():
-            monitor.process.kill()
-            monitor.process.wait()
+            monitor.process.terminate()
+            try:
+                monitor.process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                monitor.process.kill()
+                monitor.process.wait()

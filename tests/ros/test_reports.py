@@ -134,20 +134,30 @@ def test_pictures_are_sent_only_while_somebody_listens(shared):
 def test_the_newest_image_wins_and_every_image_is_accounted_for(start, peer, namespace):
     with start(namespace) as monitor:
         peer.wait_for_monitor(monitor)
-        pixels = road(640, 480)
-        for _ in range(60):
-            peer.send_picture(pixels)
-        # Best effort means that the burst may swallow some, the last among them.
-        report = peer.ask_until_reported(pixels)
-        assert report.frames_dropped > 0, "a burst faster than the networks"
-        assert report.frames_received == report.frames_processed + report.frames_dropped
+        pixels = road(320, 240)
+
+        def after_a_burst():
+            # Best effort means that it may swallow some, the last among them.
+            for _ in range(60):
+                peer.send_picture(pixels)
+            report = peer.ask_until_reported(pixels, monitor)
+            return report if report.frames_dropped else None
+
+        peer.wait(after_a_burst, "a burst faster than the networks")
+
+        def settled():
+            last = peer.on_images()[-1]
+            return last if last.frames_received == last.frames_processed + last.frames_dropped else None
+
+        report = peer.wait(settled, lambda: f"every image to be accounted for; {peer.account()}")
         assert report.frames_invalid == 0
         judged = [r.header.frame_id for r in peer.on_images()]
         assert len(judged) == len(set(judged)), "at most one report a frame"
         assert set(judged) <= {header.frame_id for header in peer.sent}
         order = [int(name.removeprefix("camera_")) for name in judged]
         assert order == sorted(order)
-        assert report.frames_processed == len(judged)
+        # The last ten reports are kept for a reader that is late, no more.
+        assert len(judged) <= report.frames_processed
 
 
 def test_an_image_by_both_transports_gives_one_report(start, peer, namespace):
