@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +11,7 @@ use synthcp_monitor::data::{Dataset, Sample};
 use synthcp_monitor::network::comparison::disagreement::MAPS;
 use synthcp_monitor::network::comparison::{Compared, Comparer, ComparerConfig, Comparison};
 use synthcp_monitor::network::segmentation::SegmenterConfig;
+use synthcp_monitor::network::segmentation::efficientnet::EfficientNetLite0;
 use synthcp_monitor::network::softmax::Softmax;
 use synthcp_monitor::network::synthesis::SynthesizerConfig;
 use synthcp_monitor::network::weights;
@@ -44,6 +46,9 @@ const DIRECT: &str = "{architecture: direct, width: 4, squeeze: 4, prior: true}"
 const IOU_ONLY: &str = "{architecture: iou_only, width: 4}";
 const FUSED: &str = "{architecture: fused, width: 8}";
 const CORRECTED: &str = "{architecture: fused, width: 8, of_synth: nothing}";
+const SMALL_FUSED: &str = "{architecture: fused, width: 8, of_synth: disagreement, shrink: 3}";
+const PRETRAINED_JOINT: &str = "{architecture: joint, encoder: efficientnet_lite0, squeeze: 4}";
+const PRETRAINED_DIRECT: &str = "{architecture: direct, encoder: efficientnet_lite0, squeeze: 4}";
 const CONFIDENCE_ONLY: &str = "{architecture: confidence_only, width: 4, squeeze: 4, prior: true}";
 
 #[test]
@@ -119,7 +124,7 @@ fn folded_norms_change_nothing_that_a_segmenter_says() {
 #[test]
 fn folded_norms_change_nothing_that_a_comparer_says() {
     let _alone = alone();
-    for yaml in [JOINT, DIRECT, IOU_ONLY, CONFIDENCE_ONLY, FUSED, CORRECTED] {
+    for yaml in [JOINT, DIRECT, IOU_ONLY, CONFIDENCE_ONLY, FUSED, CORRECTED, SMALL_FUSED, PRETRAINED_JOINT] {
         let vs = VarStore::new(Device::Cpu);
         let mut network = config::<ComparerConfig>(yaml).build(&vs.root(), 5);
         unsettle(&vs);
@@ -254,19 +259,50 @@ fn compare_twice(yaml: &str) -> [Compared; 2] {
 #[test]
 fn the_joint_comparer_sees_both_pictures() {
     let _alone = alone();
-    let [a, b] = compare_twice(JOINT);
-    assert_eq!(a.confidence.as_ref().unwrap().size(), [2, 1, 64, 96]);
-    assert_eq!(a.iou.as_ref().unwrap().size(), [2, 5]);
-    assert_ne!(a.confidence, b.confidence);
-    assert_ne!(a.iou, b.iou);
+    for yaml in [JOINT, PRETRAINED_JOINT] {
+        let [a, b] = compare_twice(yaml);
+        assert_eq!(a.confidence.as_ref().unwrap().size(), [2, 1, 64, 96]);
+        assert_eq!(a.iou.as_ref().unwrap().size(), [2, 5]);
+        assert_ne!(a.confidence, b.confidence);
+        assert_ne!(a.iou, b.iou);
+    }
 }
 
 #[test]
 fn direct_prediction_never_sees_the_synthetic_one() {
     let _alone = alone();
-    let [a, b] = compare_twice(DIRECT);
-    assert_eq!(a.confidence.as_ref().unwrap().size(), [2, 1, 64, 96]);
-    assert_eq!((a.confidence, a.iou), (b.confidence, b.iou));
+    for yaml in [DIRECT, PRETRAINED_DIRECT] {
+        let [a, b] = compare_twice(yaml);
+        assert_eq!(a.confidence.as_ref().unwrap().size(), [2, 1, 64, 96]);
+        assert_eq!((a.confidence, a.iou), (b.confidence, b.iou));
+    }
+}
+
+#[test]
+fn encoders_that_begin_from_imagenet_are_whole_and_named() {
+    let encoder = VarStore::new(Device::Cpu);
+    EfficientNetLite0::new(&encoder.root(), 2);
+    let parameters = |yaml: &str| {
+        let vs = VarStore::new(Device::Cpu);
+        let config = config::<ComparerConfig>(yaml);
+        config.build(&vs.root(), 5);
+        (config, vs.variables())
+    };
+    for (yaml, count) in [(PRETRAINED_JOINT, 2), (PRETRAINED_DIRECT, 1), (FUSED, 1), (JOINT, 0), (DIRECT, 0)]
+    {
+        let (config, parameters) = parameters(yaml);
+        let prefixes = config.pretrained_encoders();
+        assert_eq!((prefixes.len(), config.takes_pretrained()), (count, count > 0), "{yaml}");
+        for prefix in prefixes {
+            let inner = parameters.keys().filter_map(|name| name.strip_prefix(prefix));
+            assert_eq!(
+                inner.collect::<HashSet<_>>(),
+                encoder.variables().keys().map(String::as_str).collect()
+            );
+        }
+        let elsewhere = |name: &&String| !prefixes.iter().any(|prefix| name.starts_with(prefix));
+        assert!(!parameters.keys().filter(elsewhere).any(|name| name.contains("_blocks")), "{yaml}");
+    }
 }
 
 #[test]
@@ -385,6 +421,8 @@ fn every_generator_and_comparer_is_trained_by_a_recipe() {
     let _alone = alone();
     for (segmentation, synthesis, comparison) in [
         (PSPNET, "{architecture: pix2pixhd, ngf: 2, downsamplings: 2, blocks: 1}", IOU_ONLY),
+        (FCN, "{architecture: pix2pixhd, ngf: 2, downsamplings: 2, blocks: 1}", PRETRAINED_JOINT),
+        (FCN, "{architecture: pix2pixhd, ngf: 2, downsamplings: 2, blocks: 1}", SMALL_FUSED),
         (
             RESNET,
             "{architecture: spade, ngf: 2, hidden: 4, upsampling: normal, style: {width: 2, latent: 4, grid: [1, 2]}}",

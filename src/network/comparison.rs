@@ -9,6 +9,7 @@ pub mod iou;
 pub mod joint;
 pub mod prior;
 pub mod resnet18;
+pub mod trunk;
 
 use serde::{Deserialize, Serialize};
 use tch::nn::Path;
@@ -92,10 +93,14 @@ impl ComparerConfig {
 
     /// Its name for people.
     pub fn title(&self) -> &'static str {
+        let from_imagenet = self.takes_pretrained();
         match self {
+            Self::Joint(_) if from_imagenet => "SynthCP joint from ImageNet",
             Self::Joint(_) => "SynthCP joint",
+            Self::Direct(_) if from_imagenet => "Direct Prediction from ImageNet",
             Self::Direct(_) => "Direct Prediction",
             Self::IouOnly(_) => "SynthCP separate, IoU",
+            Self::ConfidenceOnly(_) if from_imagenet => "SynthCP separate, pixels, from ImageNet",
             Self::ConfidenceOnly(_) => "SynthCP separate, pixels",
             Self::Fused(config) => match config.of_synth {
                 fused::OfSynth::Everything => "SynthCP fused",
@@ -120,9 +125,22 @@ impl ComparerConfig {
         }
     }
 
-    /// Whether its encoder may begin from EfficientNet-lite0's ImageNet weights.
+    /// Whether its encoders may begin from EfficientNet-lite0's ImageNet weights.
     pub fn takes_pretrained(&self) -> bool {
-        matches!(self, Self::Fused(_))
+        !self.pretrained_encoders().is_empty()
+    }
+
+    /// How the names of the parameters begin of each encoder that may.
+    pub fn pretrained_encoders(&self) -> &'static [&'static str] {
+        let lite0 = trunk::Encoder::EfficientnetLite0;
+        match self {
+            Self::Joint(config) | Self::ConfidenceOnly(config) if config.encoder == lite0 => {
+                &["encoder.siamese1.", "encoder.siamese2."]
+            }
+            Self::Direct(config) if config.encoder == lite0 => &["encoder.siamese."],
+            Self::Fused(_) => &["encoder."],
+            _ => &[],
+        }
     }
 }
 

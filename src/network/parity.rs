@@ -14,6 +14,7 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::comparison::disagreement::MAPS;
+use super::comparison::trunk::Encoder;
 use super::comparison::{ComparerConfig, Comparison, iou, joint};
 use super::layers::{IMAGENET, spatial};
 use super::published::{self, without_bookkeeping};
@@ -71,7 +72,8 @@ const CITYSCAPES: i64 = 19;
 const STREET_HAZARDS: i64 = 13;
 const FEW: i64 = 7;
 /// The comparison networks of the reference code.
-const JOINT: joint::Config = joint::Config { width: 64, squeeze: 64, prior: false };
+const JOINT: joint::Config =
+    joint::Config { encoder: Encoder::Resnet18, width: 64, squeeze: 64, prior: false };
 const IOU_ONLY: iou::Config = iou::Config { width: 64 };
 
 impl Fixture {

@@ -19,7 +19,9 @@ pub struct Softmax {
     pub probabilities: Tensor,
     /// The largest of them (MSP), `N x 1 x H x W`, fp32.
     pub largest: Tensor,
-    /// Its class, `N x H x W` ids, int64.
+    /// The second largest, `N x 1 x H x W`, fp32; 0 where there is one class.
+    pub second: Tensor,
+    /// The largest's class, `N x H x W` ids, int64.
     pub labels: Tensor,
     /// Entropy as a share of the largest possible one, `N x 1 x H x W` in \[0, 1\], fp32.
     pub entropy: Tensor,
@@ -28,11 +30,14 @@ pub struct Softmax {
 impl Softmax {
     /// From probabilities, `N x classes x H x W`, fp32.
     pub fn of(probabilities: Tensor) -> Self {
-        let (largest, labels) = probabilities.max_dim(1, true);
+        let classes = probabilities.size()[1];
+        let (top, places) = probabilities.topk(2.min(classes), 1, true, true);
+        let [largest, labels] = [&top, &places].map(|t| t.narrow(1, 0, 1));
+        let second = if classes > 1 { top.narrow(1, 1, 1) } else { largest.zeros_like() };
         let terms = &probabilities * probabilities.clamp_min(LEAST).log();
         let entropy = terms.sum_dim_intlist([1i64].as_slice(), true, Kind::Float);
-        let entropy = entropy / -most(probabilities.size()[1]);
-        Self { probabilities, largest, labels: labels.squeeze_dim(1), entropy }
+        let entropy = entropy / -most(classes);
+        Self { probabilities, largest, second, labels: labels.squeeze_dim(1), entropy }
     }
 
     /// From logits, `N x classes x h x w`, brought to `size` (height, width) bilinearly.
@@ -88,25 +93,37 @@ fn in_one_pass(logits: &Tensor, (height, width): (i64, i64), align_corners: bool
         (sources, row.share)
     };
     let mut probabilities = Fresh::<f32>::new(&[n, height, width, classes]);
-    let [mut largest, mut entropy] = [(); 2].map(|()| Fresh::<f32>::new(&[n, 1, height, width]));
+    let [mut largest, mut second, mut entropy] = [(); 3].map(|()| Fresh::<f32>::new(&[n, 1, height, width]));
     let mut labels = Fresh::<i64>::new(&[n, height, width]);
     let width = columns.len();
     let lines = probabilities
         .numbers()
         .par_chunks_exact_mut(width * c)
         .zip(largest.numbers().par_chunks_exact_mut(width))
+        .zip(second.numbers().par_chunks_exact_mut(width))
         .zip(labels.numbers().par_chunks_exact_mut(width))
         .zip(entropy.numbers().par_chunks_exact_mut(width));
     lines.enumerate().for_each_init(
         || Scratch::new(c, w, width),
-        |scratch, (line, (((probabilities, largest), labels), entropy))| {
+        |scratch, (line, ((((probabilities, largest), second), labels), entropy))| {
             let ((sources, share), columns) = (line_at(line), &columns);
-            widest(Line { sources, share, columns, scratch, probabilities, largest, labels, entropy });
+            widest(Line {
+                sources,
+                share,
+                columns,
+                scratch,
+                probabilities,
+                largest,
+                second,
+                labels,
+                entropy,
+            });
         },
     );
     Softmax {
         probabilities: probabilities.tensor().permute([0, 3, 1, 2]),
         largest: largest.tensor(),
+        second: second.tensor(),
         labels: labels.tensor(),
         entropy: entropy.tensor(),
     }
@@ -120,6 +137,7 @@ struct Scratch {
     wide: Vec<f32>,
     /// A line of the image each.
     top: Vec<f32>,
+    next: Vec<f32>,
     best: Vec<i32>,
     sum: Vec<f32>,
     mean: Vec<f32>,
@@ -131,6 +149,7 @@ impl Scratch {
             narrow: vec![0.; from],
             wide: vec![0.; classes * to],
             top: vec![0.; to],
+            next: vec![0.; to],
             best: vec![0; to],
             sum: vec![0.; to],
             mean: vec![0.; to],
@@ -147,6 +166,7 @@ struct Line<'a> {
     scratch: &'a mut Scratch,
     probabilities: &'a mut [f32],
     largest: &'a mut [f32],
+    second: &'a mut [f32],
     labels: &'a mut [i64],
     entropy: &'a mut [f32],
 }
@@ -155,10 +175,11 @@ impl Kernel for Line<'_> {
     #[inline(always)]
     fn run(self) {
         let Self { sources: [above, below], share, columns, scratch, .. } = self;
-        let Scratch { narrow, wide, top, best, sum, mean } = scratch;
+        let Scratch { narrow, wide, top, next, best, sum, mean } = scratch;
         let (from, to) = (narrow.len(), columns.len());
         let classes = above.len() / from;
         top.fill(f32::NEG_INFINITY);
+        next.fill(f32::NEG_INFINITY);
         best.fill(0);
         for (class, wide) in wide.chunks_exact_mut(to).enumerate() {
             let (above, below) = (&above[class * from..][..from], &below[class * from..][..from]);
@@ -169,8 +190,10 @@ impl Kernel for Line<'_> {
                 let [left, right] = tap.sources.map(|x| narrow[x]);
                 *wide = left * (1. - tap.share) + right * tap.share;
             }
-            for ((&wide, top), best) in wide.iter().zip(&mut *top).zip(&mut *best) {
+            for (((&wide, top), next), best) in wide.iter().zip(&mut *top).zip(&mut *next).zip(&mut *best) {
                 let more = wide > *top;
+                let lower = if more { *top } else { wide };
+                *next = if lower > *next { lower } else { *next };
                 *top = if more { wide } else { *top };
                 *best = if more { class as i32 } else { *best };
             }
@@ -195,6 +218,8 @@ impl Kernel for Line<'_> {
                 *probability = wide[class * to + x] * inverse;
             }
             self.largest[x] = inverse;
+            let below = next[x] - top[x];
+            self.second[x] = if below > LOWEST { exp(below) * inverse } else { 0. };
             self.labels[x] = i64::from(best[x]);
             // -sum of p ln p, where ln p = below - ln sum; rounding may leave a little less than nothing.
             let entropy = (sum[x].ln() - mean[x] * inverse) / most;
@@ -253,6 +278,7 @@ mod tests {
                 let differences = [
                     difference(&found.probabilities, &expected.probabilities),
                     difference(&found.largest, &expected.largest),
+                    difference(&found.second, &expected.second),
                     difference(&found.entropy, &expected.entropy),
                 ];
                 assert!(differences.iter().all(|&d| d < 1e-5), "{classes}, {align_corners}: {differences:?}");

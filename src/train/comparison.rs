@@ -145,8 +145,8 @@ pub fn train(
     tch::manual_seed(options.seed as i64);
     let vs = VarStore::new(options.device);
     let network = options.network.build(&vs.root(), classes);
-    if let Some(path) = options.pretrained.as_ref().filter(|_| options.network.takes_pretrained()) {
-        segmentation::load_encoder(&vs, path)?;
+    if let Some(path) = &options.pretrained {
+        segmentation::load_encoders(&vs, options.network.pretrained_encoders(), path)?;
     }
     let adam = AdamOptions { weight_decay: 0.01, slow: Some("encoder."), ..AdamOptions::default() };
     let optimizer = Adam::new(&vs, adam);

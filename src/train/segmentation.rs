@@ -94,18 +94,21 @@ pub fn build(options: &Options, classes: i64) -> Result<Trained, TrainError> {
     let vs = VarStore::new(options.device);
     let network = options.network.build(&vs.root(), classes)?;
     if let Some(path) = &options.pretrained {
-        load_encoder(&vs, path)?;
+        load_encoders(&vs, &["encoder."], path)?;
     }
     Ok(Trained { vs, network })
 }
 
-/// Begins the encoder of a network from EfficientNet-lite0's ImageNet weights.
-pub fn load_encoder(vs: &VarStore, path: &Path) -> Result<(), TrainError> {
+/// Begins encoders of a network, named by how their parameters' names begin, from EfficientNet-lite0's
+/// ImageNet weights.
+pub fn load_encoders(vs: &VarStore, encoders: &[&str], path: &Path) -> Result<(), TrainError> {
     let tensors = efficientnet::fold(&checkpoint_file::read(path)?).map_err(|name| TrainError::Format {
         path: path.to_owned(),
         reason: format!("tensor '{name}' of EfficientNet-lite0 is missing"),
     })?;
-    weights::load_under(vs, "encoder.", &tensors, path)?;
+    for encoder in encoders {
+        weights::load_under(vs, encoder, &tensors, path)?;
+    }
     Ok(())
 }
 

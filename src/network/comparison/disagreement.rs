@@ -24,6 +24,13 @@ impl<'a> From<&'a Segmented> for View<'a> {
     }
 }
 
+/// `N x 1 x h x w`. Three sums of products: on a CPU a fifth of the time of the library's own, which sets up
+/// both directions as maps of unit length.
+fn cosine(a: &Tensor, b: &Tensor) -> Tensor {
+    let sum = |x: &Tensor, y: &Tensor| (x * y).sum_dim_intlist([1i64].as_slice(), true, Kind::Float);
+    sum(a, b) / (sum(a, a) * sum(b, b)).sqrt().clamp_min(1e-8)
+}
+
 /// `N x MAPS x h x w` on the grid of the logits, fp32 in \[0, 1\], 0 where both views are the same: one
 /// less the cosine of the features, one less the cosine of the logits, and one less the softmax that x'
 /// gets for the class that x got. Opposite directions count as unrelated ones.
@@ -31,8 +38,7 @@ pub fn disagreement(real: View, synthetic: View) -> Tensor {
     let grid = spatial(real.logits);
     let apart = |a: &Tensor, b: &Tensor| {
         let (a, b) = (a.to_kind(Kind::Float), b.to_kind(Kind::Float));
-        let cosine = Tensor::cosine_similarity(&a, &b, 1, 1e-8).unsqueeze(1);
-        1. - resize_bilinear(&cosine, grid, false).clamp(0., 1.)
+        1. - resize_bilinear(&cosine(&a, &b), grid, false).clamp(0., 1.)
     };
     let label = real.logits.argmax(1, true);
     let again = synthetic.logits.softmax(1, Kind::Float).gather(1, &label, false);
@@ -56,6 +62,15 @@ mod tests {
         assert_eq!(maps.size(), [1, MAPS, 1, 2]);
         let mean = |map: i64| maps.get(0).get(map).mean(Kind::Float).double_value(&[]);
         assert!(mean(0).abs() < 1e-6 && (mean(1) - 1.).abs() < 1e-6 && (mean(2) - 1.).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_cosine_is_that_of_the_library() {
+        tch::manual_seed(1);
+        let [a, b] = [(); 2].map(|()| Tensor::randn([2, 7, 3, 5], (Kind::Float, tch::Device::Cpu)));
+        let expected = Tensor::cosine_similarity(&a, &b, 1, 1e-8).unsqueeze(1);
+        assert!((cosine(&a, &b) - expected).abs().max().double_value(&[]) < 1e-6);
+        assert_eq!(cosine(&a, &a.zeros_like()).abs().max().double_value(&[]), 0.);
     }
 
     #[test]

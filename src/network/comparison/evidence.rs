@@ -14,11 +14,9 @@ const LARGEST_LOGIT: f64 = 9.21;
 /// `N x OWN x H x W`, fp32: the entropy of M's softmax as a share of the largest possible one, the logit of
 /// its largest softmax, and how far ahead of the second that is.
 pub fn own(softmax: &Softmax) -> Tensor {
-    let Softmax { probabilities, largest, entropy, .. } = softmax;
-    let (top, _) = probabilities.topk(2.min(probabilities.size()[1]), 1, true, true);
-    let ahead = largest - top.narrow(1, top.size()[1] - 1, 1);
+    let Softmax { largest, second, entropy, .. } = softmax;
     let sure = largest.clamp(SURE, 1. - SURE).logit(None) / LARGEST_LOGIT;
-    Tensor::cat(&[entropy, &sure, &ahead], 1)
+    Tensor::cat(&[entropy, &sure, &(largest - second)], 1)
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 //! doubts ([`evidence`]) and how it disagrees with itself about x', and gives a correction of M's logits. Trained on the folds' predictions it is
 //! stacked generalization (Wolpert, 1992): a model above models that never saw the samples it learns from.
 
+use std::num::NonZeroU8;
+
 use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
@@ -28,6 +30,13 @@ pub struct Config {
     pub width: i64,
     /// What it sees of x'.
     pub of_synth: OfSynth,
+    /// By how much the pictures are made smaller before it looks at them: what it costs falls with the square.
+    #[serde(skip_serializing_if = "is_one")]
+    pub shrink: NonZeroU8,
+}
+
+fn is_one(shrink: &NonZeroU8) -> bool {
+    *shrink == NonZeroU8::MIN
 }
 
 /// What a network sees of x'. Less than all is for measuring what synthesis brings, and what it costs.
@@ -45,7 +54,7 @@ pub enum OfSynth {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { width: 64, of_synth: OfSynth::Everything }
+        Self { width: 64, of_synth: OfSynth::Everything, shrink: NonZeroU8::MIN }
     }
 }
 
@@ -53,7 +62,7 @@ impl Default for Config {
 const SURE: f64 = 1e-5;
 /// Stride of the encoder's first convolution.
 const STEM_STRIDE: i64 = 2;
-/// Which of the encoder's features are read, coarse to fine: those at strides 16, 8, 4 and 2.
+/// Which of the encoder's features are read, coarse to fine: those at strides 16, 8, 4 and 2 of its picture.
 const SCALES: [usize; 4] = [4, 2, 1, 0];
 
 /// A convolution and its norm.
@@ -70,6 +79,7 @@ struct Step {
 #[derive(Debug)]
 pub struct Fused {
     of_synth: OfSynth,
+    shrink: i64,
     encoder: EfficientNetLite0,
     steps: Vec<Step>,
     /// To a correction of each class's logit, and of the confidence.
@@ -87,10 +97,23 @@ fn through((conv, norm): &Layer, x: &Tensor, train: bool) -> Tensor {
     norm.forward(&conv.forward(x), train).relu_()
 }
 
+/// `maps` averaged down to each of `sizes`, which go from small to large, each from the next larger.
+fn pyramid(maps: &Tensor, sizes: &[(i64, i64)]) -> Vec<Tensor> {
+    let mut finer = maps.shallow_clone();
+    let mut averaged: Vec<_> = (sizes.iter().rev())
+        .map(|&(h, w)| {
+            finer = finer.adaptive_avg_pool2d([h, w]);
+            finer.shallow_clone()
+        })
+        .collect();
+    averaged.reverse();
+    averaged
+}
+
 impl Fused {
     /// Builds the network for `classes` classes. It starts by repeating M's softmax.
     pub fn new(p: &Path, config: &Config, classes: i64) -> Self {
-        let Config { width, of_synth } = *config;
+        let Config { width, of_synth, shrink } = *config;
         let pictures = if of_synth == OfSynth::Everything { 2 } else { 1 };
         let known = classes + OWN + if of_synth == OfSynth::Nothing { 0 } else { MAPS };
         let steps = SCALES.iter().enumerate().map(|(i, &scale)| {
@@ -105,6 +128,7 @@ impl Fused {
         correct.silence();
         Self {
             of_synth,
+            shrink: shrink.get().into(),
             encoder: EfficientNetLite0::new(&(p / "encoder"), STEM_STRIDE),
             steps: steps.collect(),
             correct,
@@ -113,29 +137,33 @@ impl Fused {
         }
     }
 
-    /// Corrections of the logits and of the confidence, `N x (classes + 1) x H x W`, fp32, and the coarsest
-    /// features of x and of the difference, averaged.
-    fn look(&self, input: &Comparison, train: bool) -> (Tensor, Tensor) {
+    /// Corrections of the logits, `N x classes x H x W`, and of the confidence, `N x 1 x H x W`, fp32, and the
+    /// coarsest features of x and of the difference, averaged.
+    fn look(&self, input: &Comparison, train: bool) -> (Tensor, Tensor, Tensor) {
         let (kind, size) = (input.image.kind(), spatial(input.image));
-        let real = self.encoder.forward(input.image);
+        let encode = |picture: &Tensor| match self.shrink {
+            1 => self.encoder.forward(picture),
+            by => self.encoder.forward(&picture.avg_pool2d([by, by], [by, by], [0, 0], false, false, None)),
+        };
+        let real = encode(input.image);
         // Only x trains the encoder.
-        let synthetic = (self.of_synth == OfSynth::Everything)
-            .then(|| tch::no_grad(|| self.encoder.forward(&(input.synth)())));
+        let synthetic =
+            (self.of_synth == OfSynth::Everything).then(|| tch::no_grad(|| encode(&(input.synth)())));
         let mut known = vec![input.softmax.probabilities.shallow_clone(), evidence::own(input.softmax)];
         if self.of_synth != OfSynth::Nothing {
             known.push(resize_bilinear(&(input.disagreement)().to_kind(Kind::Float), size, false));
         }
-        let known = channels_last(&Tensor::cat(&known, 1).to_kind(kind));
+        let known = known.iter().map(|map| channels_last(&map.to_kind(kind))).collect::<Vec<_>>();
+        let known = pyramid(&Tensor::cat(&known, 1), &SCALES.map(|scale| spatial(&real[scale])));
         let mut x: Option<Tensor> = None;
         let mut coarsest = None;
-        for (step, &scale) in self.steps.iter().zip(&SCALES) {
+        for ((step, &scale), known) in self.steps.iter().zip(&SCALES).zip(&known) {
             let (h, w) = spatial(&real[scale]);
             let features = match &synthetic {
                 Some(synthetic) => Tensor::cat(&[&real[scale], &(&real[scale] - &synthetic[scale]).abs()], 1),
                 None => real[scale].shallow_clone(),
             };
-            let known = known.adaptive_avg_pool2d([h, w]);
-            let read = through(&step.read, &Tensor::cat(&[&features, &known], 1), train);
+            let read = through(&step.read, &Tensor::cat(&[&features, known], 1), train);
             let joined = match x {
                 Some(coarser) => Tensor::cat(&[coarser.upsample_nearest2d([h, w], None, None), read], 1),
                 None => read,
@@ -145,24 +173,28 @@ impl Fused {
         }
         let (x, coarsest) = x.zip(coarsest).expect("there are four scales");
         let corrections = self.correct.forward(&x).to_kind(Kind::Float);
+        let classes = corrections.size()[1] - 1;
+        let resize = |from, channels| {
+            resize_bilinear(&channels_last(&corrections.narrow(1, from, channels)), size, false)
+        };
         let pooled = coarsest.mean_dim([2i64, 3].as_slice(), false, Kind::Float);
-        (resize_bilinear(&corrections, size, false), pooled)
+        (resize(0, classes), resize(classes, 1), pooled)
     }
 }
 
 impl Comparer for Fused {
     fn forward(&self, input: &Comparison, train: bool) -> Compared {
         let softmax = input.softmax;
-        let classes = softmax.probabilities.size()[1];
-        let (corrections, pooled) = self.look(input, train);
-        let corrected = softmax.probabilities.clamp_min(SURE) * corrections.narrow(1, 0, classes).exp();
+        let (corrections, doubt, pooled) = self.look(input, train);
+        let corrected = softmax.probabilities.clamp_min(SURE) * corrections.exp();
         let posterior = &corrected / corrected.sum_dim_intlist([1i64].as_slice(), true, Kind::Float);
         let of_label = posterior.gather(1, &softmax.labels.unsqueeze(1), false);
-        let right = of_label.clamp(SURE, 1. - SURE).logit(None) + corrections.narrow(1, classes, 1);
+        let right = of_label.clamp(SURE, 1. - SURE).logit(None) + doubt;
         // The pixels answer to their own losses alone.
         let corrected = Softmax {
             probabilities: posterior.detach(),
             largest: of_label.detach(),
+            second: softmax.second.shallow_clone(),
             labels: softmax.labels.shallow_clone(),
             entropy: softmax.entropy.shallow_clone(),
         };

@@ -1,5 +1,5 @@
-//! The joint comparison network of the paper (Section 3.2, SynthCP-joint): two unshared ResNet-18
-//! trunks look at x and at x', each with one channel distilled from M's softmax beside it; their
+//! The joint comparison network of the paper (Section 3.2, SynthCP-joint): two unshared trunks, ResNet-18
+//! in the paper, look at x and at x', each with one channel distilled from M's softmax beside it; their
 //! features, side by side, give the IoU of each class and the confidence of each pixel.
 
 use serde::{Deserialize, Serialize};
@@ -7,10 +7,10 @@ use tch::nn::Path;
 use tch::{Kind, Tensor};
 
 use super::prior::Prior;
-use super::resnet18::ResNet18;
+use super::trunk::{Encoder, STAGES, Trunk};
 use super::{Compared, Comparer, Comparison};
 use crate::network::layers::{
-    BatchNorm2d, Conv2d, ConvOptions, IMAGENET, Linear, channels_last, normalize, resize_bilinear, spatial,
+    BatchNorm2d, Conv2d, ConvOptions, Linear, channels_last, resize_bilinear, spatial,
 };
 use crate::network::softmax::Softmax;
 
@@ -18,7 +18,10 @@ use crate::network::softmax::Softmax;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Channels of the trunks' first stage.
+    /// The trunks.
+    #[serde(skip_serializing_if = "is_default")]
+    pub encoder: Encoder,
+    /// Channels of the first stage of a ResNet-18.
     pub width: i64,
     /// Channels to which each stage is squeezed for the confidence.
     pub squeeze: i64,
@@ -27,9 +30,13 @@ pub struct Config {
     pub prior: bool,
 }
 
+fn is_default(encoder: &Encoder) -> bool {
+    *encoder == Encoder::default()
+}
+
 impl Default for Config {
     fn default() -> Self {
-        Self { width: 64, squeeze: 64, prior: false }
+        Self { encoder: Encoder::default(), width: 64, squeeze: 64, prior: false }
     }
 }
 
@@ -49,7 +56,7 @@ pub(super) enum Tasks {
 #[derive(Debug)]
 pub struct Joint {
     /// One for x and, but for Direct Prediction, one for x'.
-    trunks: Vec<ResNet18>,
+    trunks: Vec<Trunk>,
     prediction: (Conv2d, BatchNorm2d),
     squeeze: Vec<(Conv2d, BatchNorm2d)>,
     confidence: Conv2d,
@@ -66,23 +73,24 @@ impl Joint {
     /// Builds it with a trunk for each name, the first for x, the second for x'.
     pub(super) fn with(p: &Path, names: &[&str], tasks: Tasks, config: &Config, classes: i64) -> Self {
         let one = ConvOptions::same(1);
-        let trunks = names.len() as i64;
-        let squeeze = (0..4)
-            .map(|i| {
-                let q = p / "ft_convs" / i;
-                let inputs = trunks * (config.width << i);
+        let channels = config.encoder.channels(config.width).map(|of_one| names.len() as i64 * of_one);
+        let squeeze = channels
+            .iter()
+            .enumerate()
+            .map(|(i, &inputs)| {
+                let q = p / "ft_convs" / i as i64;
                 (Conv2d::new(&q / 0, inputs, config.squeeze, one), BatchNorm2d::new(&q / 1, config.squeeze))
             })
             .collect();
         let prediction = p / "pred_conv";
-        let trunk = |&name: &&str| ResNet18::new(&(p / name), 4, config.width);
+        let trunk = |&name: &&str| Trunk::new(p, name, config.encoder, config.width);
         Self {
             trunks: names.iter().map(trunk).collect(),
             prediction: (Conv2d::new(&prediction / 0, classes, 1, one), BatchNorm2d::new(&prediction / 1, 1)),
             squeeze,
-            confidence: Conv2d::new(p / "conf", 4 * config.squeeze, 1, one),
+            confidence: Conv2d::new(p / "conf", STAGES as i64 * config.squeeze, 1, one),
             regress: (tasks == Tasks::Both)
-                .then(|| Linear::new(p / "regress", trunks * (config.width << 3), classes)),
+                .then(|| Linear::new(p / "regress", channels[STAGES - 1], classes)),
             prior: config.prior.then(|| Prior::new(&(p / "prior"), classes)),
         }
     }
@@ -97,21 +105,18 @@ impl Joint {
 
     /// The features of the four stages, those of all trunks side by side; each trunk sees its picture
     /// and the channel beside it.
-    fn look(&self, input: &Comparison, train: bool) -> [Tensor; 4] {
+    fn look(&self, input: &Comparison, train: bool) -> [Tensor; STAGES] {
         let beside = self.distill(input, train);
         let real = || input.image.shallow_clone();
         let pictures: [&dyn Fn() -> Tensor; 2] = [&real, input.synth];
-        let look = |(trunk, picture): (&ResNet18, &dyn Fn() -> Tensor)| {
-            let (mean, std) = IMAGENET;
-            let picture = normalize(&picture(), mean, std);
-            trunk.forward(&channels_last(&Tensor::cat(&[&picture, &beside], 1)), train)
-        };
+        let look =
+            |(trunk, picture): (&Trunk, &dyn Fn() -> Tensor)| trunk.forward(&picture(), &beside, train);
         let looks: Vec<_> = self.trunks.iter().zip(pictures).map(look).collect();
         [0, 1, 2, 3].map(|i| Tensor::cat(&looks.iter().map(|stages| &stages[i]).collect::<Vec<_>>(), 1))
     }
 
     /// Logit of each pixel's label being right by the four stages, `N x 1 x H x W` at `size`, fp32.
-    fn confidence(&self, stages: &[Tensor; 4], size: (i64, i64), train: bool) -> Tensor {
+    fn confidence(&self, stages: &[Tensor; STAGES], size: (i64, i64), train: bool) -> Tensor {
         // The confidence layer is linear and a bilinear resize keeps sums, so each stage's share of
         // it is computed on the stage's own grid and only one channel is ever resized.
         let shares = self.confidence.split(stages.len());
@@ -124,7 +129,7 @@ impl Joint {
     }
 
     /// Adds what M's softmax says to the confidence, and the IoUs by the last of the stages.
-    fn conclude(&self, softmax: &Softmax, confidence: Tensor, [.., last]: &[Tensor; 4]) -> Compared {
+    fn conclude(&self, softmax: &Softmax, confidence: Tensor, [.., last]: &[Tensor; STAGES]) -> Compared {
         let confidence = match &self.prior {
             Some(prior) => confidence + prior.confidence(softmax),
             None => confidence,
@@ -151,7 +156,7 @@ impl Comparer for Joint {
     }
 
     fn fold(&mut self) {
-        self.trunks.iter_mut().for_each(ResNet18::fold);
+        self.trunks.iter_mut().for_each(Trunk::fold);
         let others = self.squeeze.iter_mut().chain([&mut self.prediction]);
         others.for_each(|(conv, norm)| norm.fold_into(conv));
     }
