@@ -306,6 +306,20 @@ fn encoders_that_begin_from_imagenet_are_whole_and_named() {
 }
 
 #[test]
+fn an_encoder_takes_images_of_any_size() {
+    let _alone = alone();
+    let vs = VarStore::new(Device::Cpu);
+    let encoder = EfficientNetLite0::new(&vs.root(), 2);
+    for (h, w) in [(1, 1), (2, 3), (10, 21), (64, 96)] {
+        let features =
+            tch::no_grad(|| encoder.forward(&Tensor::rand([1, 3, h, w], (Kind::Float, Device::Cpu))));
+        let sizes = features.each_ref().map(|x| (x.size()[2], x.size()[3]));
+        // Its last stride is dropped.
+        assert_eq!(sizes, [2, 4, 8, 16, 16].map(|stride: i64| ((h - 1) / stride + 1, (w - 1) / stride + 1)));
+    }
+}
+
+#[test]
 fn the_pixel_level_comparer_sees_both_pictures_and_estimates_no_iou() {
     let _alone = alone();
     let [a, b] = compare_twice(CONFIDENCE_ONLY);

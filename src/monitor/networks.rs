@@ -26,7 +26,8 @@ pub struct Networks {
     device: Device,
     kind: Kind,
     names: [&'static str; 3],
-    comparer: &'static str,
+    comparer: String,
+    looks_again: bool,
     anomaly: cosine::Config,
     classes: usize,
 }
@@ -71,7 +72,7 @@ pub struct Segmentation {
 }
 
 impl Segmentation {
-    /// Anomaly score of x by `config`, given what M made of x' ([`Networks::second_look`]).
+    /// Anomaly score of x by `config`, given what M made of x' ([`SecondLook::features`]).
     pub fn anomaly(&self, config: cosine::Config, synthetic: &Tensor) -> Tensor {
         let real = match config.features {
             Features::Last => &self.features,
@@ -105,14 +106,19 @@ impl SecondLook<'_> {
         disagreement(real, self.whole().into())
     }
 
-    /// Anomaly score by `config`, `N x 1 x H x W`, fp32, `first` being what M made of x. Where nobody has
-    /// asked for more, M stops at the features that are compared.
-    pub fn anomaly(&self, config: cosine::Config, first: &Segmentation) -> Tensor {
-        match (self.whole.get(), config.features) {
-            (None, Features::Last) => first.anomaly(config, &self.networks.m.features(&self.synth)),
-            (_, Features::Last) => first.anomaly(config, &self.whole().features),
-            (_, Features::Logits) => first.anomaly(config, &self.whole().logits),
+    /// What M makes of x' that an anomaly score by `config` compares. Unless F looks at the rest as well, M stops there.
+    pub fn features(&self, config: cosine::Config) -> Tensor {
+        let needed = self.networks.looks_again || self.whole.get().is_some();
+        match config.features {
+            Features::Last if !needed => self.networks.m.features(&self.synth),
+            Features::Last => self.whole().features.shallow_clone(),
+            Features::Logits => self.whole().logits.shallow_clone(),
         }
+    }
+
+    /// Anomaly score by `config`, `N x 1 x H x W`, fp32, `first` being what M made of x.
+    pub fn anomaly(&self, config: cosine::Config, first: &Segmentation) -> Tensor {
+        first.anomaly(config, &self.features(config))
     }
 }
 
@@ -158,9 +164,9 @@ impl Networks {
         let g = Painter::new(g, kind, memoise);
         parameters.iter().for_each(|vs| weights::cast(vs, kind));
         let names = [segmentation.name(), synthesis.name(), comparison.name()];
-        let comparer = comparison.title();
+        let (comparer, looks_again) = (comparison.title(), comparison.looks_again());
         let (size, anomaly, classes) = (*size, *anomaly, *classes as usize);
-        Ok(Self { m, g, f, size, device, kind, names, comparer, anomaly, classes })
+        Ok(Self { m, g, f, size, device, kind, names, comparer, looks_again, anomaly, classes })
     }
 
     /// How the anomaly score is made.
@@ -184,8 +190,8 @@ impl Networks {
     }
 
     /// F's name for people.
-    pub fn comparer(&self) -> &'static str {
-        self.comparer
+    pub fn comparer(&self) -> &str {
+        &self.comparer
     }
 
     /// Whether M has dropout, so that its passes over an image can differ.
@@ -255,13 +261,9 @@ impl Networks {
         compare(&*self.f, x, segmented, || second)
     }
 
-    /// M on x': the features that an anomaly score by `config` compares.
-    pub fn second_look(&self, config: cosine::Config, synth: &Tensor) -> Tensor {
-        let synth = channels_last(&synth.to_kind(self.kind));
-        match config.features {
-            Features::Last => self.m.features(&synth),
-            Features::Logits => self.m.forward(&synth, false).logits,
-        }
+    /// Whether F asks what M makes of x'.
+    pub fn looks_again(&self) -> bool {
+        self.looks_again
     }
 }
 

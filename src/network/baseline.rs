@@ -38,13 +38,14 @@ impl BaselineConfig {
     }
 
     /// Its name for people.
-    pub fn title(&self) -> &'static str {
-        match self {
+    pub fn title(&self) -> String {
+        let name = match self {
             Self::Tcp(_) => "TCP",
             Self::VaeAlarm(_) => "VAE alarm",
             Self::Autoencoder(_) => "auto-encoder",
             Self::McDropout { .. } => "MC dropout",
-            Self::Comparison { network } => network.title(),
-        }
+            Self::Comparison { network } => return network.title(),
+        };
+        name.to_owned()
     }
 }

@@ -92,22 +92,26 @@ impl ComparerConfig {
     }
 
     /// Its name for people.
-    pub fn title(&self) -> &'static str {
-        let from_imagenet = self.takes_pretrained();
-        match self {
-            Self::Joint(_) if from_imagenet => "SynthCP joint from ImageNet",
+    pub fn title(&self) -> String {
+        let name = match self {
             Self::Joint(_) => "SynthCP joint",
-            Self::Direct(_) if from_imagenet => "Direct Prediction from ImageNet",
             Self::Direct(_) => "Direct Prediction",
             Self::IouOnly(_) => "SynthCP separate, IoU",
-            Self::ConfidenceOnly(_) if from_imagenet => "SynthCP separate, pixels, from ImageNet",
             Self::ConfidenceOnly(_) => "SynthCP separate, pixels",
             Self::Fused(config) => match config.of_synth {
-                fused::OfSynth::Everything => "SynthCP fused",
-                fused::OfSynth::Disagreement => "SynthCP fused, M's disagreement alone",
+                fused::OfSynth::Everything => "SynthCP fused, seeing x'",
+                fused::OfSynth::Disagreement => "SynthCP fused",
                 fused::OfSynth::Nothing => "corrected softmax, without x'",
             },
-        }
+        };
+        let of_paper = !matches!(self, Self::Fused(_));
+        let is_small = matches!(self, Self::Fused(config) if config.shrink.get() > 1);
+        let remarks = [
+            (of_paper && self.takes_pretrained(), " from ImageNet"),
+            (of_paper && self.has_prior(), ", M's softmax as prior"),
+            (is_small, ", smaller"),
+        ];
+        remarks.iter().filter(|(holds, _)| *holds).fold(name.to_owned(), |name, (_, remark)| name + remark)
     }
 
     /// Whether its confidence is also scored together with M's largest softmax, as the released code has it:
@@ -123,6 +127,11 @@ impl ComparerConfig {
             Self::IouOnly(_) => false,
             Self::Fused(_) => true,
         }
+    }
+
+    /// Whether it asks what M makes of x'.
+    pub fn looks_again(&self) -> bool {
+        matches!(self, Self::Fused(config) if config.of_synth != fused::OfSynth::Nothing)
     }
 
     /// Whether its encoders may begin from EfficientNet-lite0's ImageNet weights.

@@ -2,7 +2,7 @@
 
 use super::outcome::{ImageLevel, Outcome, PixelLevel};
 use super::plan::{Protocol, System};
-use crate::network::comparison::ComparerConfig;
+use crate::network::baseline::BaselineConfig;
 use crate::report::table::Cell;
 use crate::score::synthcp::with_msp;
 
@@ -24,8 +24,17 @@ impl Protocol {
         let mut names: Vec<(String, Vec<String>)> = Vec::new();
         let all = outcome.pixels.iter().map(|p| &p.name).chain(outcome.ious.iter().map(|i| &i.name));
         let is_trained = |name: &str| system.baselines.iter().any(|b| name == b || has_suffix(name, b));
+        // The bundles' F, trained on this system from other seeds.
+        let f = BaselineConfig::Comparison { network: self.comparison.network.clone() };
+        let seeds_of_f =
+            || system.baselines.iter().filter(|b| self.baselines.get(*b).is_some_and(|p| p.network == f));
         for name in all.filter(|name| !is_trained(name)) {
-            names.push((self.of_bundle(name), vec![name.clone()]));
+            let suffix = name.strip_prefix(f.title().as_str());
+            let others = suffix.map(|suffix| seeds_of_f().map(move |seed| format!("{seed}{suffix}")));
+            names.push((
+                name.clone(),
+                std::iter::once(name.clone()).chain(others.into_iter().flatten()).collect(),
+            ));
         }
         for baseline in &system.baselines {
             let Some(plan) = self.baselines.get(baseline) else { continue };
@@ -35,8 +44,8 @@ impl Protocol {
                 .filter(|other| self.baselines.get(*other).is_some_and(|o| o.network == plan.network))
                 .collect();
             let title = plan.network.title();
-            names.push((title.to_owned(), seeds.iter().map(|seed| (*seed).clone()).collect()));
-            names.push((with_msp(title), seeds.iter().map(|seed| with_msp(seed)).collect()));
+            names.push((title.clone(), seeds.iter().map(|seed| (*seed).clone()).collect()));
+            names.push((with_msp(&title), seeds.iter().map(|seed| with_msp(seed)).collect()));
             names.push((format!("{title} as released"), seeds.iter().map(|s| as_released(s)).collect()));
         }
         let mut lines: Vec<Line> = Vec::new();
@@ -58,22 +67,12 @@ impl Protocol {
         lines
     }
 
-    /// The bundle's F, where a baseline goes by the same name.
-    fn of_bundle(&self, name: &str) -> String {
-        let f = &self.comparison.network;
-        let is_joint_with_prior = f.has_prior() && !matches!(f, ComparerConfig::Fused(_));
-        match is_joint_with_prior && name.starts_with(f.title()) {
-            true => format!("{name}, M's softmax as prior"),
-            false => name.to_owned(),
-        }
-    }
-
     /// The title of a trained detector; any other name as it is.
     pub(super) fn title_of_trained(&self, system: &System, name: &str) -> String {
         let named = |baseline: &&String| name == *baseline || has_suffix(name, baseline);
         match system.baselines.iter().find(named).and_then(|b| Some((b, self.baselines.get(b)?))) {
-            Some((baseline, plan)) => name.replacen(baseline.as_str(), plan.network.title(), 1),
-            None => self.of_bundle(name),
+            Some((baseline, plan)) => name.replacen(baseline.as_str(), &plan.network.title(), 1),
+            None => name.to_owned(),
         }
     }
 }

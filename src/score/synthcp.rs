@@ -7,19 +7,19 @@ use super::detector::{Detector, Judgement, Look};
 
 /// F as the bundle has it: error probabilities where it looks at pixels, and the IoU of each class.
 pub struct Comparison {
-    name: &'static str,
+    name: String,
 }
 
 impl Comparison {
     /// Of an F of this name.
-    pub fn new(name: &'static str) -> Self {
-        Self { name }
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned() }
     }
 }
 
 impl Detector for Comparison {
     fn name(&self) -> &str {
-        self.name
+        &self.name
     }
 
     fn is_probability(&self) -> bool {

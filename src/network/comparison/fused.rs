@@ -2,9 +2,10 @@
 //! the probability of an error.
 //!
 //! The paper's F learns from one bit a pixel, right or wrong. This one learns from the true class: it sees
-//! x through an encoder that begins from ImageNet, what that encoder finds otherwise in x', M's softmax, its
-//! doubts ([`evidence`]) and how it disagrees with itself about x', and gives a correction of M's logits. Trained on the folds' predictions it is
-//! stacked generalization (Wolpert, 1992): a model above models that never saw the samples it learns from.
+//! x through an encoder that begins from ImageNet, M's softmax, its doubts ([`evidence`]), how it disagrees with
+//! itself about x' and, if asked to, what that encoder finds otherwise in x'; and gives a correction of M's logits.
+//! Trained on the folds' predictions it is stacked generalization (Wolpert, 1992): a model above models that
+//! never saw the samples it learns from.
 
 use std::num::NonZeroU8;
 
@@ -44,9 +45,9 @@ fn is_one(shrink: &NonZeroU8) -> bool {
 #[serde(rename_all = "snake_case")]
 pub enum OfSynth {
     /// The picture, and how M disagrees with itself about it.
-    #[default]
     Everything,
-    /// M's disagreement alone.
+    /// M's disagreement alone, which the anomaly score needs anyway.
+    #[default]
     Disagreement,
     /// Nothing: what remains is a correction of M's softmax by a second look at x.
     Nothing,
@@ -54,7 +55,7 @@ pub enum OfSynth {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { width: 64, of_synth: OfSynth::Everything, shrink: NonZeroU8::MIN }
+        Self { width: 64, of_synth: OfSynth::default(), shrink: NonZeroU8::MIN }
     }
 }
 

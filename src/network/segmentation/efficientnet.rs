@@ -7,7 +7,7 @@
 use tch::Tensor;
 use tch::nn::Path;
 
-use crate::network::layers::{Conv2d, ConvOptions};
+use crate::network::layers::{Conv2d, ConvOptions, spatial};
 use crate::network::weights::Tensors;
 
 /// One row of Table 1: blocks, kernel, stride, expansion, output channels.
@@ -30,30 +30,31 @@ pub const CHANNELS: [i64; 5] = [16, 24, 40, 112, 320];
 /// Stages whose weights are not trained: those down to stride 4.
 const FROZEN_STAGES: usize = 2;
 
-/// A convolution padded as TensorFlow's "SAME": on even sizes a stride of 2 pads one side more.
+/// A convolution padded as TensorFlow's "SAME": one output for each begun stride, and where the zeros
+/// do not come in pairs, one side gets one more.
 #[derive(Debug)]
 struct SameConv {
     conv: Conv2d,
-    pad: Option<[i64; 4]>,
+    strided: Option<(i64, i64)>,
 }
 
 impl SameConv {
     fn new(p: Path, inputs: i64, outputs: i64, options: ConvOptions) -> Self {
-        let taps = options.dilation * (options.kernel - 1);
         if options.stride == 1 {
-            return Self { conv: Conv2d::new(p, inputs, outputs, options.padding(taps / 2)), pad: None };
+            let taps = options.dilation * (options.kernel - 1);
+            return Self { conv: Conv2d::new(p, inputs, outputs, options.padding(taps / 2)), strided: None };
         }
-        let total = options.kernel - options.stride;
-        let before = total / 2;
-        let pad = [before, total - before, before, total - before];
-        Self { conv: Conv2d::new(p, inputs, outputs, options.padding(0)), pad: Some(pad) }
+        let strided = Some((options.kernel, options.stride));
+        Self { conv: Conv2d::new(p, inputs, outputs, options.padding(0)), strided }
     }
 
     fn forward(&self, x: &Tensor) -> Tensor {
-        match self.pad {
-            Some(pad) => self.conv.forward(&x.constant_pad_nd(pad)),
-            None => self.conv.forward(x),
-        }
+        let Some((kernel, stride)) = self.strided else { return self.conv.forward(x) };
+        let zeros = |side: i64| (kernel - 1 - (side - 1) % stride).max(0);
+        let (h, w) = spatial(x);
+        let ([top, left], [bottom, right]) =
+            ([zeros(h) / 2, zeros(w) / 2], [h, w].map(|side| (zeros(side) + 1) / 2));
+        self.conv.forward(&x.constant_pad_nd([left, right, top, bottom]))
     }
 }
 
