@@ -34,6 +34,7 @@ baselines:
   fused: {network: {baseline: comparison, network: {architecture: fused, width: 8}}, steps: 2, batch: 2, rate: 0.001}
   direct: {network: {baseline: comparison, network: {architecture: direct, width: 4, squeeze: 4}}, steps: 2, batch: 2, rate: 0.001}
   direct_2: {network: {baseline: comparison, network: {architecture: direct, width: 4, squeeze: 4}}, steps: 2, batch: 2, rate: 0.001, seed: 2}
+  direct_longer: {network: {baseline: comparison, network: {architecture: direct, width: 4, squeeze: 4}}, steps: 3, batch: 2, rate: 0.001}
   joint_2: {network: {baseline: comparison, network: {architecture: joint, width: 4, squeeze: 4, prior: true}}, steps: 2, batch: 2, rate: 0.001, seed: 2}
   tcp: {network: {baseline: tcp, widths: [4, 4, 4, 4]}, steps: 2, batch: 2, rate: 0.001}
 systems:
@@ -177,15 +178,32 @@ fn larger_labels_have_a_table_of_their_own_and_a_new_detector_is_measured_at_onc
 
     // A table that nobody makes any more does not stay.
     std::fs::write(out.path().join("tables/table_a_9.md"), "of an earlier run").unwrap();
-    let more = one_system("[direct, fused, joint_2]");
+    let more = one_system("[direct, fused, direct_longer, joint_2]");
     let mut begun = Vec::new();
     more.run(&site, |stage| begun.push(stage.task.to_string())).unwrap();
-    assert_eq!(begun, ["baselines/fused", "baselines/joint_2", "bundle", "working", "labels", "cost"]);
+    assert_eq!(
+        begun,
+        [
+            "baselines/fused",
+            "baselines/direct_longer",
+            "baselines/joint_2",
+            "bundle",
+            "working",
+            "labels",
+            "cost"
+        ]
+    );
     assert!(table("table_a.md").contains("| SynthCP fused |"));
     // Another seed of the bundle's own F stands with it.
     let table = table("table_a.md");
     let own = table.lines().find(|line| line.starts_with("| SynthCP joint, M's softmax as prior |")).unwrap();
     assert!(own.contains('±') && !table.contains("joint_2"), "{own}");
+    // The same network trained for longer does not.
+    for steps in [2, 3] {
+        let title = format!("| Direct Prediction, {steps} steps |");
+        let of_it = table.lines().find(|line| line.starts_with(&title));
+        assert!(of_it.is_some_and(|line| !line.contains('±')), "{table}");
+    }
     assert!(!out.path().join("tables/table_a_9.md").exists());
 }
 

@@ -56,9 +56,9 @@ pub struct Latency {
     pub segment: Duration,
     /// G on y.
     pub synthesize: Duration,
-    /// F on x, x' and the softmax.
+    /// F on x, x' and the softmax; M on x' too, where F asks what M makes of it.
     pub compare: Duration,
-    /// M on x', the cosine, regions and masks.
+    /// M on x', unless F has asked, the cosine, regions and masks.
     pub score: Duration,
     /// All of it.
     pub total: Duration,

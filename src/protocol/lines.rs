@@ -5,6 +5,7 @@ use super::plan::{Protocol, System};
 use crate::network::baseline::BaselineConfig;
 use crate::report::table::Cell;
 use crate::score::synthcp::with_msp;
+use crate::train::baseline::Plan;
 
 /// A detector in the tables: its figures of every seed.
 #[derive(Default)]
@@ -26,8 +27,10 @@ impl Protocol {
         let is_trained = |name: &str| system.baselines.iter().any(|b| name == b || has_suffix(name, b));
         // The bundles' F, trained on this system from other seeds.
         let f = BaselineConfig::Comparison { network: self.comparison.network.clone() };
-        let seeds_of_f =
-            || system.baselines.iter().filter(|b| self.baselines.get(*b).is_some_and(|p| p.network == f));
+        let seeds_of_f = || {
+            let is_seed = |p: &Plan| p.network == f && p.steps == self.comparison.steps;
+            system.baselines.iter().filter(move |b| self.baselines.get(*b).is_some_and(is_seed))
+        };
         for name in all.filter(|name| !is_trained(name)) {
             let suffix = name.strip_prefix(f.title().as_str());
             let others = suffix.map(|suffix| seeds_of_f().map(move |seed| format!("{seed}{suffix}")));
@@ -41,9 +44,12 @@ impl Protocol {
             let seeds: Vec<&String> = system
                 .baselines
                 .iter()
-                .filter(|other| self.baselines.get(*other).is_some_and(|o| o.network == plan.network))
+                .filter(|other| {
+                    let is_seed = |o: &Plan| o.network == plan.network && o.steps == plan.steps;
+                    self.baselines.get(*other).is_some_and(is_seed)
+                })
                 .collect();
-            let title = plan.network.title();
+            let title = self.title(system, plan);
             names.push((title.clone(), seeds.iter().map(|seed| (*seed).clone()).collect()));
             names.push((with_msp(&title), seeds.iter().map(|seed| with_msp(seed)).collect()));
             names.push((format!("{title} as released"), seeds.iter().map(|s| as_released(s)).collect()));
@@ -67,11 +73,24 @@ impl Protocol {
         lines
     }
 
+    /// The title of what was trained, with its steps where the same network was also trained for another
+    /// number of them.
+    fn title(&self, system: &System, plan: &Plan) -> String {
+        let f = BaselineConfig::Comparison { network: self.comparison.network.clone() };
+        let trained = system.baselines.iter().filter_map(|b| self.baselines.get(b));
+        let trained = trained.map(|other| (&other.network, other.steps));
+        let mut trained = trained.chain(std::iter::once((&f, self.comparison.steps)));
+        match trained.any(|(network, steps)| *network == plan.network && steps != plan.steps) {
+            true => format!("{}, {} steps", plan.network.title(), plan.steps),
+            false => plan.network.title(),
+        }
+    }
+
     /// The title of a trained detector; any other name as it is.
     pub(super) fn title_of_trained(&self, system: &System, name: &str) -> String {
         let named = |baseline: &&String| name == *baseline || has_suffix(name, baseline);
         match system.baselines.iter().find(named).and_then(|b| Some((b, self.baselines.get(b)?))) {
-            Some((baseline, plan)) => name.replacen(baseline.as_str(), &plan.network.title(), 1),
+            Some((baseline, plan)) => name.replacen(baseline.as_str(), &self.title(system, plan), 1),
             None => name.to_owned(),
         }
     }
