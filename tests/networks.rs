@@ -279,6 +279,14 @@ fn direct_prediction_never_sees_the_synthetic_one() {
 }
 
 #[test]
+fn a_picture_is_not_made_smaller_than_a_pixel() {
+    let _alone = alone();
+    let [a, b] = compare_twice("{architecture: fused, width: 8, shrink: 255}");
+    assert_eq!(a.confidence.as_ref().unwrap().size(), [2, 1, 64, 96]);
+    assert_eq!(a.confidence, b.confidence);
+}
+
+#[test]
 fn encoders_that_begin_from_imagenet_are_whole_and_named() {
     let encoder = VarStore::new(Device::Cpu);
     EfficientNetLite0::new(&encoder.root(), 2);

@@ -142,7 +142,8 @@ impl Fused {
     /// coarsest features of x and of the difference, averaged.
     fn look(&self, input: &Comparison, train: bool) -> (Tensor, Tensor, Tensor) {
         let (kind, size) = (input.image.kind(), spatial(input.image));
-        let encode = |picture: &Tensor| match self.shrink {
+        // Of a picture smaller than that, a pixel is left.
+        let encode = |picture: &Tensor| match self.shrink.min(size.0).min(size.1) {
             1 => self.encoder.forward(picture),
             by => self.encoder.forward(&picture.avg_pool2d([by, by], [by, by], [0, 0], false, false, None)),
         };
