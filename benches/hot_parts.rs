@@ -50,7 +50,10 @@ fn modulation(c: &mut Criterion) {
             let plan = || PatchIndex::new(usize::MAX).plan(&maps, usize::MAX).unwrap();
             let planned = plan();
             let scale = format!("{w}x{h}, {} of {} distinct", planned.new.len(), h * w);
-            let rows = || layer.rows(&Request::new(&Ingredients::of(&planned.new, alphabet), Device::Cpu));
+            let rows = || {
+                let request = Request::new(&Ingredients::of(&planned.new, alphabet), Device::Cpu);
+                Tensor::cat(&layer.rows(&request), 0)
+            };
             let table = tch::no_grad(rows);
             let shared = Rows::Shared(&table, &planned.slots);
             let mut bench = |part: &str, work: &dyn Fn()| {
@@ -63,8 +66,7 @@ fn modulation(c: &mut Criterion) {
             });
             bench("memoised", &|| {
                 let planned = plan();
-                let rows = layer.rows(&Request::new(&Ingredients::of(&planned.new, alphabet), Device::Cpu));
-                drop(black_box(modulate(&x, Rows::Shared(&rows, &planned.slots), 1, Activation::Leaky)));
+                drop(black_box(modulate(&x, Rows::Shared(&rows(), &planned.slots), 1, Activation::Leaky)));
             });
             bench("plan", &|| drop(black_box(plan())));
             bench("rows", &|| drop(black_box(rows())));

@@ -158,6 +158,13 @@ impl Conv2d {
         convolve(x, &self.weight, self.bias.as_ref(), self.options)
     }
 
+    /// The same of `x` with `zeros` behind its last row and column and one fewer before the first ones. A row and
+    /// a column of zeros before the kernel cost less than a copy of `x` with zeros around it.
+    pub fn padded_behind(&self, x: &Tensor, zeros: i64) -> Tensor {
+        let options = ConvOptions { kernel: self.options.kernel + 1, padding: zeros, ..self.options };
+        convolve(x, &self.weight.constant_pad_nd([1, 0, 1, 0]), self.bias.as_ref(), options)
+    }
+
     /// Weight and bias (zeros where there is none) in fp32, apart from any training.
     pub fn parameters(&self) -> (Tensor, Tensor) {
         let weight = self.weight.detach().to_kind(Kind::Float);
@@ -173,10 +180,12 @@ impl Conv2d {
         tch::no_grad(|| drop(self.weight.shallow_clone().zero_()));
     }
 
-    /// The same layer apart from any training, its parameters in `kind` once and for all.
+    /// The same layer apart from any training, its parameters in `kind`, and the weight channels last, once
+    /// and for all.
     pub fn fold(&self, kind: Kind) -> Self {
         let cast = |t: &Tensor| t.detach().to_kind(kind);
-        Self { weight: cast(&self.weight), bias: self.bias.as_ref().map(cast), options: self.options }
+        let weight = channels_last(&cast(&self.weight));
+        Self { weight, bias: self.bias.as_ref().map(cast), options: self.options }
     }
 
     /// Where the parameters are.

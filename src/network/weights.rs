@@ -7,6 +7,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
+use super::layers::channels_last;
 use super::published;
 
 /// Why weights cannot be read or written.
@@ -214,15 +215,19 @@ pub fn tensors(vs: &VarStore) -> Tensors {
     vs.variables().into_iter().collect()
 }
 
-/// Casts the weights of convolutions and linear layers once, for inference in `kind`; norms keep
-/// fp32.
+/// Casts the parameters of convolutions once, for inference in `kind`, and lays out their weights as they are
+/// read, channels last: at every call otherwise. Norms and linear layers keep fp32.
 pub fn cast(vs: &VarStore, kind: Kind) {
+    let variables = vs.variables();
+    let filters = |name: &str| variables.get(&format!("{name}.weight")).is_some_and(|w| w.dim() == 4);
     tch::no_grad(|| {
-        for (_, mut variable) in vs.variables() {
-            if variable.dim() == 4 {
-                let cast = variable.to_kind(kind);
-                variable.set_data(&cast);
-            }
+        for (name, variable) in &variables {
+            let cast = match name.strip_suffix(".bias") {
+                _ if variable.dim() == 4 => channels_last(&variable.to_kind(kind)),
+                Some(layer) if filters(layer) => variable.to_kind(kind),
+                _ => continue,
+            };
+            variable.shallow_clone().set_data(&cast);
         }
     });
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::logits::entropy;
+use crate::network::comparison::disagreement::cosine;
 use crate::network::layers::{resize_bilinear, spatial};
 
 /// Above this softmax M is believed and the features are not consulted (the paper's t).
@@ -103,7 +104,7 @@ pub struct Looks<'a> {
 pub fn anomaly_score(config: Config, looks: &Looks) -> Tensor {
     let [real, synthetic, logits] =
         [looks.real, looks.synthetic, looks.logits].map(|t| t.to_kind(Kind::Float));
-    let cosine = Tensor::cosine_similarity(&real, &synthetic, 1, 1e-8).unsqueeze(1);
+    let cosine = cosine(&real, &synthetic);
     let full = spatial(looks.msp);
     let distance = |size| 1. - resize_bilinear(&cosine, size, false).clamp(0., 1.);
     let score = match config.certainty {

@@ -54,7 +54,10 @@ impl SameConv {
         let (h, w) = spatial(x);
         let ([top, left], [bottom, right]) =
             ([zeros(h) / 2, zeros(w) / 2], [h, w].map(|side| (zeros(side) + 1) / 2));
-        self.conv.forward(&x.constant_pad_nd([left, right, top, bottom]))
+        match (top == left).then_some([bottom - top, right - left]) {
+            Some([1, 1]) => self.conv.padded_behind(x, bottom),
+            _ => self.conv.forward(&x.constant_pad_nd([left, right, top, bottom])),
+        }
     }
 }
 

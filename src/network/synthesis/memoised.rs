@@ -213,8 +213,8 @@ impl Memoised {
         let request = (!plan.new.is_empty())
             .then(|| Request::new(&Ingredients::of(&plan.new, self.alphabet), self.device));
         for (table, modulation) in tables.iter_mut().zip(stage.modulations()) {
-            let new = request.as_ref().map(|request| modulation.rows(request));
-            table.update(plan, len, new.as_ref());
+            let new = request.as_ref().map(|request| modulation.rows(request)).unwrap_or_default();
+            table.update(plan, len, &new);
         }
     }
 }

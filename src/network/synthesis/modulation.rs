@@ -5,11 +5,14 @@
 //! multiply-add of the features themselves, `x * scale + shift`, whose two factors are again linear in
 //! the hidden vectors; the norm is folded into that layer's weights.
 
+use half::bf16;
+use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use super::fused::Rows;
 use super::patches::{Alphabet, Ingredients, Plan};
 use super::spade::SpadeNorm;
+use crate::network::cpu::{Fresh, Plain, read};
 use crate::network::flops;
 use crate::network::layers::{Conv2d, ConvOptions};
 
@@ -19,6 +22,11 @@ use crate::network::layers::{Conv2d, ConvOptions};
 /// for each shape it meets: with these few it soon knows all there are. The largest bounds the memory
 /// of a first frame.
 const PIECES: [i64; 4] = [4096, 1024, 256, 64];
+
+/// Rows that one thread copies at a time.
+const BAND: usize = 1024;
+/// How [`Tensor::embedding_bag`] calls a sum.
+const SUM: i64 = 0;
 
 /// Most 3x3 patches for each 5x5 patch with which the former are multiplied and summed. Arithmetic alone
 /// would have it below 1; but the products are then in fp32, of which a CPU does half as many, and the
@@ -37,13 +45,53 @@ fn pieces(count: i64) -> Vec<i64> {
     sizes
 }
 
-/// What `work` makes of the lines of `x`, each by itself, in pieces of [`PIECES`].
-fn in_pieces(x: &Tensor, work: impl Fn(&Tensor) -> Tensor) -> Tensor {
-    let count = x.size()[0];
-    let sizes = pieces(count);
-    let padded = x.constant_pad_nd([0, 0, 0, sizes.iter().sum::<i64>() - count]);
+/// What `work` makes of the lines of `x`, each by itself, in pieces of [`PIECES`], the last one cut to the lines
+/// that there are.
+fn in_pieces(x: &Tensor, work: impl Fn(&Tensor) -> Tensor) -> Vec<Tensor> {
+    let mut left = x.size()[0];
+    let sizes = pieces(left);
+    let padded = x.constant_pad_nd([0, 0, 0, sizes.iter().sum::<i64>() - left]);
     let parts = padded.split_with_sizes(sizes, 0);
-    Tensor::cat(&parts.iter().map(work).collect::<Vec<_>>(), 0).narrow(0, 0, count)
+    let worked = parts.iter().map(|part| {
+        let lines = left.min(part.size()[0]);
+        left -= lines;
+        work(part).narrow(0, 0, lines)
+    });
+    worked.collect()
+}
+
+/// The rows of `table` at `numbers`, a row each. By libtorch's operations every row is a copy with a set-up of its
+/// own, which takes longer than copying so few numbers.
+fn gathered(table: &Tensor, numbers: &Tensor) -> Tensor {
+    match (table.device(), table.kind()) {
+        (Device::Cpu, Kind::Float) => copied::<f32>(table, numbers),
+        (Device::Cpu, Kind::BFloat16) => copied::<bf16>(table, numbers),
+        _ => table.index_select(0, numbers),
+    }
+}
+
+fn copied<T: Plain>(table: &Tensor, numbers: &Tensor) -> Tensor {
+    let (count, width) = (numbers.numel(), table.size()[1]);
+    let mut out = Fresh::<T>::new(&[count as i64, width]);
+    let width = width as usize;
+    let numbers = Vec::<i64>::try_from(numbers).expect("a list of numbers");
+    let bands = out.numbers().par_chunks_mut(BAND * width).zip(numbers.par_chunks(BAND));
+    read([table], |[table]| {
+        bands.for_each(|(out, numbers): (&mut [T], _)| {
+            for (out, &number) in out.chunks_exact_mut(width).zip(numbers) {
+                out.copy_from_slice(&table[number as usize * width..][..width]);
+            }
+        });
+    });
+    out.tensor()
+}
+
+/// Of each nine of `numbers`, the sum of those rows of `table`.
+fn sums_of_nine(table: &Tensor, numbers: &Tensor) -> Tensor {
+    let starts = Tensor::arange(numbers.size()[0] / 9, (Kind::Int64, table.device())) * 9;
+    let none = None::<&Tensor>;
+    let (sums, ..) = Tensor::embedding_bag(table, numbers, &starts, false, SUM, false, none, false);
+    sums
 }
 
 /// One SPADE layer, folded.
@@ -65,26 +113,18 @@ pub struct Modulation {
 pub struct Request {
     columns: Tensor,
     hidden: Tensor,
-    /// Numbers of distinct 3x3 patches and of 5x5 patches.
-    inner: i64,
-    patches: i64,
 }
 
 impl Request {
     /// Copies `ingredients`.
     pub fn new(ingredients: &Ingredients, device: Device) -> Self {
         let tensor = |numbers: &[i64]| Tensor::from_slice(numbers).to_device(device);
-        Self {
-            columns: tensor(&ingredients.columns),
-            hidden: tensor(&ingredients.hidden),
-            inner: (ingredients.columns.len() / 9) as i64,
-            patches: (ingredients.hidden.len() / 9) as i64,
-        }
+        Self { columns: tensor(&ingredients.columns), hidden: tensor(&ingredients.hidden) }
     }
 
     /// Whether the 3x3 patches come back so often that each had better be multiplied once.
     fn repeats(&self) -> bool {
-        self.inner as f64 <= SHARED * self.patches as f64
+        self.columns.numel() as f64 <= SHARED * self.hidden.numel() as f64
     }
 }
 
@@ -118,27 +158,25 @@ impl Modulation {
         }
     }
 
-    /// Scales and shifts of patches, `patches x 2C`.
-    pub fn rows(&self, request: &Request) -> Tensor {
-        let hidden_size = self.columns.size()[1];
-        let columns = self.columns.index_select(0, &request.columns).view([-1, 9, hidden_size]);
-        let hidden = columns.sum_dim_intlist([1i64].as_slice(), false, Kind::Float) + &self.columns_bias;
+    /// Scales and shifts of patches, `patches x 2C`, cut into some pieces.
+    pub fn rows(&self, request: &Request) -> Vec<Tensor> {
+        let hidden = sums_of_nine(&self.columns, &request.columns) + &self.columns_bias;
         // The last row is what the second convolution sees outside the image.
         let hidden = hidden.relu().to_kind(self.weight.kind()).constant_pad_nd([0, 0, 0, 1]);
         match request.repeats() {
-            true => self.summed(&hidden, request),
+            true => vec![self.summed(&hidden, request)],
             false => self.multiplied(&hidden, request),
         }
     }
 
     /// Nine hidden vectors of each patch, in one product.
-    fn multiplied(&self, hidden: &Tensor, request: &Request) -> Tensor {
+    fn multiplied(&self, hidden: &Tensor, request: &Request) -> Vec<Tensor> {
         let vectors = hidden.size()[1];
         let rows = in_pieces(&request.hidden.view([-1, 9]), |numbers| {
-            let gathered = hidden.index_select(0, &numbers.flatten(0, 1)).view([-1, 9 * vectors]);
-            gathered.linear(&self.weight, Some(&self.bias))
+            let nine = gathered(hidden, &numbers.flatten(0, 1)).view([-1, 9 * vectors]);
+            nine.linear(&self.weight, Some(&self.bias))
         });
-        flops::note(rows.numel(), 9 * vectors);
+        flops::note(rows.iter().map(Tensor::numel).sum(), 9 * vectors);
         rows
     }
 
@@ -150,15 +188,11 @@ impl Modulation {
         let taps = taps.reshape([9 * outputs, vectors]);
         let products =
             in_pieces(&hidden.to_kind(Kind::Float), |hidden| hidden.linear(&taps, None::<&Tensor>));
+        let products = Tensor::cat(&products, 0);
         flops::note(products.numel(), vectors);
-        let device = hidden.device();
-        let tap = Tensor::arange(9, (Kind::Int64, device));
+        let tap = Tensor::arange(9, (Kind::Int64, hidden.device()));
         let places = (request.hidden.view([-1, 9]) * 9 + tap).flatten(0, 1);
-        let starts = Tensor::arange(request.patches, (Kind::Int64, device)) * 9;
-        const SUM: i64 = 0;
-        let products = products.view([-1, outputs]);
-        let (rows, ..) =
-            Tensor::embedding_bag(&products, &places, &starts, false, SUM, false, None::<&Tensor>, false);
+        let rows = sums_of_nine(&products.view([-1, outputs]), &places);
         (rows + &self.bias).to_kind(self.bias.kind())
     }
 
@@ -188,22 +222,25 @@ impl Table {
     }
 
     /// Follows a plan of an index that then knows `len` patches; `new` are the rows of the plan's new
-    /// ones.
-    pub fn update(&mut self, plan: &Plan, len: usize, new: Option<&Tensor>) {
+    /// ones, piece by piece.
+    pub fn update(&mut self, plan: &Plan, len: usize, new: &[Tensor]) {
         if let Some(kept) = &plan.kept {
             let kept = Tensor::from_slice(kept).to_device(self.rows.device());
             let rows = self.rows.index_select(0, &kept);
             self.rows.narrow(0, 0, rows.size()[0]).copy_(&rows);
         }
-        let Some(new) = new else { return };
-        let (start, capacity) = ((len - plan.new.len()) as i64, self.rows.size()[0]);
+        let (mut start, capacity) = ((len - plan.new.len()) as i64, self.rows.size()[0]);
         if len as i64 > capacity {
-            let size = [(len as i64).max(2 * capacity), new.size()[1]];
-            let grown = Tensor::empty(size, (new.kind(), new.device()));
+            let size = [(len as i64).max(2 * capacity), self.rows.size()[1]];
+            let grown = Tensor::empty(size, (self.rows.kind(), self.rows.device()));
             grown.narrow(0, 0, start).copy_(&self.rows.narrow(0, 0, start));
             self.rows = grown;
         }
-        self.rows.narrow(0, start, new.size()[0]).copy_(new);
+        for piece in new {
+            let count = piece.size()[0];
+            self.rows.narrow(0, start, count).copy_(piece);
+            start += count;
+        }
     }
 
     /// The rows at `slots`.

@@ -150,20 +150,32 @@ impl Ingredients {
         let mut numbers: FxHashMap<Inner, i64> = FxHashMap::default();
         let mut columns = Vec::new();
         let mut hidden = Vec::with_capacity(9 * patches.len());
+        let mut number = |inner: Inner| {
+            let next = numbers.len() as i64;
+            *numbers.entry(inner).or_insert_with(|| {
+                let tap = |(tap, symbol)| (tap * alphabet.symbols() + usize::from(symbol)) as i64;
+                columns.extend(inner.labels().enumerate().map(tap));
+                next
+            })
+        };
+        // New patches mostly come side by side, and have six of their nine in common.
+        let mut left: [Option<(Inner, i64)>; 9] = [None; 9];
         for patch in patches {
+            let mut here = [None; 9];
             for place in 0..9 {
                 let inner = patch.inner(place / 3, place % 3);
                 if inner.center() == alphabet.outside() {
                     hidden.push(OUTSIDE);
                     continue;
                 }
-                let next = numbers.len() as i64;
-                hidden.push(*numbers.entry(inner).or_insert_with(|| {
-                    let tap = |(tap, symbol)| (tap * alphabet.symbols() + usize::from(symbol)) as i64;
-                    columns.extend(inner.labels().enumerate().map(tap));
-                    next
-                }));
+                let found = match left.get(place + 1) {
+                    Some(&Some((same, found))) if same == inner => found,
+                    _ => number(inner),
+                };
+                here[place] = Some((inner, found));
+                hidden.push(found);
             }
+            left = here;
         }
         let count = numbers.len() as i64;
         hidden.iter_mut().filter(|number| **number == OUTSIDE).for_each(|number| *number = count);
