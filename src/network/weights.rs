@@ -215,8 +215,9 @@ pub fn tensors(vs: &VarStore) -> Tensors {
     vs.variables().into_iter().collect()
 }
 
-/// Casts the parameters of convolutions once, for inference in `kind`, and lays out their weights as they are
-/// read, channels last: at every call otherwise. Norms and linear layers keep fp32.
+/// Casts the parameters of convolutions once, for inference in `kind`, and brings their weights into the
+/// order in which they are read, channels last, which libtorch would do at every call. Norms and linear layers keep
+/// fp32.
 pub fn cast(vs: &VarStore, kind: Kind) {
     let variables = vs.variables();
     let filters = |name: &str| variables.get(&format!("{name}.weight")).is_some_and(|w| w.dim() == 4);

@@ -54,6 +54,7 @@ impl SameConv {
         let (h, w) = spatial(x);
         let ([top, left], [bottom, right]) =
             ([zeros(h) / 2, zeros(w) / 2], [h, w].map(|side| (zeros(side) + 1) / 2));
+        // One more behind than before on either axis: so it is wherever the stride divides the sides.
         match (top == left).then_some([bottom - top, right - left]) {
             Some([1, 1]) => self.conv.padded_behind(x, bottom),
             _ => self.conv.forward(&x.constant_pad_nd([left, right, top, bottom])),
@@ -173,4 +174,34 @@ pub fn fold(published: &Tensors) -> Result<Tensors, String> {
         }
     }
     Ok(folded)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::nn::VarStore;
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    #[test]
+    fn zeros_before_the_kernel_are_as_good_as_zeros_around_the_features() {
+        tch::manual_seed(1);
+        let sizes = [(6, 8), (7, 5), (6, 5), (2, 2), (1, 1)];
+        for (kernel, (h, w)) in [3, 5].into_iter().flat_map(|kernel| sizes.map(|size| (kernel, size))) {
+            let vs = VarStore::new(Device::Cpu);
+            let options = ConvOptions::same(kernel).stride(2).groups(4);
+            let layer = SameConv::new(vs.root() / "filter", 4, 4, options);
+            let x = Tensor::randn([2, 4, h, w], (Kind::Float, Device::Cpu));
+            // TensorFlow's definition: (outputs - 1) * stride + kernel - inputs, the odd one behind.
+            let zeros = |side: i64| ((side + 1) / 2 * 2 - 2 + kernel - side).max(0);
+            let (before, behind) = (|side| zeros(side) / 2, |side| (zeros(side) + 1) / 2);
+            let padded = x.constant_pad_nd([before(w), behind(w), before(h), behind(h)]);
+            let expected = layer.conv.forward(&padded);
+            let found = layer.forward(&x);
+            assert_eq!(found.size(), [2, 4, (h + 1) / 2, (w + 1) / 2]);
+            assert_eq!(found.size(), expected.size());
+            let apart = (found - expected).abs().max().double_value(&[]);
+            assert!(apart < 1e-5, "{kernel} on {h}x{w}: {apart}");
+        }
+    }
 }

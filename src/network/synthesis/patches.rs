@@ -162,7 +162,7 @@ impl Ingredients {
         let mut left: [Option<(Inner, i64)>; 9] = [None; 9];
         for patch in patches {
             let mut here = [None; 9];
-            for (place, here) in here.iter_mut().enumerate() {
+            for (place, known) in here.iter_mut().enumerate() {
                 let inner = patch.inner(place / 3, place % 3);
                 if inner.center() == alphabet.outside() {
                     hidden.push(OUTSIDE);
@@ -172,7 +172,7 @@ impl Ingredients {
                     Some(&Some((same, found))) if same == inner => found,
                     _ => number(inner),
                 };
-                *here = Some((inner, found));
+                *known = Some((inner, found));
                 hidden.push(found);
             }
             left = here;

@@ -90,6 +90,32 @@ fn ingredients_name_nine_hidden_vectors_a_patch() {
 }
 
 #[test]
+fn neighbours_share_their_3x3_patches_and_nothing_else() {
+    // Stripes and noise: neighbours that are alike, and such as are not.
+    for symbol in [noise, |i| (i / 3 % 3) as u8, |_| 2] {
+        let plan = PatchIndex::new(1000).plan(&maps(2, 6, 10, symbol), 1000).unwrap();
+        let Ingredients { columns, hidden } = Ingredients::of(&plan.new, ALPHABET);
+        let named: Vec<Vec<u8>> = columns
+            .chunks(9)
+            .map(|nine| nine.iter().map(|&c| (c % ALPHABET.symbols() as i64) as u8).collect())
+            .collect();
+        assert_eq!(named.iter().collect::<std::collections::HashSet<_>>().len(), named.len(), "each once");
+        for (patch, numbers) in plan.new.iter().zip(hidden.chunks(9)) {
+            let labels = labels_of(*patch);
+            for (place, &number) in numbers.iter().enumerate() {
+                let at = place / 3 * 5 + place % 3;
+                let inner: Vec<u8> =
+                    [0, 5, 10].iter().flat_map(|row| labels[at + row..][..3].to_vec()).collect();
+                match named.get(number as usize) {
+                    Some(found) => assert_eq!(*found, inner),
+                    None => assert_eq!(inner[4], ALPHABET.outside()),
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_map_that_repeats_nothing_is_left_alone() {
     let index = &mut PatchIndex::new(10_000);
     let constant = index.plan(&maps(1, 16, 16, |_| 0), 256).unwrap();
