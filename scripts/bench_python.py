@@ -165,9 +165,8 @@ def timed(run, inputs, turns):
     return statistics.median(times[1:]), outputs
 
 
-def eager(kind):
+def eager(kind, layout=torch.channels_last):
     def prepare(network, inputs):
-        layout = torch.channels_last
         cast = [
             t.to(kind).contiguous(memory_format=layout) if t.is_floating_point() else t for t in inputs
         ]
@@ -195,8 +194,9 @@ def onnx_runtime(network, inputs):
 
 
 WAYS = {
-    "eager fp32": eager(torch.float32),
-    "eager bf16": eager(torch.bfloat16),
+    "eager fp32": eager(torch.float32, torch.contiguous_format),
+    "eager fp32, channels last": eager(torch.float32),
+    "eager bf16, channels last": eager(torch.bfloat16),
     "torch.compile fp32": compiled,
     "ONNX Runtime fp32": onnx_runtime,
 }

@@ -122,6 +122,31 @@ fn folded_norms_change_nothing_that_a_segmenter_says() {
 }
 
 #[test]
+fn what_a_segmenter_computes_once_changes_nothing_that_it_says() {
+    let _alone = alone();
+    for yaml in [RESNET, FCN, FRESH_FCN] {
+        let build = || {
+            let vs = VarStore::new(Device::Cpu);
+            let network = config::<SegmenterConfig>(yaml).build(&vs.root(), 5).unwrap();
+            (vs, network)
+        };
+        let ((from, plain), (mut to, mut memoised)) = (build(), build());
+        unsettle(&from);
+        to.copy(&from).unwrap();
+        memoised.memoise();
+        // Sizes change and come back, as with cameras that take turns.
+        for (batch, height, width) in [(1, 64, 96), (1, 64, 96), (2, 64, 96), (1, 48, 40), (1, 64, 96)] {
+            let image = Tensor::rand([batch, 3, height, width], (Kind::Float, Device::Cpu));
+            tch::no_grad(|| {
+                let (plain, memoised) = (plain.forward(&image, false), memoised.forward(&image, false));
+                assert_near(&plain.logits, &memoised.logits, yaml);
+                assert_near(&plain.features, &memoised.features, yaml);
+            });
+        }
+    }
+}
+
+#[test]
 fn folded_norms_change_nothing_that_a_comparer_says() {
     let _alone = alone();
     for yaml in [JOINT, DIRECT, IOU_ONLY, CONFIDENCE_ONLY, FUSED, CORRECTED, SMALL_FUSED, PRETRAINED_JOINT] {

@@ -53,7 +53,9 @@ pub enum Stage {
     Decode,
     /// To a tensor of the working size.
     Resize,
-    /// M on x, softmax and labels included.
+    /// M on x as published, layer by layer, softmax and labels included: what T is.
+    SegmentDense,
+    /// M on x as the monitor runs it.
     Segment,
     /// G, every layer of it dense.
     SynthesizeDense,
@@ -61,7 +63,9 @@ pub enum Stage {
     SynthesizeFirst,
     /// G, memoised, after the frames before.
     SynthesizeNext,
-    /// M on x'.
+    /// M on x' as published.
+    SegmentAgainDense,
+    /// M on x' as the monitor runs it.
     SegmentAgain,
     /// F.
     Compare,
@@ -73,13 +77,15 @@ pub enum Stage {
 
 impl Stage {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Decode,
         Self::Resize,
+        Self::SegmentDense,
         Self::Segment,
         Self::SynthesizeDense,
         Self::SynthesizeFirst,
         Self::SynthesizeNext,
+        Self::SegmentAgainDense,
         Self::SegmentAgain,
         Self::Compare,
         Self::Score,
@@ -91,10 +97,12 @@ impl Stage {
         match self {
             Self::Decode => "decode JPEG",
             Self::Resize => "resize",
+            Self::SegmentDense => "M on x, dense",
             Self::Segment => "M on x",
             Self::SynthesizeDense => "G dense",
             Self::SynthesizeFirst => "G memoised, first",
             Self::SynthesizeNext => "G memoised, next",
+            Self::SegmentAgainDense => "M on x', dense",
             Self::SegmentAgain => "M on x'",
             Self::Compare => "F",
             Self::Score => "cosine",
@@ -103,6 +111,13 @@ impl Stage {
     }
 }
 
+/// M, G and M again in a frame: dense, memoised on first frames, on next ones.
+const FRAMES: [[Stage; 3]; 3] = [
+    [Stage::SegmentDense, Stage::SynthesizeDense, Stage::SegmentAgainDense],
+    [Stage::Segment, Stage::SynthesizeFirst, Stage::SegmentAgain],
+    [Stage::Segment, Stage::SynthesizeNext, Stage::SegmentAgain],
+];
+
 /// What one stage took.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct StageCost {
@@ -110,7 +125,7 @@ pub struct StageCost {
     pub stage: Stage,
     /// Median.
     pub millis: f64,
-    /// In multiples of M's time.
+    /// In multiples of the dense M's time.
     pub t: f64,
     /// Operations of convolutions and matrix products, 10^9; mean over the frames.
     pub gflop: f64,
@@ -148,11 +163,16 @@ pub struct Benchmark {
 }
 
 impl Benchmark {
+    /// T in milliseconds.
+    fn t_millis(&self) -> f64 {
+        let m = self.stages.iter().find(|cost| cost.stage == Stage::SegmentDense);
+        m.map_or(f64::NAN, |cost| cost.millis)
+    }
+
     /// Milliseconds of a frame with the anomaly score, G memoised, after the frames before.
     pub fn frame_millis(&self) -> f64 {
         let [.., next] = self.anomaly_frame_t;
-        let m = self.stages.iter().find(|cost| cost.stage == Stage::Segment);
-        next * m.map_or(f64::NAN, |cost| cost.millis)
+        next * self.t_millis()
     }
 }
 
@@ -167,7 +187,7 @@ pub fn measure(
     }
     let machine = Machine::measure(arithmetic.device, arithmetic.kind);
     let networks = |memoise| subject.networks(Arithmetic { memoise, ..arithmetic });
-    let dense = networks(false)?.into_painter();
+    let dense = networks(false)?;
     let first = networks(true)?.into_painter();
     let next = networks(true)?;
     let mut meter = Meter { dense, first, next, subject, times: Times::default(), difference: 0. };
@@ -188,7 +208,7 @@ struct Times {
 }
 
 struct Meter<'a> {
-    dense: Painter,
+    dense: Networks,
     first: Painter,
     next: Networks,
     subject: &'a Subject,
@@ -216,30 +236,33 @@ impl Meter<'_> {
         tch::no_grad(|| {
             let image = times.run(Stage::Decode, || decode_compressed("jpeg", jpeg.get_ref()))?;
             let x = times.run(Stage::Resize, || next.input(&image).map(finished))?;
-            let segmented = times.run(Stage::Segment, || {
-                let segmented = next.segment(&x);
+            let segment = |networks: &Networks| {
+                let segmented = networks.segment(&x);
                 segmented.inspect(|s| drop(finished(s.softmax.labels.shallow_clone())))
-            })?;
+            };
+            times.run(Stage::SegmentDense, || segment(dense))?;
+            let segmented = times.run(Stage::Segment, || segment(next))?;
             let labels = match subject.paints_given_labels() {
                 true => label_batch(&[sample], spatial(&x), x.device()),
                 false => segmented.softmax.labels.shallow_clone(),
             };
-            let plain = times.run(Stage::SynthesizeDense, || finished(dense.paint(&labels, &x)));
+            let plain = times.run(Stage::SynthesizeDense, || finished(dense.synthesize(&labels, &x)));
             let early = times.run(Stage::SynthesizeFirst, || finished(first.paint(&labels, &x)));
             let synth = times.run(Stage::SynthesizeNext, || finished(next.synthesize(&labels, &x)));
             let range = (plain.max() - plain.min()).double_value(&[]);
             let apart = |picture: &Tensor| (picture - &plain).abs().max().double_value(&[]) / range;
             let difference = apart(&early).max(apart(&synth));
+            let config = next.anomaly_config();
+            let again = |networks: &Networks| finished(networks.look_again(&synth).features(config));
+            drop(times.run(Stage::SegmentAgainDense, || again(dense)));
             let second = next.look_again(&synth);
-            let features =
-                times.run(Stage::SegmentAgain, || finished(second.features(next.anomaly_config())));
+            let features = times.run(Stage::SegmentAgain, || finished(second.features(config)));
             let compared = times.run(Stage::Compare, || {
                 let compared = next.compare(&x, &segmented, &second);
                 drop(compared.iou.as_ref().map(|iou| finished(iou.shallow_clone())));
                 compared
             });
-            let anomaly =
-                times.run(Stage::Score, || finished(segmented.anomaly(next.anomaly_config(), &features)));
+            let anomaly = times.run(Stage::Score, || finished(segmented.anomaly(config, &features)));
             times.run(Stage::Report, || {
                 report(&segmented.softmax.labels, &compared.error(&segmented.softmax.largest)?, &anomaly)
             })?;
@@ -251,19 +274,20 @@ impl Meter<'_> {
     fn summary(&self, machine: Machine, kind: Kind) -> Benchmark {
         let frames = self.times.durations[0].len();
         let time = |stage: Stage| median(&self.times.durations[stage as usize]).as_secs_f64();
-        let t = time(Stage::Segment);
+        let t = time(Stage::SegmentDense);
         let stages = Stage::ALL.map(|stage| {
             let gflop = self.times.flops[stage as usize] as f64 / frames as f64 / 1e9;
             let seconds = time(stage);
             let peak_share = gflop / seconds / machine.gflop_per_s;
             StageCost { stage, millis: seconds * 1e3, t: seconds / t, gflop, peak_share }
         });
-        let generators = [Stage::SynthesizeDense, Stage::SynthesizeFirst, Stage::SynthesizeNext].map(time);
-        let around: f64 =
-            [Stage::Resize, Stage::Segment, Stage::Compare, Stage::Report].map(time).iter().sum();
-        let again = time(Stage::SegmentAgain);
-        let without = if self.next.looks_again() { around + again } else { around };
-        let with = around + again + time(Stage::Score);
+        let around: f64 = [Stage::Resize, Stage::Compare, Stage::Report].map(time).iter().sum();
+        let frame = |[first, paint, again]: [Stage; 3], anomaly: bool| {
+            let look = if anomaly || self.next.looks_again() { time(again) } else { 0. };
+            let score = if anomaly { time(Stage::Score) } else { 0. };
+            (around + time(first) + time(paint) + look + score) / t
+        };
+        let faster = |ours: Stage| time(Stage::SynthesizeDense) / time(ours);
         Benchmark {
             subject: self.subject.name(),
             size: self.subject.size(),
@@ -272,9 +296,9 @@ impl Meter<'_> {
             frames,
             machine,
             stages: stages.to_vec(),
-            frame_t: generators.map(|g| (without + g) / t),
-            anomaly_frame_t: generators.map(|g| (with + g) / t),
-            speedup: [generators[0] / generators[1], generators[0] / generators[2]],
+            frame_t: FRAMES.map(|stages| frame(stages, false)),
+            anomaly_frame_t: FRAMES.map(|stages| frame(stages, true)),
+            speedup: [faster(Stage::SynthesizeFirst), faster(Stage::SynthesizeNext)],
             difference: self.difference,
             memory: Memory::read(),
         }
@@ -317,10 +341,15 @@ impl fmt::Display for Benchmark {
                 100. * peak_share
             )?;
         }
-        let [dense, first, next] = self.frame_t;
-        writeln!(f, "frame without anomaly: {dense:.2} T dense, {first:.2} T first, {next:.2} T next")?;
-        let [dense, first, next] = self.anomaly_frame_t;
-        writeln!(f, "frame with anomaly:    {dense:.2} T dense, {first:.2} T first, {next:.2} T next")?;
+        for (frame, in_t) in [("without", self.frame_t), ("with", self.anomaly_frame_t)] {
+            let [dense, first, next] = in_t;
+            let millis = in_t.map(|t| t * self.t_millis());
+            writeln!(
+                f,
+                "frame {frame:>7} anomaly: {dense:.2} T dense, {first:.2} T first, {next:.2} T next ({:.0}, {:.0}, {:.0} ms)",
+                millis[0], millis[1], millis[2]
+            )?;
+        }
         let [first, next] = self.speedup;
         writeln!(
             f,

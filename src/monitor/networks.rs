@@ -56,7 +56,7 @@ pub struct Arithmetic {
     pub device: Device,
     /// In which precision.
     pub kind: Kind,
-    /// Whether G computes each distinct label patch once.
+    /// Whether what is known beforehand is computed once: by G each distinct label patch, by FCN-8s its border.
     pub memoise: bool,
 }
 
@@ -161,6 +161,9 @@ impl Networks {
         // Folded in full precision, and only then cast.
         m.fold();
         f.fold();
+        if memoise {
+            m.memoise();
+        }
         let g = Painter::new(g, kind, memoise);
         parameters.iter().for_each(|vs| weights::cast(vs, kind));
         let names = [segmentation.name(), synthesis.name(), comparison.name()];

@@ -29,7 +29,7 @@ pub struct MonitorOptions {
     pub threads: usize,
     /// Whether the second pass of M and the anomaly score are computed.
     pub anomaly: bool,
-    /// Whether G computes each distinct label patch once, which gives the same picture sooner.
+    /// Whether G computes each distinct label patch once, and M its border, which gives the same sooner.
     pub memoise: bool,
     /// Smallest region that is reported, as a share of the valid image.
     pub min_region_area: f32,

@@ -4,11 +4,15 @@
 //! input's kind (a no-op at run time, when [`super::weights::cast`] has done so once), and batch
 //! norm keeps fp32 statistics whatever passes through it.
 
+mod conv;
+mod prepared;
+
 use std::borrow::Borrow;
 
 use tch::nn::{Init, Path};
 use tch::{Kind, Tensor};
 
+pub use self::conv::{Conv2d, ConvOptions, Rectifier, convolve};
 use super::flops;
 
 /// Rearranges the memory of an `N x C x H x W` tensor so that channels lie next to each other; the
@@ -67,159 +71,6 @@ pub fn spatial(x: &Tensor) -> (i64, i64) {
     (size[size.len() - 2], size[size.len() - 1])
 }
 
-/// The shape of a convolution beyond its channel counts.
-#[derive(Clone, Copy, Debug)]
-pub struct ConvOptions {
-    /// Side of the square kernel.
-    pub kernel: i64,
-    /// Step between outputs.
-    pub stride: i64,
-    /// Zeros added on each side.
-    pub padding: i64,
-    /// Step between taps.
-    pub dilation: i64,
-    /// Groups; equal to the channels for a depthwise convolution.
-    pub groups: i64,
-    /// Whether a bias is added.
-    pub bias: bool,
-    /// Whether the parameters are trained.
-    pub trainable: bool,
-}
-
-impl ConvOptions {
-    /// A kernel that keeps the size: odd side, stride 1.
-    pub const fn same(kernel: i64) -> Self {
-        Self { kernel, stride: 1, padding: kernel / 2, dilation: 1, groups: 1, bias: true, trainable: true }
-    }
-
-    /// With another stride.
-    pub const fn stride(self, stride: i64) -> Self {
-        Self { stride, ..self }
-    }
-
-    /// With another padding.
-    pub const fn padding(self, padding: i64) -> Self {
-        Self { padding, ..self }
-    }
-
-    /// With dilated taps, padded so that the size stays.
-    pub const fn dilated(self, dilation: i64) -> Self {
-        Self { dilation, padding: dilation * (self.kernel / 2), ..self }
-    }
-
-    /// With `groups` groups.
-    pub const fn groups(self, groups: i64) -> Self {
-        Self { groups, ..self }
-    }
-
-    /// With parameters that are loaded and never trained.
-    pub const fn frozen(self) -> Self {
-        Self { trainable: false, ..self }
-    }
-
-    /// Without bias, as before a norm.
-    pub const fn no_bias(self) -> Self {
-        Self { bias: false, ..self }
-    }
-}
-
-/// A two-dimensional convolution.
-#[derive(Debug)]
-pub struct Conv2d {
-    weight: Tensor,
-    bias: Option<Tensor>,
-    options: ConvOptions,
-}
-
-impl Conv2d {
-    /// Parameters `weight` (`outputs x inputs/groups x k x k`) and, where asked for, `bias`.
-    pub fn new<'a>(p: impl Borrow<Path<'a>>, inputs: i64, outputs: i64, options: ConvOptions) -> Self {
-        let p = p.borrow();
-        let k = options.kernel;
-        let weight = p.var(
-            "weight",
-            &[outputs, inputs / options.groups, k, k],
-            tch::nn::init::DEFAULT_KAIMING_UNIFORM,
-        );
-        let bias = options.bias.then(|| p.var("bias", &[outputs], Init::Const(0.)));
-        for parameter in [Some(&weight), bias.as_ref()].into_iter().flatten() {
-            let _ = parameter.set_requires_grad(options.trainable);
-        }
-        Self { weight, bias, options }
-    }
-
-    /// Of parameters that belong to no [`tch::nn::VarStore`].
-    pub fn of(weight: Tensor, bias: Option<&Tensor>, options: ConvOptions) -> Self {
-        Self { weight, bias: bias.map(Tensor::shallow_clone), options }
-    }
-
-    /// `N x inputs x H x W` to `N x outputs x H' x W'`.
-    pub fn forward(&self, x: &Tensor) -> Tensor {
-        convolve(x, &self.weight, self.bias.as_ref(), self.options)
-    }
-
-    /// The same of `x` with `zeros` behind its last row and column and one fewer before the first ones. A row and
-    /// a column of zeros before the kernel cost less than a copy of `x` with zeros around it.
-    pub fn padded_behind(&self, x: &Tensor, zeros: i64) -> Tensor {
-        let options = ConvOptions { kernel: self.options.kernel + 1, padding: zeros, ..self.options };
-        convolve(x, &self.weight.constant_pad_nd([1, 0, 1, 0]), self.bias.as_ref(), options)
-    }
-
-    /// Weight and bias (zeros where there is none) in fp32, apart from any training.
-    pub fn parameters(&self) -> (Tensor, Tensor) {
-        let weight = self.weight.detach().to_kind(Kind::Float);
-        let bias = match &self.bias {
-            Some(bias) => bias.detach().to_kind(Kind::Float),
-            None => Tensor::zeros([weight.size()[0]], (Kind::Float, weight.device())),
-        };
-        (weight, bias)
-    }
-
-    /// Starts the training of this layer from an output of zero.
-    pub fn silence(&self) {
-        tch::no_grad(|| drop(self.weight.shallow_clone().zero_()));
-    }
-
-    /// The same layer apart from any training, its parameters in `kind`, and the weight channels last, once
-    /// and for all.
-    pub fn fold(&self, kind: Kind) -> Self {
-        let cast = |t: &Tensor| t.detach().to_kind(kind);
-        let weight = channels_last(&cast(&self.weight));
-        Self { weight, bias: self.bias.as_ref().map(cast), options: self.options }
-    }
-
-    /// Where the parameters are.
-    pub fn device(&self) -> tch::Device {
-        self.weight.device()
-    }
-}
-
-impl Conv2d {
-    /// The layer as a sum of `parts` layers, each over an equal share of the input channels; the
-    /// bias goes to the first.
-    pub fn split(&self, parts: usize) -> Vec<Self> {
-        let weights = self.weight.chunk(parts as i64, 1);
-        let mut bias = self.bias.as_ref().map(Tensor::shallow_clone);
-        weights.into_iter().map(|weight| Self { weight, bias: bias.take(), options: self.options }).collect()
-    }
-}
-
-/// Convolves in the kind of `x`.
-pub fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, o: ConvOptions) -> Tensor {
-    let kind = x.kind();
-    let pair = |v| [v, v];
-    let y = x.conv2d(
-        &weight.to_kind(kind),
-        bias.map(|b| b.to_kind(kind)),
-        pair(o.stride),
-        pair(o.padding),
-        pair(o.dilation),
-        o.groups,
-    );
-    flops::note(y.numel(), weight.size()[1..].iter().product());
-    y
-}
-
 /// Batch normalization over N, H, W.
 #[derive(Debug)]
 pub struct BatchNorm2d {
@@ -267,10 +118,17 @@ impl BatchNorm2d {
     /// statistics that are final. One pass over memory less.
     pub fn fold_into(&mut self, conv: &mut Conv2d) {
         let (scale, shift) = self.scale_shift();
-        let (weight, bias) = conv.parameters();
-        tch::no_grad(|| conv.weight.copy_(&(weight * scale.view([-1, 1, 1, 1]))));
-        conv.bias = Some(bias * scale + shift);
+        conv.scale(&scale, &shift);
+        conv.settle();
         self.folded = true;
+    }
+
+    /// ReLU of the norm of `conv` of `x`, in one pass where the convolution has taken the norm over.
+    pub fn rectified(&self, conv: &Conv2d, x: &Tensor, train: bool) -> Tensor {
+        match self.folded {
+            true => conv.rectified(x, Rectifier::Relu),
+            false => self.forward(&conv.forward(x), train).relu_(),
+        }
     }
 
     /// Normalizes by the batch when training (and learns the statistics), by the statistics otherwise.

@@ -30,8 +30,9 @@ use super::weights::{self, Tensors, WeightsError};
 /// Largest difference that is accepted, in units of the output's largest absolute value.
 pub const TOLERANCE: f64 = 1e-4;
 
-/// Runs a network on a fixture's inputs; gives outputs by their names there.
-type Run = Box<dyn Fn(&Inputs) -> Result<Vec<(&'static str, Tensor)>, WeightsError>>;
+/// Runs a network on a fixture's inputs; gives outputs by their names there. M and F give theirs twice: as trained, and
+/// folded and memoised as the monitor runs them.
+type Run = Box<dyn FnMut(&Inputs) -> Result<Vec<(&'static str, Tensor)>, WeightsError>>;
 
 /// One reference network.
 pub struct Fixture {
@@ -85,7 +86,7 @@ impl Fixture {
         let inputs = Inputs { tensors: weights::read(&path)?, path };
         tch::no_grad(|| {
             let vs = VarStore::new(Device::Cpu);
-            let run = (self.build)(&vs);
+            let mut run = (self.build)(&vs);
             let mut checkpoint = without_bookkeeping(fill(&read_keys(&keys)?, seed, self.gain));
             keep_constructed(&mut checkpoint, &vs.variables());
             weights::load(&vs, &checkpoint, &keys)?;
@@ -128,32 +129,47 @@ impl Inputs {
 }
 
 /// A segmenter whose reference takes images from 0 to 255 less a mean; ours take \[0, 1\].
-fn caffe(network: impl Segmenter + 'static) -> Run {
+fn caffe(mut network: impl Segmenter + 'static) -> Run {
     Box::new(move |inputs| {
         let image = inputs.get("in.image")?;
         let image = (&image / 255.) + row([0.485, 0.458, 0.408]);
-        let logits = network.forward(&image, false).logits;
-        Ok(vec![("logits", network.resize_logits(&logits, spatial(&image)))])
+        let look = |network: &dyn Segmenter| {
+            let logits = network.forward(&image, false).logits;
+            ("logits", network.resize_logits(&logits, spatial(&image)))
+        };
+        let as_trained = look(&network);
+        Ok(vec![as_trained, look(ready(&mut network))])
     })
 }
 
+/// A segmenter as the monitor runs it.
+fn ready(network: &mut dyn Segmenter) -> &dyn Segmenter {
+    network.fold();
+    network.memoise();
+    network
+}
+
 fn pspnet(vs: &VarStore) -> Run {
-    let network = PspNet::new(&vs.root(), &pspnet::Config::default(), STREET_HAZARDS);
+    let mut network = PspNet::new(&vs.root(), &pspnet::Config::default(), STREET_HAZARDS);
     Box::new(move |inputs| {
         let image = imagenet(&inputs.get("in.image")?);
-        let out = network.forward(&image, false);
-        let probabilities = network.resize_logits(&out.logits, spatial(&image)).softmax(1, Kind::Float);
-        Ok(vec![
-            ("probabilities", probabilities),
-            // Whatever the name says, these are 64 channels, 64 apart.
-            ("ppm_features_first64", out.features.slice(1, None::<i64>, None::<i64>, 64)),
-            ("ppm_features_mean", out.features.mean_dim([2i64, 3].as_slice(), false, Kind::Float)),
-        ])
+        let look = |network: &dyn Segmenter| {
+            let out = network.forward(&image, false);
+            let probabilities = network.resize_logits(&out.logits, spatial(&image)).softmax(1, Kind::Float);
+            [
+                ("probabilities", probabilities),
+                // Whatever the name says, these are 64 channels, 64 apart.
+                ("ppm_features_first64", out.features.slice(1, None::<i64>, None::<i64>, 64)),
+                ("ppm_features_mean", out.features.mean_dim([2i64, 3].as_slice(), false, Kind::Float)),
+            ]
+        };
+        let as_trained = look(&network);
+        Ok(as_trained.into_iter().chain(look(ready(&mut network))).collect())
     })
 }
 
 fn comparer(vs: &VarStore, config: ComparerConfig) -> Run {
-    let network = config.build(&vs.root(), CITYSCAPES);
+    let mut network = config.build(&vs.root(), CITYSCAPES);
     Box::new(move |inputs| {
         let image = imagenet(&inputs.get("in.image")?);
         // Whoever does not look at x' or at M's softmax has none in its fixture.
@@ -174,10 +190,13 @@ fn comparer(vs: &VarStore, config: ComparerConfig) -> Run {
             softmax: &softmax,
             disagreement: &disagreement,
         };
-        let compared = network.forward(&comparison, false);
-        let mut outputs: Vec<_> = compared.iou.map(|iou| ("iou", iou)).into_iter().collect();
-        outputs.extend(compared.confidence.map(|logit| ("confidence", logit.sigmoid())));
-        Ok(outputs)
+        let as_trained = network.forward(&comparison, false);
+        network.fold();
+        let outputs = [as_trained, network.forward(&comparison, false)].into_iter().flat_map(|compared| {
+            let confidence = compared.confidence.map(|logit| ("confidence", logit.sigmoid()));
+            compared.iou.map(|iou| ("iou", iou)).into_iter().chain(confidence)
+        });
+        Ok(outputs.collect())
     })
 }
 

@@ -5,6 +5,7 @@ pub mod efficientnet;
 pub mod fcn8s;
 pub mod pspnet;
 pub mod resnet;
+mod surround;
 pub mod torchscript;
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,10 @@ pub trait Segmenter: Send {
 
     /// Folds norms into the convolutions before them, once the weights are final.
     fn fold(&mut self) {}
+
+    /// Has what is the same in every image computed once from now on, for inference with weights that are
+    /// final.
+    fn memoise(&mut self) {}
 
     /// Features at several depths, for a perceptual loss.
     fn perceptual(&self, image: &Tensor) -> Vec<Tensor> {

@@ -155,7 +155,11 @@ pub const TABLE: &[Declaration] = &[
         "Threads for the networks on a CPU; 0 leaves it to libtorch.",
     ),
     fixed("anomaly", Kind::Bool(true), "Whether the anomaly score is computed."),
-    fixed("memoise", Kind::Bool(true), "Whether equal label patches are synthesized once: the same, sooner."),
+    fixed(
+        "memoise",
+        Kind::Bool(true),
+        "Whether what comes back unchanged is computed once: the same, sooner.",
+    ),
     fixed(
         "image_transport",
         Kind::Word("auto", &["auto", "raw", "compressed"]),

@@ -99,14 +99,14 @@ pub fn run(args: &Args) -> Outcome {
 fn compare(ways: &[Way], ours: f64) {
     println!("\na frame with anomaly takes {ours:.0} ms here; in Python:");
     println!(
-        "{:<20} {:>9} {:>9} {:>9} {:>9} {:>7}   difference",
+        "{:<26} {:>9} {:>9} {:>9} {:>9} {:>7}   difference",
         "", "M ms", "G ms", "F ms", "frame", "times"
     );
     for way in ways {
         let ([m, g, f], frame) = (way.millis, way.frame());
         let worst = way.difference.iter().fold(0f64, |a, &b| a.max(b));
         println!(
-            "{:<20} {m:>9.0} {g:>9.0} {f:>9.0} {frame:>9.0} {:>6.2}x   {worst:.1e} of the range",
+            "{:<26} {m:>9.0} {g:>9.0} {f:>9.0} {frame:>9.0} {:>6.2}x   {worst:.1e} of the range",
             way.way,
             frame / ours
         );

@@ -95,7 +95,7 @@ fn layer(p: &Path, inputs: i64, outputs: i64, kernel: i64) -> Layer {
 }
 
 fn through((conv, norm): &Layer, x: &Tensor, train: bool) -> Tensor {
-    norm.forward(&conv.forward(x), train).relu_()
+    norm.rectified(conv, x, train)
 }
 
 /// `maps` averaged down to each of `sizes`, which go from small to large, each from the next larger.
@@ -213,5 +213,7 @@ impl Comparer for Fused {
         for (conv, norm) in self.steps.iter_mut().flat_map(|step| [&mut step.read, &mut step.mix]) {
             norm.fold_into(conv);
         }
+        self.encoder.fold();
+        self.correct.settle();
     }
 }

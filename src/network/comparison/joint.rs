@@ -98,9 +98,8 @@ impl Joint {
     /// M's softmax as one channel, `N x 1 x H x W`.
     fn distill(&self, input: &Comparison, train: bool) -> Tensor {
         let (conv, norm) = &self.prediction;
-        let prediction =
-            conv.forward(&channels_last(&input.softmax.probabilities.to_kind(input.image.kind())));
-        norm.forward(&prediction, train).relu()
+        let prediction = channels_last(&input.softmax.probabilities.to_kind(input.image.kind()));
+        norm.rectified(conv, &prediction, train)
     }
 
     /// The features of the four stages, those of all trunks side by side; each trunk sees its picture
@@ -121,7 +120,7 @@ impl Joint {
         // it is computed on the stage's own grid and only one channel is ever resized.
         let shares = self.confidence.split(stages.len());
         let of_stage = |(((conv, norm), x), share): ((&(Conv2d, BatchNorm2d), &Tensor), &Conv2d)| {
-            let squeezed = norm.forward(&conv.forward(x), train).relu_();
+            let squeezed = norm.rectified(conv, x, train);
             resize_bilinear(&share.forward(&squeezed).to_kind(Kind::Float), size, false)
         };
         let of_stages = self.squeeze.iter().zip(stages).zip(&shares).map(of_stage);

@@ -31,7 +31,7 @@ impl BasicBlock {
     }
 
     fn forward(&self, input: &Tensor, train: bool) -> Tensor {
-        let x = self.bn1.forward(&self.conv1.forward(input), train).relu_();
+        let x = self.bn1.rectified(&self.conv1, input, train);
         let mut x = self.bn2.forward(&self.conv2.forward(&x), train);
         x += match &self.downsample {
             Some((conv, bn)) => bn.forward(&conv.forward(input), train),
@@ -90,7 +90,7 @@ impl ResNet18 {
 
     /// Features at strides 4, 8, 16 and 32.
     pub fn forward(&self, x: &Tensor, train: bool) -> Vec<Tensor> {
-        let x = self.bn1.forward(&self.conv1.forward(x), train).relu_();
+        let x = self.bn1.rectified(&self.conv1, x, train);
         let mut x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
         self.layers
             .iter()

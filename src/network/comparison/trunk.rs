@@ -80,8 +80,7 @@ impl Trunk {
     pub fn fold(&mut self) {
         match self {
             Self::ResNet18(trunk) => trunk.fold(),
-            // Its norms are folded already.
-            Self::EfficientNetLite0(_) => {}
+            Self::EfficientNetLite0(trunk) => trunk.fold(),
         }
     }
 }

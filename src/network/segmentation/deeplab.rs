@@ -81,7 +81,7 @@ struct ConvBn {
 
 impl ConvBn {
     fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        self.bn.forward(&self.conv.forward(x), train).relu_()
+        self.bn.rectified(&self.conv, x, train)
     }
 
     fn fold(&mut self) {
@@ -230,9 +230,11 @@ impl Segmenter for DeepLab {
     }
 
     fn fold(&mut self) {
-        if let Trunk::Resnet(resnet) = &mut self.trunk {
-            resnet.fold();
+        match &mut self.trunk {
+            Trunk::Resnet(resnet) => resnet.fold(),
+            Trunk::Efficient(encoder) => encoder.fold(),
         }
+        self.classify.settle();
         let Pyramid { branches, pooled, merge } = &mut self.pyramid;
         let decoder = self.decoder.iter_mut().flat_map(|step| [&mut step.squeeze, &mut step.mix]);
         branches.iter_mut().chain([pooled, merge]).chain(decoder).for_each(ConvBn::fold);

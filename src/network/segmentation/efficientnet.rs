@@ -7,7 +7,7 @@
 use tch::Tensor;
 use tch::nn::Path;
 
-use crate::network::layers::{Conv2d, ConvOptions, spatial};
+use crate::network::layers::{Conv2d, ConvOptions, Rectifier, spatial};
 use crate::network::weights::Tensors;
 
 /// One row of Table 1: blocks, kernel, stride, expansion, output channels.
@@ -35,29 +35,39 @@ const FROZEN_STAGES: usize = 2;
 #[derive(Debug)]
 struct SameConv {
     conv: Conv2d,
+    /// Kernel and stride, where zeros may not come in pairs.
     strided: Option<(i64, i64)>,
+    /// For one more zero behind, once the weights are final.
+    begun: Option<Conv2d>,
 }
 
 impl SameConv {
     fn new(p: Path, inputs: i64, outputs: i64, options: ConvOptions) -> Self {
         if options.stride == 1 {
             let taps = options.dilation * (options.kernel - 1);
-            return Self { conv: Conv2d::new(p, inputs, outputs, options.padding(taps / 2)), strided: None };
+            let conv = Conv2d::new(p, inputs, outputs, options.padding(taps / 2));
+            return Self { conv, strided: None, begun: None };
         }
         let strided = Some((options.kernel, options.stride));
-        Self { conv: Conv2d::new(p, inputs, outputs, options.padding(0)), strided }
+        Self { conv: Conv2d::new(p, inputs, outputs, options.padding(0)), strided, begun: None }
     }
 
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let Some((kernel, stride)) = self.strided else { return self.conv.forward(x) };
+    fn settle(&mut self) {
+        self.conv.settle();
+        self.begun = self.strided.map(|_| self.conv.begun_with_zeros());
+        self.begun.iter_mut().for_each(Conv2d::settle);
+    }
+
+    fn forward(&self, x: &Tensor, rectifier: Rectifier) -> Tensor {
+        let Some((kernel, stride)) = self.strided else { return self.conv.rectified(x, rectifier) };
         let zeros = |side: i64| (kernel - 1 - (side - 1) % stride).max(0);
         let (h, w) = spatial(x);
         let ([top, left], [bottom, right]) =
             ([zeros(h) / 2, zeros(w) / 2], [h, w].map(|side| (zeros(side) + 1) / 2));
         // One more behind than before on either axis: so it is wherever the stride divides the sides.
-        match (top == left).then_some([bottom - top, right - left]) {
-            Some([1, 1]) => self.conv.padded_behind(x, bottom),
-            _ => self.conv.forward(&x.constant_pad_nd([left, right, top, bottom])),
+        match (&self.begun, [bottom - top, right - left]) {
+            (Some(begun), [1, 1]) if top == left => begun.padded(x, bottom, rectifier),
+            _ => self.conv.rectified(&x.constant_pad_nd([left, right, top, bottom]), rectifier),
         }
     }
 }
@@ -73,11 +83,13 @@ struct Block {
 
 impl Block {
     fn forward(&self, input: &Tensor) -> Tensor {
-        let mut x = match &self.expand {
-            Some(expand) => self.depthwise.forward(&expand.forward(input).relu6_()),
-            None => self.depthwise.forward(input),
+        let x = match &self.expand {
+            Some(expand) => {
+                self.depthwise.forward(&expand.forward(input, Rectifier::Relu6), Rectifier::Relu6)
+            }
+            None => self.depthwise.forward(input, Rectifier::Relu6),
         };
-        let mut x = self.project.forward(&x.relu6_());
+        let mut x = self.project.forward(&x, Rectifier::Linear);
         if self.residual {
             x += input;
         }
@@ -130,13 +142,22 @@ impl EfficientNetLite0 {
         Self { stem: SameConv::new(p / "_conv_stem", 3, STEM, stem), stages }
     }
 
+    /// The weights are final; norms they have none.
+    pub fn fold(&mut self) {
+        self.stem.settle();
+        for block in self.stages.iter_mut().flatten() {
+            let Block { expand, depthwise, project, residual: _ } = block;
+            expand.iter_mut().chain([depthwise, project]).for_each(SameConv::settle);
+        }
+    }
+
     /// Features at the five scales of [`CHANNELS`], fine to coarse, of RGB in \[0, 1\].
     pub fn forward(&self, image: &Tensor) -> [Tensor; 5] {
         let run = |x: &Tensor, stages: &[Vec<Block>]| {
             stages.iter().flatten().fold(x.shallow_clone(), |x, block| block.forward(&x))
         };
         let s = &self.stages;
-        let stem = self.stem.forward(&((image - MEAN) / STD)).relu6_();
+        let stem = self.stem.forward(&((image - MEAN) / STD), Rectifier::Relu6);
         let two = run(&stem, &s[..1]);
         let four = run(&two, &s[1..FROZEN_STAGES]);
         let eight = run(&four, &s[FROZEN_STAGES..3]);
@@ -190,18 +211,23 @@ mod tests {
         for (kernel, (h, w)) in [3, 5].into_iter().flat_map(|kernel| sizes.map(|size| (kernel, size))) {
             let vs = VarStore::new(Device::Cpu);
             let options = ConvOptions::same(kernel).stride(2).groups(4);
-            let layer = SameConv::new(vs.root() / "filter", 4, 4, options);
+            let mut layer = SameConv::new(vs.root() / "filter", 4, 4, options);
             let x = Tensor::randn([2, 4, h, w], (Kind::Float, Device::Cpu));
             // TensorFlow's definition: (outputs - 1) * stride + kernel - inputs, the odd one behind.
             let zeros = |side: i64| ((side + 1) / 2 * 2 - 2 + kernel - side).max(0);
             let (before, behind) = (|side| zeros(side) / 2, |side| (zeros(side) + 1) / 2);
             let padded = x.constant_pad_nd([before(w), behind(w), before(h), behind(h)]);
             let expected = layer.conv.forward(&padded);
-            let found = layer.forward(&x);
-            assert_eq!(found.size(), [2, 4, (h + 1) / 2, (w + 1) / 2]);
-            assert_eq!(found.size(), expected.size());
-            let apart = (found - expected).abs().max().double_value(&[]);
-            assert!(apart < 1e-5, "{kernel} on {h}x{w}: {apart}");
+            for settled in [false, true] {
+                if settled {
+                    layer.settle();
+                }
+                let found = tch::no_grad(|| layer.forward(&x, Rectifier::Linear));
+                assert_eq!(found.size(), [2, 4, (h + 1) / 2, (w + 1) / 2]);
+                assert_eq!(found.size(), expected.size());
+                let apart = (found - &expected).abs().max().double_value(&[]);
+                assert!(apart < 1e-5, "{kernel} on {h}x{w}, settled: {settled}: {apart}");
+            }
         }
     }
 }

@@ -1,12 +1,15 @@
 //! FCN-8s on VGG16 (Long, Shelhamer, Darrell: "Fully Convolutional Networks for Semantic
 //! Segmentation", CVPR 2015), at any width.
 
+use std::cell::RefCell;
+
 use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
+use super::surround::{self, Surround};
 use super::{Sampler, Segmented, Segmenter};
-use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, IMAGENET, normalize, spatial};
+use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, IMAGENET, Rectifier, normalize, spatial};
 
 /// Channel counts, VGG16's unless said otherwise, and form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,6 +66,8 @@ pub struct Fcn8s {
     upscore2: Tensor,
     upscore_pool4: Tensor,
     upscore8: Tensor,
+    /// What the border gives for images of the shape last seen, once [`Segmenter::memoise`] is called.
+    surround: Option<RefCell<Option<Surround>>>,
 }
 
 /// The kernel of a transposed convolution that upsamples each class bilinearly by itself.
@@ -116,6 +121,7 @@ impl Fcn8s {
             upscore2: buffer("upscore2", 4),
             upscore_pool4: buffer("upscore_pool4", 4),
             upscore8: buffer("upscore8", 16),
+            surround: None,
         }
     }
 
@@ -151,27 +157,40 @@ impl Fcn8s {
             }
             Form::Fresh => normalize(image, IMAGENET.0, IMAGENET.1),
         };
+        if let Some(surround) = self.surround.as_ref().filter(|_| !train) {
+            return self.surrounded(&mut surround.borrow_mut(), &x);
+        }
         let mut pools = Vec::with_capacity(5);
         for stage in &self.stages {
             for (conv, norm) in stage {
-                x = conv.forward(&x);
-                if let Some(norm) = norm {
-                    x = norm.forward(&x, train);
-                }
-                x = x.relu_();
+                x = match norm {
+                    Some(norm) => norm.rectified(conv, &x, train),
+                    None => conv.rectified(&x, Rectifier::Relu),
+                };
             }
-            x = x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], true);
+            x = surround::pool(&x);
             pools.push(x.shallow_clone());
         }
         pools
+    }
+
+    /// The same from a normalized image, with what its border gives.
+    fn surrounded(&self, known: &mut Option<Surround>, x: &Tensor) -> Vec<Tensor> {
+        let stages: Vec<Vec<&Conv2d>> =
+            self.stages.iter().map(|stage| stage.iter().map(|(conv, _)| conv).collect()).collect();
+        let known = match known.take() {
+            Some(surround) if surround.is_of(x) => known.insert(surround),
+            _ => known.insert(Surround::new(&stages, BORDER, x)),
+        };
+        known.pools(&stages, x)
     }
 
     /// The layers from the last pool on, for an image of `size`; `dropout` leaves half of the features
     /// out.
     fn head(&self, pools: &[Tensor], size: (i64, i64), dropout: bool) -> Segmented {
         let [fc6, fc7, score] = &self.head;
-        let x = fc6.forward(&pools[4]).relu().dropout(0.5, dropout);
-        let features = fc7.forward(&x).relu().dropout(0.5, dropout);
+        let x = fc6.rectified(&pools[4], Rectifier::Relu).dropout(0.5, dropout);
+        let features = fc7.rectified(&x, Rectifier::Relu).dropout(0.5, dropout);
         let scales = if self.form == Form::Fresh { [1., 1.] } else { [POOL4_SCALE, POOL3_SCALE] };
         let offsets = if self.form == Form::Fresh { [0; 3] } else { OFFSETS };
         let x = self.upsample(&score.forward(&features), &self.upscore2, 2);
@@ -195,9 +214,16 @@ impl Segmenter for Fcn8s {
 
     fn fold(&mut self) {
         for (conv, norm) in self.stages.iter_mut().flatten() {
-            if let Some(norm) = norm {
-                norm.fold_into(conv);
+            match norm {
+                Some(norm) => norm.fold_into(conv),
+                None => conv.settle(),
             }
         }
+        let others = self.head.iter_mut().chain([&mut self.score_pool4, &mut self.score_pool3]);
+        others.for_each(Conv2d::settle);
+    }
+
+    fn memoise(&mut self) {
+        self.surround = (self.form == Form::Published).then(RefCell::default);
     }
 }

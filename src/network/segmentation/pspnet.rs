@@ -44,7 +44,7 @@ impl ConvBnRelu {
     }
 
     fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        self.1.forward(&self.0.forward(x), train).relu()
+        self.1.rectified(&self.0, x, train)
     }
 
     fn fold(&mut self) {
@@ -115,6 +115,7 @@ impl Segmenter for PspNet {
         self.encoder.fold();
         let auxiliary = &mut self.auxiliary.0;
         self.pyramid.iter_mut().chain([&mut self.mix, auxiliary]).for_each(ConvBnRelu::fold);
+        self.classify.settle();
     }
 
     fn perceptual(&self, image: &Tensor) -> Vec<Tensor> {

@@ -68,8 +68,9 @@ impl Bottleneck {
 
     fn forward(&self, input: &Tensor, train: bool) -> Tensor {
         let apply = |(conv, bn): &(Conv2d, BatchNorm2d), x: &Tensor| bn.forward(&conv.forward(x), train);
+        let rectified = |(conv, bn): &(Conv2d, BatchNorm2d), x: &Tensor| bn.rectified(conv, x, train);
         let [a, b, c] = &self.convs;
-        let x = apply(c, &apply(b, &apply(a, input).relu_()).relu_());
+        let x = apply(c, &rectified(b, &rectified(a, input)));
         let skip = self.downsample.as_ref().map_or_else(|| input.shallow_clone(), |d| apply(d, input));
         (x + skip).relu_()
     }
@@ -132,8 +133,7 @@ impl ResNet {
 
     /// Features of a normalized image after each stage: at a quarter of its size, then at an eighth.
     pub fn forward(&self, x: &Tensor, train: bool) -> [Tensor; 4] {
-        let stem =
-            |x: Tensor, (conv, bn): &(Conv2d, BatchNorm2d)| bn.forward(&conv.forward(&x), train).relu();
+        let stem = |x: Tensor, (conv, bn): &(Conv2d, BatchNorm2d)| bn.rectified(conv, &x, train);
         let x = self.stem.iter().fold(x.shallow_clone(), stem);
         let mut x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], self.round_up);
         self.stages.each_ref().map(|stage| {

@@ -81,8 +81,10 @@ pub fn by_operations(x: &Tensor, rows: Rows, zoom: i64, activation: Activation) 
 }
 
 /// A number that is stored as itself and computed with as f32.
-trait Number: Plain {
+pub(super) trait Number: Plain {
+    /// Exact.
     fn widen(self) -> f32;
+    /// To nearest.
     fn narrow(value: f32) -> Self;
 }
 

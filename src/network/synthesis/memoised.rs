@@ -167,9 +167,13 @@ impl Memoised {
         let mut x = self.start.forward(&mut pyramid, sizes[0], style);
         for (i, stage) in self.stages.iter().enumerate() {
             x = match &plans[i] {
-                Some(plan) => {
+                Some((plan, ingredients)) => {
                     let (index, tables) = (&memory.indices[i], &mut memory.tables[i]);
-                    self.remember(stage, plan, index.len(), tables);
+                    let request = (!plan.new.is_empty()).then(|| Request::new(ingredients, self.device));
+                    for (table, modulation) in tables.iter_mut().zip(stage.modulations()) {
+                        let new = request.as_ref().map(|request| modulation.rows(request));
+                        table.update(plan, index.len(), &new.unwrap_or_default());
+                    }
                     let rows: Vec<Rows> = tables.iter().map(|table| table.at(&plan.slots)).collect();
                     stage.forward(&x, &rows)
                 }
@@ -202,19 +206,14 @@ impl Memoised {
         }
     }
 
-    fn plan(&self, memory: &mut Memory, labels: &Tensor, sizes: &[(i64, i64)]) -> Vec<Option<Plan>> {
+    fn plan(
+        &self,
+        memory: &mut Memory,
+        labels: &Tensor,
+        sizes: &[(i64, i64)],
+    ) -> Vec<Option<(Plan, Ingredients)>> {
         let maps = LabelMaps::read(labels, self.alphabet).expect("a batch of label maps");
         let sizes: Vec<(usize, usize)> = sizes.iter().map(|&(h, w)| (h as usize, w as usize)).collect();
         plan_all(&mut memory.indices, &sizes, &maps, MOST_NEW)
-    }
-
-    /// Brings the tables of one stage up to date.
-    fn remember(&self, stage: &Stage, plan: &Plan, len: usize, tables: &mut [Table]) {
-        let request = (!plan.new.is_empty())
-            .then(|| Request::new(&Ingredients::of(&plan.new, self.alphabet), self.device));
-        for (table, modulation) in tables.iter_mut().zip(stage.modulations()) {
-            let new = request.as_ref().map(|request| modulation.rows(request)).unwrap_or_default();
-            table.update(plan, len, &new);
-        }
     }
 }

@@ -9,10 +9,10 @@ use half::bf16;
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
-use super::fused::Rows;
+use super::fused::{Number, Rows};
 use super::patches::{Alphabet, Ingredients, Plan};
 use super::spade::SpadeNorm;
-use crate::network::cpu::{Fresh, Plain, read};
+use crate::network::cpu::{Fresh, Kernel, Plain, read, widest};
 use crate::network::flops;
 use crate::network::layers::{Conv2d, ConvOptions};
 
@@ -94,6 +94,63 @@ fn sums_of_nine(table: &Tensor, numbers: &Tensor) -> Tensor {
     sums
 }
 
+/// Hidden vectors of 3x3 patches: relu of the bias and each nine of `numbers` rows of `columns`, and a last row of zeros,
+/// which is what the second convolution sees outside the image.
+fn hidden(columns: &Tensor, bias: &Tensor, numbers: &Tensor, kind: Kind) -> Tensor {
+    match (columns.device(), kind) {
+        (Device::Cpu, Kind::Float) => hidden_in_one_pass::<f32>(columns, bias, numbers),
+        (Device::Cpu, Kind::BFloat16) => hidden_in_one_pass::<bf16>(columns, bias, numbers),
+        _ => hidden_by_operations(columns, bias, numbers, kind),
+    }
+}
+
+fn hidden_by_operations(columns: &Tensor, bias: &Tensor, numbers: &Tensor, kind: Kind) -> Tensor {
+    let sums = sums_of_nine(columns, numbers) + bias;
+    sums.relu().to_kind(kind).constant_pad_nd([0, 0, 0, 1])
+}
+
+fn hidden_in_one_pass<T: Number>(columns: &Tensor, bias: &Tensor, numbers: &Tensor) -> Tensor {
+    let (count, width) = (numbers.numel() / 9, columns.size()[1]);
+    let mut out = Fresh::<T>::new(&[count as i64 + 1, width]);
+    let width = width as usize;
+    let (patches, outside) = out.numbers().split_at_mut(count * width);
+    outside.fill(T::narrow(0.));
+    let numbers = Vec::<i64>::try_from(numbers).expect("a list of numbers");
+    let bands = patches.par_chunks_mut(BAND * width).zip(numbers.par_chunks(9 * BAND));
+    read([columns, bias], |[columns, bias]| {
+        bands.for_each(|(out, numbers)| widest(HiddenVectors { out, numbers, columns, bias }));
+    });
+    out.tensor()
+}
+
+/// Some of them, `bias.len()` numbers each.
+struct HiddenVectors<'a, T> {
+    out: &'a mut [T],
+    numbers: &'a [i64],
+    columns: &'a [f32],
+    bias: &'a [f32],
+}
+
+impl<T: Number> Kernel for HiddenVectors<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { out, numbers, columns, bias } = self;
+        let width = bias.len();
+        let mut sum = vec![0.; width];
+        for (out, nine) in out.chunks_exact_mut(width).zip(numbers.chunks_exact(9)) {
+            sum.copy_from_slice(bias);
+            for &number in nine {
+                let column = &columns[number as usize * width..][..width];
+                sum.iter_mut().zip(column).for_each(|(sum, column)| *sum += column);
+            }
+            // What is not a number stays so.
+            out.iter_mut()
+                .zip(&sum)
+                .for_each(|(out, &sum)| *out = T::narrow(if sum < 0. { 0. } else { sum }));
+        }
+    }
+}
+
 /// One SPADE layer, folded.
 #[derive(Debug)]
 pub struct Modulation {
@@ -160,9 +217,7 @@ impl Modulation {
 
     /// Scales and shifts of patches, `patches x 2C`, cut into some pieces.
     pub fn rows(&self, request: &Request) -> Vec<Tensor> {
-        let hidden = sums_of_nine(&self.columns, &request.columns) + &self.columns_bias;
-        // The last row is what the second convolution sees outside the image.
-        let hidden = hidden.relu().to_kind(self.weight.kind()).constant_pad_nd([0, 0, 0, 1]);
+        let hidden = hidden(&self.columns, &self.columns_bias, &request.columns, self.weight.kind());
         match request.repeats() {
             true => vec![self.summed(&hidden, request)],
             false => self.multiplied(&hidden, request),
@@ -252,6 +307,25 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hidden_vectors_are_those_of_the_operations() {
+        tch::manual_seed(1);
+        let float = |size: &[i64]| Tensor::randn(size, (Kind::Float, Device::Cpu));
+        let (columns, bias) = (float(&[40, 19]), float(&[19]));
+        // More than one band of patches, and none.
+        for count in [2 * BAND as i64 + 5, 0] {
+            let numbers = Tensor::randint(40, [9 * count], (Kind::Int64, Device::Cpu));
+            for kind in [Kind::Float, Kind::BFloat16] {
+                let expected = hidden_by_operations(&columns, &bias, &numbers, kind);
+                let found = hidden(&columns, &bias, &numbers, kind);
+                assert_eq!((found.size(), found.kind()), (vec![count + 1, 19], kind));
+                let apart = (found - &expected).abs().max().to_kind(Kind::Float).double_value(&[]);
+                let most = if kind == Kind::Float { 1e-5 } else { 0.05 };
+                assert!(apart < most && expected.max().double_value(&[]) >= 0., "{count}, {kind:?}: {apart}");
+            }
+        }
+    }
 
     #[test]
     fn any_number_of_patches_is_cut_into_few_sizes() {

@@ -329,18 +329,21 @@ impl PatchIndex {
     }
 }
 
-/// Plans `maps` at the size of each index, side by side. `most_new` is a share of the pixels.
+/// Plans `maps` at the size of each index, side by side, and says what the new patches are made of. `most_new` is
+/// a share of the pixels.
 pub fn plan_all(
     indices: &mut [PatchIndex],
     sizes: &[(usize, usize)],
     maps: &LabelMaps,
     most_new: f64,
-) -> Vec<Option<Plan>> {
+) -> Vec<Option<(Plan, Ingredients)>> {
     let jobs = indices.par_iter_mut().zip(sizes).with_max_len(1);
     jobs.map(|(index, &(height, width))| {
         let maps = maps.resized(height, width);
         let most_new = (maps.pixels() as f64 * most_new) as usize;
-        index.plan(&maps, most_new)
+        let plan = index.plan(&maps, most_new)?;
+        let ingredients = Ingredients::of(&plan.new, maps.alphabet);
+        Some((plan, ingredients))
     })
     .collect()
 }

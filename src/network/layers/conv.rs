@@ -1,0 +1,232 @@
+//! Convolutions, as they are trained and, once their weights are final, prepared for the CPU.
+
+use std::borrow::Borrow;
+use std::cell::RefCell;
+
+use tch::nn::{Init, Path};
+use tch::{Kind, Tensor};
+
+use super::prepared::Prepared;
+use super::{channels_last, flops};
+
+/// The shape of a convolution beyond its channel counts.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvOptions {
+    /// Side of the square kernel.
+    pub kernel: i64,
+    /// Step between outputs.
+    pub stride: i64,
+    /// Zeros added on each side.
+    pub padding: i64,
+    /// Step between taps.
+    pub dilation: i64,
+    /// Groups; equal to the channels for a depthwise convolution.
+    pub groups: i64,
+    /// Whether a bias is added.
+    pub bias: bool,
+    /// Whether the parameters are trained.
+    pub trainable: bool,
+}
+
+impl ConvOptions {
+    /// A kernel that keeps the size: odd side, stride 1.
+    pub const fn same(kernel: i64) -> Self {
+        Self { kernel, stride: 1, padding: kernel / 2, dilation: 1, groups: 1, bias: true, trainable: true }
+    }
+
+    /// With another stride.
+    pub const fn stride(self, stride: i64) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// With another padding.
+    pub const fn padding(self, padding: i64) -> Self {
+        Self { padding, ..self }
+    }
+
+    /// With dilated taps, padded so that the size stays.
+    pub const fn dilated(self, dilation: i64) -> Self {
+        Self { dilation, padding: dilation * (self.kernel / 2), ..self }
+    }
+
+    /// With `groups` groups.
+    pub const fn groups(self, groups: i64) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// With parameters that are loaded and never trained.
+    pub const fn frozen(self) -> Self {
+        Self { trainable: false, ..self }
+    }
+
+    /// Without bias, as before a norm.
+    pub const fn no_bias(self) -> Self {
+        Self { bias: false, ..self }
+    }
+}
+
+/// What follows a convolution, pixel by pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rectifier {
+    /// Nothing.
+    Linear,
+    /// What is negative becomes 0.
+    Relu,
+    /// And what is above 6 becomes 6.
+    Relu6,
+}
+
+impl Rectifier {
+    /// In place, where nothing else needs `x`.
+    pub(super) fn apply(self, mut x: Tensor) -> Tensor {
+        match self {
+            Self::Linear => x,
+            Self::Relu => x.relu_(),
+            Self::Relu6 => x.relu6_(),
+        }
+    }
+}
+
+/// A two-dimensional convolution.
+#[derive(Debug)]
+pub struct Conv2d {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    options: ConvOptions,
+    /// Whether the weights are final.
+    settled: bool,
+    /// The layer for the inputs last seen, once they are.
+    prepared: RefCell<Option<Box<Prepared>>>,
+}
+
+impl Conv2d {
+    /// Parameters `weight` (`outputs x inputs/groups x k x k`) and, where asked for, `bias`.
+    pub fn new<'a>(p: impl Borrow<Path<'a>>, inputs: i64, outputs: i64, options: ConvOptions) -> Self {
+        let p = p.borrow();
+        let k = options.kernel;
+        let weight = p.var(
+            "weight",
+            &[outputs, inputs / options.groups, k, k],
+            tch::nn::init::DEFAULT_KAIMING_UNIFORM,
+        );
+        let bias = options.bias.then(|| p.var("bias", &[outputs], Init::Const(0.)));
+        for parameter in [Some(&weight), bias.as_ref()].into_iter().flatten() {
+            let _ = parameter.set_requires_grad(options.trainable);
+        }
+        Self { weight, bias, options, settled: false, prepared: RefCell::default() }
+    }
+
+    /// Of parameters that belong to no [`tch::nn::VarStore`].
+    pub fn of(weight: Tensor, bias: Option<&Tensor>, options: ConvOptions) -> Self {
+        let bias = bias.map(Tensor::shallow_clone);
+        Self { weight, bias, options, settled: false, prepared: RefCell::default() }
+    }
+
+    /// `N x inputs x H x W` to `N x outputs x H' x W'`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        self.rectified(x, Rectifier::Linear)
+    }
+
+    /// The same, and what follows it in one pass where that can be.
+    pub fn rectified(&self, x: &Tensor, rectifier: Rectifier) -> Tensor {
+        self.padded(x, self.options.padding, rectifier)
+    }
+
+    /// The same with another padding than the layer's own.
+    pub fn padded(&self, x: &Tensor, padding: i64, rectifier: Rectifier) -> Tensor {
+        let options = self.options.padding(padding);
+        if !self.settled || x.requires_grad() {
+            return rectifier.apply(convolve(x, &self.weight, self.bias.as_ref(), options));
+        }
+        let mut prepared = self.prepared.borrow_mut();
+        if !prepared.as_ref().is_some_and(|prepared| prepared.is_for(x, padding)) {
+            *prepared = Prepared::new(&self.weight, self.bias.as_ref(), options, x).map(Box::new);
+        }
+        match &*prepared {
+            Some(prepared) => {
+                let y = prepared.run(x, rectifier);
+                flops::note(y.numel(), self.weight.size()[1..].iter().product());
+                y
+            }
+            None => rectifier.apply(convolve(x, &self.weight, self.bias.as_ref(), options)),
+        }
+    }
+
+    /// The weights are final: from now on the layer keeps them in the order that the CPU likes, and gradients do
+    /// not reach them.
+    pub fn settle(&mut self) {
+        self.settled = true;
+        self.prepared.take();
+    }
+
+    /// Multiplies each output by `scale` and adds `shift`, by other weights.
+    pub(super) fn scale(&mut self, scale: &Tensor, shift: &Tensor) {
+        let (weight, bias) = self.parameters();
+        tch::no_grad(|| self.weight.copy_(&(weight * scale.view([-1, 1, 1, 1]))));
+        self.bias = Some(bias * scale + shift);
+    }
+
+    /// The same with a row and a column of zeros before the kernel, apart from any training: with `n` zeros around `x`, it
+    /// gives what this layer gives with `n` behind and `n - 1` before. They cost less than a copy of `x` with zeros.
+    pub fn begun_with_zeros(&self) -> Self {
+        let weight = self.weight.detach().constant_pad_nd([1, 0, 1, 0]);
+        let bias = self.bias.as_ref().map(Tensor::detach);
+        Self::of(weight, bias.as_ref(), ConvOptions { kernel: self.options.kernel + 1, ..self.options })
+    }
+
+    /// Weight and bias (zeros where there is none) in fp32, apart from any training.
+    pub fn parameters(&self) -> (Tensor, Tensor) {
+        let weight = self.weight.detach().to_kind(Kind::Float);
+        let bias = match &self.bias {
+            Some(bias) => bias.detach().to_kind(Kind::Float),
+            None => Tensor::zeros([weight.size()[0]], (Kind::Float, weight.device())),
+        };
+        (weight, bias)
+    }
+
+    /// Starts the training of this layer from an output of zero.
+    pub fn silence(&self) {
+        tch::no_grad(|| drop(self.weight.shallow_clone().zero_()));
+    }
+
+    /// The same layer apart from any training, its parameters in `kind`, and the weight channels last, once
+    /// and for all.
+    pub fn fold(&self, kind: Kind) -> Self {
+        let cast = |t: &Tensor| t.detach().to_kind(kind);
+        let weight = channels_last(&cast(&self.weight));
+        let mut folded = Self::of(weight, self.bias.as_ref().map(cast).as_ref(), self.options);
+        folded.settle();
+        folded
+    }
+
+    /// Where the parameters are.
+    pub fn device(&self) -> tch::Device {
+        self.weight.device()
+    }
+}
+
+impl Conv2d {
+    /// The layer as a sum of `parts` layers, each over an equal share of the input channels; the
+    /// bias goes to the first.
+    pub fn split(&self, parts: usize) -> Vec<Self> {
+        let weights = self.weight.chunk(parts as i64, 1);
+        let mut bias = self.bias.as_ref().map(Tensor::shallow_clone);
+        weights.into_iter().map(|weight| Self::of(weight, bias.take().as_ref(), self.options)).collect()
+    }
+}
+
+/// Convolves in the kind of `x`.
+pub fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, o: ConvOptions) -> Tensor {
+    let kind = x.kind();
+    let pair = |v| [v, v];
+    let y = x.conv2d(
+        &weight.to_kind(kind),
+        bias.map(|b| b.to_kind(kind)),
+        pair(o.stride),
+        pair(o.padding),
+        pair(o.dilation),
+        o.groups,
+    );
+    flops::note(y.numel(), weight.size()[1..].iter().product());
+    y
+}
