@@ -372,18 +372,19 @@ fn the_fused_comparer_starts_from_the_softmax_and_learns_from_what_it_is_given()
         let vs = VarStore::new(Device::Cpu);
         let yaml = format!("{{architecture: fused, width: 8, of_synth: {of_synth}}}");
         let network = config::<ComparerConfig>(&yaml).build(&vs.root(), 5);
-        let compare = |synth: &Tensor, disagreement: f64| {
+        let run = |synth: &Tensor, disagreement: f64, train: bool| {
             let comparison = Comparison {
                 image: &x,
                 synth: &|| synth.shallow_clone(),
                 softmax: &softmax,
                 disagreement: &|| Tensor::full([1, MAPS, 16, 24], disagreement, options),
             };
-            tch::no_grad(|| network.forward(&comparison, false))
+            tch::no_grad(|| network.forward(&comparison, train))
         };
+        let compare = |synth: &Tensor, disagreement: f64| run(synth, disagreement, false);
         let untrained = compare(&a, 0.);
         assert_near(&untrained.confidence.unwrap().sigmoid(), &softmax.largest, of_synth);
-        let posterior = untrained.posterior.unwrap();
+        let posterior = run(&a, 0., true).posterior.unwrap();
         assert!((posterior - &softmax.probabilities).abs().max().double_value(&[]) < 1e-3);
         unsettle(&vs);
         tch::no_grad(|| drop(vs.variables()["correct.weight"].shallow_clone().uniform_(-1., 1.)));

@@ -1,6 +1,7 @@
 //! F: networks that compare x with x' and say where, and how much, the labels are wrong.
 
 pub mod confidence;
+mod correction;
 pub mod direct;
 pub mod disagreement;
 pub mod evidence;
@@ -28,7 +29,7 @@ pub struct Compared {
     /// [`prior::Prior`].
     pub presence: Option<Tensor>,
     /// `N x classes x H x W`: what the network believes instead of M's softmax; of one that
-    /// corrects it.
+    /// corrects it, when it trains.
     pub posterior: Option<Tensor>,
 }
 

@@ -57,13 +57,13 @@ fn most(classes: i64) -> f64 {
 
 /// Where a bilinear resize reads, for one place: two sources, and the share of the second.
 #[derive(Clone, Copy)]
-struct Tap {
-    sources: [usize; 2],
-    share: f32,
+pub(super) struct Tap {
+    pub(super) sources: [usize; 2],
+    pub(super) share: f32,
 }
 
 /// The taps of `to` places in a line of `from`, as PyTorch defines them.
-fn taps(from: usize, to: usize, align_corners: bool) -> Vec<Tap> {
+pub(super) fn taps(from: usize, to: usize, align_corners: bool) -> Vec<Tap> {
     let scale = match align_corners {
         true => (from - 1) as f32 / (to.max(2) - 1) as f32,
         false => from as f32 / to as f32,
@@ -228,13 +228,14 @@ impl Kernel for Line<'_> {
     }
 }
 
-/// The lowest power of e that is computed.
-const LOWEST: f32 = -87.;
+/// The lowest and the highest power of e that is computed.
+pub(super) const LOWEST: f32 = -87.;
+pub(super) const HIGHEST: f32 = 88.;
 
-/// e to the power of `x`, from [`LOWEST`] to 0, to 2e-7 of it: by powers of two and a polynomial on what
+/// e to the power of `x`, from [`LOWEST`] to [`HIGHEST`], to 2e-7 of it: by powers of two and a polynomial on what
 /// is left, without a branch, so that a loop of it runs in wide registers. NaN stays NaN.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     const MAGIC: f32 = 12_582_912.;
     // Rounded to an integer by adding what leaves no bits for a fraction.
     let shifted = x * std::f32::consts::LOG2_E + MAGIC;
@@ -302,8 +303,8 @@ mod tests {
 
     #[test]
     fn powers_are_those_of_the_library() {
-        for i in 0..87_000 {
-            let x = -(i as f32) / 1000.;
+        for i in -87_000..=88_000 {
+            let x = i as f32 / 1000.;
             let (found, expected) = (f64::from(exp(x)), f64::from(x).exp());
             assert!((found / expected - 1.).abs() < 2e-7, "{x}: {found} {expected}");
         }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
+use super::correction::Corrected;
 use super::disagreement::MAPS;
 use super::evidence::{self, OWN};
 use super::prior::Prior;
@@ -21,7 +22,6 @@ use crate::network::layers::{
     BatchNorm2d, Conv2d, ConvOptions, Linear, channels_last, resize_bilinear, spatial,
 };
 use crate::network::segmentation::efficientnet::{CHANNELS, EfficientNetLite0};
-use crate::network::softmax::Softmax;
 
 /// Size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,8 +59,6 @@ impl Default for Config {
     }
 }
 
-/// Probabilities nearer to 0 or 1 than this are not told apart.
-const SURE: f64 = 1e-5;
 /// Stride of the encoder's first convolution.
 const STEM_STRIDE: i64 = 2;
 /// Which of the encoder's features are read, coarse to fine: those at strides 16, 8, 4 and 2 of its picture.
@@ -138,9 +136,9 @@ impl Fused {
         }
     }
 
-    /// Corrections of the logits, `N x classes x H x W`, and of the confidence, `N x 1 x H x W`, fp32, and the
-    /// coarsest features of x and of the difference, averaged.
-    fn look(&self, input: &Comparison, train: bool) -> (Tensor, Tensor, Tensor) {
+    /// Corrections of the logits and of the confidence, `N x (classes + 1) x h x w`, and the coarsest features of x
+    /// and of the difference, averaged.
+    fn look(&self, input: &Comparison, train: bool) -> (Tensor, Tensor) {
         let (kind, size) = (input.image.kind(), spatial(input.image));
         // Of a picture smaller than that, a pixel is left.
         let encode = |picture: &Tensor| match self.shrink.min(size.0).min(size.1) {
@@ -174,38 +172,21 @@ impl Fused {
             coarsest.get_or_insert(features);
         }
         let (x, coarsest) = x.zip(coarsest).expect("there are four scales");
-        let corrections = self.correct.forward(&x).to_kind(Kind::Float);
-        let classes = corrections.size()[1] - 1;
-        let resize = |from, channels| {
-            resize_bilinear(&channels_last(&corrections.narrow(1, from, channels)), size, false)
-        };
         let pooled = coarsest.mean_dim([2i64, 3].as_slice(), false, Kind::Float);
-        (resize(0, classes), resize(classes, 1), pooled)
+        (self.correct.forward(&x), pooled)
     }
 }
 
 impl Comparer for Fused {
     fn forward(&self, input: &Comparison, train: bool) -> Compared {
-        let softmax = input.softmax;
-        let (corrections, doubt, pooled) = self.look(input, train);
-        let corrected = softmax.probabilities.clamp_min(SURE) * corrections.exp();
-        let posterior = &corrected / corrected.sum_dim_intlist([1i64].as_slice(), true, Kind::Float);
-        let of_label = posterior.gather(1, &softmax.labels.unsqueeze(1), false);
-        let right = of_label.clamp(SURE, 1. - SURE).logit(None) + doubt;
-        // The pixels answer to their own losses alone.
-        let corrected = Softmax {
-            probabilities: posterior.detach(),
-            largest: of_label.detach(),
-            second: softmax.second.shallow_clone(),
-            labels: softmax.labels.shallow_clone(),
-            entropy: softmax.entropy.shallow_clone(),
-        };
-        let (expected, presence) = self.prior.classes(&corrected, &right.sigmoid().detach());
+        let (corrections, pooled) = self.look(input, train);
+        let corrected = Corrected::of(input.softmax, &corrections, &self.prior, train);
+        let (expected, presence) = corrected.expected;
         Compared {
-            confidence: Some(right),
+            confidence: Some(corrected.confidence),
             iou: Some(self.regress.forward(&pooled) + expected),
             presence: Some(presence),
-            posterior: Some(posterior),
+            posterior: corrected.posterior,
         }
     }
 

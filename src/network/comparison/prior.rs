@@ -12,8 +12,8 @@ use crate::network::softmax::Softmax;
 /// Softmax statistics of a class in an image.
 const STATISTICS: i64 = 5;
 
-/// Smallest share of an image that is told from none.
-const LEAST: f64 = 1e-5;
+/// Smallest share of an image, or of a softmax, that is told from none.
+pub(super) const LEAST: f64 = 1e-5;
 
 /// The weights.
 #[derive(Debug)]
@@ -50,7 +50,12 @@ impl Prior {
     /// IoU and logit of presence, each `N x classes`, from the softmax and from `right`, the
     /// probability that a pixel's label is right, `N x 1 x H x W`.
     pub fn classes(&self, softmax: &Softmax, right: &Tensor) -> (Tensor, Tensor) {
-        let statistics = statistics(softmax, right).unsqueeze(0);
+        self.expect(&Sums::of(softmax, right))
+    }
+
+    /// The same from the sums of both.
+    pub fn expect(&self, sums: &Sums) -> (Tensor, Tensor) {
+        let statistics = sums.statistics().unsqueeze(0);
         let weight = self.class.to_kind(Kind::Float).unsqueeze(1);
         let bias = self.bias.to_kind(Kind::Float).unsqueeze(1);
         let out = (statistics * weight).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float) + bias;
@@ -58,33 +63,62 @@ impl Prior {
     }
 }
 
-/// Of each class in each image, `N x classes x STATISTICS`: its expected IoU by the softmax; by
-/// `right`; the root of its share of the pixels; the logarithm of that share; and of its share of the
-/// softmax.
-fn statistics(softmax: &Softmax, right: &Tensor) -> Tensor {
-    let [n, classes, height, width] = softmax.probabilities.size()[..] else { panic!("N x C x H x W") };
-    let pixels = height * width;
-    let flat = |x: &Tensor| x.to_kind(Kind::Float).reshape([n, 1, pixels]);
-    let (largest, right) = (flat(&softmax.largest), flat(right));
-    // Where a label is wrong, the other classes share the pixel as they share the rest of the softmax.
-    let wrong = (-&right + 1.) / (-&largest + 1.).clamp_min(LEAST);
-    let labels = softmax.labels.reshape([n, pixels]);
-    // Sums over the pixels of other labels (a difference of sums would be mostly rounding), and over its own.
-    let each = softmax.probabilities.permute([0, 2, 3, 1]).reshape([n, pixels, classes]);
-    let others = each.scatter_value(2, &labels.unsqueeze(-1), 0.);
-    let of_others = Tensor::cat(&[&largest.ones_like(), &wrong], 1).bmm(&others);
-    let of_own = |x: &Tensor| {
-        let sums = Tensor::zeros([n, classes], (Kind::Double, x.device()));
-        sums.scatter_add(1, &labels, &x.to_kind(Kind::Double).squeeze_dim(1)).to_kind(Kind::Float)
-    };
-    let (area, hit) = (of_own(&largest.ones_like()), of_own(&largest));
-    let (mass, missed) = (of_others.select(1, 0) + &hit, of_others.select(1, 1));
-    let by_softmax = &hit / (&area + &mass - &hit).clamp_min(1.);
-    let by_confidence = of_own(&right) / (&area + missed).clamp_min(1.);
-    let pixels = pixels as f64;
-    let share = area / pixels;
-    let log = |x: &Tensor| (x + LEAST).log();
-    Tensor::stack(&[by_softmax, by_confidence, share.sqrt(), log(&share), log(&(mass / pixels))], -1)
+/// Sums over the pixels of each image for each class, `N x classes`, fp32.
+#[derive(Debug)]
+pub struct Sums {
+    /// Pixels with its label,
+    pub area: Tensor,
+    /// the softmax of that label,
+    pub hit: Tensor,
+    /// and the probability that it is right.
+    pub right: Tensor,
+    /// Softmax of the class where the label is another,
+    pub others: Tensor,
+    /// and what of it is left when the label's probability is the one of being right: where a label is wrong, the other
+    /// classes share the pixel as they share the rest of the softmax.
+    pub missed: Tensor,
+    /// Pixels of an image.
+    pub pixels: i64,
+}
+
+impl Sums {
+    fn of(softmax: &Softmax, right: &Tensor) -> Self {
+        let [n, classes, height, width] = softmax.probabilities.size()[..] else { panic!("N x C x H x W") };
+        let pixels = height * width;
+        let flat = |x: &Tensor| x.to_kind(Kind::Float).reshape([n, 1, pixels]);
+        let (largest, right) = (flat(&softmax.largest), flat(right));
+        let wrong = (-&right + 1.) / (-&largest + 1.).clamp_min(LEAST);
+        let labels = softmax.labels.reshape([n, pixels]);
+        // A difference of sums over all pixels and over its own would be mostly rounding.
+        let each = softmax.probabilities.permute([0, 2, 3, 1]).reshape([n, pixels, classes]);
+        let others = each.scatter_value(2, &labels.unsqueeze(-1), 0.);
+        let of_others = Tensor::cat(&[&largest.ones_like(), &wrong], 1).bmm(&others);
+        let of_own = |x: &Tensor| {
+            let sums = Tensor::zeros([n, classes], (Kind::Double, x.device()));
+            sums.scatter_add(1, &labels, &x.to_kind(Kind::Double).squeeze_dim(1)).to_kind(Kind::Float)
+        };
+        Self {
+            area: of_own(&largest.ones_like()),
+            hit: of_own(&largest),
+            right: of_own(&right),
+            others: of_others.select(1, 0),
+            missed: of_others.select(1, 1),
+            pixels,
+        }
+    }
+
+    /// Of each class in each image, `N x classes x STATISTICS`: its expected IoU by the softmax; by the probability
+    /// of being right; the root of its share of the pixels; the logarithm of that share; and of its share of
+    /// the softmax.
+    fn statistics(&self) -> Tensor {
+        let Self { area, hit, right, others, missed, pixels } = self;
+        let (mass, pixels) = (others + hit, *pixels as f64);
+        let by_softmax = hit / (area + &mass - hit).clamp_min(1.);
+        let by_confidence = right / (area + missed).clamp_min(1.);
+        let share = area / pixels;
+        let log = |x: &Tensor| (x + LEAST).log();
+        Tensor::stack(&[by_softmax, by_confidence, share.sqrt(), log(&share), log(&(mass / pixels))], -1)
+    }
 }
 
 #[cfg(test)]
@@ -102,7 +136,7 @@ mod tests {
     #[test]
     fn expectations_are_counted_by_hand() {
         let right = Tensor::from_slice(&[0.9f32, 0.9, 0.9, 0.5]).view([1, 1, 2, 2]);
-        let found = statistics(&softmax(), &right);
+        let found = Sums::of(&softmax(), &right).statistics();
         let value = |class: i64, which: i64| found.double_value(&[0, class, which]);
         assert!((value(0, 0) - 2.4 / (3. + 2.8 - 2.4)).abs() < 1e-5);
         assert!((value(0, 1) - 2.7 / (3. + 0.5)).abs() < 1e-5);
