@@ -1,5 +1,5 @@
-//! The hot parts of a frame: `cargo bench`. SPADE's modulation at each scale of the reference network,
-//! dense against memoised; the cosine; regions.
+//! The hot parts of a frame: `cargo bench`. Convolutions, prepared and not; FCN-8s with its border computed each time
+//! and once; SPADE's modulation at each scale of the reference network, dense against memoised; the cosine; regions.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -9,7 +9,9 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use image::{GrayImage, Luma};
 use synthcp_monitor::monitor::regions::{self, RegionLimits};
 use synthcp_monitor::monitor::report::ScoreMap;
-use synthcp_monitor::network::layers::channels_last;
+use synthcp_monitor::network::layers::{Conv2d, ConvOptions, Rectifier, channels_last};
+use synthcp_monitor::network::segmentation::SegmenterConfig;
+use synthcp_monitor::network::segmentation::fcn8s;
 use synthcp_monitor::network::synthesis::fused::{Activation, Rows, by_operations, modulate};
 use synthcp_monitor::network::synthesis::modulation::{Modulation, Request};
 use synthcp_monitor::network::synthesis::patches::{Alphabet, Ingredients, LabelMaps, PatchIndex};
@@ -83,6 +85,48 @@ fn modulation(c: &mut Criterion) {
     }
 }
 
+/// Layers of an EfficientNet, of a SPADE generator and of FCN-8s' head, with a ReLU each.
+fn convolutions(c: &mut Criterion) {
+    let three = ConvOptions::same(3);
+    for (name, inputs, outputs, (h, w), options) in [
+        ("depthwise 3x3, 144 at 96x48", 144, 144, (48, 96), three.groups(144)),
+        ("1x1, 80 to 480 at 24x12", 80, 480, (12, 24), ConvOptions::same(1)),
+        ("3x3, 128 to 64 at 48x24", 128, 64, (24, 48), three),
+        ("7x7, 512 to 4096 at 23x15", 512, 4096, (15, 23), ConvOptions::same(7).padding(0)),
+    ] {
+        let vs = VarStore::new(Device::Cpu);
+        let prepared = Conv2d::new(vs.root(), inputs, outputs, options).fold(Kind::BFloat16);
+        let x = Tensor::randn([1, inputs, h, w], (Kind::Float, Device::Cpu)).to_kind(Kind::BFloat16);
+        let x = channels_last(&x);
+        let (weight, bias) = prepared.parameters();
+        let (weight, bias) = (channels_last(&weight.to_kind(x.kind())), bias.to_kind(x.kind()));
+        let plain = Conv2d::of(weight, Some(&bias), options);
+        let mut group = c.benchmark_group(format!("convolution BFloat16, {name}"));
+        for (way, conv) in [("plain", &plain), ("prepared", &prepared)] {
+            let work = || tch::no_grad(|| conv.rectified(&x, Rectifier::Relu));
+            group.bench_function(way, |b| b.iter(|| drop(black_box(work()))));
+        }
+    }
+}
+
+/// A quarter of the published channels.
+fn border(c: &mut Criterion) {
+    let config = fcn8s::Config { widths: [16, 32, 64, 128, 128], head: 1024, ..fcn8s::Config::default() };
+    let x = channels_last(&Tensor::rand([1, 3, 256, 512], (Kind::Float, Device::Cpu)));
+    let mut group = c.benchmark_group("FCN-8s 512x256");
+    group.sample_size(10);
+    for (way, once) in [("border in each frame", false), ("border once", true)] {
+        let vs = VarStore::new(Device::Cpu);
+        let mut network = SegmenterConfig::Fcn8s(config.clone()).build(&vs.root(), CLASSES).unwrap();
+        network.fold();
+        if once {
+            network.memoise();
+        }
+        let work = || tch::no_grad(|| network.forward(&x, false).logits);
+        group.bench_function(way, |b| b.iter(|| drop(black_box(work()))));
+    }
+}
+
 fn scores(c: &mut Criterion) {
     let random = |size: &[i64]| Tensor::randn(size, (Kind::Float, Device::Cpu));
     let (real, synthetic, logits) =
@@ -112,5 +156,5 @@ fn find_regions(c: &mut Criterion) {
     });
 }
 
-criterion_group!(hot_parts, modulation, scores, find_regions);
+criterion_group!(hot_parts, convolutions, border, modulation, scores, find_regions);
 criterion_main!(hot_parts);

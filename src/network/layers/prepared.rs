@@ -103,7 +103,7 @@ pub struct Prepared {
 impl Prepared {
     /// For inputs like `x`; `None` where they are not on a CPU that can.
     pub fn new(weight: &Tensor, bias: Option<&Tensor>, options: ConvOptions, x: &Tensor) -> Option<Self> {
-        let module = operations(x.kind()).filter(|_| x.device() == Device::Cpu)?;
+        let module = (x.device() == Device::Cpu).then(|| operations(x.kind())).flatten()?;
         Some(Self::with(module, weight, bias, options, x).expect("an operation that was tried out"))
     }
 
