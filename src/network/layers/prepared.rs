@@ -185,7 +185,11 @@ mod tests {
                     (None, Rectifier::Relu),
                 ] {
                     let plain = rectifier.apply(convolve(&x, &weight, bias.as_ref(), options));
-                    let Some(prepared) = Prepared::new(&weight, bias.as_ref(), options, &x) else { return };
+                    let Some(prepared) = Prepared::new(&weight, bias.as_ref(), options, &x) else {
+                        // Half precision is not every CPU's.
+                        assert_eq!(kind, Kind::BFloat16, "libtorch has the operations");
+                        continue;
+                    };
                     assert!(prepared.is_for(&x, options.padding));
                     assert!(!prepared.is_for(&x.narrow(0, 0, 1), options.padding));
                     assert!(!prepared.is_for(&x, options.padding + 1));
