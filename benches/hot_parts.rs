@@ -7,8 +7,9 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use image::{GrayImage, Luma};
+use synthcp_monitor::model::anomaly::{Certainty, Config, Features, Looks, anomaly_score};
+use synthcp_monitor::monitor::assessment::ScoreMap;
 use synthcp_monitor::monitor::regions::{self, RegionLimits};
-use synthcp_monitor::monitor::report::ScoreMap;
 use synthcp_monitor::network::layers::{Conv2d, ConvOptions, Rectifier, channels_last};
 use synthcp_monitor::network::segmentation::SegmenterConfig;
 use synthcp_monitor::network::segmentation::fcn8s;
@@ -16,7 +17,6 @@ use synthcp_monitor::network::synthesis::fused::{Activation, Rows, by_operations
 use synthcp_monitor::network::synthesis::modulation::{Modulation, Request};
 use synthcp_monitor::network::synthesis::patches::{Alphabet, Ingredients, LabelMaps, PatchIndex};
 use synthcp_monitor::network::synthesis::spade::{LabelPyramid, SpadeNorm};
-use synthcp_monitor::score::cosine::{Certainty, Config, Features, Looks, anomaly_score};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 

@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use synthcp_monitor::data::street::{Drive, DriveOptions, Town};
+use synthcp_monitor::street::{Drive, DriveOptions, Town};
 
 /// Drives of each town.
 const SEEDS: [u64; 3] = [1, 4, 7];

@@ -16,7 +16,6 @@ pub mod folds;
 pub mod npy;
 mod pairs;
 mod slice;
-pub mod street;
 pub mod streethazards;
 
 use std::path::{Path, PathBuf};

@@ -18,16 +18,22 @@
 
 pub mod bag;
 pub mod bench;
+pub mod checkpoint;
 pub mod data;
+pub mod drive;
+pub mod evaluate;
 pub mod frame;
 pub mod labels;
 pub mod metric;
+pub mod model;
 pub mod monitor;
 pub mod network;
+pub mod picture;
 pub mod protocol;
-pub mod report;
 pub mod score;
+pub mod street;
 pub mod train;
+pub mod watch;
 
 #[cfg(feature = "ros")]
 pub mod node;

@@ -1,13 +1,6 @@
-//! The monitor itself: from a frame to an assessment, and from assessments to an alarm level.
+//! One frame to its assessment: a pure function.
 
-pub mod bundle;
-pub mod compute;
-pub mod deadline;
-pub mod debounce;
-pub mod networks;
+pub mod assessment;
 pub(crate) mod pictures;
 pub mod pipeline;
 pub mod regions;
-pub mod report;
-pub mod validity;
-pub mod watchdog;

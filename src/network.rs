@@ -4,17 +4,11 @@
 //! the normalization it was trained with. Parameters are named as in the public reference code, so
 //! that published checkpoints load by name.
 
-pub mod architecture;
 pub mod baseline;
-pub mod checkpoint_file;
 pub mod comparison;
 pub mod cpu;
 pub mod flops;
 pub mod layers;
-pub mod parity;
-pub mod pickle;
-pub mod published;
 pub mod segmentation;
 pub mod softmax;
 pub mod synthesis;
-pub mod weights;

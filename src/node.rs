@@ -12,18 +12,11 @@
 //! Nothing here knows how a frame is judged, and nothing outside knows ROS.
 
 pub mod bundle_folder;
-pub mod decoding;
-pub mod diagnostics;
-pub mod inference;
-pub mod input;
 pub mod log;
 pub mod messages;
 pub mod output;
 pub mod parameter_server;
-pub mod parameters;
 pub mod process;
-pub mod shared;
 pub mod spin;
 pub mod start;
 pub mod timer;
-pub mod verdict;

@@ -2,7 +2,6 @@
 
 pub mod catalogue;
 pub mod compared;
-pub mod cosine;
 pub mod detector;
 pub mod dropout_regressor;
 pub mod logits;

@@ -18,9 +18,9 @@ pub mod synthesis;
 
 use std::path::PathBuf;
 
+use crate::checkpoint::weights::WeightsError;
 use crate::data::DataError;
 use crate::network::segmentation::NotBuilt;
-use crate::network::weights::WeightsError;
 
 /// Why a training cannot begin or go on.
 #[derive(Debug, thiserror::Error)]

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use proptest::prelude::*;
+use synthcp_monitor::checkpoint::architecture::Architecture;
+use synthcp_monitor::checkpoint::weights::{self, Tensors};
+use synthcp_monitor::checkpoint::{published, pytorch};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
-use synthcp_monitor::network::architecture::Architecture;
 use synthcp_monitor::network::synthesis::SynthesizerConfig;
-use synthcp_monitor::network::weights::{self, Tensors};
-use synthcp_monitor::network::{checkpoint_file, published};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 use zip::write::FileOptions;
@@ -128,7 +128,7 @@ fn archive(object: Vec<u8>, storages: &[Stored]) -> Vec<u8> {
 }
 
 fn parse(bytes: &[u8]) -> Result<Tensors, String> {
-    checkpoint_file::parse(bytes, Path::new("net.pth")).map_err(|e| e.to_string())
+    pytorch::parse(bytes, Path::new("net.pth")).map_err(|e| e.to_string())
 }
 
 fn numbers(t: &Tensor) -> Vec<f64> {

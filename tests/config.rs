@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_norway::Value as Yaml;
-use synthcp_monitor::node::parameters::{Parameters, TABLE, Value};
+use synthcp_monitor::watch::parameters::{Parameters, TABLE, Value};
 
 /// Flattens nested maps to names with dots.
 fn flatten(prefix: &str, yaml: &Yaml, into: &mut BTreeMap<String, Value>) {

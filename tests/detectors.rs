@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use synthcp_monitor::monitor::networks::{Arithmetic, Networks, Specification};
+use synthcp_monitor::model::anomaly;
+use synthcp_monitor::model::networks::{Arithmetic, Networks, Specification};
 use synthcp_monitor::network::segmentation::{Sampler, Segmented, Segmenter};
-use synthcp_monitor::score::cosine;
 use synthcp_monitor::score::detector::Look;
 use synthcp_monitor::score::trained;
 use synthcp_monitor::train::cooking::{Cooking, DETECTORS, Kitchen};
@@ -113,7 +113,7 @@ fn networks(comparison: &str) -> (Networks, Arc<AtomicUsize>) {
         comparison: serde_norway::from_str(comparison).unwrap(),
         classes: CLASSES,
         size: (64, 128),
-        anomaly: cosine::Config::default(),
+        anomaly: anomaly::Config::default(),
     };
     let looks = Arc::new(AtomicUsize::new(0));
     let counter = looks.clone();

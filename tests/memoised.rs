@@ -5,10 +5,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use synthcp_monitor::checkpoint::weights;
 use synthcp_monitor::network::synthesis::memoised::{CACHE, Memoised};
 use synthcp_monitor::network::synthesis::spade::{Config, Spade, Upsampling};
 use synthcp_monitor::network::synthesis::{Painter, SynthesizerConfig, pix2pixhd, style_encoder};
-use synthcp_monitor::network::weights;
 use tch::nn::{Path, VarStore};
 use tch::{Device, Kind, Tensor};
 

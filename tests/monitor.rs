@@ -9,11 +9,11 @@ use std::path::Path;
 use std::process::Command;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
+use synthcp_monitor::checkpoint::weights;
 use synthcp_monitor::frame::{Frame, Stamp};
-use synthcp_monitor::monitor::bundle::{DESCRIPTION, Description, sha256};
+use synthcp_monitor::model::bundle::{DESCRIPTION, Description, sha256};
+use synthcp_monitor::monitor::assessment::{Mode, Wanted};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorError, MonitorOptions};
-use synthcp_monitor::monitor::report::{Mode, Wanted};
-use synthcp_monitor::network::weights;
 use tch::{CModule, Device, Kind, Tensor};
 use tempfile::TempDir;
 use zip::write::FileOptions;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
+use synthcp_monitor::checkpoint::weights;
 use synthcp_monitor::data::{Dataset, Sample};
 use synthcp_monitor::network::comparison::disagreement::MAPS;
 use synthcp_monitor::network::comparison::{Compared, Comparer, ComparerConfig, Comparison};
@@ -14,7 +15,6 @@ use synthcp_monitor::network::segmentation::SegmenterConfig;
 use synthcp_monitor::network::segmentation::efficientnet::EfficientNetLite0;
 use synthcp_monitor::network::softmax::Softmax;
 use synthcp_monitor::network::synthesis::SynthesizerConfig;
-use synthcp_monitor::network::weights;
 use synthcp_monitor::train::batch::TensorSet;
 use synthcp_monitor::train::checkpoint::{EVERY, Run};
 use synthcp_monitor::train::predictions::{self, predict};

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use synthcp_monitor::monitor::bundle::Bundle;
+use synthcp_monitor::model::bundle::Bundle;
 use synthcp_monitor::protocol::plan::Protocol;
 use synthcp_monitor::protocol::run::End;
 use synthcp_monitor::protocol::stage::Site;

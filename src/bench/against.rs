@@ -9,9 +9,9 @@ use tch::{Kind, TchError, Tensor};
 
 use super::stages::BenchError;
 use super::subject::{Subject, label_batch};
+use crate::checkpoint::weights::{self, Tensors};
 use crate::data::Sample;
-use crate::monitor::networks::Arithmetic;
-use crate::network::weights::{self, Tensors};
+use crate::model::networks::Arithmetic;
 
 /// The networks once more, in Python.
 const SCRIPT: &str = include_str!("../../scripts/bench_python.py");

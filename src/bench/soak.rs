@@ -7,8 +7,8 @@ use super::memory::Memory;
 use super::{median, millis, timed};
 use crate::data::Sample;
 use crate::frame::{Frame, Stamp};
+use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::{Monitor, MonitorError};
-use crate::monitor::report::Wanted;
 
 /// Resident memory while a monitor works.
 #[derive(Clone, Debug, Serialize)]

@@ -3,15 +3,15 @@
 use tch::Device;
 use tch::nn::VarStore;
 
+use crate::checkpoint::parity;
+use crate::checkpoint::weights::{self, Tensors};
 use crate::data::Sample;
-use crate::monitor::bundle::{Bundle, BundleError};
-use crate::monitor::networks::{Arithmetic, Networks, Specification};
+use crate::model::anomaly;
+use crate::model::bundle::{Bundle, BundleError};
+use crate::model::networks::{Arithmetic, Networks, Specification};
 use crate::network::comparison::{ComparerConfig, joint};
-use crate::network::parity;
 use crate::network::segmentation::{SegmenterConfig, fcn8s};
 use crate::network::synthesis::{SynthesizerConfig, spade};
-use crate::network::weights::{self, Tensors};
-use crate::score::cosine;
 
 /// Networks that can be built once more, with other arithmetic and the same weights.
 pub enum Subject {
@@ -31,7 +31,7 @@ pub fn reference(classes: i64, size: (i64, i64)) -> Specification {
         comparison: ComparerConfig::Joint(joint::Config::default()),
         classes,
         size,
-        anomaly: cosine::Config::default(),
+        anomaly: anomaly::Config::default(),
     }
 }
 

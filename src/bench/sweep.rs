@@ -8,7 +8,7 @@ use super::stages::BenchError;
 use super::subject::{Subject, label_batch, reference};
 use super::{median, millis, timed};
 use crate::data::Sample;
-use crate::monitor::networks::{Arithmetic, Specification};
+use crate::model::networks::{Arithmetic, Specification};
 use crate::network::comparison::{ComparerConfig, joint};
 use crate::network::segmentation::{SegmenterConfig, fcn8s};
 use crate::network::synthesis::{SynthesizerConfig, spade};

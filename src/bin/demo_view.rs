@@ -11,10 +11,10 @@ use clap::Parser;
 use futures::{FutureExt, StreamExt};
 use r2r::{Node, QosProfile};
 use synthcp_monitor::bag::writer::Offer;
-use synthcp_monitor::monitor::validity::Validity;
+use synthcp_monitor::drive::line::{HEADING, Line};
+use synthcp_monitor::drive::recording::{Files, News, Recording, RecordingError, TOPICS};
 use synthcp_monitor::node::process::{Signals, context, own_arguments};
-use synthcp_monitor::report::line::{HEADING, Line};
-use synthcp_monitor::report::recording::{Files, News, Recording, RecordingError, TOPICS};
+use synthcp_monitor::watch::validity::Validity;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, channel, unbounded_channel};
 use tokio::time::timeout;
 

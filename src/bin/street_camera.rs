@@ -10,10 +10,10 @@ use clap::Parser;
 use r2r::builtin_interfaces::msg::Time;
 use r2r::sensor_msgs::msg::{CameraInfo, Image};
 use r2r::{Clock, ClockType, Node, Publisher, QosProfile};
-use synthcp_monitor::data::street::{Drive, DriveOptions, Rendered, Town};
 use synthcp_monitor::frame::Stamp;
 use synthcp_monitor::node::messages;
 use synthcp_monitor::node::process::{Signals, context, own_arguments};
+use synthcp_monitor::street::{Drive, DriveOptions, Rendered, Town};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// The camera's name in headers.

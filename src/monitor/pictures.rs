@@ -3,10 +3,10 @@
 use image::{GrayImage, RgbImage};
 use tch::{Kind, TchError, Tensor};
 
-use super::bundle::Thresholds;
+use super::assessment::{Maps, Region, ScoreMap, Wanted};
 use super::pipeline::Scores;
-use super::report::{Maps, Region, ScoreMap, Wanted};
 use crate::data::resize_labels;
+use crate::model::bundle::Thresholds;
 
 /// `1 x H x W` ids as a picture.
 pub fn to_grey(labels: &Tensor) -> Result<GrayImage, TchError> {

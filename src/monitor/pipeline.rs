@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use image::{GrayImage, RgbImage};
 use tch::{Kind, TchError, Tensor};
 
-use super::bundle::{Bundle, BundleError, Thresholds};
-use super::compute;
-use super::networks::{Arithmetic, Networks, Segmentation};
+use super::assessment::{Assessment, ClassScore, Latency, Mode, Report, ScoreMap, Wanted};
 use super::pictures;
 use super::regions::{self, RegionError, RegionLimits};
-use super::report::{Assessment, ClassScore, Latency, Mode, Report, ScoreMap, Wanted};
 use crate::data::resize_labels;
 use crate::frame::Frame;
 use crate::labels::LabelSet;
+use crate::model::bundle::{Bundle, BundleError, Thresholds};
+use crate::model::compute;
+use crate::model::networks::{Arithmetic, Networks, Segmentation};
 use crate::network::comparison::Compared;
 use crate::score::detector::Look;
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use image::GrayImage;
 
-use super::report::{Region, ScoreMap};
+use super::assessment::{Region, ScoreMap};
 
 /// Pictures of different sizes.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! Layers that keep fp32 parameters and compute in the precision of their input.
 //!
 //! libtorch has no automatic mixed precision on the CPU, so a convolution casts its weight to the
-//! input's kind (a no-op at run time, when [`super::weights::cast`] has done so once), and batch
+//! input's kind (a no-op at run time, when [`crate::checkpoint::weights::cast`] has done so once), and batch
 //! norm keeps fp32 statistics whatever passes through it.
 
 mod conv;

@@ -8,8 +8,8 @@ use r2r::rcl_interfaces::msg::Log as Line;
 use r2r::{Node, Publisher, QosProfile};
 
 use super::messages;
-use super::shared::NodeClock;
 use crate::frame::Stamp;
+use crate::watch::shared::NodeClock;
 
 /// Writes log lines under the node's name.
 #[derive(Clone)]

@@ -7,12 +7,12 @@ use r2r::sensor_msgs::msg::Image;
 use r2r::std_msgs::msg::Header;
 use r2r::synthcp_monitor::msg;
 
-use super::diagnostics::Status;
-use super::verdict::Verdict;
 use crate::frame::Stamp;
 use crate::labels::{IGNORE, LabelSet};
-use crate::monitor::debounce::Level;
-use crate::monitor::report::{ClassScore, Region, ScoreMap};
+use crate::monitor::assessment::{ClassScore, Region, ScoreMap};
+use crate::watch::debounce::Level;
+use crate::watch::diagnostics::Status;
+use crate::watch::verdict::Verdict;
 
 /// Text for a message: r2r panics on a NUL inside.
 pub fn text(value: &str) -> String {
@@ -39,7 +39,7 @@ pub fn report(
     let Verdict { report, thresholds, counts, .. } = verdict;
     let report = report.as_ref();
     // A stage that took no time did not run.
-    let stage = |pick: fn(&crate::monitor::report::Latency) -> std::time::Duration| {
+    let stage = |pick: fn(&crate::monitor::assessment::Latency) -> std::time::Duration| {
         millis(report.map(|report| pick(&report.latency)).filter(|duration| !duration.is_zero()))
     };
     msg::MonitorReport {
@@ -160,8 +160,8 @@ pub fn diagnostics(statuses: &[Status], node: &str, hardware: &str, stamp: Stamp
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::diagnostics::Severity;
-    use crate::node::verdict::Validity;
+    use crate::watch::diagnostics::Severity;
+    use crate::watch::verdict::Validity;
 
     #[test]
     fn numbers_agree_with_the_message_definitions() {

@@ -8,13 +8,13 @@ use r2r::std_msgs::msg::String as Text;
 use r2r::synthcp_monitor::msg::{LabelInfo, MonitorReport};
 use r2r::{Node, Publisher, QosProfile, WrappedTypesupport};
 
-use super::inference::Judged;
 use super::messages;
-use super::verdict::Verdict;
 use crate::labels::LabelSet;
-use crate::monitor::debounce::Level;
-use crate::monitor::report::{Assessment, Maps, Wanted};
-use crate::report::overlay::{Badge, overlay_frame};
+use crate::monitor::assessment::{Assessment, Maps, Wanted};
+use crate::picture::overlay::{Badge, overlay_frame};
+use crate::watch::debounce::Level;
+use crate::watch::stream::Judged;
+use crate::watch::verdict::Verdict;
 
 /// Reports, with the names that every report carries.
 #[derive(Clone)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use r2r::indexmap::IndexMap;
 use r2r::{Parameter, ParameterValue, RosParams};
 
-use super::parameters::{Live, ParameterError, Parameters, TABLE, Value};
+use crate::watch::parameters::{Live, ParameterError, Parameters, TABLE, Value};
 
 /// The values in force, shared by everything that reads them.
 #[derive(Clone, Debug)]

@@ -14,10 +14,10 @@ use futures::{FutureExt, Stream, StreamExt};
 use r2r::sensor_msgs::msg::{CameraInfo, CompressedImage, Image};
 use r2r::{Node, ParameterValue, QosProfile, RosParams};
 
-use super::input::{Arrival, Picture, Twins};
 use super::log::Log;
-use super::parameters::{Settings, Transport};
-use super::shared::Shared;
+use crate::watch::mailbox::{Arrival, Picture, Twins};
+use crate::watch::parameters::{Settings, Transport};
+use crate::watch::shared::Shared;
 
 /// Longest wait for a message; bounds how long the end of the node takes.
 const WAIT: Duration = Duration::from_millis(20);

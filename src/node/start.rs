@@ -11,20 +11,20 @@ use r2r::Node;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::bundle_folder;
-use super::decoding::{self, Decoded};
-use super::inference::{Judge, Judged, Session, merged};
 use super::log::{Log, Throttle};
 use super::messages;
 use super::output::{Announcements, Audience, Identity, Images, Reports};
 use super::parameter_server::ParameterServer;
-use super::parameters::{ParameterError, Settings};
 use super::process::{ContextError, Signals, context};
-use super::shared::{NodeClock, Shared};
 use super::spin::{Inputs, spin};
 use super::timer::{TICK, Timer};
-use super::verdict::Validity;
-use crate::monitor::bundle::{BundleError, Thresholds};
+use crate::model::bundle::{BundleError, Thresholds};
 use crate::monitor::pipeline::Monitor;
+use crate::watch::decoding::{self, Decoded};
+use crate::watch::parameters::{ParameterError, Settings};
+use crate::watch::shared::{NodeClock, Shared};
+use crate::watch::stream::{Judge, Judged, Session, merged};
+use crate::watch::verdict::Validity;
 
 /// Judgements that may wait to be published before inference waits for them.
 const WAITING: usize = 1;

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::diagnostics::{Severity, Snapshot, Status, hanging, statuses};
-use super::input::Counts;
 use super::log::Log;
 use super::messages;
 use super::output::{Announcements, Identity, Reports};
-use super::parameters::Settings;
-use super::shared::Shared;
-use super::verdict::{Validity, Verdict};
-use crate::monitor::debounce::Level;
-use crate::monitor::watchdog::{Alarm, Liveness, REPEAT};
+use crate::watch::debounce::Level;
+use crate::watch::diagnostics::{Severity, Snapshot, Status, hanging, statuses};
+use crate::watch::mailbox::Counts;
+use crate::watch::parameters::Settings;
+use crate::watch::shared::Shared;
+use crate::watch::verdict::{Validity, Verdict};
+use crate::watch::watchdog::{Alarm, Liveness, REPEAT};
 
 /// Publishes reports that judge no image, and the diagnostics.
 pub struct Timer {

@@ -6,7 +6,7 @@ use tch::TchError;
 use super::outcome::Cost;
 use crate::bench::machine::finished;
 use crate::bench::{median, timed};
-use crate::monitor::networks::Networks;
+use crate::model::networks::Networks;
 use crate::network::flops;
 use crate::score::catalogue::Boxed;
 use crate::score::detector::Look;

@@ -2,8 +2,8 @@
 
 use super::outcome::{ImageLevel, Outcome, PixelLevel};
 use super::plan::{Protocol, System};
+use crate::evaluate::table::Cell;
 use crate::network::baseline::BaselineConfig;
-use crate::report::table::Cell;
 use crate::score::synthcp::with_msp;
 use crate::train::baseline::Plan;
 

@@ -6,11 +6,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::plan::ProtocolError;
+use crate::evaluate::evaluation::Evaluation;
+use crate::evaluate::scoreboard::Scored;
 use crate::metric::MetricError;
 use crate::metric::estimate::Fit;
 use crate::metric::pixel::{PerImageFigures, TwoSided};
-use crate::report::evaluation::Evaluation;
-use crate::report::scoreboard::Scored;
 
 /// What a test on images came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::data::Slice;
-use crate::monitor::bundle::BundleError;
+use crate::evaluate::dossier::DossierError;
+use crate::evaluate::evaluation::EvaluationError;
+use crate::model::bundle::BundleError;
 use crate::network::comparison::ComparerConfig;
 use crate::network::segmentation::SegmenterConfig;
 use crate::network::synthesis::SynthesizerConfig;
-use crate::report::dossier::DossierError;
-use crate::report::evaluation::EvaluationError;
 use crate::train::TrainError;
 use crate::train::baseline::Plan;
 use crate::train::calibration::CalibrationError;

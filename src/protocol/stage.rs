@@ -7,7 +7,7 @@ use std::time::Instant;
 use tch::{Device, Kind};
 
 use super::plan::{Protocol, ProtocolError, System};
-use crate::monitor::bundle::DESCRIPTION;
+use crate::model::bundle::DESCRIPTION;
 use crate::train::checkpoint;
 use crate::train::cooking::{BASELINES, DETECTORS, FOLD, Kitchen, SEGMENTATION, SYNTHESIS};
 

@@ -8,9 +8,9 @@ use super::lines::{Line, around};
 use super::outcome::{self, Cost, ImageLevel, Outcome, PixelLevel};
 use super::plan::{Protocol, ProtocolError, System};
 use super::stage::{Site, Test};
+use crate::evaluate::dossier::{Dossier, DossierError};
+use crate::evaluate::table::{Cell, Column, Table};
 use crate::metric::estimate::Fit;
-use crate::report::dossier::{Dossier, DossierError};
-use crate::report::table::{Cell, Column, Table};
 
 /// One figure of the image level.
 type Fitted = fn(&Fit) -> Option<f64>;

@@ -1,13 +1,13 @@
 //! Every detector there is, by the name that a command line gives it. A new one takes one entry here,
 //! and is in all tables.
 
-use super::cosine;
 use super::detector::Detector;
 use super::logits::{self, FromLogits};
 use super::mc_dropout::McDropout;
 use super::sml::{ClassStatistics, StandardizedMaxLogit};
 use super::synthcp::{Comparison, Cosine, OWN_COSINE, WithMsp};
-use crate::monitor::networks::Networks;
+use crate::model::anomaly;
+use crate::model::networks::Networks;
 
 /// What detectors are made from.
 pub struct Means<'a> {
@@ -69,7 +69,7 @@ fn own_cosine(means: &Means) -> Option<Boxed> {
 }
 
 fn papers_cosine(means: &Means) -> Option<Boxed> {
-    let config = cosine::Config::default();
+    let config = anomaly::Config::default();
     let other = means.networks.anomaly_config() != config;
     other.then_some(())?;
     boxed(Cosine { name: "SynthCP cosine, the paper's", config })

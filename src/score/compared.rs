@@ -7,7 +7,7 @@ use tch::TchError;
 
 use super::detector::{Detector, Judgement, Look};
 use super::synthcp::with_msp;
-use crate::monitor::networks::compare;
+use crate::model::networks::compare;
 use crate::network::comparison::Comparer;
 
 /// What becomes of the network's confidence.

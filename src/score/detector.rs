@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use image::RgbImage;
 use tch::{TchError, Tensor};
 
-use crate::monitor::networks::{Networks, SecondLook, Segmentation};
+use crate::model::networks::{Networks, SecondLook, Segmentation};
 use crate::network::comparison::Compared;
 
 /// What a detector may look at: a batch of images and what the bundle's networks make of it. What several

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
 
 use super::detector::{Detector, Judgement, Look};
-use crate::monitor::networks::Networks;
+use crate::model::networks::Networks;
 
 /// Mean and variance of the largest logit, by the class that it is of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

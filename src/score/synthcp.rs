@@ -2,8 +2,8 @@
 
 use tch::{TchError, Tensor};
 
-use super::cosine;
 use super::detector::{Detector, Judgement, Look};
+use crate::model::anomaly;
 
 /// F as the bundle has it: error probabilities where it looks at pixels, and the IoU of each class.
 pub struct Comparison {
@@ -79,7 +79,7 @@ pub struct Cosine {
     /// Its name in tables.
     pub name: &'static str,
     /// Which features, and how M's certainty enters.
-    pub config: cosine::Config,
+    pub config: anomaly::Config,
 }
 
 impl Detector for Cosine {

@@ -13,13 +13,13 @@ use super::dropout_regressor::DropoutRegressor;
 use super::reconstruction::Reconstruction;
 use super::tcp::{Score, TrueClassProbability};
 use super::vae_alarm::VaeAlarm;
-use crate::monitor::bundle::{BundleError, Entry, checked};
+use crate::checkpoint::weights::{self, Tensors, WeightsError};
+use crate::model::bundle::{BundleError, Entry, checked};
 use crate::network::baseline::BaselineConfig;
 use crate::network::baseline::autoencoder::Autoencoder;
 use crate::network::baseline::regressor::Regressor;
 use crate::network::baseline::tcp::{self, Tcp};
 use crate::network::baseline::vae;
-use crate::network::weights::{self, Tensors, WeightsError};
 
 /// What `<name>.yaml` says.
 pub type Description = Entry<BaselineConfig>;

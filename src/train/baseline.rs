@@ -17,9 +17,9 @@ use tch::nn::VarStore;
 use tch::{Device, Kind};
 
 use super::TrainError;
-use crate::monitor::bundle::sha256;
+use crate::checkpoint::weights;
+use crate::model::bundle::sha256;
 use crate::network::baseline::BaselineConfig;
-use crate::network::weights;
 use crate::score::trained::Description;
 
 /// What is trained and for how long.

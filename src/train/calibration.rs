@@ -6,9 +6,9 @@ use super::TrainError;
 use crate::data::{self, Slice};
 use crate::frame::{Frame, Stamp};
 use crate::labels::IGNORE;
-use crate::monitor::bundle::{BundleError, Thresholds};
+use crate::model::bundle::{BundleError, Thresholds};
+use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::{Monitor, MonitorError, MonitorOptions};
-use crate::monitor::report::Wanted;
 
 /// Why a bundle cannot be calibrated.
 #[derive(Debug, thiserror::Error)]

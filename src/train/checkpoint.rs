@@ -10,7 +10,7 @@ use tch::nn::VarStore;
 use super::TrainError;
 use super::optimizer::Adam;
 use super::progress::{Budget, Progress};
-use crate::network::weights::{self, Tensors};
+use crate::checkpoint::weights::{self, Tensors};
 
 /// One network in training.
 pub struct Trainee<'a> {

@@ -17,13 +17,13 @@ use super::predictions::{self, Predictions};
 use super::progress::Budget;
 use super::recipe::Recipe;
 use super::{comparison, segmentation, synthesis};
+use crate::checkpoint::weights;
 use crate::data::{self, Dataset, Slice, folds};
 use crate::labels::LabelSet;
 use crate::network::baseline::BaselineConfig;
 use crate::network::baseline::regressor::Regressor;
 use crate::network::comparison::ComparerConfig;
 use crate::network::synthesis::Synthesizer;
-use crate::network::weights;
 
 /// Where and on what a recipe is carried out.
 #[derive(Clone, Debug)]

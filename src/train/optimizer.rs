@@ -3,7 +3,7 @@
 use tch::Tensor;
 use tch::nn::VarStore;
 
-use crate::network::weights::Tensors;
+use crate::checkpoint::weights::Tensors;
 
 /// Adam with decoupled weight decay (Loshchilov, Hutter, 2019).
 #[derive(Debug)]

@@ -10,10 +10,10 @@ use super::TrainError;
 use super::calibration::{CalibrationError, calibrate};
 use super::cooking::Kitchen;
 use super::recipe::Recipe;
+use crate::checkpoint::weights;
 use crate::data::{self, DataError, Slice};
 use crate::labels::LabelSet;
-use crate::monitor::bundle::{DESCRIPTION, Description, Entry, FORMAT, Thresholds, sha256};
-use crate::network::weights;
+use crate::model::bundle::{DESCRIPTION, Description, Entry, FORMAT, Thresholds, sha256};
 
 /// Where a bundle's weights come from, in words.
 #[derive(Clone, Debug)]

@@ -8,11 +8,11 @@ use tch::{Device, IndexOp, Kind, Tensor};
 use super::TrainError;
 use super::batch::{TensorSet, generator, to_bytes, to_input};
 use super::degrade::degrade;
+use crate::checkpoint::weights::{self, Tensors};
 use crate::network::comparison::disagreement::disagreement;
 use crate::network::layers::{resize_bilinear, spatial};
 use crate::network::segmentation::Segmenter;
 use crate::network::synthesis::Synthesizer;
-use crate::network::weights::{self, Tensors};
 use crate::score::dropout_regressor::class_entropy;
 use crate::score::mc_dropout::mean_softmax;
 

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::baseline::Plan;
+use crate::model::anomaly;
 use crate::network::baseline::BaselineConfig;
 use crate::network::comparison::ComparerConfig;
 use crate::network::segmentation::SegmenterConfig;
 use crate::network::synthesis::SynthesizerConfig;
-use crate::score::cosine;
 
 /// Everything that decides what comes out, besides the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ pub struct Recipe {
     pub baselines: BTreeMap<String, Plan>,
     /// How the bundle makes its anomaly score.
     #[serde(default)]
-    pub anomaly: cosine::Config,
+    pub anomaly: anomaly::Config,
     /// Images a step of M, G and F.
     pub batch: [usize; 3],
     /// Peak learning rates of M, G and F.

@@ -10,11 +10,11 @@ use super::batch::{Augmentation, TensorSet, draw, generator, to_input};
 use super::checkpoint::{self, Run, Task, Trainee};
 use super::optimizer::{Adam, AdamOptions};
 use super::progress::poly;
+use crate::checkpoint::pytorch;
+use crate::checkpoint::weights;
 use crate::labels::IGNORE;
-use crate::network::checkpoint_file;
 use crate::network::layers::{channels_last, spatial};
 use crate::network::segmentation::{Segmenter, SegmenterConfig, efficientnet};
-use crate::network::weights;
 
 /// What to train and how.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ pub fn build(options: &Options, classes: i64) -> Result<Trained, TrainError> {
 /// Begins encoders of a network, named by how their parameters' names begin, from EfficientNet-lite0's
 /// ImageNet weights.
 pub fn load_encoders(vs: &VarStore, encoders: &[&str], path: &Path) -> Result<(), TrainError> {
-    let tensors = efficientnet::fold(&checkpoint_file::read(path)?).map_err(|name| TrainError::Format {
+    let tensors = efficientnet::fold(&pytorch::read(path)?).map_err(|name| TrainError::Format {
         path: path.to_owned(),
         reason: format!("tensor '{name}' of EfficientNet-lite0 is missing"),
     })?;

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use indicatif::ProgressBar;
 use synthcp_monitor::data::anomaly;
+use synthcp_monitor::evaluate::anomaly::{AnomalyEvaluation, limits, tables};
+use synthcp_monitor::evaluate::dossier::PAGE;
+use synthcp_monitor::evaluate::summary::anomaly_dossier;
 use synthcp_monitor::monitor::pipeline::Monitor;
-use synthcp_monitor::report::anomaly::{AnomalyEvaluation, limits, tables};
-use synthcp_monitor::report::dossier::PAGE;
-use synthcp_monitor::report::evaluated::anomaly_dossier;
 use synthcp_monitor::score::catalogue::Boxed;
 
 use super::Outcome;

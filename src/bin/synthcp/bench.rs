@@ -9,9 +9,9 @@ use synthcp_monitor::bench::soak::Soak;
 use synthcp_monitor::bench::subject::{Subject, reference};
 use synthcp_monitor::bench::{stages, sweep};
 use synthcp_monitor::data::{self, Sample, Slice};
-use synthcp_monitor::monitor::bundle::Bundle;
-use synthcp_monitor::monitor::compute;
-use synthcp_monitor::monitor::networks::Arithmetic;
+use synthcp_monitor::model::bundle::Bundle;
+use synthcp_monitor::model::compute;
+use synthcp_monitor::model::networks::Arithmetic;
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
 
 use super::Outcome;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use synthcp_monitor::data::Slice;
-use synthcp_monitor::monitor::bundle::{Bundle, Thresholds};
+use synthcp_monitor::model::bundle::{Bundle, Thresholds};
 use synthcp_monitor::train::calibration;
 use synthcp_monitor::train::packing::{self, Origin};
 use synthcp_monitor::train::recipe::Recipe;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use indicatif::ProgressBar;
 use synthcp_monitor::data::Slice;
-use synthcp_monitor::report::dossier::PAGE;
-use synthcp_monitor::report::evaluated::dossier;
-use synthcp_monitor::report::evaluation::{At, Evaluation, Options};
-use synthcp_monitor::report::sanity::Sanity;
+use synthcp_monitor::evaluate::dossier::PAGE;
+use synthcp_monitor::evaluate::evaluation::{At, Evaluation, Options};
+use synthcp_monitor::evaluate::sanity::Sanity;
+use synthcp_monitor::evaluate::summary::dossier;
 
 use super::Outcome;
 use super::detectors::{Measured, command};

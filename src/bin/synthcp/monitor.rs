@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use serde_json::json;
 use synthcp_monitor::frame::{Frame, Stamp};
+use synthcp_monitor::monitor::assessment::{Report, Wanted};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
-use synthcp_monitor::monitor::report::{Report, Wanted};
-use synthcp_monitor::report::strip::frame_strip;
+use synthcp_monitor::picture::strip::frame_strip;
 
 use super::Outcome;
 

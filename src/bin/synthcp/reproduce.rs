@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args as ClapArgs;
-use synthcp_monitor::monitor::compute;
+use synthcp_monitor::model::compute;
 use synthcp_monitor::protocol::plan::Protocol;
 use synthcp_monitor::protocol::run::End;
 use synthcp_monitor::protocol::stage::{Site, Stage};

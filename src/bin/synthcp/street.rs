@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use indicatif::ProgressBar;
-use synthcp_monitor::data::street::{DriveOptions, Town, bag, export};
-use synthcp_monitor::monitor::debounce::Patience;
+use synthcp_monitor::evaluate::street::{Plan, Trial};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
-use synthcp_monitor::report::street::{Plan, Trial};
+use synthcp_monitor::street::{DriveOptions, Town, bag, export};
+use synthcp_monitor::watch::debounce::Patience;
 
 use super::Outcome;
 

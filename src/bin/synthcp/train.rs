@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use synthcp_monitor::data::Slice;
-use synthcp_monitor::monitor::compute;
+use synthcp_monitor::model::compute;
 use synthcp_monitor::train::cooking::{Cooking, Kitchen};
 use synthcp_monitor::train::recipe::Recipe;
 

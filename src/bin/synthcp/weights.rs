@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Subcommand;
-use synthcp_monitor::monitor::bundle::{Bundle, Entry, sha256};
-use synthcp_monitor::network::architecture::Architecture;
-use synthcp_monitor::network::parity::{FIXTURES, TOLERANCE};
+use synthcp_monitor::checkpoint::architecture::Architecture;
+use synthcp_monitor::checkpoint::parity::{FIXTURES, TOLERANCE};
+use synthcp_monitor::checkpoint::weights::{self, Tensors};
+use synthcp_monitor::checkpoint::{published, pytorch};
+use synthcp_monitor::model::bundle::{Bundle, Entry, sha256};
 use synthcp_monitor::network::segmentation::SegmenterConfig;
 use synthcp_monitor::network::segmentation::torchscript::TorchScript;
-use synthcp_monitor::network::weights::{self, Tensors};
-use synthcp_monitor::network::{checkpoint_file, published};
 use tch::Device;
 use tch::nn::VarStore;
 
@@ -104,7 +104,7 @@ fn checkpoint(arch: &Architecture, classes: i64, from: &[Source]) -> Result<Tens
     arch.build(&vs, classes)?;
     let mut tensors = Tensors::new();
     for Source { prefix, path } in from {
-        let read = published::prepare(checkpoint_file::read(path)?);
+        let read = published::prepare(pytorch::read(path)?);
         tensors.extend(read.into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)));
     }
     let mismatches = weights::mismatches(&vs, &tensors, &from[0].path);

@@ -7,8 +7,8 @@
 use tch::Tensor;
 use tch::nn::Path;
 
+use crate::checkpoint::weights::Tensors;
 use crate::network::layers::{Conv2d, ConvOptions, Rectifier, spatial};
-use crate::network::weights::Tensors;
 
 /// One row of Table 1: blocks, kernel, stride, expansion, output channels.
 const STAGES: [(i64, i64, i64, i64, i64); 7] = [

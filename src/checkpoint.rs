@@ -1,0 +1,14 @@
+//! Weights on their way in and out: safetensors, checkpoints of PyTorch, and the public reference
+//! code that both are held to.
+//!
+//! ```text
+//! theirs.pth --pytorch (pickle)--> tensors --published--> tensors as here --weights--> g.safetensors
+//! golden outputs of the public code --parity--> does every network compute the same?
+//! ```
+
+pub mod architecture;
+pub mod parity;
+pub mod pickle;
+pub mod published;
+pub mod pytorch;
+pub mod weights;

@@ -1,0 +1,117 @@
+//! Any of the networks, by the name of its architecture.
+
+use std::str::FromStr;
+
+use serde::de::DeserializeOwned;
+use tch::nn::VarStore;
+
+use crate::network::comparison::ComparerConfig;
+use crate::network::segmentation::{NotBuilt, SegmenterConfig};
+use crate::network::synthesis::SynthesizerConfig;
+
+/// M, G or F of some size.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Architecture {
+    /// M.
+    Segmentation(SegmenterConfig),
+    /// G.
+    Synthesis(SynthesizerConfig),
+    /// F.
+    Comparison(ComparerConfig),
+}
+
+/// Why a text is no architecture.
+#[derive(Debug, thiserror::Error)]
+#[error("architecture '{text}': {reason}")]
+pub struct ArchitectureError {
+    text: String,
+    reason: String,
+}
+
+/// What makes a configuration of M, of G or of F from YAML.
+type Reader = fn(&str) -> Result<Architecture, serde_norway::Error>;
+
+const SEGMENTATION: Reader = |yaml| read(yaml, Architecture::Segmentation);
+const SYNTHESIS: Reader = |yaml| read(yaml, Architecture::Synthesis);
+const COMPARISON: Reader = |yaml| read(yaml, Architecture::Comparison);
+
+/// Every architecture's name.
+const NAMES: [(&str, Reader); 11] = [
+    ("fcn8s", SEGMENTATION),
+    ("deeplab", SEGMENTATION),
+    ("pspnet", SEGMENTATION),
+    ("torchscript", SEGMENTATION),
+    ("spade", SYNTHESIS),
+    ("pix2pixhd", SYNTHESIS),
+    ("joint", COMPARISON),
+    ("direct", COMPARISON),
+    ("iou_only", COMPARISON),
+    ("confidence_only", COMPARISON),
+    ("fused", COMPARISON),
+];
+
+fn read<C: DeserializeOwned>(
+    yaml: &str,
+    role: fn(C) -> Architecture,
+) -> Result<Architecture, serde_norway::Error> {
+    serde_norway::from_str(yaml).map(role)
+}
+
+impl FromStr for Architecture {
+    type Err = ArchitectureError;
+
+    /// A name, for reference size, or a configuration as in bundle.yaml: `{architecture: spade, ngf: 16}`.
+    fn from_str(text: &str) -> Result<Self, ArchitectureError> {
+        let wrong = |reason: String| ArchitectureError { text: text.into(), reason };
+        let yaml = if text.contains(':') { text.into() } else { format!("architecture: {text}") };
+        let fields: serde_norway::Value = serde_norway::from_str(&yaml).map_err(|e| wrong(e.to_string()))?;
+        let name = fields.get("architecture").and_then(|name| name.as_str()).unwrap_or_default();
+        let Some((_, reader)) = NAMES.iter().find(|(known, _)| *known == name) else {
+            let names = NAMES.map(|(name, _)| name).join(", ");
+            return Err(wrong(format!("not one of {names}")));
+        };
+        reader(&yaml).map_err(|e| wrong(e.to_string()))
+    }
+}
+
+impl Architecture {
+    /// Builds the network's parameters for `classes` classes in `vs`.
+    pub fn build(&self, vs: &VarStore, classes: i64) -> Result<(), NotBuilt> {
+        match self {
+            Self::Segmentation(config) => drop(config.build(&vs.root(), classes)?),
+            Self::Synthesis(config) => drop(config.build(&vs.root(), classes)),
+            Self::Comparison(config) => drop(config.build(&vs.root(), classes)),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::synthesis::spade;
+
+    #[test]
+    fn a_name_means_reference_size() {
+        for (name, _) in NAMES {
+            assert!(name.parse::<Architecture>().is_ok(), "{name}");
+        }
+        let default = SynthesizerConfig::Spade(spade::Config::default());
+        assert_eq!("spade".parse::<Architecture>().unwrap(), Architecture::Synthesis(default));
+    }
+
+    #[test]
+    fn a_configuration_decides_width() {
+        let small = "{architecture: spade, ngf: 4}".parse::<Architecture>().unwrap();
+        let config = spade::Config { ngf: 4, ..spade::Config::default() };
+        assert_eq!(small, Architecture::Synthesis(SynthesizerConfig::Spade(config)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let error = |text: &str| text.parse::<Architecture>().unwrap_err().to_string();
+        assert!(error("unet").contains("'unet': not one of fcn8s, deeplab"), "{}", error("unet"));
+        let unknown = error("{architecture: spade, depth: 3}");
+        assert!(unknown.contains("depth") && unknown.contains("ngf"), "{unknown}");
+    }
+}

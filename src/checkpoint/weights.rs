@@ -1,0 +1,266 @@
+//! Weights as safetensors: written in half precision, read strictly.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use tch::nn::VarStore;
+use tch::{Kind, Tensor};
+
+use super::published;
+use crate::network::layers::channels_last;
+
+/// Why weights cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// The file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{}: {reason}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The network needs a tensor that the file does not hold.
+    #[error("{}: tensor '{name}' {expected:?} is missing", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        expected: Vec<i64>,
+    },
+    /// The file holds a tensor that the network does not have.
+    #[error("{}: tensor '{name}' is not part of the network; it has shape {found:?}", path.display())]
+    Extra {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        found: Vec<i64>,
+    },
+    /// A tensor has another shape than the network's.
+    #[error("{}: tensor '{name}' has shape {found:?}, the network needs {expected:?}", path.display())]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its shape in the file.
+        found: Vec<i64>,
+        /// Its shape in the network.
+        expected: Vec<i64>,
+    },
+}
+
+/// Tensors by name.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+/// Reads every tensor of a safetensors file, as it is stored.
+pub fn read(path: &Path) -> Result<Tensors, WeightsError> {
+    let bytes = std::fs::read(path).map_err(|source| WeightsError::Io { path: path.into(), source })?;
+    parse(&bytes, path)
+}
+
+/// Reads every tensor of safetensors bytes; `path` is for messages.
+pub fn parse(bytes: &[u8], path: &Path) -> Result<Tensors, WeightsError> {
+    let format = |reason: String| WeightsError::Format { path: path.into(), reason };
+    let file = SafeTensors::deserialize(bytes).map_err(|e| format(format!("not a safetensors file: {e}")))?;
+    file.iter()
+        .map(|(name, view)| {
+            let kind = kind_of(view.dtype()).ok_or_else(|| {
+                format(format!("tensor '{name}' has the unsupported type {:?}", view.dtype()))
+            })?;
+            let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
+            let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)
+                .map_err(|e| format(format!("tensor '{name}': {e}")))?;
+            Ok((name.to_owned(), tensor))
+        })
+        .collect()
+}
+
+/// Writes tensors, those of real numbers in `kind` (or as they are, where `None`).
+pub fn write(tensors: &Tensors, path: &Path, kind: Option<Kind>) -> Result<(), WeightsError> {
+    let format = |reason: String| WeightsError::Format { path: path.into(), reason };
+    let mut data = Vec::with_capacity(tensors.len());
+    for (name, tensor) in tensors {
+        let tensor = match kind {
+            Some(kind) if tensor.is_floating_point() => tensor.to_kind(kind),
+            _ => tensor.shallow_clone(),
+        };
+        let tensor = tensor.detach().to_device(tch::Device::Cpu).contiguous();
+        let dtype = dtype_of(tensor.kind())
+            .ok_or_else(|| format(format!("tensor '{name}' has the unsupported kind {:?}", tensor.kind())))?;
+        let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+        tensor.f_copy_data_u8(&mut bytes, tensor.numel()).map_err(|e| format(e.to_string()))?;
+        let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
+        data.push((name, dtype, shape, bytes));
+    }
+    let views: BTreeMap<&str, TensorView> = data
+        .iter()
+        .map(|(name, dtype, shape, bytes)| {
+            let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(|e| format(e.to_string()))?;
+            Ok((name.as_str(), view))
+        })
+        .collect::<Result<_, WeightsError>>()?;
+    // A half-written file must never carry the name of a whole one.
+    let part = path.with_extension("part");
+    safetensors::serialize_to_file(views, None, &part).map_err(|e| format(e.to_string()))?;
+    std::fs::rename(&part, path).map_err(|source| WeightsError::Io { path: path.into(), source })
+}
+
+/// Copies `tensors` into the network's parameters: every one must be there, with its shape, and
+/// nothing else; of a weight under spectral norm, the folded one will do. `path` is for messages.
+pub fn load(vs: &VarStore, tensors: &Tensors, path: &Path) -> Result<(), WeightsError> {
+    let variables = self::tensors(vs);
+    let tensors = unfold(&variables, tensors);
+    if let Some(error) = misfits(&variables, &tensors, path).into_iter().next() {
+        return Err(error);
+    }
+    tch::no_grad(|| variables.iter().for_each(|(name, v)| v.shallow_clone().copy_(&tensors[name])));
+    Ok(())
+}
+
+/// Everything that keeps `tensors` from being loaded, by name.
+pub fn mismatches(vs: &VarStore, tensors: &Tensors, path: &Path) -> Vec<WeightsError> {
+    let variables = self::tensors(vs);
+    misfits(&variables, &unfold(&variables, tensors), path)
+}
+
+fn misfits(variables: &Tensors, tensors: &Tensors, path: &Path) -> Vec<WeightsError> {
+    let path = || path.to_owned();
+    let wanted = variables.iter().filter_map(|(name, variable)| {
+        let (name, expected) = (name.clone(), variable.size());
+        match tensors.get(&name).map(Tensor::size) {
+            None => Some(WeightsError::Missing { path: path(), name, expected }),
+            Some(found) if found != expected => {
+                Some(WeightsError::Shape { path: path(), name, found, expected })
+            }
+            Some(_) => None,
+        }
+    });
+    let extra = tensors.iter().filter(|(name, _)| !variables.contains_key(*name));
+    let extra =
+        extra.map(|(name, t)| WeightsError::Extra { path: path(), name: name.clone(), found: t.size() });
+    wanted.chain(extra).collect()
+}
+
+/// Gives every folded weight of `tensors` that the network has under spectral norm its three parts.
+fn unfold(variables: &Tensors, tensors: &Tensors) -> Tensors {
+    let mut unfolded: Tensors = tensors.iter().map(|(name, t)| (name.clone(), t.shallow_clone())).collect();
+    for stem in variables.keys().filter_map(|name| name.strip_suffix("weight_orig")) {
+        let name = |part: &str| format!("{stem}{part}");
+        let (Some(weight), Some(u)) = (tensors.get(&name("weight")), variables.get(&name("weight_u"))) else {
+            continue;
+        };
+        let Some(parts) = published::unfold_spectral_norm(weight, u.numel() as i64) else { continue };
+        unfolded.remove(&name("weight"));
+        unfolded.extend(["weight_orig", "weight_u", "weight_v"].map(name).into_iter().zip(parts));
+    }
+    unfolded
+}
+
+/// Copies into the parameters under `prefix` what `tensors` holds for them, ignoring the rest of
+/// the file: a pretrained start. Every parameter under the prefix must be there.
+pub fn load_under(
+    vs: &VarStore,
+    prefix: &str,
+    tensors: &Tensors,
+    path: &Path,
+) -> Result<usize, WeightsError> {
+    let variables = vs.variables();
+    let mut loaded = 0;
+    for name in variables.keys() {
+        if let Some(inner) = name.strip_prefix(prefix) {
+            copy(&variables, name, tensors.get(inner), path)?;
+            loaded += 1;
+        }
+    }
+    Ok(loaded)
+}
+
+fn copy(
+    variables: &HashMap<String, Tensor>,
+    name: &str,
+    tensor: Option<&Tensor>,
+    path: &Path,
+) -> Result<(), WeightsError> {
+    let variable = &variables[name];
+    let expected = variable.size();
+    let tensor = tensor.ok_or_else(|| WeightsError::Missing {
+        path: path.into(),
+        name: name.into(),
+        expected: expected.clone(),
+    })?;
+    let found = tensor.size();
+    if found != expected {
+        return Err(WeightsError::Shape { path: path.into(), name: name.into(), found, expected });
+    }
+    tch::no_grad(|| variable.shallow_clone().copy_(tensor));
+    Ok(())
+}
+
+/// All parameters and statistics of a network.
+pub fn tensors(vs: &VarStore) -> Tensors {
+    vs.variables().into_iter().collect()
+}
+
+/// Casts the parameters of convolutions once, for inference in `kind`, and brings their weights into the
+/// order in which they are read, channels last, which libtorch would do at every call. Norms and linear layers keep
+/// fp32.
+pub fn cast(vs: &VarStore, kind: Kind) {
+    let variables = vs.variables();
+    let filters = |name: &str| variables.get(&format!("{name}.weight")).is_some_and(|w| w.dim() == 4);
+    tch::no_grad(|| {
+        for (name, variable) in &variables {
+            let cast = match name.strip_suffix(".bias") {
+                _ if variable.dim() == 4 => channels_last(&variable.to_kind(kind)),
+                Some(layer) if filters(layer) => variable.to_kind(kind),
+                _ => continue,
+            };
+            variable.shallow_clone().set_data(&cast);
+        }
+    });
+}
+
+fn kind_of(dtype: Dtype) -> Option<Kind> {
+    Some(match dtype {
+        Dtype::F64 => Kind::Double,
+        Dtype::F32 => Kind::Float,
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::I64 => Kind::Int64,
+        Dtype::I32 => Kind::Int,
+        Dtype::I16 => Kind::Int16,
+        Dtype::I8 => Kind::Int8,
+        Dtype::BOOL => Kind::Bool,
+        Dtype::U8 => Kind::Uint8,
+        _ => return None,
+    })
+}
+
+fn dtype_of(kind: Kind) -> Option<Dtype> {
+    Some(match kind {
+        Kind::Double => Dtype::F64,
+        Kind::Float => Dtype::F32,
+        Kind::Half => Dtype::F16,
+        Kind::BFloat16 => Dtype::BF16,
+        Kind::Int64 => Dtype::I64,
+        Kind::Int => Dtype::I32,
+        Kind::Int16 => Dtype::I16,
+        Kind::Int8 => Dtype::I8,
+        Kind::Bool => Dtype::BOOL,
+        Kind::Uint8 => Dtype::U8,
+        _ => return None,
+    })
+}

@@ -1,0 +1,14 @@
+//! What is kept of a drive.
+//!
+//! ```text
+//! messages --> recording --> demo.mcap
+//!                 |--> film --> overlay.gif
+//!                 '--> journal --> line (terminal), timeline --> page --> report.html
+//! ```
+
+pub mod film;
+pub mod journal;
+pub mod line;
+pub mod page;
+pub mod recording;
+pub mod timeline;

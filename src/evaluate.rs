@@ -1,0 +1,18 @@
+//! Figures of detectors on labelled images, and the pages that show them.
+//!
+//! ```text
+//! labelled images, detectors --> evaluation, anomaly --> scoreboard --> table, plot --.
+//!                                         '--> frames --------------------------------+--> dossier
+//! ```
+
+pub mod anomaly;
+pub mod dossier;
+pub mod evaluation;
+pub mod frames;
+mod onto;
+pub mod plot;
+pub mod sanity;
+pub mod scoreboard;
+pub mod street;
+pub mod summary;
+pub mod table;

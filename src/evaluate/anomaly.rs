@@ -1,0 +1,212 @@
+//! Anomaly scores measured on images whose unknown things are marked.
+
+use std::fmt;
+
+use image::{GrayImage, RgbImage};
+use serde::Serialize;
+use tch::Kind;
+
+use super::evaluation::{EvaluationError, MOST_MEMORY};
+use super::frames::{Frame, Worst};
+use super::scoreboard::{self, Memory, Scoreboard, Scored};
+use super::table::{Cell, Column, Table};
+use crate::data::anomaly::{AnomalySample, truth};
+use crate::metric::component::{ComponentFigures, Components, Least};
+use crate::metric::histogram::Histogram;
+use crate::metric::ranking::Ranking;
+use crate::model::networks::Networks;
+use crate::monitor::assessment::ScoreMap;
+use crate::monitor::pictures::{threshold, to_map};
+use crate::score::catalogue::Boxed;
+use crate::score::detector::Look;
+
+/// Scores of the pixels that count, of all images.
+pub struct AnomalyEvaluation<'a> {
+    detectors: &'a [Boxed],
+    /// Limits from calibration; none without one.
+    limits: Vec<Option<f32>>,
+    memory: Memory,
+    /// After the first image: the detectors that say something.
+    asked: Option<Vec<usize>>,
+    board: Scoreboard,
+    components: Vec<Components>,
+    worst: Worst,
+}
+
+/// All figures of a detector.
+#[derive(Clone, Debug, Serialize)]
+pub struct AnomalyScored {
+    /// Of pixels.
+    pub pixels: Scored,
+    /// Of things, where calibration set a limit.
+    pub components: Option<ComponentFigures>,
+}
+
+impl<'a> AnomalyEvaluation<'a> {
+    /// Nothing scored yet. `limits` are scores, a detector each, from which a pixel is called strange, set
+    /// on other images than these; `worst` frames are kept as pictures.
+    pub fn new(detectors: &'a [Boxed], limits: Vec<Option<f32>>, memory: Memory, worst: usize) -> Self {
+        Self {
+            detectors,
+            limits,
+            memory,
+            asked: None,
+            board: Scoreboard::new([], memory),
+            components: Vec::new(),
+            worst: Worst::keeping(worst),
+        }
+    }
+
+    /// Scores one image, at its own size.
+    pub fn add(&mut self, networks: &Networks, sample: &AnomalySample) -> Result<(), EvaluationError> {
+        let look = Look::at(networks, &sample.image)?;
+        let asked = self.asked.clone().unwrap_or_else(|| (0..self.detectors.len()).collect());
+        let mut spoke = Vec::new();
+        for place in asked {
+            if let Some(score) = tch::no_grad(|| self.detectors[place].judge(&look))?.anomaly {
+                spoke.push((place, score));
+            }
+        }
+        if self.asked.is_none() {
+            let names = spoke.iter().map(|(place, _)| (self.detectors[*place].name().to_owned(), false));
+            self.board = Scoreboard::new(names, self.memory);
+            self.components = vec![Components::default(); spoke.len()];
+            self.asked = Some(spoke.iter().map(|(place, _)| *place).collect());
+        }
+        let maps: Vec<ScoreMap> = spoke
+            .iter()
+            .map(|(_, score)| to_map(score, sample.truth.dimensions()))
+            .collect::<Result<_, _>>()?;
+        let scores: Vec<Vec<f32>> = maps.iter().map(|map| counted(map, &sample.truth)).collect();
+        let marks = sample.truth.as_raw().iter().filter(|&&mark| mark != truth::IGNORED);
+        let strange: Vec<bool> = marks.map(|&mark| mark == truth::ANOMALY).collect();
+        self.board.add(&scores, &strange)?;
+        for ((components, map), (place, _)) in self.components.iter_mut().zip(&maps).zip(&spoke) {
+            if let Some(limit) = self.limits.get(*place).copied().flatten() {
+                components.add(&threshold(map, limit), &sample.truth, Least::ANOMALY_TRACK)?;
+            }
+        }
+        let first = scores.first().map(|scores| Ranking::new(scores, &strange)).transpose()?;
+        let precision = first.as_ref().and_then(Ranking::average_precision);
+        if let (Some(precision), Some((place, score))) = (precision, spoke.first()) {
+            self.worst.offer(precision, || {
+                let detector = self.detectors[*place].name();
+                let caption = format!("{}: AP {:.1} % of {detector}", sample.name, 100. * precision);
+                Frame::of_anomalies(caption, &sample.image, &sample.truth, look.synth(), score)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether `images` images like those so far fit in memory.
+    pub fn check(&self, images: usize) -> Result<(), EvaluationError> {
+        let needs = self.board.needs(images);
+        match self.memory == Memory::Exact && needs > MOST_MEMORY {
+            true => Err(EvaluationError::Memory { needs }),
+            false => Ok(()),
+        }
+    }
+
+    /// The figures, in the order of the detectors.
+    pub fn scored(&self) -> Result<Vec<AnomalyScored>, EvaluationError> {
+        let asked = self.asked.as_deref().unwrap_or_default();
+        let limited = |place: usize| self.limits.get(place).is_some_and(Option::is_some);
+        let of_things = asked.iter().zip(&self.components);
+        let of_things = of_things.map(|(place, components)| limited(*place).then(|| components.figures()));
+        let of_pixels = self.board.scored()?.into_iter();
+        Ok(of_pixels
+            .zip(of_things)
+            .map(|(pixels, components)| AnomalyScored { pixels, components })
+            .collect())
+    }
+
+    /// Images so far.
+    pub fn images(&self) -> usize {
+        self.board.images() as usize
+    }
+
+    /// Share of the counted pixels that are strange.
+    pub fn strange_share(&self) -> f64 {
+        self.board.positive_share()
+    }
+
+    /// Images on which the first detector did worst.
+    pub fn into_worst(self) -> Vec<Frame> {
+        self.worst.into_frames()
+    }
+}
+
+/// Share of ordinary pixels that may be called strange.
+const FALSE_ALARMS: f64 = 0.01;
+
+/// The score of each detector that at most 1 % of the pixels of ordinary images reach; `None` of a
+/// detector that gives no anomaly score.
+pub fn limits(
+    networks: &Networks,
+    detectors: &[Boxed],
+    images: impl Iterator<Item = Result<RgbImage, EvaluationError>>,
+) -> Result<Vec<Option<f32>>, EvaluationError> {
+    let mut histograms: Vec<Option<Histogram>> = vec![None; detectors.len()];
+    for image in images {
+        let look = Look::at(networks, &image?)?;
+        for (detector, histogram) in detectors.iter().zip(&mut histograms) {
+            if let Some(score) = tch::no_grad(|| detector.judge(&look))?.anomaly {
+                let scores = Vec::<f32>::try_from(score.to_kind(Kind::Float).flatten(0, -1))?;
+                histogram.get_or_insert_default().add(&scores, &vec![false; scores.len()])?;
+            }
+        }
+    }
+    Ok(histograms.iter().map(|histogram| Some(histogram.as_ref()?.threshold(FALSE_ALARMS))).collect())
+}
+
+fn counted(map: &ScoreMap, marks: &GrayImage) -> Vec<f32> {
+    let pixels = map.data.iter().zip(marks.as_raw());
+    pixels.filter(|&(_, &mark)| mark != truth::IGNORED).map(|(&score, _)| score).collect()
+}
+
+/// The figures as tables: of pixels, and of things if there are any.
+pub fn tables(data: &str, scored: &[AnomalyScored]) -> Vec<Table> {
+    let names = ["anomaly score", "AP", "AP ordinary", "FPR95 ordinary"];
+    let pixels: Vec<Scored> = scored.iter().map(|scored| scored.pixels.clone()).collect();
+    let title = format!("Finding strange pixels: {data}");
+    let of_pixels = scoreboard::table("anomalies", title, names, &pixels);
+    let rows: Vec<Vec<Cell>> = scored
+        .iter()
+        .filter_map(|scored| Some((scored.pixels.name.clone(), scored.components?)))
+        .map(|(name, c)| {
+            let shares = [c.siou, c.ppv, c.f1].map(Cell::Share);
+            let counts = [Cell::Count(c.things), Cell::Count(c.predicted)];
+            std::iter::once(Cell::Text(name)).chain(shares).chain(counts).collect()
+        })
+        .collect();
+    let Least { predicted, truth } = Least::ANOMALY_TRACK;
+    let of_things = Table {
+        name: "components",
+        title: format!("Finding strange things: {data}"),
+        columns: vec![
+            Column::plain("anomaly score"),
+            Column::up("sIoU"),
+            Column::up("PPV"),
+            Column::up("F1*"),
+            Column::plain("things"),
+            Column::plain("predicted"),
+        ],
+        notes: vec![format!(
+            "As SegmentMeIfYouCan: components of at least {predicted} pixels predicted and {truth} labelled; the limit \
+             of the score is from calibration, not from these images."
+        )],
+        rows,
+    };
+    let some = !of_things.rows.is_empty();
+    std::iter::once(of_pixels).chain(some.then_some(of_things)).collect()
+}
+
+/// The figures of pixels as a table for a terminal.
+pub struct AnomalyTable<'a>(pub &'a [AnomalyScored]);
+
+impl fmt::Display for AnomalyTable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let tables: Vec<String> = tables("", self.0).iter().map(Table::markdown).collect();
+        f.write_str(&tables.join("\n"))
+    }
+}

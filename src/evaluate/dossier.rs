@@ -1,0 +1,243 @@
+//! What an evaluation leaves behind: tables as Markdown, CSV and JSON, figures as SVG, and all of it on
+//! one page that needs nothing else.
+
+use std::path::{Path, PathBuf};
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde_json::{Value, json};
+
+use super::frames::Frame;
+use super::plot::Figure;
+use super::table::Table;
+
+/// Name of the page.
+pub const PAGE: &str = "report.html";
+
+/// Why it cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum DossierError {
+    /// A file or folder.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A table.
+    #[error("table {name}: {source}")]
+    Csv {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        source: csv::Error,
+    },
+}
+
+/// All that is left behind.
+#[derive(Clone, Debug, Default)]
+pub struct Dossier {
+    /// On what, in a line.
+    pub title: String,
+    /// By what: the bundle, its networks, their precision.
+    pub subtitle: String,
+    /// The command that measured it.
+    pub command: String,
+    /// The figures one looks for first: name and value.
+    pub tiles: Vec<(&'static str, String)>,
+    /// Tables. The classes of several detectors are told apart by their place.
+    pub tables: Vec<Table>,
+    /// Figures.
+    pub figures: Vec<Figure>,
+    /// What the frames are.
+    pub frames_title: String,
+    /// Frames worth a look.
+    pub frames: Vec<Frame>,
+    /// Every figure at full precision, for programs.
+    pub detail: Value,
+}
+
+impl Dossier {
+    /// Writes `NAME.md`, `NAME.csv` and `NAME.json` of each table, `NAME.svg` of each figure, `all.json` and
+    /// `report.html` to folder `dir`.
+    pub fn write(&self, dir: &Path) -> Result<(), DossierError> {
+        std::fs::create_dir_all(dir).map_err(|source| DossierError::Io { path: dir.to_owned(), source })?;
+        let write = |name: String, bytes: &[u8]| {
+            let path = dir.join(name);
+            std::fs::write(&path, bytes).map_err(|source| DossierError::Io { path, source })
+        };
+        for (place, table) in self.tables.iter().enumerate() {
+            let earlier = self.tables[..place].iter().filter(|other| other.name == table.name).count();
+            let stem =
+                if earlier == 0 { table.name.to_owned() } else { format!("{}_{}", table.name, earlier + 1) };
+            let csv = table.csv().map_err(|source| DossierError::Csv { name: table.name, source })?;
+            write(format!("{stem}.md"), format!("## {}\n\n{}", table.title, table.markdown()).as_bytes())?;
+            write(format!("{stem}.csv"), &csv)?;
+            write(format!("{stem}.json"), format!("{:#}\n", table.json()).as_bytes())?;
+        }
+        for figure in &self.figures {
+            write(format!("{}.svg", figure.name), figure.standalone().as_bytes())?;
+        }
+        write("all.json".to_owned(), format!("{:#}\n", self.json()).as_bytes())?;
+        write(PAGE.to_owned(), self.page().as_bytes())
+    }
+
+    fn json(&self) -> Value {
+        let tables: Vec<Value> = self.tables.iter().map(Table::json).collect();
+        json!({
+            "title": self.title,
+            "subtitle": self.subtitle,
+            "command": self.command,
+            "tables": tables,
+            "detail": self.detail,
+        })
+    }
+
+    /// The page.
+    pub fn page(&self) -> String {
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    title { (self.title) }
+                    style { (PreEscaped(include_str!("../drive/page.css"))) (PreEscaped(include_str!("dossier.css"))) }
+                }
+                body {
+                    h1 { (self.title) }
+                    p.soft { (self.subtitle) }
+                    dl.tiles { @for (name, value) in &self.tiles { div { dt { (name) } dd { (value) } } } }
+                    @for table in self.tables.iter().filter(|table| table.name != "classes") { (section(table)) }
+                    h2 { "Figures" }
+                    div.figures { @for figure in &self.figures { (drawing(figure)) } }
+                    @for table in self.tables.iter().filter(|table| table.name == "classes") { (section(table)) }
+                    (self.worst())
+                    h2 { "How it was made" }
+                    p { code { (self.command) } }
+                    footer { "synthcp_monitor " (env!("CARGO_PKG_VERSION")) }
+                }
+            }
+        };
+        page.into_string()
+    }
+
+    fn worst(&self) -> Markup {
+        html! {
+            @if !self.frames.is_empty() {
+                h2 { (self.frames_title) }
+                @for frame in &self.frames {
+                    figure.frame {
+                        figcaption { (frame.caption) }
+                        div.panels {
+                            @for (name, jpeg) in &frame.panels {
+                                div {
+                                    img alt=(name) src=(format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(jpeg)));
+                                    span { (name) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A table in which the best of each column of figures stands out.
+fn section(table: &Table) -> Markup {
+    html! {
+        h2 { (table.title) }
+        div.wide {
+            table.figures-table {
+                thead {
+                    tr { @for (place, column) in table.columns.iter().enumerate() { th.n[place > 0] { (column.name) } } }
+                }
+                tbody {
+                    @for (row, cells) in table.rows.iter().enumerate() {
+                        tr {
+                            @for (column, cell) in cells.iter().enumerate() {
+                                td.n[cell.is_number()].best[table.is_best(row, column)] { (cell.shown()) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        @for note in &table.notes { p.note { (note) } }
+    }
+}
+
+fn drawing(figure: &Figure) -> Markup {
+    let label = figure.caption.replace('&', "&amp;").replace('"', "&quot;");
+    let svg = figure.svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{label}\" "), 1);
+    html! {
+        figure.drawing {
+            div.wide { (PreEscaped(svg)) }
+            figcaption { (figure.caption) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::table::{Cell, Column};
+
+    fn dossier() -> Dossier {
+        let table = |name, title: &str| Table {
+            name,
+            title: title.into(),
+            columns: vec![Column::plain("detector"), Column::up("AP")],
+            rows: vec![vec!["<b>".into(), Cell::Share(Some(0.5))], vec!["none".into(), Cell::Share(None)]],
+            notes: vec!["in percent".into()],
+        };
+        Dossier {
+            title: "Cityscapes & more".into(),
+            tables: vec![table("errors", "Errors"), table("classes", "One"), table("classes", "Two")],
+            figures: vec![Figure {
+                name: "roc",
+                caption: "a \"curve\"".into(),
+                svg: "<svg width=\"1\"></svg>".into(),
+            }],
+            frames_title: "Worst frames".into(),
+            frames: vec![Frame { caption: "f".into(), panels: vec![("image", vec![0xff, 0xd8])] }],
+            ..Dossier::default()
+        }
+    }
+
+    #[test]
+    fn the_page_needs_nothing_but_itself_and_shows_text_as_text() {
+        let page = dossier().page();
+        for reference in ["http:", "https:", "//", "src=\"/", "<script", "<link", "@import", "url("] {
+            assert!(!page.contains(reference), "{reference}");
+        }
+        assert!(page.contains("&lt;b&gt;") && page.contains("Cityscapes &amp; more"));
+        assert!(page.contains("src=\"data:image/jpeg;base64,/9g=\""));
+        assert!(page.contains("aria-label=\"a &quot;curve&quot;\""));
+    }
+
+    #[test]
+    fn every_table_and_figure_has_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("new/folder");
+        dossier().write(&dir).unwrap();
+        for name in [
+            "errors.md",
+            "errors.csv",
+            "errors.json",
+            "classes.md",
+            "classes_2.csv",
+            "roc.svg",
+            "all.json",
+            "report.html",
+        ] {
+            assert!(dir.join(name).is_file(), "{name}");
+        }
+        let all: Value =
+            serde_json::from_str(&std::fs::read_to_string(dir.join("all.json")).unwrap()).unwrap();
+        assert_eq!(all["tables"][0]["rows"][0]["AP"], 0.5);
+        assert!(dossier().write(&dir.join("roc.svg")).is_err());
+    }
+}

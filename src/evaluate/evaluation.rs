@@ -1,0 +1,397 @@
+//! A bundle measured on labelled images: how good M is, and how well the monitor, and every other
+//! detector, knows when it is not.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::Serialize;
+use tch::Tensor;
+
+use super::frames::{Frame, Worst};
+use super::onto::{Onto, shares};
+use super::scoreboard::{self, Memory, Scoreboard, Scored};
+use super::table::{Cell, Column, Table};
+use crate::data::{self, Sample, Slice, resize_labels};
+use crate::labels::{IGNORE, LabelError, LabelSet};
+use crate::metric::MetricError;
+use crate::metric::estimate::{Estimates, Fit};
+use crate::metric::segmentation::Confusion;
+use crate::monitor::assessment::Wanted;
+use crate::monitor::pictures::{to_grey, to_map};
+use crate::monitor::pipeline::{Monitor, MonitorError};
+use crate::score::catalogue::{Boxed, CatalogueError};
+use crate::score::detector::{Judgement, Look};
+
+/// Why a bundle cannot be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluationError {
+    /// The data set.
+    #[error(transparent)]
+    Data(#[from] data::DataError),
+    /// Its label set.
+    #[error(transparent)]
+    Labels(#[from] LabelError),
+    /// A frame.
+    #[error(transparent)]
+    Monitor(#[from] MonitorError),
+    /// libtorch.
+    #[error(transparent)]
+    Inference(#[from] tch::TchError),
+    /// A figure.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+    /// A picture of a frame.
+    #[error("a picture for the report: {0}")]
+    Picture(#[from] image::ImageError),
+    /// A detector.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// Too many pixels for exact figures.
+    #[error(
+        "exact figures of these images take {:.1} GB, more than {:.0}; --streaming takes little and states its error",
+        *needs as f64 / 1e9,
+        MOST_MEMORY as f64 / 1e9
+    )]
+    Memory {
+        /// Bytes.
+        needs: u64,
+    },
+}
+
+/// Bytes that exact figures may take.
+pub const MOST_MEMORY: u64 = 6_000_000_000;
+
+/// The size at which pixels are scored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum At {
+    /// That of the labels: predictions are enlarged.
+    #[default]
+    Labels,
+    /// The networks' working size: labels are reduced, as in the paper.
+    Working,
+}
+
+/// Text that names no size.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot score at '{0}'; expected labels or working")]
+pub struct UnknownSize(String);
+
+impl FromStr for At {
+    type Err = UnknownSize;
+
+    fn from_str(text: &str) -> Result<Self, UnknownSize> {
+        match text {
+            "labels" => Ok(Self::Labels),
+            "working" => Ok(Self::Working),
+            _ => Err(UnknownSize(text.to_owned())),
+        }
+    }
+}
+
+/// On what, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Which samples.
+    pub slice: Slice,
+    /// At which size.
+    pub at: At,
+    /// How pixels are kept.
+    pub memory: Memory,
+    /// How many of the worst frames are kept as pictures.
+    pub worst: usize,
+}
+
+/// One image.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImageFigures {
+    /// Its name.
+    pub name: String,
+    /// True mean IoU over the classes in its labels.
+    pub true_miou: f64,
+    /// Predicted mean IoU.
+    pub predicted_miou: f64,
+    /// Failure score.
+    pub failure: f32,
+}
+
+/// The figures of one bundle on one data set.
+pub struct Evaluation {
+    /// What was measured on.
+    pub data: String,
+    /// Its label set.
+    pub labels: LabelSet,
+    /// Labels against M's predictions, all images.
+    pub confusion: Confusion,
+    /// Share of wrong pixels among those that count.
+    pub wrong: f64,
+    /// Pixels that count.
+    pub pixels: u64,
+    /// Error detectors.
+    pub errors: Vec<Scored>,
+    /// IoU estimates of each detector that gives them.
+    pub estimates: Vec<(String, Estimates)>,
+    /// Each image.
+    pub images: Vec<ImageFigures>,
+    /// Frames with the lowest true mean IoU.
+    pub worst: Vec<Frame>,
+}
+
+/// An evaluation under way.
+struct Run<'a> {
+    monitor: &'a Monitor,
+    detectors: &'a [Boxed],
+    options: &'a Options,
+    onto: Onto,
+    labels: LabelSet,
+    confusion: Confusion,
+    /// After the first image: which detectors judge pixels, and which the IoU.
+    asked: Option<[Vec<bool>; 2]>,
+    board: Scoreboard,
+    estimates: Vec<(String, Estimates)>,
+    images: Vec<ImageFigures>,
+    worst: Worst,
+}
+
+impl Evaluation {
+    /// Runs `monitor` and `detectors` on the data set in `folder`; `each` is called after each image, with
+    /// their number. Where the data set has another label set than the bundle, predictions are mapped onto
+    /// it, and pixels whose class, labelled or predicted, has no counterpart do not count.
+    pub fn of(
+        monitor: &Monitor,
+        detectors: &[Boxed],
+        folder: &Path,
+        options: &Options,
+        mut each: impl FnMut(usize),
+    ) -> Result<Self, EvaluationError> {
+        let (layout, pairs) = data::list(folder, &options.slice, false)?;
+        let labels = LabelSet::by_name(layout.label_set())?;
+        let raw = labels.raw_table();
+        let mut run = Run {
+            monitor,
+            detectors,
+            options,
+            onto: Onto::new(monitor.labels(), &labels)?,
+            confusion: Confusion::new(labels.len()),
+            asked: None,
+            board: Scoreboard::new([], options.memory),
+            estimates: Vec::new(),
+            images: Vec::new(),
+            worst: Worst::keeping(options.worst),
+            labels,
+        };
+        let count = pairs.pairs.len();
+        for pair in pairs.pairs {
+            run.add(data::load_pair(pair, None, &raw)?)?;
+            let needs = run.board.needs(count);
+            if options.memory == Memory::Exact && needs > MOST_MEMORY {
+                return Err(EvaluationError::Memory { needs });
+            }
+            each(count);
+        }
+        let folder = folder.file_name().map_or_else(|| "?".into(), |name| name.to_string_lossy());
+        Ok(Self {
+            data: format!("{folder} {}", options.slice),
+            wrong: run.board.positive_share(),
+            pixels: run.board.pixels(),
+            errors: run.board.scored()?,
+            labels: run.labels,
+            confusion: run.confusion,
+            estimates: run.estimates,
+            images: run.images,
+            worst: run.worst.into_frames(),
+        })
+    }
+
+    /// Median failure score.
+    pub fn median_failure(&self) -> f32 {
+        let mut sorted: Vec<f32> = self.images.iter().map(|image| image.failure).collect();
+        sorted.sort_by(f32::total_cmp);
+        sorted.get(sorted.len() / 2).copied().unwrap_or(f32::NAN)
+    }
+
+    /// How well the predicted mean IoU of an image follows the true one.
+    pub fn miou_fit(&self) -> Result<Fit, MetricError> {
+        let (predicted, truths): (Vec<f64>, Vec<f64>) =
+            self.images.iter().map(|image| (image.predicted_miou, image.true_miou)).unzip();
+        Fit::of(&predicted, &truths)
+    }
+
+    /// All tables: errors, image level, its classes, M's classes.
+    pub fn tables(&self) -> Result<Vec<Table>, MetricError> {
+        let names = ["error detector", "AP-Err", "AP-Suc", "FPR95-Suc"];
+        let title = format!("Finding wrong pixels: {}", self.data);
+        let mut tables = vec![scoreboard::table("errors", title, names, &self.errors), self.image_level()?];
+        for (name, estimates) in &self.estimates {
+            tables.push(self.classes(name, estimates)?);
+        }
+        Ok(tables)
+    }
+
+    fn image_level(&self) -> Result<Table, MetricError> {
+        let mut rows = Vec::new();
+        for (name, estimates) in &self.estimates {
+            rows.push(fit_row(format!("IoU of a class: {name}"), &estimates.mean()?));
+        }
+        rows.push(fit_row("mean IoU of an image: SynthCP".to_owned(), &self.miou_fit()?));
+        Ok(Table {
+            name: "image_level",
+            title: format!("Estimating the IoU of an image: {}", self.data),
+            columns: FIT.map(Column::plain).into(),
+            rows,
+            notes: vec![
+                "MAE and STD of the absolute error in points of IoU. Of a class: over the images where it is \
+                 labelled, then the mean of the classes."
+                    .to_owned(),
+            ],
+        })
+    }
+
+    fn classes(&self, name: &str, estimates: &Estimates) -> Result<Table, MetricError> {
+        let names = ["class", "images", "MAE", "STD", "Pearson", "Spearman", "M's IoU", "share of pixels"];
+        let total = self.confusion.pixels().max(1) as f64;
+        let fits = estimates.fits()?;
+        let rows = self.labels.classes.iter().zip(fits).enumerate().map(|(id, (class, fit))| {
+            let mut row = fit_row(class.name.clone(), &fit);
+            row.push(Cell::Share(self.confusion.class_iou(id)));
+            row.push(Cell::Share(Some(self.confusion.labelled(id) as f64 / total)));
+            row
+        });
+        Ok(Table {
+            name: "classes",
+            title: format!("The IoU of each class, as {name} estimates it: {}", self.data),
+            columns: names.map(Column::plain).into(),
+            rows: rows.collect(),
+            notes: Vec::new(),
+        })
+    }
+}
+
+const FIT: [&str; 6] = ["estimate", "images", "MAE", "STD", "Pearson", "Spearman"];
+
+fn fit_row(name: String, fit: &Fit) -> Vec<Cell> {
+    vec![
+        Cell::Text(name),
+        Cell::Count(fit.images as u64),
+        Cell::Share(fit.mae),
+        Cell::Share(fit.std),
+        Cell::Number(fit.pearson),
+        Cell::Number(fit.spearman),
+    ]
+}
+
+impl Run<'_> {
+    fn add(&mut self, sample: Sample) -> Result<(), EvaluationError> {
+        let networks = self.monitor.networks();
+        let look = Look::at(networks, &sample.image)?;
+        let judgements = self.judge(&look)?;
+        let report = self.monitor.assess_look(&sample.image, &look, Wanted::default())?.report;
+        let size = match self.options.at {
+            At::Labels => sample.labels.dimensions(),
+            At::Working => (networks.size().1 as u32, networks.size().0 as u32),
+        };
+        let ours = to_grey(&look.segmented.softmax.labels)?;
+        let shares = shares(&ours, self.monitor.labels().len());
+        let (predicted, truth) =
+            self.onto.comparable(resize_labels(ours, size), resize_labels(sample.labels, size));
+        let confusion = Confusion::of(predicted.as_raw(), truth.as_raw(), self.labels.len())?;
+        let counted: Vec<usize> =
+            (0..truth.as_raw().len()).filter(|&i| truth.as_raw()[i] != IGNORE).collect();
+        let wrong: Vec<bool> = counted.iter().map(|&i| predicted.as_raw()[i] != truth.as_raw()[i]).collect();
+        let mut scores = Vec::new();
+        for error in judgements.iter().filter_map(|judgement| judgement.error.as_ref()) {
+            let map = to_map(error, size)?;
+            scores.push(counted.iter().map(|&i| map.data[i]).collect());
+        }
+        self.board.add(&scores, &wrong)?;
+        let ious = judgements.iter().filter_map(|judgement| judgement.iou.as_ref());
+        for ((_, estimates), iou) in self.estimates.iter_mut().zip(ious) {
+            let iou = Vec::<f32>::try_from(iou.to_kind(tch::Kind::Float).flatten(0, -1))?;
+            for class in (0..self.labels.len()).filter(|&class| confusion.labelled(class) > 0) {
+                if let (Some(truth), Some(estimate)) =
+                    (confusion.class_iou(class), self.onto.estimate(class, &iou, &shares))
+                {
+                    estimates.add(class, estimate, truth);
+                }
+            }
+        }
+        let figures = ImageFigures {
+            name: sample.name,
+            true_miou: mean_iou_in_view(&confusion),
+            predicted_miou: f64::from(report.predicted_miou),
+            failure: report.failure_score,
+        };
+        let error = judgements.iter().find_map(|judgement| judgement.error.as_ref());
+        self.worst.offer(figures.true_miou, || {
+            let caption = format!(
+                "{}: true mIoU {:.1} %, predicted {:.1} %, failure score {:.2}",
+                figures.name,
+                100. * figures.true_miou,
+                100. * figures.predicted_miou,
+                figures.failure
+            );
+            Frame::of_errors(caption, &sample.image, &self.labels, [&truth, &predicted], look.synth(), error)
+        })?;
+        self.confusion.merge(&confusion)?;
+        self.images.push(figures);
+        Ok(())
+    }
+
+    /// What each detector says that says something of errors; whoever is silent on the first image is
+    /// not asked again.
+    fn judge(&mut self, look: &Look) -> Result<Vec<Judgement>, EvaluationError> {
+        let mut judgements = Vec::new();
+        for (place, detector) in self.detectors.iter().enumerate() {
+            let silent = self.asked.as_ref().is_some_and(|[pixels, ious]| !pixels[place] && !ious[place]);
+            judgements.push(match silent {
+                true => Judgement::default(),
+                false => tch::no_grad(|| detector.judge(look))?,
+            });
+        }
+        if self.asked.is_none() {
+            let says = |of: fn(&Judgement) -> &Option<Tensor>| -> Vec<bool> {
+                judgements.iter().map(|judgement| of(judgement).is_some()).collect()
+            };
+            let asked = [says(|judgement| &judgement.error), says(|judgement| &judgement.iou)];
+            let named = |says: &[bool]| -> Vec<&Boxed> {
+                self.detectors.iter().zip(says).filter(|(_, says)| **says).map(|(d, _)| d).collect()
+            };
+            let pixels = named(&asked[0]).into_iter().map(|d| (d.name().to_owned(), d.is_probability()));
+            self.board = Scoreboard::new(pixels, self.options.memory);
+            let none = || Estimates::new(self.labels.len());
+            self.estimates = named(&asked[1]).into_iter().map(|d| (d.name().to_owned(), none())).collect();
+            self.asked = Some(asked);
+        }
+        Ok(judgements)
+    }
+}
+
+/// Over the classes in the labels; 0 without any.
+fn mean_iou_in_view(confusion: &Confusion) -> f64 {
+    let present: Vec<f64> = (0..confusion.classes())
+        .filter(|&class| confusion.labelled(class) > 0)
+        .filter_map(|class| confusion.class_iou(class))
+        .collect();
+    present.iter().sum::<f64>() / present.len().max(1) as f64
+}
+
+impl fmt::Display for Evaluation {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let percent = |v: Option<f64>| v.map_or("n/a".into(), |v| format!("{:.1}", 100. * v));
+        writeln!(f, "## {}: {} images", self.data, self.images.len())?;
+        writeln!(
+            f,
+            "M: mIoU {} %, pixel accuracy {} %; {} pixels counted, {:.2} % wrong",
+            percent(self.confusion.mean_iou()),
+            percent(self.confusion.accuracy()),
+            self.pixels,
+            100. * self.wrong
+        )?;
+        // One table a page of figures; the classes are for files.
+        let tables = self.tables().map_err(|_| fmt::Error)?;
+        for table in tables.iter().filter(|table| table.name != "classes") {
+            write!(f, "\n{}", table.markdown())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! The frames worth a look, as small pictures.
+
+use image::codecs::jpeg::JpegEncoder;
+use image::imageops::{self, FilterType};
+use image::{GrayImage, ImageResult, Rgb, RgbImage};
+use tch::Tensor;
+
+use super::evaluation::EvaluationError;
+use crate::data::anomaly::truth;
+use crate::labels::{IGNORE, LabelSet};
+use crate::monitor::assessment::ScoreMap;
+use crate::monitor::pictures::{to_map, to_rgb};
+use crate::picture::heat::heat_map;
+
+/// Widest picture.
+const WIDTH: u32 = 320;
+/// JPEG quality.
+const QUALITY: u8 = 82;
+/// A wrong pixel, or a strange one.
+const MARKED: Rgb<u8> = Rgb([230, 30, 60]);
+/// A pixel that does not count.
+const UNCOUNTED: Rgb<u8> = Rgb([60, 66, 74]);
+
+/// A frame and what was made of it.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Name and figures.
+    pub caption: String,
+    /// What each picture shows, and the picture as JPEG.
+    pub panels: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Frame {
+    /// Of an image whose segmentation is judged: its labels and M's, what G made of M's, the wrong pixels,
+    /// and `error`, a detector's score of them.
+    pub fn of_errors(
+        caption: String,
+        image: &RgbImage,
+        set: &LabelSet,
+        [labels, predicted]: [&GrayImage; 2],
+        synth: &Tensor,
+        error: Option<&Tensor>,
+    ) -> Result<Self, EvaluationError> {
+        let size = image.dimensions();
+        let wrong = RgbImage::from_fn(labels.width(), labels.height(), |x, y| {
+            match (labels.get_pixel(x, y).0[0], predicted.get_pixel(x, y).0[0]) {
+                (IGNORE, _) => UNCOUNTED,
+                (label, predicted) if label != predicted => MARKED,
+                _ => Rgb([0; 3]),
+            }
+        });
+        let mut panels = vec![
+            ("image", jpeg(image)?),
+            ("labels", jpeg(&set.colorize(labels))?),
+            ("M's labels", jpeg(&set.colorize(predicted))?),
+            ("synthesized from these", jpeg(&to_rgb(synth, size)?)?),
+            ("wrong pixels", jpeg(&wrong)?),
+        ];
+        if let Some(error) = error {
+            panels.push(("error score", jpeg(&heat_map(&stretched(to_map(error, size)?)))?));
+        }
+        Ok(Self { caption, panels })
+    }
+
+    /// Of an image with strange things: `marks` is one of [`truth`] a pixel.
+    pub fn of_anomalies(
+        caption: String,
+        image: &RgbImage,
+        marks: &GrayImage,
+        synth: &Tensor,
+        score: &Tensor,
+    ) -> Result<Self, EvaluationError> {
+        let size = image.dimensions();
+        let strange =
+            RgbImage::from_fn(marks.width(), marks.height(), |x, y| match marks.get_pixel(x, y).0[0] {
+                truth::ANOMALY => MARKED,
+                truth::IGNORED => UNCOUNTED,
+                _ => Rgb([0; 3]),
+            });
+        let panels = vec![
+            ("image", jpeg(image)?),
+            ("synthesized from M's labels", jpeg(&to_rgb(synth, size)?)?),
+            ("strange pixels", jpeg(&strange)?),
+            ("anomaly score", jpeg(&heat_map(&stretched(to_map(score, size)?)))?),
+        ];
+        Ok(Self { caption, panels })
+    }
+}
+
+/// From the frame's lowest score to its highest: scores of any range can be seen.
+fn stretched(mut map: ScoreMap) -> ScoreMap {
+    let finite = || map.data.iter().copied().filter(|score| score.is_finite());
+    let (least, most) = (finite().fold(f32::INFINITY, f32::min), finite().fold(f32::NEG_INFINITY, f32::max));
+    let range = if most > least { most - least } else { 1. };
+    map.data.iter_mut().for_each(|score| *score = (*score - least) / range);
+    map
+}
+
+fn jpeg(picture: &RgbImage) -> ImageResult<Vec<u8>> {
+    let (width, height) = picture.dimensions();
+    let reduced = (width > WIDTH).then(|| {
+        let height = (u64::from(height) * u64::from(WIDTH) / u64::from(width)).max(1);
+        imageops::resize(picture, WIDTH, height as u32, FilterType::Triangle)
+    });
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode_image(reduced.as_ref().unwrap_or(picture))?;
+    Ok(bytes)
+}
+
+/// The frames with the lowest figure, of those offered.
+pub struct Worst {
+    keep: usize,
+    /// From the worst on.
+    frames: Vec<(f64, Frame)>,
+}
+
+impl Worst {
+    /// Keeps so many.
+    pub fn keeping(keep: usize) -> Self {
+        Self { keep, frames: Vec::new() }
+    }
+
+    /// Offers a frame with its figure; its pictures are made only if it is kept.
+    pub fn offer<E>(&mut self, figure: f64, make: impl FnOnce() -> Result<Frame, E>) -> Result<(), E> {
+        let place = self.frames.partition_point(|(other, _)| *other <= figure);
+        if place < self.keep {
+            self.frames.insert(place, (figure, make()?));
+            self.frames.truncate(self.keep);
+        }
+        Ok(())
+    }
+
+    /// The frames, the worst first.
+    pub fn into_frames(self) -> Vec<Frame> {
+        self.frames.into_iter().map(|(_, frame)| frame).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_are_kept_in_order() {
+        let mut worst = Worst::keeping(2);
+        let mut made = 0;
+        for figure in [0.5, 0.9, 0.2, 0.7, 0.3] {
+            worst
+                .offer(figure, || {
+                    made += 1;
+                    Ok::<_, ()>(Frame { caption: figure.to_string(), panels: Vec::new() })
+                })
+                .unwrap();
+        }
+        let captions: Vec<String> = worst.into_frames().into_iter().map(|frame| frame.caption).collect();
+        assert_eq!(captions, ["0.2", "0.3"]);
+        assert_eq!(made, 4, "0.7 was never among the worst");
+    }
+
+    #[test]
+    fn scores_of_any_range_are_stretched() {
+        let map = |data: Vec<f32>| ScoreMap { width: data.len() as u32, height: 1, data };
+        assert_eq!(stretched(map(vec![-10., -20., -15.])).data, [1., 0., 0.5]);
+        assert_eq!(stretched(map(vec![3., 3.])).data, [0., 0.]);
+    }
+
+    #[test]
+    fn pictures_are_reduced() {
+        let bytes = jpeg(&RgbImage::new(1280, 720)).unwrap();
+        assert_eq!(image::load_from_memory(&bytes).unwrap().to_rgb8().dimensions(), (320, 180));
+    }
+}

@@ -1,0 +1,248 @@
+//! A bundle: one folder with everything a monitor is made of.
+//!
+//! `bundle.yaml` names the label set, the working size, the three networks with the hashes of their
+//! weights, where they came from, and the calibrated thresholds. Everything is checked before the
+//! first frame.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::checkpoint::weights::{self, Tensors, WeightsError};
+use crate::labels::{LabelError, LabelSet};
+use crate::model::anomaly;
+use crate::network::comparison::ComparerConfig;
+use crate::network::segmentation::torchscript::TorchScriptError;
+use crate::network::segmentation::{NotBuilt, SegmenterConfig};
+use crate::network::synthesis::SynthesizerConfig;
+
+/// The only format there is so far.
+pub const FORMAT: u32 = 1;
+/// The file that describes a bundle.
+pub const DESCRIPTION: &str = "bundle.yaml";
+
+/// Limits between normal and alarming, and what they promise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Thresholds {
+    /// Failure score from which a frame counts towards CAUTION.
+    pub caution: f32,
+    /// Failure score from which a frame counts towards FAILURE.
+    pub failure: f32,
+    /// Error probability from which a pixel is in the error mask.
+    pub error: f32,
+    /// Anomaly score from which a pixel is in the anomaly mask.
+    pub anomaly: f32,
+    /// Share of the image in the anomaly mask from which a frame counts towards CAUTION.
+    pub anomaly_area: f32,
+    /// What the limits were calibrated for, in words.
+    pub guarantee: String,
+}
+
+/// One network of a bundle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry<C> {
+    /// Architecture and size.
+    pub network: C,
+    /// File of the weights (of a torchscript network, the network itself), in the bundle's folder.
+    pub weights: String,
+    /// SHA-256 of that file, in hex.
+    pub sha256: String,
+    /// Data that trained it.
+    pub trained_on: String,
+    /// Command that trained it, seed included.
+    pub command: String,
+}
+
+/// The contents of `bundle.yaml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    /// Version of this format.
+    pub format: u32,
+    /// Name of the label set.
+    pub labels: String,
+    /// Height and width at which the networks work.
+    pub working_size: [u32; 2],
+    /// Commands that made the data, where commands did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<String>,
+    /// M.
+    pub segmentation: Entry<SegmenterConfig>,
+    /// G.
+    pub synthesis: Entry<SynthesizerConfig>,
+    /// F.
+    pub comparison: Entry<ComparerConfig>,
+    /// How the anomaly score is made.
+    #[serde(default)]
+    pub anomaly: anomaly::Config,
+    /// Thresholds and their promise.
+    pub calibration: Thresholds,
+    /// Figures measured on data that no network saw, by name.
+    #[serde(default)]
+    pub metrics: std::collections::BTreeMap<String, f64>,
+}
+
+impl Description {
+    /// Writes `bundle.yaml` in folder `dir`.
+    pub fn write(&self, dir: &Path) -> Result<(), BundleError> {
+        let path = dir.join(DESCRIPTION);
+        let wrong = |reason: String| BundleError::Description { path: path.clone(), reason };
+        let text = serde_norway::to_string(self).map_err(|e| wrong(e.to_string()))?;
+        std::fs::write(&path, text).map_err(|source| BundleError::Io { path: path.clone(), source })
+    }
+}
+
+/// Why a bundle cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// A file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// `bundle.yaml` does not say what it must.
+    #[error("{}: {reason}", path.display())]
+    Description {
+        /// The file.
+        path: PathBuf,
+        /// The field and what is wrong with it.
+        reason: String,
+    },
+    /// The label set is unknown.
+    #[error("{}: labels: {source}", path.display())]
+    Labels {
+        /// The file.
+        path: PathBuf,
+        /// Which sets there are.
+        source: LabelError,
+    },
+    /// The weights are not those that the bundle was made with.
+    #[error("{}: {field}.sha256 says {expected}, the file has {found}", path.display())]
+    Hash {
+        /// The weights.
+        path: PathBuf,
+        /// The network.
+        field: &'static str,
+        /// Hash in bundle.yaml.
+        expected: String,
+        /// Hash of the file.
+        found: String,
+    },
+    /// The TorchScript file is no network that can be M.
+    #[error("{}: {source}", path.display())]
+    TorchScript {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: TorchScriptError,
+    },
+    /// The weights do not fit the network.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The network is of a kind that is not built here.
+    #[error(transparent)]
+    NotBuilt(#[from] NotBuilt),
+    /// The device or precision cannot be had.
+    #[error("{field} is '{value}'; {expected}")]
+    Option {
+        /// Which option.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be right.
+        expected: String,
+    },
+}
+
+/// A bundle that was read and checked; networks are built from it.
+#[derive(Debug)]
+pub struct Bundle {
+    /// The folder.
+    pub dir: PathBuf,
+    /// The folder's name.
+    pub name: String,
+    /// SHA-256 of `bundle.yaml`, in hex.
+    pub hash: String,
+    /// What `bundle.yaml` says.
+    pub description: Description,
+    /// The label set.
+    pub labels: LabelSet,
+}
+
+/// SHA-256 in hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+impl Bundle {
+    /// Reads and checks `bundle.yaml` in folder `dir`; weights are read later, one network at a time.
+    pub fn open(dir: &Path) -> Result<Self, BundleError> {
+        let path = dir.join(DESCRIPTION);
+        let bytes = std::fs::read(&path).map_err(|source| BundleError::Io { path: path.clone(), source })?;
+        let wrong = |reason: String| BundleError::Description { path: path.clone(), reason };
+        let description: Description = serde_norway::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
+        if description.format != FORMAT {
+            return Err(wrong(format!("format is {}, this version reads {FORMAT}", description.format)));
+        }
+        let labels = LabelSet::by_name(&description.labels)
+            .map_err(|source| BundleError::Labels { path: path.clone(), source })?;
+        description
+            .synthesis
+            .network
+            .check_size(description.working_size)
+            .map_err(|reason| wrong(format!("working_size {reason}")))?;
+        let t = &description.calibration;
+        for (name, value) in [
+            ("caution", t.caution),
+            ("failure", t.failure),
+            ("error", t.error),
+            ("anomaly", t.anomaly),
+            ("anomaly_area", t.anomaly_area),
+        ] {
+            if !(0. ..=1.).contains(&value) {
+                return Err(wrong(format!("calibration.{name} is {value}, it must be in [0, 1]")));
+            }
+        }
+        let name =
+            dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
+        Ok(Self {
+            dir: dir.to_owned(),
+            name: name.unwrap_or_else(|| dir.display().to_string()),
+            hash: sha256(&bytes),
+            description,
+            labels,
+        })
+    }
+
+    /// Reads the weights of one network and checks their hash. Returns their path for messages.
+    pub fn weights<C>(
+        &self,
+        field: &'static str,
+        entry: &Entry<C>,
+    ) -> Result<(Tensors, PathBuf), BundleError> {
+        let (bytes, path) = self.file(field, entry)?;
+        Ok((weights::parse(&bytes, &path)?, path))
+    }
+
+    /// The bytes of one network's file, whose hash is right, and its path for messages.
+    pub fn file<C>(&self, field: &'static str, entry: &Entry<C>) -> Result<(Vec<u8>, PathBuf), BundleError> {
+        let path = self.dir.join(&entry.weights);
+        Ok((checked(path.clone(), field, &entry.sha256)?, path))
+    }
+}
+
+/// The bytes of the file at `path`, if their hash is `expected`; `field` is for messages.
+pub fn checked(path: PathBuf, field: &'static str, expected: &str) -> Result<Vec<u8>, BundleError> {
+    let bytes = std::fs::read(&path).map_err(|source| BundleError::Io { path: path.clone(), source })?;
+    let found = sha256(&bytes);
+    if found != expected {
+        return Err(BundleError::Hash { path, field, expected: expected.into(), found });
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,241 @@
+//! From raw scores to an alarm level that neither flickers nor forgets.
+//!
+//! A level is entered after `trigger` frames in a row at or above its limit and left after
+//! `release` frames in a row below it. The start is [`Level::Failure`]: a segmentation nobody has
+//! checked yet is not known to be good. A score that is NaN counts as failure.
+
+use crate::model::bundle::Thresholds;
+
+/// How far the segmentation can be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// It can be used.
+    Nominal,
+    /// It may be wrong.
+    Caution,
+    /// It must not be relied on.
+    Failure,
+}
+
+impl Level {
+    /// The level of one frame alone. `anomaly_area` is NaN where anomalies are not looked for, and
+    /// then raises nothing.
+    pub fn of(failure_score: f32, anomaly_area: f32, thresholds: &Thresholds) -> Self {
+        let strange = anomaly_area >= thresholds.anomaly_area;
+        // Written so that a NaN score or limit falls through to the safe end.
+        if failure_score < thresholds.failure.min(thresholds.caution) {
+            if strange { Self::Caution } else { Self::Nominal }
+        } else if failure_score < thresholds.failure {
+            Self::Caution
+        } else {
+            Self::Failure
+        }
+    }
+
+    /// The one with this number in a message; a number that has no meaning is no reassurance.
+    pub fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Nominal,
+            1 => Self::Caution,
+            _ => Self::Failure,
+        }
+    }
+
+    /// The name reports and diagnostics use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nominal => "NOMINAL",
+            Self::Caution => "CAUTION",
+            Self::Failure => "FAILURE",
+        }
+    }
+}
+
+/// How many frames in a row change the level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Frames at or above a limit before its level is entered.
+    pub trigger: u32,
+    /// Frames below a limit before its level is left.
+    pub release: u32,
+}
+
+impl Patience {
+    /// What suits a camera of five to ten frames a second.
+    pub const DEFAULT: Self = Self { trigger: 3, release: 5 };
+}
+
+/// One limit with its run of frames on the other side.
+#[derive(Clone, Copy, Debug)]
+struct Latch {
+    active: bool,
+    streak: u32,
+}
+
+impl Latch {
+    fn update(&mut self, above: bool, patience: Patience) {
+        if above == self.active {
+            self.streak = 0;
+            return;
+        }
+        self.streak = self.streak.saturating_add(1);
+        if self.streak >= if above { patience.trigger } else { patience.release } {
+            *self = Self { active: above, streak: 0 };
+        }
+    }
+}
+
+/// The debounced level of a stream of frames.
+#[derive(Clone, Debug)]
+pub struct Debounce {
+    caution: Latch,
+    failure: Latch,
+}
+
+impl Debounce {
+    /// Starts at [`Level::Failure`].
+    pub fn new() -> Self {
+        let active = Latch { active: true, streak: 0 };
+        Self { caution: active, failure: active }
+    }
+
+    /// Takes in one frame's own level and gives the debounced one.
+    pub fn update(&mut self, raw: Level, patience: Patience) -> Level {
+        self.caution.update(raw >= Level::Caution, patience);
+        self.failure.update(raw >= Level::Failure, patience);
+        self.level()
+    }
+
+    /// Goes to [`Level::Failure`] at once: the camera is gone, and its time-out was the patience.
+    pub fn fail(&mut self) -> Level {
+        *self = Self::new();
+        Level::Failure
+    }
+
+    /// Forgets runs of frames but not the level: time jumped, so what came before is no run.
+    pub fn forget_streaks(&mut self) {
+        self.caution.streak = 0;
+        self.failure.streak = 0;
+    }
+
+    /// The level now.
+    pub fn level(&self) -> Level {
+        if self.failure.active {
+            Level::Failure
+        } else if self.caution.active {
+            Level::Caution
+        } else {
+            Level::Nominal
+        }
+    }
+}
+
+impl Default for Debounce {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Level::{Caution, Failure, Nominal};
+    use super::*;
+
+    const PATIENCE: Patience = Patience::DEFAULT;
+
+    fn run(debounce: &mut Debounce, raw: &[Level]) -> Vec<Level> {
+        raw.iter().map(|&level| debounce.update(level, PATIENCE)).collect()
+    }
+
+    fn settled() -> Debounce {
+        let mut debounce = Debounce::new();
+        run(&mut debounce, &[Nominal; 5]);
+        debounce
+    }
+
+    #[test]
+    fn starts_failed_and_needs_good_frames_to_clear() {
+        assert_eq!(
+            run(&mut Debounce::new(), &[Nominal; 6]),
+            [Failure, Failure, Failure, Failure, Nominal, Nominal]
+        );
+    }
+
+    #[test]
+    fn enters_after_trigger_frames_and_leaves_after_release_frames() {
+        let mut debounce = settled();
+        assert_eq!(run(&mut debounce, &[Failure; 3]), [Nominal, Nominal, Failure]);
+        assert_eq!(run(&mut debounce, &[Nominal; 5]), [Failure, Failure, Failure, Failure, Nominal]);
+    }
+
+    #[test]
+    fn a_single_bad_frame_and_a_single_good_one_change_nothing() {
+        let mut debounce = settled();
+        assert_eq!(run(&mut debounce, &[Failure, Failure, Nominal, Failure, Failure]), [Nominal; 5]);
+        run(&mut debounce, &[Failure; 3]);
+        assert_eq!(run(&mut debounce, &[Nominal, Nominal, Nominal, Nominal, Failure, Nominal]), [Failure; 6]);
+    }
+
+    #[test]
+    fn steps_down_through_caution() {
+        let mut debounce = Debounce::new();
+        assert_eq!(run(&mut debounce, &[Caution; 5])[4], Caution);
+        assert_eq!(run(&mut debounce, &[Nominal; 5])[4], Nominal);
+    }
+
+    #[test]
+    fn failure_frames_count_towards_caution() {
+        let mut debounce = settled();
+        assert_eq!(run(&mut debounce, &[Caution, Failure, Caution]), [Nominal, Nominal, Caution]);
+    }
+
+    #[test]
+    fn a_dead_camera_fails_at_once() {
+        let mut debounce = settled();
+        assert_eq!(debounce.fail(), Failure);
+        assert_eq!(debounce.level(), Failure);
+    }
+
+    #[test]
+    fn a_jump_in_time_keeps_the_level_and_forgets_the_run() {
+        let mut debounce = settled();
+        run(&mut debounce, &[Failure; 2]);
+        debounce.forget_streaks();
+        assert_eq!(run(&mut debounce, &[Failure; 3]), [Nominal, Nominal, Failure]);
+    }
+
+    #[test]
+    fn limits_belong_to_the_higher_level_and_nan_is_failure() {
+        let thresholds = Thresholds {
+            caution: 0.3,
+            failure: 0.6,
+            error: 0.5,
+            anomaly: 0.5,
+            anomaly_area: 0.02,
+            guarantee: String::new(),
+        };
+        let level = |score| Level::of(score, f32::NAN, &thresholds);
+        assert_eq!([level(0.29), level(0.3), level(0.59), level(0.6)], [Nominal, Caution, Caution, Failure]);
+        assert_eq!(level(f32::NAN), Failure);
+        let unknown = Thresholds { caution: f32::NAN, failure: f32::NAN, ..thresholds };
+        assert_eq!(Level::of(0.1, 0., &unknown), Failure);
+    }
+
+    #[test]
+    fn strange_things_call_for_caution_and_no_more() {
+        let thresholds = Thresholds {
+            caution: 0.3,
+            failure: 0.6,
+            error: 0.5,
+            anomaly: 0.5,
+            anomaly_area: 0.02,
+            guarantee: String::new(),
+        };
+        let level = |area| Level::of(0.1, area, &thresholds);
+        assert_eq!(
+            [level(0.019), level(0.02), level(1.), level(f32::NAN)],
+            [Nominal, Caution, Caution, Nominal]
+        );
+        assert_eq!(Level::of(0.7, 0., &thresholds), Failure);
+    }
+}

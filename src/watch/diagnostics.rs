@@ -1,0 +1,437 @@
+//! What goes on `/diagnostics`: four statuses with stable names, so that an aggregator can route
+//! camera trouble, inference trouble, slowness and a wrong segmentation to different paths.
+
+use std::time::{Duration, Instant};
+
+use super::mailbox::Counts;
+use super::parameters::{Live, Settings, Transport};
+use super::shared::State;
+use super::verdict::Validity;
+use crate::monitor::assessment::Mode;
+use crate::watch::debounce::Level;
+use crate::watch::watchdog::Liveness;
+
+/// Severity as diagnostic_msgs/DiagnosticStatus numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Severity {
+    /// All is well.
+    Ok = 0,
+    /// Something deserves attention.
+    Warn = 1,
+    /// Something is broken.
+    Error = 2,
+    /// Nothing is known.
+    Stale = 3,
+}
+
+/// One status.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    /// What it is about; the node's name goes before it.
+    pub task: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// One line.
+    pub message: String,
+    /// The numbers behind it.
+    pub values: Vec<(&'static str, String)>,
+}
+
+/// What the statuses are made from.
+#[derive(Clone, Debug)]
+pub struct Snapshot<'a> {
+    /// Camera, inference and verdict.
+    pub state: &'a State,
+    /// Images so far.
+    pub counts: Counts,
+    /// Settings of the start.
+    pub settings: &'a Settings,
+    /// Settings in force.
+    pub live: Live,
+    /// One line on the networks.
+    pub model: &'a str,
+    /// The bundle's name and hash; empty while it loads.
+    pub bundle: (&'a str, &'a str),
+    /// Age of the newest image by its stamp, in seconds.
+    pub image_age_secs: Option<f64>,
+    /// Now, on the steady clock.
+    pub now: Instant,
+}
+
+/// A report that is due for longer than this many times `max_consecutive_delay`: something hangs, be it
+/// decoding, inference or publishing.
+pub const HANG_FACTOR: u32 = 5;
+
+/// How long a report has been due, if that is too long.
+pub fn hanging(state: &State, live: Live, now: Instant) -> Option<Duration> {
+    let owed = now.saturating_duration_since(state.owed_since?);
+    let limit = live.max_consecutive_delay * HANG_FACTOR;
+    (!limit.is_zero() && owed > limit).then_some(owed)
+}
+
+/// The four statuses.
+pub fn statuses(snapshot: &Snapshot) -> [Status; 4] {
+    [camera(snapshot), inference(snapshot), processing_time(snapshot), segmentation(snapshot)]
+}
+
+fn camera(snapshot: &Snapshot) -> Status {
+    let Snapshot { state, counts, settings, live, now, .. } = *snapshot;
+    let rejected = state
+        .last_verdict
+        .as_ref()
+        .filter(|verdict| verdict.validity == Validity::InvalidInput)
+        .map(|verdict| verdict.reason.clone());
+    let topics = match settings.transport {
+        Transport::Auto => "image, image/compressed",
+        Transport::Raw => "image",
+        Transport::Compressed => "image/compressed",
+    };
+    let miscalibrated = match (state.size, state.calibrated_size) {
+        (Some(size), Some(calibrated)) if size != calibrated => Some((size, calibrated)),
+        _ => None,
+    };
+    let (word, severity, message) = match (state.watchdog.liveness(now, live.source_timeout), rejected) {
+        (Liveness::Waiting, _) if settings.reliable_input => (
+            "waiting",
+            Severity::Warn,
+            format!(
+                "no image yet on {topics}; input_qos is default (reliable), which a best-effort camera cannot serve"
+            ),
+        ),
+        (Liveness::Waiting, _) => ("waiting", Severity::Warn, format!("no image yet on {topics}")),
+        (Liveness::Stale, _) => (
+            "stale",
+            Severity::Error,
+            format!("no image for {:.1} s", state.watchdog.silence(now).as_secs_f64()),
+        ),
+        (Liveness::Alive, Some(reason)) => ("rejected", Severity::Error, reason),
+        (Liveness::Alive, None) => match miscalibrated {
+            Some(((width, height), (wide, high))) => (
+                "active",
+                Severity::Warn,
+                format!("images are {width}x{height}, camera_info says {wide}x{high}"),
+            ),
+            None => ("active", Severity::Ok, "images arrive".to_owned()),
+        },
+    };
+    let size = |size: Option<(u32, u32)>| size.map_or(UNKNOWN.to_owned(), |(w, h)| format!("{w}x{h}"));
+    Status {
+        task: "camera",
+        severity,
+        message,
+        values: vec![
+            ("state", word.to_owned()),
+            ("topics", topics.to_owned()),
+            ("image_age_ms", number(snapshot.image_age_secs.map(|age| age * 1e3))),
+            ("since_last_arrival_ms", millis(state.watchdog.since_arrival(now))),
+            ("Actual frequency (Hz)", number(state.frequency())),
+            ("frames_received", counts.received.to_string()),
+            ("frames_dropped", counts.dropped.to_string()),
+            ("frames_invalid", counts.invalid.to_string()),
+            ("second_copies_ignored", state.twins.to_string()),
+            ("encoding", state.encoding.clone()),
+            ("image_size", size(state.size)),
+            ("camera_info_size", size(state.calibrated_size)),
+        ],
+    }
+}
+
+fn inference(snapshot: &Snapshot) -> Status {
+    let Snapshot { state, counts, live, now, .. } = *snapshot;
+    let failed = state.last_verdict.as_ref().filter(|verdict| verdict.validity == Validity::Failed);
+    let (severity, message) = if let Some(owed) = hanging(state, live, now) {
+        (Severity::Error, format!("images arrive, and none has been judged for {:.1} s", owed.as_secs_f64()))
+    } else if let Some(verdict) = failed {
+        (Severity::Error, verdict.reason.clone())
+    } else if snapshot.bundle.0.is_empty() {
+        (Severity::Warn, "the bundle is loading".to_owned())
+    } else {
+        match state.mode {
+            None => (Severity::Ok, "no frame processed yet".to_owned()),
+            Some(Mode::Full) => (Severity::Ok, "frames are judged by the whole method".to_owned()),
+            Some(Mode::LogitsOnly) => (
+                Severity::Warn,
+                "synthesis misses degraded.deadline: judging by the segmenter's own confidence".to_owned(),
+            ),
+        }
+    };
+    let mode = match state.mode {
+        None => UNKNOWN,
+        Some(Mode::Full) => "full",
+        Some(Mode::LogitsOnly) => "logits_only",
+    };
+    Status {
+        task: "inference",
+        severity,
+        message,
+        values: vec![
+            ("bundle", snapshot.bundle.0.to_owned()),
+            ("bundle_hash", snapshot.bundle.1.to_owned()),
+            ("model", snapshot.model.to_owned()),
+            ("mode", mode.to_owned()),
+            ("frames_processed", counts.processed.to_string()),
+            ("frames_failed", state.failures.to_string()),
+            ("last_failure", state.last_failure.clone().unwrap_or_default()),
+            ("report_due_ms", millis(state.owed_since.map(|since| now.saturating_duration_since(since)))),
+        ],
+    }
+}
+
+fn processing_time(snapshot: &Snapshot) -> Status {
+    let Snapshot { state, live, now, .. } = *snapshot;
+    let verdict = state.last_verdict.as_ref();
+    let total = verdict.and_then(|verdict| verdict.total);
+    let slow = state.slow_since.map(|since| now.saturating_duration_since(since));
+    let budget = live.max_processing_time.map(|limit| limit.as_secs_f64() * 1e3);
+    let seconds = total.unwrap_or_default().as_secs_f64();
+    let (severity, message) = match (total, slow) {
+        (None, _) => (Severity::Ok, "waiting for the first frame".to_owned()),
+        (Some(_), Some(slow)) if slow > live.max_consecutive_delay => (
+            Severity::Error,
+            format!("{seconds:.3} s a frame, over max_processing_time for {:.1} s", slow.as_secs_f64()),
+        ),
+        (Some(_), Some(_)) => (Severity::Warn, format!("{seconds:.3} s a frame, over max_processing_time")),
+        (Some(_), None) => (Severity::Ok, format!("{seconds:.3} s a frame")),
+    };
+    let stages = verdict.and_then(|verdict| verdict.report.as_ref()).map(|report| report.latency);
+    let stage = |pick: fn(crate::monitor::assessment::Latency) -> Duration| millis(stages.map(pick));
+    Status {
+        task: "processing time",
+        severity,
+        message,
+        values: vec![
+            ("decode_time_ms", millis(verdict.and_then(|verdict| verdict.decode))),
+            ("segment_time_ms", stage(|latency| latency.segment)),
+            ("synthesize_time_ms", stage(|latency| latency.synthesize)),
+            ("compare_time_ms", stage(|latency| latency.compare)),
+            ("score_time_ms", stage(|latency| latency.score)),
+            ("processing_time_ms", millis(total)),
+            ("max_processing_time_ms", number(budget)),
+            ("over_budget_ms", millis(slow)),
+            (
+                "last_frame_timestamp",
+                verdict.map_or(UNKNOWN.to_owned(), |v| format!("{}.{:09}", v.stamp.sec, v.stamp.nanosec)),
+            ),
+            ("output_latency_ms", number(verdict.and_then(|v| v.image_age_secs).map(|age| age * 1e3))),
+            (
+                "time_since_last_publish_ms",
+                millis(state.last_report.map(|at| now.saturating_duration_since(at))),
+            ),
+        ],
+    }
+}
+
+fn segmentation(snapshot: &Snapshot) -> Status {
+    let Snapshot { state, live, now, .. } = *snapshot;
+    let thresholds = &state.thresholds;
+    let verdict = state
+        .last_verdict
+        .as_ref()
+        .filter(|_| state.watchdog.liveness(now, live.source_timeout) == Liveness::Alive);
+    let report = verdict.and_then(|verdict| verdict.report.as_ref());
+    let level = state.debounce.level();
+    let (severity, message) = match (verdict, level) {
+        (None, _) => (Severity::Stale, "no image to judge".to_owned()),
+        (Some(_), Level::Nominal) => (Severity::Ok, "the segmentation can be used".to_owned()),
+        (Some(_), Level::Caution) => (Severity::Warn, "the segmentation may be wrong".to_owned()),
+        (Some(_), Level::Failure) => (Severity::Error, "the segmentation must not be relied on".to_owned()),
+    };
+    let score = |value: Option<f32>| number(value.map(f64::from));
+    Status {
+        task: "segmentation",
+        severity,
+        message,
+        values: vec![
+            ("level", level.name().to_owned()),
+            ("failure_score", score(report.map(|report| report.failure_score))),
+            ("predicted_miou", score(report.map(|report| report.predicted_miou))),
+            ("error_area", score(report.map(|report| report.error_area))),
+            ("anomaly_area", score(report.map(|report| report.anomaly_area))),
+            ("anomaly_regions", report.map_or(UNKNOWN.to_owned(), |report| report.regions.len().to_string())),
+            ("threshold_caution", score(Some(thresholds.caution))),
+            ("threshold_failure", score(Some(thresholds.failure))),
+            ("threshold_error", score(Some(thresholds.error))),
+            ("threshold_anomaly", score(Some(thresholds.anomaly))),
+            ("threshold_anomaly_area", score(Some(thresholds.anomaly_area))),
+        ],
+    }
+}
+
+const UNKNOWN: &str = "nan";
+
+fn number(value: Option<f64>) -> String {
+    value.map_or(
+        UNKNOWN.to_owned(),
+        |value| {
+            if value.is_nan() { UNKNOWN.to_owned() } else { format!("{value:.4}") }
+        },
+    )
+}
+
+fn millis(value: Option<Duration>) -> String {
+    value.map_or(UNKNOWN.to_owned(), |value| format!("{:.1}", value.as_secs_f64() * 1e3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Stamp;
+    use crate::model::bundle::Thresholds;
+    use crate::monitor::assessment::{Latency, Report};
+    use crate::watch::parameters::Parameters;
+    use crate::watch::shared::tests::state;
+    use crate::watch::verdict::Verdict;
+
+    fn verdict(validity: Validity, reason: &str, total: Duration) -> Verdict {
+        let report = (validity == Validity::Ok).then(|| Report {
+            mode: Mode::Full,
+            failure_score: 0.25,
+            predicted_miou: 0.75,
+            classes: Vec::new(),
+            error_area: 0.1,
+            anomaly_area: 0.0,
+            regions: Vec::new(),
+            latency: Latency { segment: Duration::from_millis(12), ..Latency::default() },
+        });
+        Verdict {
+            stamp: Stamp { sec: 3, nanosec: 5 },
+            camera: "front".to_owned(),
+            validity,
+            reason: reason.to_owned(),
+            level: Level::Nominal,
+            report,
+            thresholds: Thresholds {
+                caution: 0.3,
+                failure: 0.6,
+                error: 0.5,
+                anomaly: 0.5,
+                anomaly_area: 1.,
+                guarantee: String::new(),
+            },
+            decode: None,
+            total: Some(total),
+            image_age_secs: Some(0.01),
+            since_arrival: None,
+            counts: Counts::default(),
+        }
+    }
+
+    fn look(state: &State, now: Instant) -> Vec<Status> {
+        let settings = Parameters::default().settings();
+        let snapshot = Snapshot {
+            state,
+            counts: Counts::default(),
+            settings: &settings,
+            live: settings.live,
+            model: "",
+            bundle: ("street", "ff"),
+            image_age_secs: None,
+            now,
+        };
+        statuses(&snapshot).to_vec()
+    }
+
+    fn brief(statuses: &[Status]) -> Vec<(&str, Severity)> {
+        statuses.iter().map(|status| (status.task, status.severity)).collect()
+    }
+
+    fn value<'a>(status: &'a Status, key: &str) -> &'a str {
+        status.values.iter().find(|(name, _)| *name == key).map_or("missing", |(_, value)| value)
+    }
+
+    #[test]
+    fn before_the_first_frame_it_waits() {
+        let now = Instant::now();
+        let found = look(&state(now), now);
+        use Severity::{Ok, Stale, Warn};
+        assert_eq!(
+            brief(&found),
+            [("camera", Warn), ("inference", Ok), ("processing time", Ok), ("segmentation", Stale)]
+        );
+        assert_eq!(value(&found[0], "state"), "waiting");
+        assert_eq!(value(&found[3], "failure_score"), "nan");
+    }
+
+    #[test]
+    fn a_judged_frame_shows_its_numbers() {
+        let now = Instant::now();
+        let mut state = state(now);
+        state.watchdog.feed(now);
+        state.judged(
+            &verdict(Validity::Ok, "", Duration::from_millis(80)),
+            Some(Duration::from_millis(200)),
+            now,
+        );
+        let found = look(&state, now);
+        use Severity::{Error, Ok};
+        // The level has not been released yet: one good frame is not enough.
+        assert_eq!(
+            brief(&found),
+            [("camera", Ok), ("inference", Ok), ("processing time", Ok), ("segmentation", Error)]
+        );
+        assert_eq!(value(&found[2], "segment_time_ms"), "12.0");
+        assert_eq!(value(&found[2], "last_frame_timestamp"), "3.000000005");
+        assert_eq!(value(&found[3], "failure_score"), "0.2500");
+    }
+
+    #[test]
+    fn a_dead_camera_is_an_error_and_leaves_no_verdict() {
+        let now = Instant::now();
+        let mut state = state(now);
+        state.watchdog.feed(now);
+        state.judged(&verdict(Validity::Ok, "", Duration::ZERO), None, now);
+        let found = look(&state, now + Duration::from_secs(2));
+        assert_eq!(value(&found[0], "state"), "stale");
+        assert_eq!((found[0].severity, found[3].severity), (Severity::Error, Severity::Stale));
+    }
+
+    #[test]
+    fn a_rejected_image_and_a_failed_inference_are_different_statuses() {
+        let now = Instant::now();
+        let mut state = state(now);
+        state.watchdog.feed(now);
+        state.judged(&verdict(Validity::InvalidInput, "step is 3", Duration::ZERO), None, now);
+        let found = look(&state, now);
+        assert_eq!((value(&found[0], "state"), found[0].message.as_str()), ("rejected", "step is 3"));
+        assert_eq!(found[1].severity, Severity::Ok);
+        state.judged(&verdict(Validity::Failed, "no memory", Duration::ZERO), None, now);
+        let found = look(&state, now);
+        assert_eq!((found[0].severity, found[1].severity), (Severity::Ok, Severity::Error));
+        assert_eq!(value(&found[1], "last_failure"), "no memory");
+    }
+
+    #[test]
+    fn slowness_warns_and_then_errs() {
+        let now = Instant::now();
+        let mut state = state(now);
+        state.watchdog.feed(now);
+        let limit = Some(Duration::from_millis(200));
+        state.judged(&verdict(Validity::Ok, "", Duration::from_millis(300)), limit, now);
+        assert_eq!(look(&state, now)[2].severity, Severity::Warn);
+        let later = now + Duration::from_millis(1100);
+        state.judged(&verdict(Validity::Ok, "", Duration::from_millis(300)), limit, later);
+        assert_eq!(look(&state, later)[2].severity, Severity::Error);
+        state.judged(&verdict(Validity::Ok, "", Duration::from_millis(100)), limit, later);
+        assert_eq!(look(&state, later)[2].severity, Severity::Ok);
+    }
+
+    #[test]
+    fn a_report_long_due_is_an_error_until_it_is_there() {
+        let now = Instant::now();
+        let mut state = state(now);
+        state.owed_since = Some(now);
+        let live = Parameters::default().settings().live;
+        assert_eq!(hanging(&state, live, now + Duration::from_secs(5)), None);
+        let later = now + Duration::from_millis(5001);
+        assert_eq!(hanging(&state, live, later), Some(Duration::from_millis(5001)));
+        assert_eq!(look(&state, later)[1].severity, Severity::Error);
+        let mut verdict = verdict(Validity::Ok, "", Duration::from_millis(100));
+        state.judged(&verdict, None, later);
+        assert_eq!((state.owed_since, look(&state, later)[1].severity), (None, Severity::Ok));
+        // One that came meanwhile is due from now on.
+        verdict.counts.received = 1;
+        state.judged(&verdict, None, later);
+        assert_eq!(state.owed_since, Some(later));
+    }
+}

@@ -1,0 +1,183 @@
+//! What the node's threads have in common.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::decoding::Turn;
+use super::mailbox::{Arrival, Mailbox};
+use super::verdict::{Validity, Verdict};
+use crate::frame::Stamp;
+use crate::model::bundle::Thresholds;
+use crate::monitor::assessment::Mode;
+use crate::node::parameter_server::ParameterServer;
+use crate::watch::debounce::Debounce;
+use crate::watch::watchdog::Watchdog;
+
+/// Arrivals over which the frame rate is measured.
+const RATE_WINDOW: usize = 10;
+
+/// Gives the node's time since the epoch, or `None` while a simulated clock has not started.
+pub type NodeClock = Arc<dyn Fn() -> Option<Duration> + Send + Sync>;
+
+/// Everything that more than one thread touches.
+pub struct Shared {
+    /// Parameters in force.
+    pub parameters: ParameterServer,
+    /// The newest image, on its way to inference.
+    pub mailbox: Mailbox<Arrival>,
+    /// When inference will want it.
+    pub turn: Turn,
+    /// The node's time.
+    pub clock: NodeClock,
+    state: Mutex<State>,
+}
+
+impl Shared {
+    /// Nothing has happened yet.
+    pub fn new(parameters: ParameterServer, clock: NodeClock, thresholds: Thresholds, now: Instant) -> Self {
+        Self {
+            parameters,
+            mailbox: Mailbox::default(),
+            turn: Turn::default(),
+            clock,
+            state: Mutex::new(State::new(thresholds, now)),
+        }
+    }
+
+    /// Access to the state, never for longer than it takes to read or write a few fields.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere is reported where it happens; the fields stay readable.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The node's time as a stamp; zero while a simulated clock has not started.
+    pub fn now_stamp(&self) -> Stamp {
+        (self.clock)().map_or(Stamp::default(), |now| Stamp {
+            sec: i32::try_from(now.as_secs()).unwrap_or(i32::MAX),
+            nanosec: now.subsec_nanos(),
+        })
+    }
+
+    /// The node's time minus `stamp`, in seconds.
+    pub fn age_secs(&self, stamp: Stamp) -> Option<f64> {
+        let taken = f64::from(stamp.sec) + f64::from(stamp.nanosec) * 1e-9;
+        (self.clock)().map(|now| now.as_secs_f64() - taken)
+    }
+}
+
+/// What is known about camera, inference and verdict.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Silence of the camera.
+    pub watchdog: Watchdog,
+    /// The debounced level.
+    pub debounce: Debounce,
+    /// Limits in force.
+    pub thresholds: Thresholds,
+    /// Stamp and `frame_id` of the newest image.
+    pub newest: Option<(Stamp, String)>,
+    /// Its encoding.
+    pub encoding: String,
+    /// Size of the last image that could be read.
+    pub size: Option<(u32, u32)>,
+    /// Size the camera was calibrated at, from `camera_info`.
+    pub calibrated_size: Option<(u32, u32)>,
+    /// Images that came a second time by the other transport.
+    pub twins: u64,
+    /// Since when a report on an image is due: the first arrival since the last report, or that report where
+    /// a newer image waited already.
+    pub owed_since: Option<Instant>,
+    /// Since when every frame took longer than it should.
+    pub slow_since: Option<Instant>,
+    /// When the last report on an image went out.
+    pub last_report: Option<Instant>,
+    /// That report.
+    pub last_verdict: Option<Verdict>,
+    /// How the last scores came about.
+    pub mode: Option<Mode>,
+    /// Frames whose inference failed.
+    pub failures: u64,
+    /// What the last failure said.
+    pub last_failure: Option<String>,
+    arrivals: VecDeque<Instant>,
+}
+
+impl State {
+    fn new(thresholds: Thresholds, now: Instant) -> Self {
+        Self {
+            watchdog: Watchdog::new(now),
+            debounce: Debounce::new(),
+            thresholds,
+            newest: None,
+            encoding: String::new(),
+            size: None,
+            calibrated_size: None,
+            twins: 0,
+            owed_since: None,
+            slow_since: None,
+            last_report: None,
+            last_verdict: None,
+            mode: None,
+            failures: 0,
+            last_failure: None,
+            arrivals: VecDeque::new(),
+        }
+    }
+
+    /// Notes that an image arrived.
+    pub fn arrived(&mut self, arrival: &Arrival) {
+        self.watchdog.feed(arrival.at);
+        self.owed_since.get_or_insert(arrival.at);
+        self.newest = Some((arrival.picture.stamp(), arrival.picture.header().frame_id.clone()));
+        self.encoding = arrival.picture.encoding().to_owned();
+        self.arrivals.push_back(arrival.at);
+        if self.arrivals.len() > RATE_WINDOW {
+            self.arrivals.pop_front();
+        }
+    }
+
+    /// Notes the report on an image.
+    pub fn judged(&mut self, verdict: &Verdict, limit: Option<Duration>, now: Instant) {
+        self.owed_since = (verdict.counts.outstanding() > 0).then_some(now);
+        self.last_report = Some(now);
+        match verdict.validity {
+            Validity::Ok | Validity::Degraded => {
+                self.mode = verdict.report.as_ref().map(|report| report.mode);
+                let slow = matches!((verdict.total, limit), (Some(total), Some(limit)) if total > limit);
+                self.slow_since = if slow { self.slow_since.or(Some(now)) } else { None };
+            }
+            Validity::Failed => {
+                self.failures += 1;
+                self.last_failure = Some(verdict.reason.clone());
+            }
+            _ => {}
+        }
+        self.last_verdict = Some(verdict.clone());
+    }
+
+    /// Mean rate of the last arrivals, in Hz; `None` before the second.
+    pub fn frequency(&self) -> Option<f64> {
+        let (first, last) = (self.arrivals.front()?, self.arrivals.back()?);
+        let span = last.saturating_duration_since(*first).as_secs_f64();
+        (span > 0.0).then(|| (self.arrivals.len() - 1) as f64 / span)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A state in which nothing has happened yet.
+    pub(crate) fn state(now: Instant) -> State {
+        let thresholds = Thresholds {
+            caution: 0.3,
+            failure: 0.6,
+            error: 0.5,
+            anomaly: 0.5,
+            anomaly_area: 1.,
+            guarantee: String::new(),
+        };
+        State::new(thresholds, now)
+    }
+}

@@ -1,0 +1,260 @@
+//! From an image to a verdict: judge, debounce. No error and no panic inside ends
+//! the node; each becomes a report that says so.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use image::RgbImage;
+
+use super::decoding::Decoded;
+use super::mailbox::Arrival;
+use super::parameters::{Live, Overrides};
+use super::shared::Shared;
+use super::verdict::{Validity, Verdict};
+use crate::frame::{Frame, Stamp};
+use crate::model::bundle::Thresholds;
+use crate::monitor::assessment::{Assessment, Maps, Mode, Wanted};
+use crate::monitor::pipeline::Monitor;
+use crate::watch::deadline::Deadline;
+use crate::watch::debounce::Level;
+
+/// A step back in time that is no reordering but another drive: a bag that starts again.
+const JUMP_BACK: f64 = 1.0;
+
+/// Whatever maps a frame to an assessment; in tests, something without networks.
+pub trait Judge {
+    /// Assesses one frame.
+    fn judge(&mut self, frame: &Frame, mode: Mode, wanted: Wanted) -> Result<Assessment, String>;
+    /// The limits it was calibrated with.
+    fn thresholds(&self) -> Thresholds;
+    /// Replaces the limits.
+    fn set_thresholds(&mut self, thresholds: Thresholds);
+}
+
+impl Judge for Monitor {
+    fn judge(&mut self, frame: &Frame, mode: Mode, wanted: Wanted) -> Result<Assessment, String> {
+        match mode {
+            Mode::Full => self.process(frame, wanted),
+            Mode::LogitsOnly => self.process_logits_only(frame, wanted),
+        }
+        .map_err(|error| error.to_string())
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        Monitor::thresholds(self).clone()
+    }
+
+    fn set_thresholds(&mut self, thresholds: Thresholds) {
+        Monitor::set_thresholds(self, thresholds);
+    }
+}
+
+/// A verdict with the pictures that go with it.
+#[derive(Debug)]
+pub struct Judged {
+    /// The report.
+    pub verdict: Verdict,
+    /// The pictures that were asked for.
+    pub maps: Maps,
+    /// The camera's own, where it could be read.
+    pub image: Option<RgbImage>,
+    /// Whether time jumped back before this image.
+    pub jumped: bool,
+}
+
+/// One judge at work on a stream of images.
+pub struct Session<J> {
+    judge: J,
+    calibrated: Thresholds,
+    overrides: Overrides,
+    shared: Arc<Shared>,
+    deadline: Deadline,
+    last_stamp: Option<Stamp>,
+    /// How long the last image took that could be judged.
+    usual: Duration,
+}
+
+impl<J: Judge> Session<J> {
+    /// Begins with the judge's own thresholds.
+    pub fn new(judge: J, shared: Arc<Shared>) -> Self {
+        let calibrated = judge.thresholds();
+        Self {
+            judge,
+            calibrated,
+            overrides: Overrides::default(),
+            shared,
+            deadline: Deadline::new(),
+            last_stamp: None,
+            usual: Duration::ZERO,
+        }
+    }
+
+    /// Judges a picture that no camera took: the first pass of a network is slow, and better slow
+    /// now than on the first frame.
+    pub fn warm_up(&mut self) -> Result<(), String> {
+        let frame = Frame { image: RgbImage::new(64, 64), stamp: Stamp::default(), camera: String::new() };
+        let start = Instant::now();
+        let outcome = self.guarded(&frame, Mode::Full, Wanted::default());
+        self.usual = start.elapsed();
+        outcome.map(|_| ())
+    }
+
+    /// The verdict on one image.
+    pub fn assess(&mut self, decoded: Decoded, wanted: Wanted) -> Judged {
+        let start = Instant::now();
+        let Decoded { arrival, image, took } = decoded;
+        self.shared.turn.begin(start + self.usual);
+        let judged = self.judged(&arrival, image, took, start, wanted);
+        if judged.verdict.report.is_some() {
+            self.usual = start.elapsed();
+        }
+        self.shared.turn.end();
+        judged
+    }
+
+    fn judged(
+        &mut self,
+        arrival: &Arrival,
+        image: Result<RgbImage, String>,
+        decode: Duration,
+        start: Instant,
+        wanted: Wanted,
+    ) -> Judged {
+        let live = self.shared.parameters.live();
+        self.apply(live.thresholds);
+        let stamp = arrival.picture.stamp();
+        let jumped = self.note_stamp(stamp);
+
+        let image = match image {
+            Ok(image) => image,
+            Err(reason) => {
+                let blank = self.blank(arrival, Validity::InvalidInput, reason);
+                let verdict = Verdict { counts: self.shared.mailbox.count_invalid(), ..blank };
+                return Judged { image: None, maps: Maps::default(), ..self.finish(verdict, live, jumped) };
+            }
+        };
+        self.shared.state().size = Some(image.dimensions());
+
+        let camera = arrival.picture.header().frame_id.clone();
+        let frame = Frame { image, stamp, camera };
+        let mode = self.deadline.choose(start, live.degraded_deadline);
+        let outcome = self.guarded(&frame, mode, wanted);
+        let total = decode + start.elapsed();
+        let (blank, maps) = match outcome {
+            Ok(Assessment { report, maps }) => {
+                self.deadline.record(Instant::now(), mode, total, live.degraded_deadline);
+                let blank = match report.mode {
+                    Mode::Full => self.blank(arrival, Validity::Ok, String::new()),
+                    Mode::LogitsOnly => self.blank(arrival, Validity::Degraded, degraded_reason(live)),
+                };
+                (Verdict { report: Some(report), ..blank }, maps)
+            }
+            Err(reason) => (self.blank(arrival, Validity::Failed, reason), Maps::default()),
+        };
+        let verdict = Verdict {
+            decode: Some(decode),
+            total: Some(total),
+            counts: self.shared.mailbox.count_processed(),
+            ..blank
+        };
+        Judged { image: Some(frame.image), maps, ..self.finish(verdict, live, jumped) }
+    }
+
+    /// A judgement in which neither an error nor a panic gets further than its text.
+    fn guarded(&mut self, frame: &Frame, mode: Mode, wanted: Wanted) -> Result<Assessment, String> {
+        catch_unwind(AssertUnwindSafe(|| self.judge.judge(frame, mode, wanted)))
+            .unwrap_or_else(|panic| Err(panic_message(panic.as_ref())))
+    }
+
+    /// Debounces the verdict and notes it for diagnostics.
+    fn finish(&self, mut verdict: Verdict, live: Live, jumped: bool) -> Judged {
+        let (score, strange) = verdict
+            .report
+            .as_ref()
+            .map_or((f32::NAN, f32::NAN), |report| (report.failure_score, report.anomaly_area));
+        let mut state = self.shared.state();
+        if jumped {
+            state.debounce.forget_streaks();
+        }
+        verdict.level = state.debounce.update(Level::of(score, strange, &verdict.thresholds), live.patience);
+        state.judged(&verdict, live.max_processing_time, Instant::now());
+        Judged { verdict, maps: Maps::default(), image: None, jumped }
+    }
+
+    fn blank(&self, arrival: &Arrival, validity: Validity, reason: String) -> Verdict {
+        let stamp = arrival.picture.stamp();
+        Verdict {
+            stamp,
+            camera: arrival.picture.header().frame_id.clone(),
+            validity,
+            reason,
+            level: Level::Failure,
+            report: None,
+            thresholds: self.judge.thresholds(),
+            decode: None,
+            total: None,
+            image_age_secs: self.shared.age_secs(stamp),
+            since_arrival: Some(arrival.at.elapsed()),
+            counts: Default::default(),
+        }
+    }
+
+    fn apply(&mut self, overrides: Overrides) {
+        if overrides == self.overrides {
+            return;
+        }
+        let thresholds = merged(&self.calibrated, overrides);
+        self.overrides = overrides;
+        self.shared.state().thresholds = thresholds.clone();
+        self.judge.set_thresholds(thresholds);
+    }
+
+    fn note_stamp(&mut self, stamp: Stamp) -> bool {
+        let seconds = |stamp: Stamp| f64::from(stamp.sec) + f64::from(stamp.nanosec) * 1e-9;
+        let jumped = self.last_stamp.is_some_and(|last| seconds(last) - seconds(stamp) > JUMP_BACK);
+        if jumped {
+            self.deadline.reset();
+        }
+        self.last_stamp = Some(stamp);
+        jumped
+    }
+}
+
+/// The bundle's thresholds with those set by hand in their place. What was promised for the
+/// bundle's holds for none that was touched.
+pub fn merged(calibrated: &Thresholds, overrides: Overrides) -> Thresholds {
+    Thresholds {
+        caution: overrides.caution.unwrap_or(calibrated.caution),
+        failure: overrides.failure.unwrap_or(calibrated.failure),
+        error: overrides.error.unwrap_or(calibrated.error),
+        anomaly: overrides.anomaly.unwrap_or(calibrated.anomaly),
+        anomaly_area: overrides.anomaly_area.unwrap_or(calibrated.anomaly_area),
+        guarantee: if overrides == Overrides::default() {
+            calibrated.guarantee.clone()
+        } else {
+            String::new()
+        },
+    }
+}
+
+fn degraded_reason(live: Live) -> String {
+    let deadline = live.degraded_deadline.unwrap_or(Duration::ZERO).as_secs_f64();
+    format!(
+        "synthesis takes longer than degraded.deadline ({deadline} s); scores are the segmenter's own confidence"
+    )
+}
+
+/// What a panic said.
+pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    format!("a fault inside the monitor: {text}")
+}
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

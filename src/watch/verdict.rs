@@ -1,0 +1,39 @@
+//! What one report says, before it is a ROS message.
+
+use std::time::Duration;
+
+use super::mailbox::Counts;
+use crate::frame::Stamp;
+use crate::model::bundle::Thresholds;
+use crate::monitor::assessment::Report;
+use crate::watch::debounce::Level;
+pub use crate::watch::validity::Validity;
+
+/// A report on an image, or on there being none.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The image's stamp; the time of the report where there is no image.
+    pub stamp: Stamp,
+    /// The image's `frame_id`, or that of the last one.
+    pub camera: String,
+    /// Whether it may be used.
+    pub validity: Validity,
+    /// Why not.
+    pub reason: String,
+    /// The debounced level.
+    pub level: Level,
+    /// The numbers, where there are any.
+    pub report: Option<Report>,
+    /// The limits in force.
+    pub thresholds: Thresholds,
+    /// Time from message to pixels.
+    pub decode: Option<Duration>,
+    /// Time from taking up the image to this report.
+    pub total: Option<Duration>,
+    /// The node's clock minus the image's stamp, in seconds.
+    pub image_age_secs: Option<f64>,
+    /// Time since the image arrived, on the steady clock.
+    pub since_arrival: Option<Duration>,
+    /// Images so far.
+    pub counts: Counts,
+}
