@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use image::{GrayImage, Luma};
-use synthcp_monitor::model::anomaly::{Certainty, Config, Features, Looks, anomaly_score};
+use synthcp_monitor::model::anomaly::{Certainty, Config, Features, Views, anomaly_score};
 use synthcp_monitor::monitor::assessment::ScoreMap;
 use synthcp_monitor::monitor::regions::{self, RegionLimits};
 use synthcp_monitor::network::layers::{Conv2d, ConvOptions, Rectifier, channels_last};
@@ -135,7 +135,7 @@ fn scores(c: &mut Criterion) {
     for (certainty, side) in [(Certainty::Switch, 1), (Certainty::Entropy, 1), (Certainty::Entropy, 5)] {
         let smoothing = side.try_into().expect("an odd number");
         let config = Config { features: Features::Last, certainty, smoothing };
-        let looks = Looks { real: &real, synthetic: &synthetic, logits: &logits, msp: &msp };
+        let looks = Views { real: &real, synthetic: &synthetic, logits: &logits, msp: &msp };
         let name = format!("anomaly score 64x32 to 512x256, {certainty:?}, smoothing {side}");
         c.bench_function(&name, |b| b.iter(|| anomaly_score(config, &looks)));
     }

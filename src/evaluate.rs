@@ -6,10 +6,10 @@
 //! ```
 
 pub mod anomaly;
+mod class_map;
 pub mod dossier;
 pub mod evaluation;
 pub mod frames;
-mod onto;
 pub mod plot;
 pub mod sanity;
 pub mod scoreboard;

@@ -1,6 +1,7 @@
 //! A camera frame: pixels, stamp and camera name, decoded from any encoding a driver sends.
 
 mod bayer;
+mod camera_image;
 mod compressed;
 mod encoding;
 mod yuv;
@@ -8,6 +9,7 @@ mod yuv;
 use image::RgbImage;
 
 pub use bayer::Pattern;
+pub use camera_image::{CameraImage, Content};
 pub use compressed::decode_compressed;
 pub use encoding::Encoding;
 
@@ -33,6 +35,13 @@ pub struct Frame {
     pub stamp: Stamp,
     /// The header's `frame_id`, copied unchanged into every output.
     pub camera: String,
+}
+
+impl Frame {
+    /// An image that no camera's header came with: a file, a drawing.
+    pub fn new(image: RgbImage) -> Self {
+        Self { image, stamp: Stamp::default(), camera: String::new() }
+    }
 }
 
 /// The fields of a `sensor_msgs/Image`, borrowed.

@@ -1,6 +1,11 @@
-//! A bundle in memory: its networks, and where they compute.
+//! A bundle in memory, and one inference with it.
+//!
+//! ```text
+//! bundle.yaml, weights --bundle--> networks M, G, F --inference--> labels, x', comparison, anomaly score
+//! ```
 
 pub mod anomaly;
 pub mod bundle;
 pub mod compute;
+pub mod inference;
 pub mod networks;

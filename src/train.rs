@@ -5,7 +5,6 @@ pub mod batch;
 pub mod calibration;
 pub mod checkpoint;
 pub mod comparison;
-pub mod cooking;
 pub mod degrade;
 pub mod discriminator;
 pub mod optimizer;
@@ -15,6 +14,7 @@ pub mod progress;
 pub mod recipe;
 pub mod segmentation;
 pub mod synthesis;
+pub mod training;
 
 use std::path::PathBuf;
 

@@ -11,7 +11,7 @@ use synthcp_monitor::checkpoint::architecture::Architecture;
 use synthcp_monitor::checkpoint::weights::{self, Tensors};
 use synthcp_monitor::checkpoint::{published, pytorch};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
-use synthcp_monitor::network::synthesis::SynthesizerConfig;
+use synthcp_monitor::network::synthesis::GeneratorConfig;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 use zip::write::FileOptions;
@@ -344,14 +344,14 @@ const SPADE: &str = "{architecture: spade, ngf: 2, hidden: 4, upsampling: normal
 /// A SPADE of 19 classes as it is after training, and what it paints.
 fn published_spade() -> (Tensors, Tensor, Tensor) {
     let vs = VarStore::new(Device::Cpu);
-    let config: SynthesizerConfig = serde_norway::from_str(SPADE).unwrap();
+    let config: GeneratorConfig = serde_norway::from_str(SPADE).unwrap();
     let network = config.build(&vs.root(), 19);
     let labels =
         Tensor::arange(19, (Kind::Int64, Device::Cpu)).repeat([108]).narrow(0, 0, 2048).view([1, 32, 64]);
     let painted = tch::no_grad(|| {
         // Training refines the estimates of the norms, and moves the statistics.
-        network.paint(&labels, &labels, Kind::Float, true);
-        network.paint(&labels, &labels, Kind::Float, false).image
+        network.synthesize(&labels, &labels, Kind::Float, true);
+        network.synthesize(&labels, &labels, Kind::Float, false).image
     });
     (weights::tensors(&vs), labels, painted)
 }
@@ -384,9 +384,9 @@ fn an_imported_generator_paints_as_the_published_one() {
         assert!(written.contains_key("head_0.conv_0.weight"));
         assert!(!written.keys().any(|name| name.contains("weight_") || name.contains("num_batches")));
         let vs = VarStore::new(Device::Cpu);
-        let network = serde_norway::from_str::<SynthesizerConfig>(SPADE).unwrap().build(&vs.root(), 19);
+        let network = serde_norway::from_str::<GeneratorConfig>(SPADE).unwrap().build(&vs.root(), 19);
         weights::load(&vs, &written, &to).unwrap();
-        let again = tch::no_grad(|| network.paint(&labels, &labels, Kind::Float, false).image);
+        let again = tch::no_grad(|| network.synthesize(&labels, &labels, Kind::Float, false).image);
         let difference = (again - &painted).abs().max().double_value(&[]);
         assert!(difference < 1e-5, "{difference}");
     }

@@ -1,4 +1,4 @@
-//! Detectors beside the bundle's F, from their training to their judgement, at a small size.
+//! Detectors beside the bundle's F, from their training to their detection, at a small size.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use synthcp_monitor::model::anomaly;
+use synthcp_monitor::model::inference::Inference;
 use synthcp_monitor::model::networks::{Arithmetic, Networks, Specification};
 use synthcp_monitor::network::segmentation::{Sampler, Segmented, Segmenter};
-use synthcp_monitor::score::detector::Look;
 use synthcp_monitor::score::trained;
-use synthcp_monitor::train::cooking::{Cooking, DETECTORS, Kitchen};
 use synthcp_monitor::train::recipe::Recipe;
+use synthcp_monitor::train::training::{DETECTORS, Training, Workspace};
 use tch::{Device, Kind, Tensor};
 
 /// Classes of the label set `camvid`.
@@ -70,8 +70,8 @@ fn write_data(folder: &Path) {
     }
 }
 
-fn cooking(recipe: &str, data: &Path, work: &Path) -> Cooking {
-    let kitchen = Kitchen {
+fn training(recipe: &str, data: &Path, work: &Path) -> Training {
+    let workspace = Workspace {
         data: data.into(),
         slice: "train".parse().unwrap(),
         work: work.into(),
@@ -84,7 +84,7 @@ fn cooking(recipe: &str, data: &Path, work: &Path) -> Cooking {
         minutes: None,
         pause_at: None,
     };
-    Cooking::begin(serde_norway::from_str(recipe).unwrap(), kitchen).unwrap()
+    Training::begin(serde_norway::from_str(recipe).unwrap(), workspace).unwrap()
 }
 
 /// M that counts how often it looks.
@@ -134,29 +134,29 @@ fn every_baseline_is_trained_stored_loaded_and_judges() {
     let _alone = alone();
     let (data, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write_data(data.path());
-    let cooking = cooking(RECIPE, data.path(), work.path());
-    let m = cooking.segmentation().unwrap();
-    let (_parameters, g) = cooking.synthesis(&m).unwrap();
-    cooking.predictions(&*g).unwrap();
+    let training = training(RECIPE, data.path(), work.path());
+    let m = training.segmentation().unwrap();
+    let (_parameters, g) = training.synthesis(&m).unwrap();
+    training.predictions(&*g).unwrap();
     let recipe: Recipe = serde_norway::from_str(RECIPE).unwrap();
     for name in recipe.baselines.keys() {
-        cooking.baseline(name, "a test").unwrap();
+        training.baseline(name, "a test").unwrap();
     }
 
     let detectors = trained::load(&work.path().join(DETECTORS), CLASSES, Device::Cpu).unwrap();
     let (networks, _) = networks("{architecture: joint, width: 4, squeeze: 4}");
     let image = Tensor::rand([2, 3, 64, 128], (Kind::Float, Device::Cpu));
     let judged: BTreeSet<String> = tch::no_grad(|| {
-        let look = Look::on(&networks, image.shallow_clone()).unwrap();
+        let inference = Inference::of_batch(networks.trio(), image.shallow_clone());
         let looks_at = |detector: &dyn synthcp_monitor::score::detector::Detector| {
-            let judgement = detector.judge(&look).unwrap();
-            for map in [&judgement.error, &judgement.anomaly].into_iter().flatten() {
+            let detection = detector.detect(&inference).unwrap();
+            for map in [&detection.error, &detection.anomaly].into_iter().flatten() {
                 assert_eq!(map.size(), [2, 1, 64, 128], "{}", detector.name());
             }
-            if let Some(iou) = &judgement.iou {
+            if let Some(iou) = &detection.iou {
                 assert_eq!(iou.size(), [2, CLASSES], "{}", detector.name());
             }
-            let [e, i, a] = [judgement.error, judgement.iou, judgement.anomaly].map(|j| j.is_some());
+            let [e, i, a] = [detection.error, detection.iou, detection.anomaly].map(|j| j.is_some());
             let tick = |yes: bool, mark: &str| if yes { mark.to_owned() } else { String::new() };
             format!("{}: {}{}{}", detector.name(), tick(e, "e"), tick(i, "i"), tick(a, "a"))
         };
@@ -183,10 +183,10 @@ fn a_baseline_that_nobody_planned_and_one_without_its_examples_are_named() {
     let _alone = alone();
     let (data, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write_data(data.path());
-    let cooking = cooking(RECIPE, data.path(), work.path());
-    let error = cooking.baseline("odin", "").unwrap_err().to_string();
+    let training = training(RECIPE, data.path(), work.path());
+    let error = training.baseline("odin", "").unwrap_err().to_string();
     assert!(error.contains("'odin'") && error.contains("autoencoder, direct, dropout"), "{error}");
-    let error = cooking.baseline("direct", "").unwrap_err().to_string();
+    let error = training.baseline("direct", "").unwrap_err().to_string();
     assert!(error.contains("fold-0") && error.contains("predictions.safetensors"), "{error}");
 }
 
@@ -195,7 +195,7 @@ fn a_detector_whose_weights_were_changed_is_refused() {
     let _alone = alone();
     let (data, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write_data(data.path());
-    cooking(RECIPE, data.path(), work.path()).baseline("autoencoder", "").unwrap();
+    training(RECIPE, data.path(), work.path()).baseline("autoencoder", "").unwrap();
     let folder = work.path().join(DETECTORS);
     let weights = folder.join("autoencoder.safetensors");
     let mut bytes = std::fs::read(&weights).unwrap();
@@ -213,16 +213,16 @@ fn the_segmenter_looks_at_the_synthetic_picture_once_whoever_asks() {
     let looks_taken = |comparison: &str| {
         let (networks, looks) = networks(comparison);
         tch::no_grad(|| {
-            let segmented = networks.segment(&image).unwrap();
-            let synth = networks.synthesize(&segmented.softmax.labels, &image);
-            let second = networks.look_again(&synth);
-            networks.compare(&image, &segmented, &second);
+            let inference = Inference::of_batch(networks.trio(), image.shallow_clone());
+            inference.comparison();
             let compared = looks.load(Ordering::Relaxed);
-            let anomaly = second.anomaly(networks.anomaly_config(), &segmented);
-            let alone = networks.look_again(&synth).anomaly(networks.anomaly_config(), &segmented);
-            assert_eq!(anomaly, alone);
-            // The one alone took a look of its own.
-            (compared, looks.load(Ordering::Relaxed) - 1)
+            let config = networks.anomaly_config();
+            let anomaly = inference.anomaly(config);
+            assert_eq!(anomaly, inference.anomaly(config));
+            let in_all = looks.load(Ordering::Relaxed);
+            let alone = Inference::of_batch(networks.trio(), image.shallow_clone());
+            assert_eq!(anomaly, alone.anomaly(config));
+            (compared, in_all)
         })
     };
     assert_eq!(looks_taken("{architecture: joint, width: 4, squeeze: 4}"), (1, 2));

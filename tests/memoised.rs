@@ -8,7 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use synthcp_monitor::checkpoint::weights;
 use synthcp_monitor::network::synthesis::memoised::{CACHE, Memoised};
 use synthcp_monitor::network::synthesis::spade::{Config, Spade, Upsampling};
-use synthcp_monitor::network::synthesis::{Painter, SynthesizerConfig, pix2pixhd, style_encoder};
+use synthcp_monitor::network::synthesis::{
+    GeneratorConfig, ReadyGenerator, Synthesize, pix2pixhd, style_encoder,
+};
 use tch::nn::{Path, VarStore};
 use tch::{Device, Kind, Tensor};
 
@@ -115,10 +117,10 @@ fn every_kind_of_map_is_painted_as_by_the_dense_layers() {
 fn a_style_is_painted_as_by_the_dense_layers() {
     let style = style_encoder::Config { width: 2, latent: 4, grid: [1, 3] };
     let config = Config { ngf: 2, hidden: 6, upsampling: Upsampling::Normal, style: Some(style) };
-    let config = SynthesizerConfig::Spade(config);
-    let painter = |memoise| Painter::new(random(|p| config.build(p, CLASSES)).1, Kind::Float, memoise);
+    let config = GeneratorConfig::Spade(config);
+    let painter = |memoise| ReadyGenerator::new(random(|p| config.build(p, CLASSES)).1, Kind::Float, memoise);
     let (dense, memoised) = (painter(false), painter(true));
-    assert!(matches!(dense, Painter::Dense(..)) && matches!(memoised, Painter::Memoised(_)));
+    assert!(matches!(dense, ReadyGenerator::Dense(..)) && matches!(memoised, ReadyGenerator::Memoised(_)));
     let labels = street((2, 32, 96), 0);
     let picture = |step: f64| {
         let waves = Tensor::arange(2 * 3 * 32 * 96, (Kind::Float, Device::Cpu)) * step;
@@ -127,7 +129,7 @@ fn a_style_is_painted_as_by_the_dense_layers() {
     let [day, night] = [0.01, 0.7].map(|step| {
         tch::no_grad(|| {
             let (expected, found) =
-                (dense.paint(&labels, &picture(step)), memoised.paint(&labels, &picture(step)));
+                (dense.synthesize(&labels, &picture(step)), memoised.synthesize(&labels, &picture(step)));
             assert_near(&expected, &found, &format!("style of step {step}"));
             found
         })
@@ -139,8 +141,8 @@ fn a_style_is_painted_as_by_the_dense_layers() {
 fn what_looks_at_the_whole_picture_stays_dense() {
     let config = pix2pixhd::Config { ngf: 2, downsamplings: 2, blocks: 1 };
     let vs = VarStore::new(Device::Cpu);
-    let network = SynthesizerConfig::Pix2pixhd(config).build(&vs.root(), CLASSES);
-    assert!(matches!(Painter::new(network, Kind::Float, true), Painter::Dense(..)));
+    let network = GeneratorConfig::Pix2pixhd(config).build(&vs.root(), CLASSES);
+    assert!(matches!(ReadyGenerator::new(network, Kind::Float, true), ReadyGenerator::Dense(..)));
 }
 
 #[test]

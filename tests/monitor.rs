@@ -12,6 +12,7 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 use synthcp_monitor::checkpoint::weights;
 use synthcp_monitor::frame::{Frame, Stamp};
 use synthcp_monitor::model::bundle::{DESCRIPTION, Description, sha256};
+use synthcp_monitor::model::inference::Inference;
 use synthcp_monitor::monitor::assessment::{Mode, Wanted};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorError, MonitorOptions};
 use tch::{CModule, Device, Kind, Tensor};
@@ -273,10 +274,9 @@ fn anybodys_network_is_m() {
         let bundle = bundle_with_theirs(output, network);
         let monitor = load(bundle.path()).unwrap();
         assert!(monitor.description().contains("torchscript"), "{}", monitor.description());
-        let x = monitor.networks().input(&frame().image).unwrap();
-        let segmented = monitor.networks().segment(&x).unwrap();
-        assert_eq!(monitor.networks().full_logits(&segmented).size(), [1, 19, 64, 128]);
-        assert_eq!(segmented.features.size(), [1, channels, 32, 64]);
+        let inference = Inference::of_image(monitor.networks(), &frame().image).unwrap();
+        assert_eq!(inference.logits().size(), [1, 19, 64, 128]);
+        assert_eq!(inference.segmentation().features.size(), [1, channels, 32, 64]);
         // In whatever precision the others compute.
         let monitor = Monitor::load(bundle.path(), &MonitorOptions::default()).unwrap();
         let out = monitor.process(&frame(), Wanted::ALL).unwrap();

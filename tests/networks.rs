@@ -10,11 +10,11 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 use synthcp_monitor::checkpoint::weights;
 use synthcp_monitor::data::{Dataset, Sample};
 use synthcp_monitor::network::comparison::disagreement::MAPS;
-use synthcp_monitor::network::comparison::{Compared, Comparer, ComparerConfig, Comparison};
+use synthcp_monitor::network::comparison::{Comparator, ComparatorConfig, ComparatorInput, Compared};
 use synthcp_monitor::network::segmentation::SegmenterConfig;
 use synthcp_monitor::network::segmentation::efficientnet::EfficientNetLite0;
 use synthcp_monitor::network::softmax::Softmax;
-use synthcp_monitor::network::synthesis::SynthesizerConfig;
+use synthcp_monitor::network::synthesis::GeneratorConfig;
 use synthcp_monitor::train::batch::TensorSet;
 use synthcp_monitor::train::checkpoint::{EVERY, Run};
 use synthcp_monitor::train::predictions::{self, predict};
@@ -151,15 +151,15 @@ fn folded_norms_change_nothing_that_a_comparer_says() {
     let _alone = alone();
     for yaml in [JOINT, DIRECT, IOU_ONLY, CONFIDENCE_ONLY, FUSED, CORRECTED, SMALL_FUSED, PRETRAINED_JOINT] {
         let vs = VarStore::new(Device::Cpu);
-        let mut network = config::<ComparerConfig>(yaml).build(&vs.root(), 5);
+        let mut network = config::<ComparatorConfig>(yaml).build(&vs.root(), 5);
         unsettle(&vs);
         let [image, synth] = [(); 2].map(|()| Tensor::rand([1, 3, 64, 96], (Kind::Float, Device::Cpu)));
         let softmax = random_softmax(1);
         let disagreement = Tensor::rand([1, MAPS, 16, 24], (Kind::Float, Device::Cpu));
-        let compare = |network: &dyn Comparer| {
-            let input = Comparison {
+        let compare = |network: &dyn Comparator| {
+            let input = ComparatorInput {
                 image: &image,
-                synth: &|| synth.shallow_clone(),
+                synthesized: &|| synth.shallow_clone(),
                 softmax: &softmax,
                 disagreement: &|| disagreement.shallow_clone(),
             };
@@ -216,12 +216,12 @@ fn generators_paint_labels_and_nothing_else() {
         ("{architecture: pix2pixhd, ngf: 2, downsamplings: 3, blocks: 1}", 8),
     ] {
         let vs = VarStore::new(Device::Cpu);
-        let config: SynthesizerConfig = config(yaml);
+        let config: GeneratorConfig = config(yaml);
         assert_eq!(config.granularity(), granularity);
         let network = config.build(&vs.root(), 5);
         let labels = Tensor::randint(5, [1, 64, 128], (Kind::Int64, Device::Cpu));
         let style = || Tensor::rand([1, 3, 64, 128], (Kind::Float, Device::Cpu));
-        let paint = |labels: &Tensor| network.paint(labels, &style(), Kind::Float, false).image;
+        let paint = |labels: &Tensor| network.synthesize(labels, &style(), Kind::Float, false).image;
         tch::no_grad(|| {
             let picture = paint(&labels);
             assert_eq!(picture.size(), [1, 3, 64, 128]);
@@ -236,7 +236,7 @@ fn generators_paint_labels_and_nothing_else() {
 fn a_style_is_seen_and_drawn_only_when_training() {
     let _alone = alone();
     let vs = VarStore::new(Device::Cpu);
-    let config: SynthesizerConfig = config(
+    let config: GeneratorConfig = config(
         "{architecture: spade, ngf: 2, hidden: 4, upsampling: normal, style: {width: 2, latent: 4, grid: [1, 2]}}",
     );
     assert_eq!(config.fixed_size(), Some([32, 64]));
@@ -246,13 +246,13 @@ fn a_style_is_seen_and_drawn_only_when_training() {
     let style = || Tensor::rand([2, 3, 32, 64], (Kind::Float, Device::Cpu));
     let (day, night) = (style(), style());
     tch::no_grad(|| {
-        let paint = |style: &Tensor| network.paint(&labels, style, Kind::Float, false);
+        let paint = |style: &Tensor| network.synthesize(&labels, style, Kind::Float, false);
         let painted = paint(&day);
         assert_eq!(painted.image.size(), [2, 3, 32, 64]);
         assert!(painted.divergence.is_none());
         assert_eq!(painted.image, paint(&day).image);
         assert_ne!(painted.image, paint(&night).image);
-        assert!(network.paint(&labels, &day, Kind::Float, true).divergence.is_some());
+        assert!(network.synthesize(&labels, &day, Kind::Float, true).divergence.is_some());
     });
 }
 
@@ -263,16 +263,16 @@ fn random_softmax(batch: i64) -> Softmax {
 /// What F makes of two pictures that it compares with one.
 fn compare_twice(yaml: &str) -> [Compared; 2] {
     let vs = VarStore::new(Device::Cpu);
-    let network = config::<ComparerConfig>(yaml).build(&vs.root(), 5);
+    let network = config::<ComparatorConfig>(yaml).build(&vs.root(), 5);
     let picture = || Tensor::rand([2, 3, 64, 96], (Kind::Float, Device::Cpu));
     let (image, synths) = (picture(), [picture(), picture()]);
     let softmax = random_softmax(2);
     let disagreement = Tensor::rand([2, MAPS, 16, 24], (Kind::Float, Device::Cpu));
     tch::no_grad(|| {
         synths.map(|synth| {
-            let comparison = Comparison {
+            let comparison = ComparatorInput {
                 image: &image,
-                synth: &|| synth.shallow_clone(),
+                synthesized: &|| synth.shallow_clone(),
                 softmax: &softmax,
                 disagreement: &|| disagreement.shallow_clone(),
             };
@@ -317,7 +317,7 @@ fn encoders_that_begin_from_imagenet_are_whole_and_named() {
     EfficientNetLite0::new(&encoder.root(), 2);
     let parameters = |yaml: &str| {
         let vs = VarStore::new(Device::Cpu);
-        let config = config::<ComparerConfig>(yaml);
+        let config = config::<ComparatorConfig>(yaml);
         config.build(&vs.root(), 5);
         (config, vs.variables())
     };
@@ -371,11 +371,11 @@ fn the_fused_comparer_starts_from_the_softmax_and_learns_from_what_it_is_given()
     {
         let vs = VarStore::new(Device::Cpu);
         let yaml = format!("{{architecture: fused, width: 8, of_synth: {of_synth}}}");
-        let network = config::<ComparerConfig>(&yaml).build(&vs.root(), 5);
+        let network = config::<ComparatorConfig>(&yaml).build(&vs.root(), 5);
         let run = |synth: &Tensor, disagreement: f64, train: bool| {
-            let comparison = Comparison {
+            let comparison = ComparatorInput {
                 image: &x,
-                synth: &|| synth.shallow_clone(),
+                synthesized: &|| synth.shallow_clone(),
                 softmax: &softmax,
                 disagreement: &|| Tensor::full([1, MAPS, 16, 24], disagreement, options),
             };
@@ -481,7 +481,7 @@ fn every_generator_and_comparer_is_trained_by_a_recipe() {
         let m = segmentation::build(&options(segmentation, 1), 2).unwrap();
         let plan = |stage: &str| run(&folder.path().join(stage), 2);
         let set = halves();
-        let network: SynthesizerConfig = config(synthesis);
+        let network: GeneratorConfig = config(synthesis);
         let how = synthesis::Options {
             network,
             judge_width: 4,

@@ -10,7 +10,7 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 use synthcp_monitor::model::bundle::Bundle;
 use synthcp_monitor::protocol::plan::Protocol;
 use synthcp_monitor::protocol::run::End;
-use synthcp_monitor::protocol::stage::Site;
+use synthcp_monitor::protocol::stage::Setup;
 use synthcp_monitor::score::trained;
 
 use tch::{Device, Kind};
@@ -73,8 +73,8 @@ fn write_anomalies(folder: &Path) {
     }
 }
 
-fn site(data: &Path, out: &Path) -> Site {
-    Site {
+fn setup(data: &Path, out: &Path) -> Setup {
+    Setup {
         data: data.into(),
         transfers: Vec::new(),
         out: out.into(),
@@ -93,10 +93,10 @@ fn every_stage_is_done_once_and_none_twice() {
     write_data(data.path(), 1);
     write_data(&drive, 1);
     write_anomalies(&strange);
-    let site = Site { transfers: vec![drive, strange], ..site(data.path(), out.path()) };
+    let setup = Setup { transfers: vec![drive, strange], ..setup(data.path(), out.path()) };
     let protocol: Protocol = serde_norway::from_str(SMALL).unwrap();
 
-    let planned = protocol.stages(&site).unwrap();
+    let planned = protocol.stages(&setup).unwrap();
     // M, G, two folds, F, two baselines, a bundle and five tests; G is new, but not M; M is new, but not G;
     // two Ms that share a G try their detectors on each other.
     assert_eq!(planned.len(), 13 + 11 + 13 + 2);
@@ -107,16 +107,16 @@ fn every_stage_is_done_once_and_none_twice() {
     let tests = 3. * (3. * 3. + 2. * 1.) + 2. * 3.;
     assert_eq!(left, 2. * (20. + 2. * 25.) + 2. * 5. + 2. * 40. + 9. * 2. + 3. * 2. + tests);
 
-    let paused = Site { pause_at: Some(Instant::now()), ..site.clone() };
+    let paused = Setup { pause_at: Some(Instant::now()), ..setup.clone() };
     assert_eq!(protocol.run(&paused, |_| panic!("there was no time")).unwrap(), End::Paused);
 
     let mut begun = Vec::new();
-    let end = protocol.run(&site, |stage| begun.push((stage.system.clone(), stage.task.clone()))).unwrap();
+    let end = protocol.run(&setup, |stage| begun.push((stage.system.clone(), stage.task.clone()))).unwrap();
     assert_eq!(end, End::Finished);
     let planned = planned.into_iter().map(|stage| (stage.system, stage.task)).collect::<Vec<_>>();
     assert_eq!(begun, planned);
-    assert!(protocol.stages(&site).unwrap().iter().all(|stage| stage.done && stage.left == Some(0.)));
-    assert_eq!(protocol.run(&site, |_| panic!("it was done")).unwrap(), End::Finished);
+    assert!(protocol.stages(&setup).unwrap().iter().all(|stage| stage.done && stage.left == Some(0.)));
+    assert_eq!(protocol.run(&setup, |_| panic!("it was done")).unwrap(), End::Finished);
 
     let folder = out.path().join("bundles/m-spade");
     let bundle = Bundle::open(&folder).unwrap();
@@ -169,9 +169,9 @@ fn one_system(baselines: &str) -> Protocol {
 fn larger_labels_have_a_table_of_their_own_and_a_new_detector_is_measured_at_once() {
     let (data, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write_data(data.path(), 2);
-    let site = site(data.path(), out.path());
+    let setup = setup(data.path(), out.path());
     let table = |name: &str| std::fs::read_to_string(out.path().join("tables").join(name)).unwrap();
-    one_system("[direct]").run(&site, |_| ()).unwrap();
+    one_system("[direct]").run(&setup, |_| ()).unwrap();
     assert!(table("table_a.md").contains("scored at the working size\n"));
     assert!(table("table_a_2.md").contains("scored at the labels' size\n"));
     assert!(!table("table_a.md").contains("SynthCP fused"));
@@ -180,7 +180,7 @@ fn larger_labels_have_a_table_of_their_own_and_a_new_detector_is_measured_at_onc
     std::fs::write(out.path().join("tables/table_a_9.md"), "of an earlier run").unwrap();
     let more = one_system("[direct, fused, direct_longer, joint_2]");
     let mut begun = Vec::new();
-    more.run(&site, |stage| begun.push(stage.task.to_string())).unwrap();
+    more.run(&setup, |stage| begun.push(stage.task.to_string())).unwrap();
     assert_eq!(
         begun,
         [
@@ -214,12 +214,12 @@ fn a_data_set_that_is_not_whole_and_two_of_one_name_are_named() {
     write_data(data.path(), 1);
     write_anomalies(&strange);
     std::fs::remove_file(strange.join("labels_masks/1.png")).unwrap();
-    let here = site(data.path(), out.path());
+    let here = setup(data.path(), out.path());
     let protocol = one_system("[]");
-    let broken = Site { transfers: vec![strange.clone()], ..here.clone() };
+    let broken = Setup { transfers: vec![strange.clone()], ..here.clone() };
     let error = protocol.run(&broken, |_| ()).unwrap_err().to_string();
     assert!(error.contains("strange") && error.contains('1'), "{error}");
-    let twice = Site { transfers: vec![strange, "elsewhere/strange".into()], ..here };
+    let twice = Setup { transfers: vec![strange, "elsewhere/strange".into()], ..here };
     let error = protocol.stages(&twice).unwrap_err().to_string();
     assert!(error.contains("elsewhere/strange"), "{error}");
 }
@@ -228,7 +228,7 @@ fn a_data_set_that_is_not_whole_and_two_of_one_name_are_named() {
 fn the_shipped_protocol_is_whole() {
     let text = include_str!("../config/recipes/protocol.yaml");
     let protocol: Protocol = serde_norway::from_str(text).unwrap();
-    let nowhere = site(Path::new("data"), Path::new("no such folder"));
+    let nowhere = setup(Path::new("data"), Path::new("no such folder"));
     let stages = protocol.stages(&nowhere).unwrap();
     let of = |system: &str| stages.iter().filter(|stage| stage.system == system).count();
     assert!(protocol.systems.iter().all(|system| of(&system.name) > 0));
@@ -249,6 +249,6 @@ fn the_shipped_protocol_is_whole() {
 fn a_system_of_what_there_is_not_is_named() {
     let text = SMALL.replace("generator: pix2pixhd", "generator: biggan");
     let protocol: Protocol = serde_norway::from_str(&text).unwrap();
-    let error = protocol.stages(&site(Path::new("data"), Path::new("out"))).unwrap_err().to_string();
+    let error = protocol.stages(&setup(Path::new("data"), Path::new("out"))).unwrap_err().to_string();
     assert_eq!(error, "system 'm-pix2pixhd': no generator 'biggan'; there is pix2pixhd, spade");
 }

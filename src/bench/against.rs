@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, TchError, Tensor};
+use tch::{Kind, TchError};
 
 use super::stages::BenchError;
 use super::subject::{Subject, label_batch};
 use crate::checkpoint::weights::{self, Tensors};
 use crate::data::Sample;
+use crate::model::inference::Inference;
 use crate::model::networks::Arithmetic;
 
 /// The networks once more, in Python.
@@ -123,19 +124,18 @@ fn frame(subject: &Subject, arithmetic: Arithmetic, sample: &Sample) -> Result<T
     let networks = subject.networks(Arithmetic { kind: Kind::Float, ..arithmetic })?;
     let labels = label_batch(&[sample], subject.size(), arithmetic.device).to_kind(Kind::Int64);
     tch::no_grad(|| {
-        let image = networks.input(&sample.image)?;
-        let segmented = networks.segment(&image)?;
-        let synth = networks.synthesize(&labels, &image);
-        let compared = networks.compare(&image, &segmented, &networks.look_again(&synth));
-        let mut tensors: Vec<(&str, Tensor)> = vec![
-            ("image", image),
-            ("labels", labels),
-            ("probabilities", segmented.softmax.probabilities),
-            ("synth", synth),
+        let inference = Inference::of_image(&networks, &sample.image)?.with_labels(labels.shallow_clone());
+        let compared = inference.comparison();
+        let known = [
+            ("image", Some(inference.image())),
+            ("labels", Some(&labels)),
+            ("probabilities", Some(&inference.segmentation().softmax.probabilities)),
+            ("synth", Some(inference.synthesized())),
+            ("iou", compared.iou.as_ref()),
+            ("confidence", compared.confidence.as_ref()),
         ];
-        tensors.extend(compared.iou.map(|iou| ("iou", iou)));
-        tensors.extend(compared.confidence.map(|confidence| ("confidence", confidence)));
-        Ok::<_, TchError>(tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect())
+        let named = known.into_iter().filter_map(|(name, t)| Some((name.to_owned(), t?.shallow_clone())));
+        Ok::<_, TchError>(named.collect())
     })
     .map_err(BenchError::from)
 }

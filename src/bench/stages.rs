@@ -15,12 +15,13 @@ use super::{median, timed};
 use crate::data::Sample;
 use crate::frame::{FrameError, decode_compressed};
 use crate::model::bundle::BundleError;
+use crate::model::inference::{Inference, Trio};
 use crate::model::networks::{Arithmetic, Networks};
 use crate::monitor::pictures;
 use crate::monitor::regions::{self, RegionError, RegionLimits};
 use crate::network::flops;
 use crate::network::layers::spatial;
-use crate::network::synthesis::Painter;
+use crate::network::synthesis::ReadyGenerator;
 
 /// Why nothing can be measured.
 #[derive(Debug, thiserror::Error)]
@@ -188,7 +189,7 @@ pub fn measure(
     let machine = Machine::measure(arithmetic.device, arithmetic.kind);
     let networks = |memoise| subject.networks(Arithmetic { memoise, ..arithmetic });
     let dense = networks(false)?;
-    let first = networks(true)?.into_painter();
+    let first = networks(true)?.into_generator();
     let next = networks(true)?;
     let mut meter = Meter { dense, first, next, subject, times: Times::default(), difference: 0. };
     // Once to warm up, then for the record.
@@ -209,7 +210,7 @@ struct Times {
 
 struct Meter<'a> {
     dense: Networks,
-    first: Painter,
+    first: ReadyGenerator,
     next: Networks,
     subject: &'a Subject,
     times: Times,
@@ -230,42 +231,46 @@ impl Meter<'_> {
         let mut jpeg = Cursor::new(Vec::new());
         sample.image.write_to(&mut jpeg, ImageFormat::Jpeg)?;
         let Self { dense, first, next, subject, times, .. } = self;
-        if let Painter::Memoised(memoised) = first {
+        if let ReadyGenerator::Memoised(memoised) = first {
             memoised.forget();
         }
+        let config = next.anomaly_config();
         tch::no_grad(|| {
             let image = times.run(Stage::Decode, || decode_compressed("jpeg", jpeg.get_ref()))?;
             let x = times.run(Stage::Resize, || next.input(&image).map(finished))?;
-            let segment = |networks: &Networks| {
-                let segmented = networks.segment(&x);
-                segmented.inspect(|s| drop(finished(s.softmax.labels.shallow_clone())))
+            let dense = Inference::of_batch(dense.trio(), x.shallow_clone());
+            let with_first = Trio { generator: &*first, ..next.trio() };
+            let first = Inference::of_batch(with_first, x.shallow_clone());
+            let next = Inference::of_batch(next.trio(), x);
+            let labels_of =
+                |inference: &Inference| finished(inference.segmentation().softmax.labels.shallow_clone());
+            drop(times.run(Stage::SegmentDense, || labels_of(&dense)));
+            let labels = times.run(Stage::Segment, || labels_of(&next));
+            let labels = match subject.synthesizes_given_labels() {
+                true => label_batch(&[sample], spatial(next.image()), labels.device()),
+                false => labels,
             };
-            times.run(Stage::SegmentDense, || segment(dense))?;
-            let segmented = times.run(Stage::Segment, || segment(next))?;
-            let labels = match subject.paints_given_labels() {
-                true => label_batch(&[sample], spatial(&x), x.device()),
-                false => segmented.softmax.labels.shallow_clone(),
+            let [dense, first, next] =
+                [dense, first, next].map(|inference| inference.with_labels(labels.shallow_clone()));
+            let mut synthesize = |stage, inference: &Inference| {
+                times.run(stage, || finished(inference.synthesized().shallow_clone()))
             };
-            let plain = times.run(Stage::SynthesizeDense, || finished(dense.synthesize(&labels, &x)));
-            let early = times.run(Stage::SynthesizeFirst, || finished(first.paint(&labels, &x)));
-            let synth = times.run(Stage::SynthesizeNext, || finished(next.synthesize(&labels, &x)));
+            let plain = synthesize(Stage::SynthesizeDense, &dense);
+            let early = synthesize(Stage::SynthesizeFirst, &first);
+            let late = synthesize(Stage::SynthesizeNext, &next);
             let range = (plain.max() - plain.min()).double_value(&[]);
             let apart = |picture: &Tensor| (picture - &plain).abs().max().double_value(&[]) / range;
-            let difference = apart(&early).max(apart(&synth));
-            let config = next.anomaly_config();
-            let again = |networks: &Networks| finished(networks.look_again(&synth).features(config));
-            drop(times.run(Stage::SegmentAgainDense, || again(dense)));
-            let second = next.look_again(&synth);
-            let features = times.run(Stage::SegmentAgain, || finished(second.features(config)));
-            let compared = times.run(Stage::Compare, || {
-                let compared = next.compare(&x, &segmented, &second);
-                drop(compared.iou.as_ref().map(|iou| finished(iou.shallow_clone())));
-                compared
+            let difference = apart(&early).max(apart(&late));
+            let again = |inference: &Inference| {
+                drop(finished(inference.second_features(config.features).shallow_clone()));
+            };
+            times.run(Stage::SegmentAgainDense, || again(&dense));
+            times.run(Stage::SegmentAgain, || again(&next));
+            times.run(Stage::Compare, || {
+                drop(next.comparison().iou.as_ref().map(|iou| finished(iou.shallow_clone())));
             });
-            let anomaly = times.run(Stage::Score, || finished(segmented.anomaly(config, &features)));
-            times.run(Stage::Report, || {
-                report(&segmented.softmax.labels, &compared.error(&segmented.softmax.largest)?, &anomaly)
-            })?;
+            let anomaly = times.run(Stage::Score, || finished(next.anomaly(config)));
+            times.run(Stage::Report, || report(&labels_of(&next), &next.error()?, &anomaly))?;
             self.difference = self.difference.max(difference);
             Ok(())
         })
@@ -283,9 +288,9 @@ impl Meter<'_> {
         });
         let around: f64 = [Stage::Resize, Stage::Compare, Stage::Report].map(time).iter().sum();
         let frame = |[first, paint, again]: [Stage; 3], anomaly: bool| {
-            let look = if anomaly || self.next.looks_again() { time(again) } else { 0. };
+            let again = if anomaly || self.next.looks_again() { time(again) } else { 0. };
             let score = if anomaly { time(Stage::Score) } else { 0. };
-            (around + time(first) + time(paint) + look + score) / t
+            (around + time(first) + time(paint) + again + score) / t
         };
         let faster = |ours: Stage| time(Stage::SynthesizeDense) / time(ours);
         Benchmark {

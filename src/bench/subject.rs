@@ -9,9 +9,9 @@ use crate::data::Sample;
 use crate::model::anomaly;
 use crate::model::bundle::{Bundle, BundleError};
 use crate::model::networks::{Arithmetic, Networks, Specification};
-use crate::network::comparison::{ComparerConfig, joint};
+use crate::network::comparison::{ComparatorConfig, joint};
 use crate::network::segmentation::{SegmenterConfig, fcn8s};
-use crate::network::synthesis::{SynthesizerConfig, spade};
+use crate::network::synthesis::{GeneratorConfig, spade};
 
 /// Networks that can be built once more, with other arithmetic and the same weights.
 pub enum Subject {
@@ -27,8 +27,8 @@ pub enum Subject {
 pub fn reference(classes: i64, size: (i64, i64)) -> Specification {
     Specification {
         segmentation: SegmenterConfig::Fcn8s(fcn8s::Config::default()),
-        synthesis: SynthesizerConfig::Spade(spade::Config::default()),
-        comparison: ComparerConfig::Joint(joint::Config::default()),
+        synthesis: GeneratorConfig::Spade(spade::Config::default()),
+        comparison: ComparatorConfig::Joint(joint::Config::default()),
         classes,
         size,
         anomaly: anomaly::Config::default(),
@@ -113,7 +113,7 @@ impl Subject {
     }
 
     /// Whether G is shown the labels of the data rather than M's own.
-    pub fn paints_given_labels(&self) -> bool {
+    pub fn synthesizes_given_labels(&self) -> bool {
         matches!(self, Self::Random(_))
     }
 }

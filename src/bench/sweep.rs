@@ -8,10 +8,11 @@ use super::stages::BenchError;
 use super::subject::{Subject, label_batch, reference};
 use super::{median, millis, timed};
 use crate::data::Sample;
+use crate::model::inference::Inference;
 use crate::model::networks::{Arithmetic, Specification};
-use crate::network::comparison::{ComparerConfig, joint};
+use crate::network::comparison::{ComparatorConfig, joint};
 use crate::network::segmentation::{SegmenterConfig, fcn8s};
-use crate::network::synthesis::{SynthesizerConfig, spade};
+use crate::network::synthesis::{GeneratorConfig, spade};
 
 /// One point of the sweep.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -64,12 +65,12 @@ fn specification(classes: i64, size: (i64, i64), shrink: i64) -> Specification {
             head: narrow(full.head),
             form: full.form,
         }),
-        synthesis: SynthesizerConfig::Spade(spade::Config {
+        synthesis: GeneratorConfig::Spade(spade::Config {
             ngf: narrow(spade.ngf),
             hidden: narrow(spade.hidden),
             ..spade
         }),
-        comparison: ComparerConfig::Joint(joint::Config {
+        comparison: ComparatorConfig::Joint(joint::Config {
             width: narrow(64),
             squeeze: narrow(64),
             ..joint::Config::default()
@@ -110,12 +111,11 @@ fn point(
             let x = Tensor::cat(&images.collect::<Result<Vec<_>, _>>()?, 0);
             let labels =
                 label_batch(&frames, size, arithmetic.device).to_kind(Kind::Int64).remainder(classes);
-            let (segmented, m) =
-                timed(|| networks.segment(&x).inspect(|s| drop(finished(s.softmax.largest.shallow_clone()))));
-            let (synth, g) = timed(|| finished(networks.synthesize(&labels, &x)));
-            let segmented = segmented?;
-            let second = networks.look_again(&synth);
-            let (_, f) = timed(|| networks.compare(&x, &segmented, &second).iou.map(finished));
+            let inference = Inference::of_batch(networks.trio(), x).with_labels(labels);
+            let done = |tensor: &Tensor| drop(finished(tensor.shallow_clone()));
+            let ((), m) = timed(|| done(&inference.segmentation().softmax.largest));
+            let ((), g) = timed(|| done(inference.synthesized()));
+            let (_, f) = timed(|| inference.comparison().iou.as_ref().map(done));
             // The first turn warms up.
             if turn > 0 {
                 times.iter_mut().zip([m, g, f]).for_each(|(times, time)| times.push(time));

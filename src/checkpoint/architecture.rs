@@ -5,9 +5,9 @@ use std::str::FromStr;
 use serde::de::DeserializeOwned;
 use tch::nn::VarStore;
 
-use crate::network::comparison::ComparerConfig;
+use crate::network::comparison::ComparatorConfig;
 use crate::network::segmentation::{NotBuilt, SegmenterConfig};
-use crate::network::synthesis::SynthesizerConfig;
+use crate::network::synthesis::GeneratorConfig;
 
 /// M, G or F of some size.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,9 +15,9 @@ pub enum Architecture {
     /// M.
     Segmentation(SegmenterConfig),
     /// G.
-    Synthesis(SynthesizerConfig),
+    Synthesis(GeneratorConfig),
     /// F.
-    Comparison(ComparerConfig),
+    Comparison(ComparatorConfig),
 }
 
 /// Why a text is no architecture.
@@ -96,7 +96,7 @@ mod tests {
         for (name, _) in NAMES {
             assert!(name.parse::<Architecture>().is_ok(), "{name}");
         }
-        let default = SynthesizerConfig::Spade(spade::Config::default());
+        let default = GeneratorConfig::Spade(spade::Config::default());
         assert_eq!("spade".parse::<Architecture>().unwrap(), Architecture::Synthesis(default));
     }
 
@@ -104,7 +104,7 @@ mod tests {
     fn a_configuration_decides_width() {
         let small = "{architecture: spade, ngf: 4}".parse::<Architecture>().unwrap();
         let config = spade::Config { ngf: 4, ..spade::Config::default() };
-        assert_eq!(small, Architecture::Synthesis(SynthesizerConfig::Spade(config)));
+        assert_eq!(small, Architecture::Synthesis(GeneratorConfig::Spade(config)));
     }
 
     #[test]

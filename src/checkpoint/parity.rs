@@ -17,12 +17,12 @@ use super::published::{self, without_bookkeeping};
 use super::weights::{self, Tensors, WeightsError};
 use crate::network::comparison::disagreement::MAPS;
 use crate::network::comparison::trunk::Encoder;
-use crate::network::comparison::{ComparerConfig, Comparison, iou, joint};
+use crate::network::comparison::{ComparatorConfig, ComparatorInput, iou, joint};
 use crate::network::layers::{IMAGENET, spatial};
 use crate::network::segmentation::pspnet::{self, PspNet};
 use crate::network::segmentation::{Segmenter, deeplab, fcn8s};
 use crate::network::softmax::Softmax;
-use crate::network::synthesis::Synthesizer;
+use crate::network::synthesis::Generator;
 use crate::network::synthesis::pix2pixhd::{self, GlobalGenerator};
 use crate::network::synthesis::spade::{self, Spade, Upsampling};
 use crate::network::synthesis::style_encoder::{self, StyleEncoder};
@@ -46,9 +46,9 @@ pub struct Fixture {
 
 /// Every fixture.
 pub const FIXTURES: [Fixture; 12] = [
-    fixture("comparison_direct", 0.55, |vs| comparer(vs, ComparerConfig::Direct(JOINT))),
-    fixture("comparison_iou_only", 0.55, |vs| comparer(vs, ComparerConfig::IouOnly(IOU_ONLY))),
-    fixture("comparison_joint", 0.55, |vs| comparer(vs, ComparerConfig::Joint(JOINT))),
+    fixture("comparison_direct", 0.55, |vs| comparer(vs, ComparatorConfig::Direct(JOINT))),
+    fixture("comparison_iou_only", 0.55, |vs| comparer(vs, ComparatorConfig::IouOnly(IOU_ONLY))),
+    fixture("comparison_joint", 0.55, |vs| comparer(vs, ComparatorConfig::Joint(JOINT))),
     fixture("deeplab_resnet101", 0.55, |vs| {
         caffe(deeplab::DeepLab::new(&vs.root(), &deeplab::Config::default(), CITYSCAPES))
     }),
@@ -133,12 +133,12 @@ fn caffe(mut network: impl Segmenter + 'static) -> Run {
     Box::new(move |inputs| {
         let image = inputs.get("in.image")?;
         let image = (&image / 255.) + row([0.485, 0.458, 0.408]);
-        let look = |network: &dyn Segmenter| {
+        let run = |network: &dyn Segmenter| {
             let logits = network.forward(&image, false).logits;
             ("logits", network.resize_logits(&logits, spatial(&image)))
         };
-        let as_trained = look(&network);
-        Ok(vec![as_trained, look(ready(&mut network))])
+        let as_trained = run(&network);
+        Ok(vec![as_trained, run(ready(&mut network))])
     })
 }
 
@@ -153,7 +153,7 @@ fn pspnet(vs: &VarStore) -> Run {
     let mut network = PspNet::new(&vs.root(), &pspnet::Config::default(), STREET_HAZARDS);
     Box::new(move |inputs| {
         let image = imagenet(&inputs.get("in.image")?);
-        let look = |network: &dyn Segmenter| {
+        let run = |network: &dyn Segmenter| {
             let out = network.forward(&image, false);
             let probabilities = network.resize_logits(&out.logits, spatial(&image)).softmax(1, Kind::Float);
             [
@@ -163,30 +163,30 @@ fn pspnet(vs: &VarStore) -> Run {
                 ("ppm_features_mean", out.features.mean_dim([2i64, 3].as_slice(), false, Kind::Float)),
             ]
         };
-        let as_trained = look(&network);
-        Ok(as_trained.into_iter().chain(look(ready(&mut network))).collect())
+        let as_trained = run(&network);
+        Ok(as_trained.into_iter().chain(run(ready(&mut network))).collect())
     })
 }
 
-fn comparer(vs: &VarStore, config: ComparerConfig) -> Run {
+fn comparer(vs: &VarStore, config: ComparatorConfig) -> Run {
     let mut network = config.build(&vs.root(), CITYSCAPES);
     Box::new(move |inputs| {
         let image = imagenet(&inputs.get("in.image")?);
         // Whoever does not look at x' or at M's softmax has none in its fixture.
         let synth = match config {
-            ComparerConfig::Direct(_) => image.zeros_like(),
+            ComparatorConfig::Direct(_) => image.zeros_like(),
             _ => imagenet(&inputs.get("in.synth")?),
         };
         let probabilities = match config {
-            ComparerConfig::IouOnly(_) => image.zeros_like(),
+            ComparatorConfig::IouOnly(_) => image.zeros_like(),
             _ => inputs.get("in.logits")?.softmax(1, Kind::Float),
         };
         // No network of the reference looks at M's view of x'.
         let disagreement = || Tensor::zeros([1, MAPS, 1, 1], (Kind::Float, image.device()));
         let softmax = Softmax::of(probabilities);
-        let comparison = Comparison {
+        let comparison = ComparatorInput {
             image: &image,
-            synth: &|| synth.shallow_clone(),
+            synthesized: &|| synth.shallow_clone(),
             softmax: &softmax,
             disagreement: &disagreement,
         };
@@ -211,10 +211,10 @@ fn pix2pixhd(vs: &VarStore) -> Run {
 }
 
 /// A generator whose reference paints in \[-1, 1\]; ours paint in \[0, 1\].
-fn painter(network: impl Synthesizer + 'static) -> Run {
+fn painter(network: impl Generator + 'static) -> Run {
     Box::new(move |inputs| {
         let labels = inputs.get("in.labels")?.unsqueeze(0);
-        let image = network.paint(&labels, &labels, Kind::Float, false).image;
+        let image = network.synthesize(&labels, &labels, Kind::Float, false).image;
         Ok(vec![("image", image * 2. - 1.)])
     })
 }

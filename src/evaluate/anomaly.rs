@@ -14,11 +14,11 @@ use crate::data::anomaly::{AnomalySample, truth};
 use crate::metric::component::{ComponentFigures, Components, Least};
 use crate::metric::histogram::Histogram;
 use crate::metric::ranking::Ranking;
+use crate::model::inference::Inference;
 use crate::model::networks::Networks;
 use crate::monitor::assessment::ScoreMap;
 use crate::monitor::pictures::{threshold, to_map};
 use crate::score::catalogue::Boxed;
-use crate::score::detector::Look;
 
 /// Scores of the pixels that count, of all images.
 pub struct AnomalyEvaluation<'a> {
@@ -59,11 +59,11 @@ impl<'a> AnomalyEvaluation<'a> {
 
     /// Scores one image, at its own size.
     pub fn add(&mut self, networks: &Networks, sample: &AnomalySample) -> Result<(), EvaluationError> {
-        let look = Look::at(networks, &sample.image)?;
+        let inference = Inference::of_image(networks, &sample.image)?;
         let asked = self.asked.clone().unwrap_or_else(|| (0..self.detectors.len()).collect());
         let mut spoke = Vec::new();
         for place in asked {
-            if let Some(score) = tch::no_grad(|| self.detectors[place].judge(&look))?.anomaly {
+            if let Some(score) = tch::no_grad(|| self.detectors[place].detect(&inference))?.anomaly {
                 spoke.push((place, score));
             }
         }
@@ -92,7 +92,7 @@ impl<'a> AnomalyEvaluation<'a> {
             self.worst.offer(precision, || {
                 let detector = self.detectors[*place].name();
                 let caption = format!("{}: AP {:.1} % of {detector}", sample.name, 100. * precision);
-                Frame::of_anomalies(caption, &sample.image, &sample.truth, look.synth(), score)
+                Frame::of_anomalies(caption, &sample.image, &sample.truth, inference.synthesized(), score)
             })?;
         }
         Ok(())
@@ -148,9 +148,9 @@ pub fn limits(
 ) -> Result<Vec<Option<f32>>, EvaluationError> {
     let mut histograms: Vec<Option<Histogram>> = vec![None; detectors.len()];
     for image in images {
-        let look = Look::at(networks, &image?)?;
+        let inference = Inference::of_image(networks, &image?)?;
         for (detector, histogram) in detectors.iter().zip(&mut histograms) {
-            if let Some(score) = tch::no_grad(|| detector.judge(&look))?.anomaly {
+            if let Some(score) = tch::no_grad(|| detector.detect(&inference))?.anomaly {
                 let scores = Vec::<f32>::try_from(score.to_kind(Kind::Float).flatten(0, -1))?;
                 histogram.get_or_insert_default().add(&scores, &vec![false; scores.len()])?;
             }

@@ -8,8 +8,8 @@ use std::str::FromStr;
 use serde::Serialize;
 use tch::Tensor;
 
+use super::class_map::{ClassMap, shares};
 use super::frames::{Frame, Worst};
-use super::onto::{Onto, shares};
 use super::scoreboard::{self, Memory, Scoreboard, Scored};
 use super::table::{Cell, Column, Table};
 use crate::data::{self, Sample, Slice, resize_labels};
@@ -17,11 +17,12 @@ use crate::labels::{IGNORE, LabelError, LabelSet};
 use crate::metric::MetricError;
 use crate::metric::estimate::{Estimates, Fit};
 use crate::metric::segmentation::Confusion;
+use crate::model::inference::Inference;
 use crate::monitor::assessment::Wanted;
 use crate::monitor::pictures::{to_grey, to_map};
 use crate::monitor::pipeline::{Monitor, MonitorError};
 use crate::score::catalogue::{Boxed, CatalogueError};
-use crate::score::detector::{Judgement, Look};
+use crate::score::detector::Detection;
 
 /// Why a bundle cannot be measured.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +143,7 @@ struct Run<'a> {
     monitor: &'a Monitor,
     detectors: &'a [Boxed],
     options: &'a Options,
-    onto: Onto,
+    onto: ClassMap,
     labels: LabelSet,
     confusion: Confusion,
     /// After the first image: which detectors judge pixels, and which the IoU.
@@ -171,7 +172,7 @@ impl Evaluation {
             monitor,
             detectors,
             options,
-            onto: Onto::new(monitor.labels(), &labels)?,
+            onto: ClassMap::new(monitor.labels(), &labels)?,
             confusion: Confusion::new(labels.len()),
             asked: None,
             board: Scoreboard::new([], options.memory),
@@ -283,14 +284,14 @@ fn fit_row(name: String, fit: &Fit) -> Vec<Cell> {
 impl Run<'_> {
     fn add(&mut self, sample: Sample) -> Result<(), EvaluationError> {
         let networks = self.monitor.networks();
-        let look = Look::at(networks, &sample.image)?;
-        let judgements = self.judge(&look)?;
-        let report = self.monitor.assess_look(&sample.image, &look, Wanted::default())?.report;
+        let inference = Inference::of_image(networks, &sample.image)?;
+        let detections = self.detect(&inference)?;
+        let report = self.monitor.assess_inference(&sample.image, &inference, Wanted::default())?.report;
         let size = match self.options.at {
             At::Labels => sample.labels.dimensions(),
             At::Working => (networks.size().1 as u32, networks.size().0 as u32),
         };
-        let ours = to_grey(&look.segmented.softmax.labels)?;
+        let ours = to_grey(&inference.segmentation().softmax.labels)?;
         let shares = shares(&ours, self.monitor.labels().len());
         let (predicted, truth) =
             self.onto.comparable(resize_labels(ours, size), resize_labels(sample.labels, size));
@@ -299,12 +300,12 @@ impl Run<'_> {
             (0..truth.as_raw().len()).filter(|&i| truth.as_raw()[i] != IGNORE).collect();
         let wrong: Vec<bool> = counted.iter().map(|&i| predicted.as_raw()[i] != truth.as_raw()[i]).collect();
         let mut scores = Vec::new();
-        for error in judgements.iter().filter_map(|judgement| judgement.error.as_ref()) {
+        for error in detections.iter().filter_map(|detection| detection.error.as_ref()) {
             let map = to_map(error, size)?;
             scores.push(counted.iter().map(|&i| map.data[i]).collect());
         }
         self.board.add(&scores, &wrong)?;
-        let ious = judgements.iter().filter_map(|judgement| judgement.iou.as_ref());
+        let ious = detections.iter().filter_map(|detection| detection.iou.as_ref());
         for ((_, estimates), iou) in self.estimates.iter_mut().zip(ious) {
             let iou = Vec::<f32>::try_from(iou.to_kind(tch::Kind::Float).flatten(0, -1))?;
             for class in (0..self.labels.len()).filter(|&class| confusion.labelled(class) > 0) {
@@ -321,7 +322,7 @@ impl Run<'_> {
             predicted_miou: f64::from(report.predicted_miou),
             failure: report.failure_score,
         };
-        let error = judgements.iter().find_map(|judgement| judgement.error.as_ref());
+        let error = detections.iter().find_map(|detection| detection.error.as_ref());
         self.worst.offer(figures.true_miou, || {
             let caption = format!(
                 "{}: true mIoU {:.1} %, predicted {:.1} %, failure score {:.2}",
@@ -330,7 +331,14 @@ impl Run<'_> {
                 100. * figures.predicted_miou,
                 figures.failure
             );
-            Frame::of_errors(caption, &sample.image, &self.labels, [&truth, &predicted], look.synth(), error)
+            Frame::of_errors(
+                caption,
+                &sample.image,
+                &self.labels,
+                [&truth, &predicted],
+                inference.synthesized(),
+                error,
+            )
         })?;
         self.confusion.merge(&confusion)?;
         self.images.push(figures);
@@ -339,20 +347,20 @@ impl Run<'_> {
 
     /// What each detector says that says something of errors; whoever is silent on the first image is
     /// not asked again.
-    fn judge(&mut self, look: &Look) -> Result<Vec<Judgement>, EvaluationError> {
-        let mut judgements = Vec::new();
+    fn detect(&mut self, inference: &Inference) -> Result<Vec<Detection>, EvaluationError> {
+        let mut detections = Vec::new();
         for (place, detector) in self.detectors.iter().enumerate() {
             let silent = self.asked.as_ref().is_some_and(|[pixels, ious]| !pixels[place] && !ious[place]);
-            judgements.push(match silent {
-                true => Judgement::default(),
-                false => tch::no_grad(|| detector.judge(look))?,
+            detections.push(match silent {
+                true => Detection::default(),
+                false => tch::no_grad(|| detector.detect(inference))?,
             });
         }
         if self.asked.is_none() {
-            let says = |of: fn(&Judgement) -> &Option<Tensor>| -> Vec<bool> {
-                judgements.iter().map(|judgement| of(judgement).is_some()).collect()
+            let says = |of: fn(&Detection) -> &Option<Tensor>| -> Vec<bool> {
+                detections.iter().map(|detection| of(detection).is_some()).collect()
             };
-            let asked = [says(|judgement| &judgement.error), says(|judgement| &judgement.iou)];
+            let asked = [says(|detection| &detection.error), says(|detection| &detection.iou)];
             let named = |says: &[bool]| -> Vec<&Boxed> {
                 self.detectors.iter().zip(says).filter(|(_, says)| **says).map(|(d, _)| d).collect()
             };
@@ -362,7 +370,7 @@ impl Run<'_> {
             self.estimates = named(&asked[1]).into_iter().map(|d| (d.name().to_owned(), none())).collect();
             self.asked = Some(asked);
         }
-        Ok(judgements)
+        Ok(detections)
     }
 }
 

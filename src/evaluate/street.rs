@@ -16,7 +16,7 @@ use crate::frame::{Frame, Stamp};
 use crate::metric::segmentation::Confusion;
 use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::Monitor;
-use crate::score::catalogue::{self, Means};
+use crate::score::catalogue::{self, Parts};
 use crate::street::{Drive, DriveOptions, Rendered, Town};
 use crate::watch::debounce::{Debounce, Level, Patience};
 
@@ -108,7 +108,7 @@ fn anomalies(
     plan: &Plan,
     each: &mut impl FnMut(),
 ) -> Result<(Vec<AnomalyScored>, usize, f64), EvaluationError> {
-    let detectors = catalogue::choose(&[], &Means::of(monitor.networks()))?;
+    let detectors = catalogue::choose(&[], &Parts::of(monitor.networks()))?;
     let mut evaluation = AnomalyEvaluation::new(&detectors, Vec::new(), Memory::Exact, 0);
     for seed in plan.seed.. {
         // A frame a second: neighbours in time are nearly the same picture.

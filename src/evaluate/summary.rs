@@ -13,7 +13,7 @@ use super::scoreboard::Scored;
 use crate::data::{self, Slice};
 use crate::metric::MetricError;
 use crate::monitor::pipeline::Monitor;
-use crate::score::catalogue::{self, Boxed, Means};
+use crate::score::catalogue::{self, Boxed, Parts};
 use crate::score::sml;
 
 /// Frames shown on a page.
@@ -30,7 +30,7 @@ pub fn detectors(
     let networks = monitor.networks();
     let images = data::images(folder, calibration)?.map(|image| Ok(image?));
     let statistics = sml::statistics::<EvaluationError>(networks, images)?;
-    let means = Means { statistics: Some(statistics), ..Means::of(networks) };
+    let means = Parts { statistics: Some(statistics), ..Parts::of(networks) };
     Ok(catalogue::choose(&[], &means)?.into_iter().chain(trained).collect())
 }
 

@@ -66,7 +66,7 @@ impl TwoSided {
     }
 }
 
-/// Means of the figures of single images, each over the images that have it. Constant memory; adds up
+/// Parts of the figures of single images, each over the images that have it. Constant memory; adds up
 /// over images, bags and machines.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PerImage {
@@ -86,7 +86,7 @@ pub struct PerImageFigures {
     pub without_positives: u64,
     /// Of these, images without a negative pixel.
     pub without_negatives: u64,
-    /// Means over the other images.
+    /// Parts over the other images.
     pub mean: TwoSided,
 }
 

@@ -88,7 +88,7 @@ impl Smoothing {
 
 /// What is compared and weighed.
 #[derive(Clone, Copy, Debug)]
-pub struct Looks<'a> {
+pub struct Views<'a> {
     /// Features of x: `N x F x h x w`.
     pub real: &'a Tensor,
     /// The same features of x'.
@@ -101,15 +101,15 @@ pub struct Looks<'a> {
 
 /// Anomaly score `N x 1 x H x W` in \[0, 1\], fp32. Everything but the paper's switch happens on the
 /// networks' own grid; only the score is resized.
-pub fn anomaly_score(config: Config, looks: &Looks) -> Tensor {
+pub fn anomaly_score(config: Config, views: &Views) -> Tensor {
     let [real, synthetic, logits] =
-        [looks.real, looks.synthetic, looks.logits].map(|t| t.to_kind(Kind::Float));
+        [views.real, views.synthetic, views.logits].map(|t| t.to_kind(Kind::Float));
     let cosine = cosine(&real, &synthetic);
-    let full = spatial(looks.msp);
+    let full = spatial(views.msp);
     let distance = |size| 1. - resize_bilinear(&cosine, size, false).clamp(0., 1.);
     let score = match config.certainty {
         Certainty::Switch => {
-            let doubt: Tensor = 1. - looks.msp;
+            let doubt: Tensor = 1. - views.msp;
             doubt.where_self(&doubt.lt(1. - SWITCH), &distance(full))
         }
         Certainty::Entropy => (distance(spatial(&logits)) * entropy(&logits)).clamp(0., 1.).sqrt(),
@@ -133,7 +133,7 @@ mod tests {
         let logits = Tensor::zeros([1, 2, h, w], (Kind::Float, Device::Cpu));
         let _ = logits.select(1, 0).fill_(margin);
         let msp = logits.softmax(1, Kind::Float).amax([1i64].as_slice(), true);
-        anomaly_score(config, &Looks { real, synthetic, logits: &logits, msp: &msp })
+        anomaly_score(config, &Views { real, synthetic, logits: &logits, msp: &msp })
     }
 
     #[test]

@@ -12,10 +12,10 @@ use sha2::{Digest, Sha256};
 use crate::checkpoint::weights::{self, Tensors, WeightsError};
 use crate::labels::{LabelError, LabelSet};
 use crate::model::anomaly;
-use crate::network::comparison::ComparerConfig;
+use crate::network::comparison::ComparatorConfig;
 use crate::network::segmentation::torchscript::TorchScriptError;
 use crate::network::segmentation::{NotBuilt, SegmenterConfig};
-use crate::network::synthesis::SynthesizerConfig;
+use crate::network::synthesis::GeneratorConfig;
 
 /// The only format there is so far.
 pub const FORMAT: u32 = 1;
@@ -72,9 +72,9 @@ pub struct Description {
     /// M.
     pub segmentation: Entry<SegmenterConfig>,
     /// G.
-    pub synthesis: Entry<SynthesizerConfig>,
+    pub synthesis: Entry<GeneratorConfig>,
     /// F.
-    pub comparison: Entry<ComparerConfig>,
+    pub comparison: Entry<ComparatorConfig>,
     /// How the anomaly score is made.
     #[serde(default)]
     pub anomaly: anomaly::Config,

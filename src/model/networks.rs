@@ -1,32 +1,29 @@
 //! M, G and F of a bundle, in memory, in one precision, on one device.
 
-use std::cell::OnceCell;
-
 use image::RgbImage;
 use tch::nn::VarStore;
 use tch::{Device, Kind, TchError, Tensor};
 
+use super::anomaly;
 use super::bundle::{Bundle, BundleError, Entry};
+use super::inference::Trio;
 use crate::checkpoint::weights;
-use crate::model::anomaly::{self, Features};
-use crate::network::comparison::disagreement::{View, disagreement};
-use crate::network::comparison::{Compared, Comparer, ComparerConfig, Comparison};
-use crate::network::layers::{channels_last, spatial};
+use crate::network::comparison::{Comparator, ComparatorConfig};
+use crate::network::layers::channels_last;
 use crate::network::segmentation::torchscript::TorchScript;
-use crate::network::segmentation::{Segmented, Segmenter, SegmenterConfig};
-use crate::network::softmax::Softmax;
-use crate::network::synthesis::{Painter, SynthesizerConfig};
+use crate::network::segmentation::{Segmenter, SegmenterConfig};
+use crate::network::synthesis::{GeneratorConfig, ReadyGenerator};
 
 /// The three networks.
 pub struct Networks {
     m: Box<dyn Segmenter>,
-    g: Painter,
-    f: Box<dyn Comparer>,
+    g: ReadyGenerator,
+    f: Box<dyn Comparator>,
     size: (i64, i64),
     device: Device,
     kind: Kind,
     names: [&'static str; 3],
-    comparer: String,
+    comparator_title: String,
     looks_again: bool,
     anomaly: anomaly::Config,
     classes: usize,
@@ -38,9 +35,9 @@ pub struct Specification {
     /// M.
     pub segmentation: SegmenterConfig,
     /// G.
-    pub synthesis: SynthesizerConfig,
+    pub synthesis: GeneratorConfig,
     /// F.
-    pub comparison: ComparerConfig,
+    pub comparison: ComparatorConfig,
     /// Classes of the label set.
     pub classes: i64,
     /// Height and width at which they work.
@@ -58,68 +55,6 @@ pub struct Arithmetic {
     pub kind: Kind,
     /// Whether what is known beforehand is computed once: by G each distinct label patch, by FCN-8s its border.
     pub memoise: bool,
-}
-
-/// What M says of a batch at the working size.
-#[derive(Debug)]
-pub struct Segmentation {
-    /// Labels, and how sure M is of them.
-    pub softmax: Softmax,
-    /// M's features on their own grid.
-    pub features: Tensor,
-    /// M's logits on their own grid.
-    pub grid_logits: Tensor,
-}
-
-impl Segmentation {
-    /// Anomaly score of x by `config`, given what M made of x' ([`SecondLook::features`]).
-    pub fn anomaly(&self, config: anomaly::Config, synthetic: &Tensor) -> Tensor {
-        let real = match config.features {
-            Features::Last => &self.features,
-            Features::Logits => &self.grid_logits,
-        };
-        let looks = anomaly::Looks { real, synthetic, logits: &self.grid_logits, msp: &self.softmax.largest };
-        anomaly::anomaly_score(config, &looks)
-    }
-}
-
-/// x', and what M makes of it: computed once, and no sooner than somebody asks.
-pub struct SecondLook<'a> {
-    networks: &'a Networks,
-    synth: Tensor,
-    whole: OnceCell<Segmented>,
-}
-
-impl SecondLook<'_> {
-    /// x', in the networks' precision.
-    pub fn synth(&self) -> &Tensor {
-        &self.synth
-    }
-
-    fn whole(&self) -> &Segmented {
-        self.whole.get_or_init(|| self.networks.m.forward(&self.synth, false))
-    }
-
-    /// How M disagrees with itself, `first` being what it made of x.
-    pub fn disagreement(&self, first: &Segmentation) -> Tensor {
-        let real = View { features: &first.features, logits: &first.grid_logits };
-        disagreement(real, self.whole().into())
-    }
-
-    /// What M makes of x' that an anomaly score by `config` compares. Unless F looks at the rest as well, M stops there.
-    pub fn features(&self, config: anomaly::Config) -> Tensor {
-        let needed = self.networks.looks_again || self.whole.get().is_some();
-        match config.features {
-            Features::Last if !needed => self.networks.m.features(&self.synth),
-            Features::Last => self.whole().features.shallow_clone(),
-            Features::Logits => self.whole().logits.shallow_clone(),
-        }
-    }
-
-    /// Anomaly score by `config`, `N x 1 x H x W`, fp32, `first` being what M made of x.
-    pub fn anomaly(&self, config: anomaly::Config, first: &Segmentation) -> Tensor {
-        first.anomaly(config, &self.features(config))
-    }
 }
 
 impl Networks {
@@ -164,12 +99,12 @@ impl Networks {
         if memoise {
             m.memoise();
         }
-        let g = Painter::new(g, kind, memoise);
+        let g = ReadyGenerator::new(g, kind, memoise);
         parameters.iter().for_each(|vs| weights::cast(vs, kind));
         let names = [segmentation.name(), synthesis.name(), comparison.name()];
-        let (comparer, looks_again) = (comparison.title(), comparison.looks_again());
+        let (comparator_title, looks_again) = (comparison.title(), comparison.looks_again());
         let (size, anomaly, classes) = (*size, *anomaly, *classes as usize);
-        Ok(Self { m, g, f, size, device, kind, names, comparer, looks_again, anomaly, classes })
+        Ok(Self { m, g, f, size, device, kind, names, comparator_title, looks_again, anomaly, classes })
     }
 
     /// How the anomaly score is made.
@@ -193,8 +128,8 @@ impl Networks {
     }
 
     /// F's name for people.
-    pub fn comparer(&self) -> &str {
-        &self.comparer
+    pub fn comparator_title(&self) -> &str {
+        &self.comparator_title
     }
 
     /// Whether M has dropout, so that its passes over an image can differ.
@@ -205,7 +140,7 @@ impl Networks {
     }
 
     /// G alone, without M and F.
-    pub fn into_painter(self) -> Painter {
+    pub fn into_generator(self) -> ReadyGenerator {
         self.g
     }
 
@@ -230,61 +165,21 @@ impl Networks {
         Ok(channels_last(&x.f_div_scalar(255.)?.f_clamp(0., 1.)?).to_kind(self.kind))
     }
 
-    /// M itself, for scores that take more than one look.
-    pub fn segmenter(&self) -> &dyn Segmenter {
-        &*self.m
-    }
-
-    /// M on a batch.
-    pub fn segment(&self, x: &Tensor) -> Result<Segmentation, TchError> {
-        let segmented = self.m.forward(x, false);
-        let softmax = Softmax::of_logits(&segmented.logits, spatial(x), self.m.align_corners());
-        Ok(Segmentation { softmax, features: segmented.features, grid_logits: segmented.logits })
-    }
-
-    /// M's logits of a batch at the working size, `N x classes x H x W`, fp32.
-    pub fn full_logits(&self, segmented: &Segmentation) -> Tensor {
-        self.m.resize_logits(&segmented.grid_logits.to_kind(Kind::Float), self.size)
-    }
-
-    /// G on a batch of label maps: `N x 3 x H x W`, RGB in \[0, 1\], fp32. A G with style encoder takes
-    /// the style of `x`.
-    pub fn synthesize(&self, labels: &Tensor, x: &Tensor) -> Tensor {
-        self.g.paint(labels, x)
-    }
-
-    /// Lets M look at x' as well, when asked.
-    pub fn look_again(&self, synth: &Tensor) -> SecondLook<'_> {
-        let synth = channels_last(&synth.to_kind(self.kind));
-        SecondLook { networks: self, synth, whole: OnceCell::new() }
-    }
-
-    /// F on a batch.
-    pub fn compare(&self, x: &Tensor, segmented: &Segmentation, second: &SecondLook) -> Compared {
-        compare(&*self.f, x, segmented, || second)
+    /// M, G and F as an inference asks them.
+    pub fn trio(&self) -> Trio<'_> {
+        Trio {
+            segmenter: &*self.m,
+            generator: &self.g,
+            comparator: Some(&*self.f),
+            looks_again: self.looks_again,
+            kind: self.kind,
+        }
     }
 
     /// Whether F asks what M makes of x'.
     pub fn looks_again(&self) -> bool {
         self.looks_again
     }
-}
-
-/// Any network that compares, on a batch of which M, G and M again have made something.
-/// G paints when `second` is asked for, and no sooner.
-pub fn compare<'s, 'n: 's>(
-    f: &dyn Comparer,
-    x: &Tensor,
-    segmented: &Segmentation,
-    second: impl Fn() -> &'s SecondLook<'n>,
-) -> Compared {
-    let input = Comparison {
-        image: x,
-        synth: &|| second().synth.shallow_clone(),
-        softmax: &segmented.softmax,
-        disagreement: &|| second().disagreement(segmented),
-    };
-    f.forward(&input, false)
 }
 
 /// M, loaded: built here and filled, or from its TorchScript file.

@@ -1,9 +1,9 @@
 //! What the monitor says of one frame.
 
-use std::time::Duration;
-
 use image::{GrayImage, RgbImage};
 use serde::Serialize;
+
+pub use crate::model::inference::Latency;
 
 /// The monitor's judgement of one class in one frame.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,23 +45,6 @@ pub struct Region {
     pub peak_score: f32,
     /// The class most of the region was rendered as.
     pub class_id: u16,
-}
-
-/// Time spent on each stage of one frame.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Latency {
-    /// Resizing to the working size.
-    pub resize: Duration,
-    /// M on x.
-    pub segment: Duration,
-    /// G on y.
-    pub synthesize: Duration,
-    /// F on x, x' and the softmax; M on x' too, where F asks what M makes of it.
-    pub compare: Duration,
-    /// M on x', unless F has asked, the cosine, regions and masks.
-    pub score: Duration,
-    /// All of it.
-    pub total: Duration,
 }
 
 /// How much of the method stands behind the scores.

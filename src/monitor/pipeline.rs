@@ -1,22 +1,21 @@
-//! The five calls of the picture: resize, segment, synthesize, compare, score.
+//! From one frame to its assessment: an inference, its scores, regions and pictures.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use image::{GrayImage, RgbImage};
 use tch::{Kind, TchError, Tensor};
 
-use super::assessment::{Assessment, ClassScore, Latency, Mode, Report, ScoreMap, Wanted};
+use super::assessment::{Assessment, ClassScore, Mode, Report, ScoreMap, Wanted};
 use super::pictures;
 use super::regions::{self, RegionError, RegionLimits};
 use crate::data::resize_labels;
 use crate::frame::Frame;
 use crate::labels::LabelSet;
+use crate::model::anomaly;
 use crate::model::bundle::{Bundle, BundleError, Thresholds};
 use crate::model::compute;
-use crate::model::networks::{Arithmetic, Networks, Segmentation};
-use crate::network::comparison::Compared;
-use crate::score::detector::Look;
+use crate::model::inference::Inference;
+use crate::model::networks::{Arithmetic, Networks};
 
 /// Where and how the networks run.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,20 +113,33 @@ pub(crate) struct Scores {
 }
 
 impl Scores {
-    fn of(
-        segmented: &Segmentation,
-        synth: &Tensor,
-        compared: &Compared,
-        anomaly: Option<Tensor>,
-    ) -> Result<Self, TchError> {
+    /// By the whole method, with the anomaly score by `anomaly`, where that is wanted.
+    fn by_method(inference: &Inference, anomaly: Option<anomaly::Config>) -> Result<Self, TchError> {
         let numbers = |t: &Tensor| Vec::<f32>::try_from(t.to_kind(Kind::Float).flatten(0, -1));
+        let labels = inference.segmentation().softmax.labels.shallow_clone();
+        let synth = inference.synthesized().shallow_clone();
+        let compared = inference.comparison();
         Ok(Self {
-            labels: segmented.softmax.labels.shallow_clone(),
-            error: compared.error(&segmented.softmax.largest)?,
-            anomaly,
-            synth: Some(synth.shallow_clone()),
+            labels,
+            anomaly: anomaly.map(|config| inference.anomaly(config)),
+            error: inference.error()?,
+            synth: Some(synth),
             iou: compared.iou.as_ref().map(numbers).transpose()?,
             presence: compared.presence.as_ref().map(|logits| numbers(&logits.sigmoid())).transpose()?,
+        })
+    }
+
+    /// By M's logits alone: error probability and anomaly score are one minus the largest softmax.
+    fn by_softmax(inference: &Inference, anomaly: bool) -> Result<Self, TchError> {
+        let softmax = &inference.segmentation().softmax;
+        let doubt = softmax.largest.f_neg()?.f_add_scalar(1.)?;
+        Ok(Self {
+            labels: softmax.labels.shallow_clone(),
+            anomaly: anomaly.then(|| doubt.shallow_clone()),
+            error: doubt,
+            synth: None,
+            iou: None,
+            presence: None,
         })
     }
 }
@@ -201,66 +213,40 @@ impl Monitor {
     /// Assesses one frame by the whole method.
     pub fn process(&self, frame: &Frame, wanted: Wanted) -> Result<Assessment, MonitorError> {
         tch::no_grad(|| {
-            let mut watch = StopWatch::start();
-            let mut latency = Latency::default();
-            let x = self.networks.input(&frame.image)?;
-            latency.resize = watch.lap();
-            let segmented = self.networks.segment(&x)?;
-            latency.segment = watch.lap();
-            let synth = self.networks.synthesize(&segmented.softmax.labels, &x);
-            latency.synthesize = watch.lap();
-            let second = self.networks.look_again(&synth);
-            let compared = self.networks.compare(&x, &segmented, &second);
-            latency.compare = watch.lap();
-            let anomaly = self.anomaly.then(|| second.anomaly(self.networks.anomaly_config(), &segmented));
-            let scores = Scores::of(&segmented, &synth, &compared, anomaly)?;
-            self.assess(&frame.image, scores, wanted, latency, watch)
+            let inference = Inference::of_image(&self.networks, &frame.image)?;
+            let anomaly = self.anomaly.then(|| self.networks.anomaly_config());
+            let scores = Scores::by_method(&inference, anomaly)?;
+            self.assess(&frame.image, &inference, scores, wanted)
         })
-    }
-
-    /// Assesses an image whose networks have been run, without the anomaly score; no latency is told.
-    pub fn assess_look(
-        &self,
-        image: &RgbImage,
-        look: &Look,
-        wanted: Wanted,
-    ) -> Result<Assessment, MonitorError> {
-        let scores = Scores::of(&look.segmented, look.synth(), look.compared(), None)?;
-        self.assess(image, scores, wanted, Latency::default(), StopWatch::start())
     }
 
     /// Assesses one frame from M's logits alone: the fallback when synthesis is too slow. Error
     /// probability and anomaly score are then one minus the largest softmax.
     pub fn process_logits_only(&self, frame: &Frame, wanted: Wanted) -> Result<Assessment, MonitorError> {
         tch::no_grad(|| {
-            let mut watch = StopWatch::start();
-            let mut latency = Latency::default();
-            let x = self.networks.input(&frame.image)?;
-            latency.resize = watch.lap();
-            let segmented = self.networks.segment(&x)?;
-            latency.segment = watch.lap();
-            let doubt = segmented.softmax.largest.f_neg()?.f_add_scalar(1.)?;
-            let anomaly = self.anomaly.then(|| doubt.shallow_clone());
-            let scores = Scores {
-                labels: segmented.softmax.labels,
-                error: doubt,
-                anomaly,
-                synth: None,
-                iou: None,
-                presence: None,
-            };
-            self.assess(&frame.image, scores, wanted, latency, watch)
+            let inference = Inference::of_image(&self.networks, &frame.image)?;
+            let scores = Scores::by_softmax(&inference, self.anomaly)?;
+            self.assess(&frame.image, &inference, scores, wanted)
         })
+    }
+
+    /// Assesses an image from an inference on it that others use as well, without the anomaly score.
+    pub fn assess_inference(
+        &self,
+        image: &RgbImage,
+        inference: &Inference,
+        wanted: Wanted,
+    ) -> Result<Assessment, MonitorError> {
+        self.assess(image, inference, Scores::by_method(inference, None)?, wanted)
     }
 
     /// From scores at the working size to the report and to pictures at the camera's size.
     fn assess(
         &self,
         image: &RgbImage,
+        inference: &Inference,
         scores: Scores,
         wanted: Wanted,
-        mut latency: Latency,
-        mut watch: StopWatch,
     ) -> Result<Assessment, MonitorError> {
         let labels = pictures::to_grey(&scores.labels)?;
         let size = labels.dimensions();
@@ -293,8 +279,6 @@ impl Monitor {
         if let Some(valid) = &self.valid {
             pictures::clear_invalid(&mut maps, valid);
         }
-        latency.score = watch.lap();
-        latency.total = watch.total();
         Ok(Assessment {
             report: Report {
                 mode: if scores.synth.is_some() { Mode::Full } else { Mode::LogitsOnly },
@@ -304,7 +288,7 @@ impl Monitor {
                 error_area: area(&error, self.thresholds.error),
                 anomaly_area,
                 regions,
-                latency,
+                latency: inference.latency(),
             },
             maps,
         })
@@ -374,28 +358,5 @@ fn predicted_miou(classes: &[ClassScore]) -> f32 {
     match expected.is_nan() {
         true => sum / present.count() as f32,
         false => (sum / expected.max(1.)).min(1.),
-    }
-}
-
-/// Times the stages of one frame.
-struct StopWatch {
-    start: Instant,
-    last: Instant,
-}
-
-impl StopWatch {
-    fn start() -> Self {
-        let now = Instant::now();
-        Self { start: now, last: now }
-    }
-
-    /// Time since the last lap.
-    fn lap(&mut self) -> Duration {
-        let now = Instant::now();
-        now - std::mem::replace(&mut self.last, now)
-    }
-
-    fn total(&self) -> Duration {
-        self.last - self.start
     }
 }

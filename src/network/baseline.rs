@@ -7,7 +7,7 @@ pub mod vae;
 
 use serde::{Deserialize, Serialize};
 
-use super::comparison::ComparerConfig;
+use super::comparison::ComparatorConfig;
 
 /// Which detector is trained beside the bundle's F, and its size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub enum BaselineConfig {
     /// Another F than the bundle's.
     Comparison {
         /// Which.
-        network: ComparerConfig,
+        network: ComparatorConfig,
     },
 }
 

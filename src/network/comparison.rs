@@ -19,7 +19,7 @@ use tch::{TchError, Tensor};
 use super::softmax::Softmax;
 
 /// What F says of a batch.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Compared {
     /// `N x 1 x H x W`: logit of "this pixel's label is right"; of a network that looks at pixels.
     pub confidence: Option<Tensor>,
@@ -45,9 +45,9 @@ impl Compared {
 }
 
 /// A network that compares.
-pub trait Comparer: Send {
+pub trait Comparator: Send {
     /// Compares a batch.
-    fn forward(&self, input: &Comparison, train: bool) -> Compared;
+    fn forward(&self, input: &ComparatorInput, train: bool) -> Compared;
 
     /// Folds norms into the convolutions before them, once the weights are final.
     fn fold(&mut self) {}
@@ -56,7 +56,7 @@ pub trait Comparer: Send {
 /// Which network F is, and its size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "architecture", rename_all = "snake_case", deny_unknown_fields)]
-pub enum ComparerConfig {
+pub enum ComparatorConfig {
     /// Both tasks in one network: the paper's SynthCP-joint.
     Joint(joint::Config),
     /// Both tasks from x alone: the baseline Direct Prediction.
@@ -69,9 +69,9 @@ pub enum ComparerConfig {
     Fused(fused::Config),
 }
 
-impl ComparerConfig {
+impl ComparatorConfig {
     /// Builds the network for `classes` classes, its parameters under `p`.
-    pub fn build(&self, p: &Path, classes: i64) -> Box<dyn Comparer> {
+    pub fn build(&self, p: &Path, classes: i64) -> Box<dyn Comparator> {
         match self {
             Self::Joint(config) => Box::new(joint::Joint::new(p, config, classes)),
             Self::Direct(config) => Box::new(direct::new(p, config, classes)),
@@ -155,11 +155,11 @@ impl ComparerConfig {
 }
 
 /// What F looks at; every tensor has the same N, H, W.
-pub struct Comparison<'a> {
+pub struct ComparatorInput<'a> {
     /// x: `N x 3 x H x W`, RGB in \[0, 1\].
     pub image: &'a Tensor,
     /// x': the same, synthesized, asked for by a network that looks at it.
-    pub synth: &'a dyn Fn() -> Tensor,
+    pub synthesized: &'a dyn Fn() -> Tensor,
     /// M's.
     pub softmax: &'a Softmax,
     /// How M disagrees with itself about x' ([`disagreement::disagreement`]), asked for by a network that

@@ -62,7 +62,7 @@ pub fn normalize(x: &Tensor, mean: [f64; 3], std: [f64; 3]) -> Tensor {
     (x - row(mean, x)) / row(std, x)
 }
 
-/// Means and standard deviations of ImageNet's channels, as torchvision's networks expect them.
+/// Parts and standard deviations of ImageNet's channels, as torchvision's networks expect them.
 pub const IMAGENET: ([f64; 3], [f64; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
 
 /// Height and width.

@@ -16,7 +16,7 @@ use memoised::Memoised;
 
 /// What G painted.
 #[derive(Debug)]
-pub struct Painted {
+pub struct Synthesized {
     /// `N x 3 x H x W`, RGB in \[0, 1\], fp32.
     pub image: Tensor,
     /// How far the styles seen are from a normal distribution (Kullback-Leibler, mean over the batch):
@@ -25,29 +25,29 @@ pub struct Painted {
 }
 
 /// A network that paints label maps.
-pub trait Synthesizer: Send {
+pub trait Generator: Send {
     /// Paints `N x H x W` labels (ids; 255 = none), computing in `kind`. A G with style encoder takes
     /// light and weather from `style`, `N x 3 x h x w` RGB in \[0, 1\]; any other does not look at it.
-    fn paint(&self, labels: &Tensor, style: &Tensor, kind: Kind, train: bool) -> Painted;
+    fn synthesize(&self, labels: &Tensor, style: &Tensor, kind: Kind, train: bool) -> Synthesized;
 
     /// The same for inference in `kind`, with each distinct label patch computed once, where that is the
     /// same picture; the network itself, unchanged, where it is not.
-    fn memoise(self: Box<Self>, kind: Kind) -> Result<Memoised, Box<dyn Synthesizer>>;
+    fn memoise(self: Box<Self>, kind: Kind) -> Result<Memoised, Box<dyn Generator>>;
 }
 
 /// Which network G is, and its size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "architecture", rename_all = "snake_case", deny_unknown_fields)]
-pub enum SynthesizerConfig {
+pub enum GeneratorConfig {
     /// SPADE (Park et al., 2019), with or without style encoder.
     Spade(spade::Config),
     /// The global generator of pix2pixHD (Wang et al., 2018).
     Pix2pixhd(pix2pixhd::Config),
 }
 
-impl SynthesizerConfig {
+impl GeneratorConfig {
     /// Builds the network for `classes` classes, its parameters under `p`.
-    pub fn build(&self, p: &Path, classes: i64) -> Box<dyn Synthesizer> {
+    pub fn build(&self, p: &Path, classes: i64) -> Box<dyn Generator> {
         match self {
             Self::Spade(config) => match &config.style {
                 None => Box::new(spade::Spade::new(p, config, classes)),
@@ -100,29 +100,36 @@ impl SynthesizerConfig {
 }
 
 /// G as the monitor runs it, for inference alone.
-pub enum Painter {
+pub enum ReadyGenerator {
     /// Layer by layer, as it was trained.
-    Dense(Box<dyn Synthesizer>, Kind),
+    Dense(Box<dyn Generator>, Kind),
     /// Each distinct label patch once; the same picture.
     Memoised(Box<Memoised>),
 }
 
-impl Painter {
+/// G as an inference asks it.
+pub trait Synthesize {
+    /// Synthesizes `N x H x W` labels (ids; 255 = none) as `N x 3 x H x W` RGB in \[0, 1\], fp32. A G
+    /// with style encoder takes light and weather from `style`, `N x 3 x h x w` RGB in \[0, 1\].
+    fn synthesize(&self, labels: &Tensor, style: &Tensor) -> Tensor;
+}
+
+impl ReadyGenerator {
     /// Makes a loaded generator ready to compute in `kind`; nothing of it is kept once it is memoised.
-    pub fn new(network: Box<dyn Synthesizer>, kind: Kind, memoise: bool) -> Self {
+    pub fn new(network: Box<dyn Generator>, kind: Kind, memoise: bool) -> Self {
         let memoised = if memoise { network.memoise(kind) } else { Err(network) };
         match memoised {
             Ok(memoised) => Self::Memoised(Box::new(memoised)),
             Err(network) => Self::Dense(network, kind),
         }
     }
+}
 
-    /// Paints `N x H x W` labels (ids; 255 = none) as `N x 3 x H x W` RGB in \[0, 1\], fp32. A G with
-    /// style encoder takes light and weather from `style`, `N x 3 x h x w` RGB in \[0, 1\].
-    pub fn paint(&self, labels: &Tensor, style: &Tensor) -> Tensor {
+impl Synthesize for ReadyGenerator {
+    fn synthesize(&self, labels: &Tensor, style: &Tensor) -> Tensor {
         match self {
-            Self::Dense(network, kind) => network.paint(labels, style, *kind, false).image,
-            Self::Memoised(memoised) => memoised.paint(labels, style),
+            Self::Dense(network, kind) => network.synthesize(labels, style, *kind, false).image,
+            Self::Memoised(memoised) => memoised.synthesize(labels, style),
         }
     }
 }

@@ -1,68 +1,36 @@
 //! Ties the parameter table to the node's parameter services.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use r2r::indexmap::IndexMap;
 use r2r::{Parameter, ParameterValue, RosParams};
 
-use crate::watch::parameters::{Live, ParameterError, Parameters, TABLE, Value};
-
-/// The values in force, shared by everything that reads them.
-#[derive(Clone, Debug)]
-pub struct ParameterServer {
-    values: Arc<Mutex<Parameters>>,
-}
+use crate::watch::parameters::{ParameterError, Parameters, SharedParameters, TABLE, Value};
 
 /// Overrides for parameters that do not exist.
 pub type Unknown = Vec<String>;
 
-impl ParameterServer {
-    /// Serves `values`.
-    pub fn new(values: Parameters) -> Self {
-        Self { values: Arc::new(Mutex::new(values)) }
-    }
+/// Parses the overrides of launch file and command line. Names nobody knows are handed back:
+/// a misspelt safety parameter must be loud, but a file shared with other nodes is no error.
+pub fn from_overrides(
+    overrides: &IndexMap<String, Parameter>,
+) -> Result<(SharedParameters, Unknown), ParameterError> {
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        overrides.iter().partition(|(name, _)| TABLE.iter().any(|row| row.name == name.as_str()));
+    let known = known.into_iter().map(|(name, parameter)| (name.as_str(), from_ros(&parameter.value)));
+    let values = Parameters::with_overrides(known)?;
+    let unknown = unknown.into_iter().map(|(name, _)| name.clone()).collect();
+    Ok((SharedParameters::new(values), unknown))
+}
 
-    /// Parses the overrides of launch file and command line. Names nobody knows are handed back:
-    /// a misspelt safety parameter must be loud, but a file shared with other nodes is no error.
-    pub fn from_overrides(
-        overrides: &IndexMap<String, Parameter>,
-    ) -> Result<(Self, Unknown), ParameterError> {
-        let (known, unknown): (Vec<_>, Vec<_>) =
-            overrides.iter().partition(|(name, _)| TABLE.iter().any(|row| row.name == name.as_str()));
-        let known = known.into_iter().map(|(name, parameter)| (name.as_str(), from_ros(&parameter.value)));
-        let values = Parameters::with_overrides(known)?;
-        let unknown = unknown.into_iter().map(|(name, _)| name.clone()).collect();
-        Ok((Self::new(values), unknown))
-    }
-
-    /// The settings that may change while the node runs, as they are now.
-    pub fn live(&self) -> Live {
-        self.lock().settings().live
-    }
-
-    /// The values as they are now.
-    pub fn snapshot(&self) -> Parameters {
-        self.lock().clone()
-    }
-
-    /// Gives `name` a new value.
-    pub fn set(&self, name: &str, value: &Value) -> Result<(), ParameterError> {
-        self.lock().set(name, value)
-    }
-
-    /// What the parameter services work on.
-    pub fn handler(&self) -> Arc<Mutex<dyn RosParams + Send>> {
-        Arc::new(Mutex::new(Handler { values: self.clone() }))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Parameters> {
-        self.values.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What the parameter services work on.
+pub fn handler(parameters: &SharedParameters) -> Arc<Mutex<dyn RosParams + Send>> {
+    Arc::new(Mutex::new(Handler { parameters: parameters.clone() }))
 }
 
 /// Answers the parameter services.
 struct Handler {
-    values: ParameterServer,
+    parameters: SharedParameters,
 }
 
 impl RosParams for Handler {
@@ -82,16 +50,16 @@ impl RosParams for Handler {
     }
 
     fn get_parameter(&mut self, name: &str) -> r2r::Result<ParameterValue> {
-        let values = self.values.lock();
+        let values = self.parameters.lock();
         values.get(name).map(to_ros).map_err(|error| to_ros_error(name, &error))
     }
 
     fn set_parameter(&mut self, name: &str, value: &ParameterValue) -> r2r::Result<()> {
-        self.values.set(name, &from_ros(value)).map_err(|error| to_ros_error(name, &error))
+        self.parameters.set(name, &from_ros(value)).map_err(|error| to_ros_error(name, &error))
     }
 
     fn check_parameter(&self, name: &str, value: &ParameterValue) -> r2r::Result<()> {
-        self.values.lock().check(name, &from_ros(value)).map_err(|error| to_ros_error(name, &error))
+        self.parameters.lock().check(name, &from_ros(value)).map_err(|error| to_ros_error(name, &error))
     }
 }
 

@@ -12,10 +12,13 @@ use futures::executor::LocalPool;
 use futures::task::LocalSpawnExt;
 use futures::{FutureExt, Stream, StreamExt};
 use r2r::sensor_msgs::msg::{CameraInfo, CompressedImage, Image};
+use r2r::std_msgs::msg::Header;
 use r2r::{Node, ParameterValue, QosProfile, RosParams};
 
 use super::log::Log;
-use crate::watch::mailbox::{Arrival, Picture, Twins};
+use crate::frame::{CameraImage, Content, Stamp};
+use crate::watch::duplicates::Duplicates;
+use crate::watch::mailbox::Arrival;
 use crate::watch::parameters::{Settings, Transport};
 use crate::watch::shared::Shared;
 
@@ -31,7 +34,7 @@ pub struct Inputs {
     camera_info: Queue<CameraInfo>,
     parameter_service: futures::future::BoxFuture<'static, ()>,
     parameter_changes: Queue<(String, ParameterValue)>,
-    twins: Twins,
+    duplicates: Duplicates,
 }
 
 impl Inputs {
@@ -59,16 +62,16 @@ impl Inputs {
             camera_info: queue(node.subscribe::<CameraInfo>("camera_info", qos())?),
             parameter_service: service.boxed(),
             parameter_changes: Box::new(changes.boxed()),
-            twins: Twins::default(),
+            duplicates: Duplicates::default(),
         })
     }
 
     fn drain(&mut self, shared: &Shared, log: &Log) {
         while let Some(message) = self.raw.as_mut().and_then(ready) {
-            self.accept(Picture::Raw(message), shared);
+            self.accept(raw(message), shared);
         }
         while let Some(message) = self.compressed.as_mut().and_then(ready) {
-            self.accept(Picture::Compressed(message), shared);
+            self.accept(compressed(message), shared);
         }
         while let Some(message) = ready(&mut self.camera_info) {
             shared.state().calibrated_size = Some((message.width, message.height));
@@ -78,16 +81,31 @@ impl Inputs {
         }
     }
 
-    fn accept(&mut self, picture: Picture, shared: &Shared) {
+    fn accept(&mut self, image: CameraImage, shared: &Shared) {
         let at = Instant::now();
-        if self.twins.is_second(&picture, at) {
-            shared.state().twins += 1;
+        if self.duplicates.is_second(&image, at) {
+            shared.state().duplicates += 1;
             return;
         }
-        let arrival = Arrival { picture, at };
+        let arrival = Arrival { image, at };
         shared.state().arrived(&arrival);
         shared.mailbox.put(arrival);
     }
+}
+
+fn raw(message: Image) -> CameraImage {
+    let Image { header, height, width, encoding, is_bigendian, step, data } = message;
+    let is_bigendian = is_bigendian != 0;
+    camera_image(header, Content::Raw { width, height, encoding, is_bigendian, step, data })
+}
+
+fn compressed(message: CompressedImage) -> CameraImage {
+    let CompressedImage { header, format, data } = message;
+    camera_image(header, Content::Compressed { format, data })
+}
+
+fn camera_image(Header { stamp, frame_id }: Header, content: Content) -> CameraImage {
+    CameraImage { stamp: Stamp { sec: stamp.sec, nanosec: stamp.nanosec }, frame_id, content }
 }
 
 fn queue<T: Send + 'static>(stream: impl Stream<Item = T> + Unpin + Send + 'static) -> Queue<T> {

@@ -14,7 +14,7 @@ use super::bundle_folder;
 use super::log::{Log, Throttle};
 use super::messages;
 use super::output::{Announcements, Audience, Identity, Images, Reports};
-use super::parameter_server::ParameterServer;
+use super::parameter_server;
 use super::process::{ContextError, Signals, context};
 use super::spin::{Inputs, spin};
 use super::timer::{TICK, Timer};
@@ -84,10 +84,10 @@ pub fn run() -> Result<(), NodeError> {
     let mut node = Node::create(context()?, "monitor", "")?;
     let (parameters, unknown) = {
         let overrides = node.params.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        ParameterServer::from_overrides(&overrides)?
+        parameter_server::from_overrides(&overrides)?
     };
-    let settings = parameters.snapshot().settings();
-    let inputs = Inputs::create(&mut node, &settings, parameters.handler())?;
+    let settings = parameters.lock().settings();
+    let inputs = Inputs::create(&mut node, &settings, parameter_server::handler(&parameters))?;
     let clock = node_clock(&node);
     let log = Log::create(&mut node, clock.clone())?;
     for name in unknown {

@@ -6,10 +6,10 @@ use tch::TchError;
 use super::outcome::Cost;
 use crate::bench::machine::finished;
 use crate::bench::{median, timed};
+use crate::model::inference::Inference;
 use crate::model::networks::Networks;
 use crate::network::flops;
 use crate::score::catalogue::Boxed;
-use crate::score::detector::Look;
 
 /// Images timed, after one that warms up.
 const TURNS: usize = 8;
@@ -23,22 +23,22 @@ pub fn costs(networks: &Networks, detectors: &[Boxed], images: &[RgbImage]) -> R
         time: time / m.0,
         arithmetic: arithmetic / m.1,
     };
-    let paint = |look: &Look| {
-        drop(finished(look.synth().shallow_clone()));
+    let synthesize = |inference: &Inference| {
+        drop(finished(inference.synthesized().shallow_clone()));
         Ok(())
     };
-    let g = measure(networks, images, &paint)?;
+    let g = measure(networks, images, &synthesize)?;
     let mut costs = vec![of("M", m), of("M and G", g)];
     for detector in detectors {
-        let judge = |look: &Look| {
-            let judgement = detector.judge(look)?;
-            [judgement.error, judgement.iou, judgement.anomaly]
+        let detect = |inference: &Inference| {
+            let detection = detector.detect(inference)?;
+            [detection.error, detection.iou, detection.anomaly]
                 .into_iter()
                 .flatten()
                 .for_each(|t| drop(finished(t)));
             Ok(())
         };
-        costs.push(of(detector.name(), measure(networks, images, &judge)?));
+        costs.push(of(detector.name(), measure(networks, images, &detect)?));
     }
     Ok(costs)
 }
@@ -47,16 +47,16 @@ pub fn costs(networks: &Networks, detectors: &[Boxed], images: &[RgbImage]) -> R
 fn measure(
     networks: &Networks,
     images: &[RgbImage],
-    rest: &dyn Fn(&Look) -> Result<(), TchError>,
+    rest: &dyn Fn(&Inference) -> Result<(), TchError>,
 ) -> Result<(f64, f64), TchError> {
     let (mut times, mut done) = (Vec::new(), 0);
     for (turn, image) in images.iter().take(1 + TURNS).enumerate() {
         let ((result, flops), time) = timed(|| {
             flops::count(|| {
                 tch::no_grad(|| {
-                    let look = Look::at(networks, image)?;
-                    drop(finished(look.segmented.softmax.largest.shallow_clone()));
-                    rest(&look)
+                    let inference = Inference::of_image(networks, image)?;
+                    drop(finished(inference.segmentation().softmax.largest.shallow_clone()));
+                    rest(&inference)
                 })
             })
         });

@@ -7,7 +7,7 @@ use image::RgbImage;
 use super::cost::costs;
 use super::outcome::{self, Outcome, PixelLevel};
 use super::plan::{Protocol, ProtocolError, System};
-use super::stage::{Site, Test, name};
+use super::stage::{Setup, Test, name};
 use crate::data::{self, DataError, Slice, anomaly};
 use crate::evaluate::anomaly::{AnomalyEvaluation, limits};
 use crate::evaluate::evaluation::{At, Evaluation, EvaluationError, Options};
@@ -18,34 +18,34 @@ use crate::labels::LabelSet;
 use crate::monitor::pipeline::{Monitor, MonitorOptions};
 use crate::score::catalogue::Boxed;
 use crate::score::trained;
-use crate::train::cooking::DETECTORS;
+use crate::train::training::DETECTORS;
 
 /// Images of the test on which costs are measured.
 const TIMED: usize = 9;
 
 impl Protocol {
     /// Puts a system's bundle to a test and keeps what it came to.
-    pub(super) fn measure(&self, system: &System, test: &Test, site: &Site) -> Result<(), ProtocolError> {
-        let kept = site.outcome(&system.name, test);
-        if *test == Test::Labels && self.labels_are_at_working_size(site)? {
-            let same: Option<Outcome> = outcome::read(&site.outcome(&system.name, &Test::Working))?;
+    pub(super) fn measure(&self, system: &System, test: &Test, setup: &Setup) -> Result<(), ProtocolError> {
+        let kept = setup.outcome(&system.name, test);
+        if *test == Test::Labels && self.labels_are_at_working_size(setup)? {
+            let same: Option<Outcome> = outcome::read(&setup.outcome(&system.name, &Test::Working))?;
             if let Some(same) = same {
                 return outcome::write(&same, &kept);
             }
         }
-        let monitor = Monitor::load(&site.bundle(&system.name), &MonitorOptions::default())?;
+        let monitor = Monitor::load(&setup.bundle(&system.name), &MonitorOptions::default())?;
         // The draws of dropout.
         tch::manual_seed(self.seed as i64);
-        let detectors = self.detectors(&monitor, system, test, site)?;
-        let figures = site.figures(&system.name, test);
+        let detectors = self.detectors(&monitor, system, test, setup)?;
+        let figures = setup.figures(&system.name, test);
         match test {
             Test::Cost => {
-                let images = images(&site.data, &self.test)?.take(TIMED).collect::<Result<Vec<_>, _>>()?;
+                let images = images(&setup.data, &self.test)?.take(TIMED).collect::<Result<Vec<_>, _>>()?;
                 let costs = costs(monitor.networks(), &detectors, &images).map_err(EvaluationError::from)?;
                 outcome::write(&costs, &kept)
             }
             Test::Transfer(folder) if has_anomalies(folder) => {
-                let ordinary = images(&site.data, &self.calibration)?;
+                let ordinary = images(&setup.data, &self.calibration)?;
                 let limits = limits(monitor.networks(), &detectors, ordinary)?;
                 let mut evaluation = AnomalyEvaluation::new(&detectors, limits, Memory::Streaming, WORST);
                 let (layout, pairs) = anomaly::list(folder).map_err(EvaluationError::from)?;
@@ -63,16 +63,16 @@ impl Protocol {
                     pixels: PixelLevel::of(&pixels),
                     ious: Vec::new(),
                 };
-                let page = anomaly_dossier(&monitor, evaluation, &name(folder), site.command.clone())?;
+                let page = anomaly_dossier(&monitor, evaluation, &name(folder), setup.command.clone())?;
                 page.write(&figures)?;
                 outcome::write(&outcome, &kept)
             }
             Test::Working | Test::Labels | Test::Unseen(_) | Test::Transfer(_) => {
-                let (folder, options) = self.labelled(test, site);
+                let (folder, options) = self.labelled(test, setup);
                 let evaluation = Evaluation::of(&monitor, &detectors, folder, &options, |_| ())?;
                 let outcome = Outcome::of(&evaluation).map_err(EvaluationError::from)?;
                 let sanity = Sanity::of(&monitor, evaluation.median_failure(), folder, &options.slice)?;
-                let page = dossier(&monitor, evaluation, &sanity, site.command.clone());
+                let page = dossier(&monitor, evaluation, &sanity, setup.command.clone());
                 page.map_err(EvaluationError::from)?.write(&figures)?;
                 outcome::write(&outcome, &kept)
             }
@@ -80,15 +80,15 @@ impl Protocol {
     }
 
     /// On which samples, and how, a test on labelled images is done.
-    fn labelled<'a>(&self, test: &'a Test, site: &'a Site) -> (&'a Path, Options) {
+    fn labelled<'a>(&self, test: &'a Test, setup: &'a Setup) -> (&'a Path, Options) {
         let own = |at| Options { slice: self.test.clone(), at, memory: Memory::Exact, worst: WORST };
         match test {
             Test::Transfer(folder) => {
                 let options = Options { memory: Memory::Streaming, worst: WORST, ..Options::default() };
                 (folder, options)
             }
-            Test::Labels => (&site.data, Options { memory: Memory::Streaming, ..own(At::Labels) }),
-            Test::Working | Test::Cost | Test::Unseen(_) => (&site.data, own(At::Working)),
+            Test::Labels => (&setup.data, Options { memory: Memory::Streaming, ..own(At::Labels) }),
+            Test::Working | Test::Cost | Test::Unseen(_) => (&setup.data, own(At::Working)),
         }
     }
 
@@ -98,10 +98,10 @@ impl Protocol {
         monitor: &Monitor,
         system: &System,
         test: &Test,
-        site: &Site,
+        setup: &Setup,
     ) -> Result<Vec<Boxed>, ProtocolError> {
         let networks = monitor.networks();
-        let of = |system: &str| site.bundle(system).join(DETECTORS);
+        let of = |system: &str| setup.bundle(system).join(DETECTORS);
         let (classes, device) = (networks.classes() as i64, networks.device());
         Ok(match test {
             Test::Unseen(other) => {
@@ -109,13 +109,13 @@ impl Protocol {
             }
             _ => {
                 let trained = trained::load(&of(&system.name), classes, device)?;
-                detectors(monitor, trained, &site.data, &self.calibration)?
+                detectors(monitor, trained, &setup.data, &self.calibration)?
             }
         })
     }
 
-    fn labels_are_at_working_size(&self, site: &Site) -> Result<bool, EvaluationError> {
-        let (layout, pairs) = data::list(&site.data, &self.test, false)?;
+    fn labels_are_at_working_size(&self, setup: &Setup) -> Result<bool, EvaluationError> {
+        let (layout, pairs) = data::list(&setup.data, &self.test, false)?;
         let table = LabelSet::by_name(layout.label_set())?.raw_table();
         let Some(first) = pairs.pairs.into_iter().next() else { return Ok(false) };
         let [height, width] = self.working_size;

@@ -40,7 +40,7 @@ pub struct PixelLevel {
     pub pooled: TwoSided,
     /// How far the pooled figures may be off, of scores that were counted in bins; 0 of exact ones.
     pub error_bound: f64,
-    /// Means of the images.
+    /// Parts of the images.
     pub per_image: PerImageFigures,
 }
 

@@ -9,9 +9,9 @@ use crate::data::Slice;
 use crate::evaluate::dossier::DossierError;
 use crate::evaluate::evaluation::EvaluationError;
 use crate::model::bundle::BundleError;
-use crate::network::comparison::ComparerConfig;
+use crate::network::comparison::ComparatorConfig;
 use crate::network::segmentation::SegmenterConfig;
-use crate::network::synthesis::SynthesizerConfig;
+use crate::network::synthesis::GeneratorConfig;
 use crate::train::TrainError;
 use crate::train::baseline::Plan;
 use crate::train::calibration::CalibrationError;
@@ -71,7 +71,7 @@ pub struct SegmenterPlan {
 #[serde(deny_unknown_fields)]
 pub struct GeneratorPlan {
     /// The network.
-    pub network: SynthesizerConfig,
+    pub network: GeneratorConfig,
     /// Channels of the first layer of G's judge.
     pub judge_width: i64,
     /// Steps.
@@ -87,7 +87,7 @@ pub struct GeneratorPlan {
 #[serde(deny_unknown_fields)]
 pub struct ComparerPlan {
     /// The network.
-    pub network: ComparerConfig,
+    pub network: ComparatorConfig,
     /// Steps.
     pub steps: u64,
     /// Images a step.

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::plan::{Protocol, ProtocolError, System};
-use super::stage::{Site, Stage, Task, Test};
+use super::stage::{Setup, Stage, Task, Test};
 use crate::train::TrainError;
-use crate::train::cooking::{Cooking, DETECTORS, Kitchen};
 use crate::train::packing::pack;
 use crate::train::recipe::Recipe;
+use crate::train::training::{DETECTORS, Training, Workspace};
 
 /// How a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,27 +23,27 @@ pub enum End {
 struct Open {
     system: System,
     recipe: Recipe,
-    kitchen: Kitchen,
-    cooking: Option<Cooking>,
+    workspace: Workspace,
+    training: Option<Training>,
 }
 
 impl Protocol {
     /// Carries out every stage that is not done, in order, and puts the tables together. `begin` is told
-    /// of each. Ends early, and says so, when the time of `site` is up.
-    pub fn run(&self, site: &Site, mut begin: impl FnMut(&Stage)) -> Result<End, ProtocolError> {
+    /// of each. Ends early, and says so, when the time of `setup` is up.
+    pub fn run(&self, setup: &Setup, mut begin: impl FnMut(&Stage)) -> Result<End, ProtocolError> {
         let mut open: Option<Open> = None;
         let mut end = End::Finished;
-        for stage in self.stages(site)?.iter().filter(|stage| !stage.done) {
-            if site.pause_at.is_some_and(|at| Instant::now() >= at) {
+        for stage in self.stages(setup)?.iter().filter(|stage| !stage.done) {
+            if setup.pause_at.is_some_and(|at| Instant::now() >= at) {
                 end = End::Paused;
                 break;
             }
             begin(stage);
             let at_hand = match open.take().filter(|open| open.system.name == stage.system) {
                 Some(at_hand) => at_hand,
-                None => self.open(&stage.system, site)?,
+                None => self.open(&stage.system, setup)?,
             };
-            match self.carry_out(stage, open.insert(at_hand), site) {
+            match self.carry_out(stage, open.insert(at_hand), setup) {
                 Err(ProtocolError::Train(TrainError::Paused { .. })) => {
                     end = End::Paused;
                     break;
@@ -51,32 +51,32 @@ impl Protocol {
                 other => other?,
             }
         }
-        self.write_tables(site)?;
+        self.write_tables(setup)?;
         Ok(end)
     }
 
-    fn open(&self, name: &str, site: &Site) -> Result<Open, ProtocolError> {
+    fn open(&self, name: &str, setup: &Setup) -> Result<Open, ProtocolError> {
         let system = self.system(name)?.clone();
         let recipe = self.recipe(&system)?;
-        let kitchen = self.kitchen(&system, site);
-        Ok(Open { system, recipe, kitchen, cooking: None })
+        let workspace = self.workspace(&system, setup);
+        Ok(Open { system, recipe, workspace, training: None })
     }
 
-    fn carry_out(&self, stage: &Stage, open: &mut Open, site: &Site) -> Result<(), ProtocolError> {
-        let Open { system, recipe, kitchen, cooking } = open;
+    fn carry_out(&self, stage: &Stage, open: &mut Open, setup: &Setup) -> Result<(), ProtocolError> {
+        let Open { system, recipe, workspace, training } = open;
         match &stage.task {
-            Task::Bundle => self.pack(system, recipe, kitchen, site),
+            Task::Bundle => self.pack(system, recipe, workspace, setup),
             Task::Measure(test) => {
                 // Training data are not needed any more.
-                *cooking = None;
-                self.measure(system, test, site)
+                *training = None;
+                self.measure(system, test, setup)
             }
             task => {
-                let cooking = match cooking {
-                    Some(cooking) => cooking,
-                    none => none.insert(Cooking::begin(recipe.clone(), kitchen.clone())?),
+                let training = match training {
+                    Some(training) => training,
+                    none => none.insert(Training::begin(recipe.clone(), workspace.clone())?),
                 };
-                Ok(train(cooking, task, &site.command)?)
+                Ok(train(training, task, &setup.command)?)
             }
         }
     }
@@ -85,27 +85,27 @@ impl Protocol {
         &self,
         system: &System,
         recipe: &Recipe,
-        kitchen: &Kitchen,
-        site: &Site,
+        workspace: &Workspace,
+        setup: &Setup,
     ) -> Result<(), ProtocolError> {
-        let whole = site.bundle(&system.name);
+        let whole = setup.bundle(&system.name);
         // What was measured of a bundle that lacked some detectors says nothing of this one, nor does what
         // those detectors said of another M.
-        for old in [&whole, &site.outcomes(&system.name)] {
+        for old in [&whole, &setup.outcomes(&system.name)] {
             if old.exists() {
                 std::fs::remove_dir_all(old).map_err(io(old))?;
             }
         }
         for other in &self.systems {
-            let old = site.outcome(&other.name, &Test::Unseen(system.name.clone()));
+            let old = setup.outcome(&other.name, &Test::Unseen(system.name.clone()));
             if old.exists() {
                 std::fs::remove_file(&old).map_err(io(&old))?;
             }
         }
         // A bundle that lacks its thresholds must never carry the name of a whole one.
         let part = whole.with_extension("part");
-        pack(recipe, kitchen, &self.calibration, site.command.clone(), &part)?;
-        let detectors = kitchen.work.join(DETECTORS);
+        pack(recipe, workspace, &self.calibration, setup.command.clone(), &part)?;
+        let detectors = workspace.work.join(DETECTORS);
         if detectors.exists() {
             copy(&detectors, &part.join(DETECTORS))?;
         }
@@ -113,13 +113,13 @@ impl Protocol {
     }
 }
 
-fn train(cooking: &Cooking, task: &Task, command: &str) -> Result<(), TrainError> {
+fn train(training: &Training, task: &Task, command: &str) -> Result<(), TrainError> {
     match task {
-        Task::Segmentation => drop(cooking.segmentation()?),
-        Task::Synthesis => drop(cooking.synthesis(&cooking.trained_segmentation()?)?),
-        Task::Fold(k) => cooking.fold(*k, &*cooking.trained_synthesis()?.1)?,
-        Task::Comparison => drop(cooking.comparison(&cooking.stored_predictions()?)?),
-        Task::Baseline(name) => drop(cooking.baseline(name, command)?),
+        Task::Segmentation => drop(training.segmentation()?),
+        Task::Synthesis => drop(training.synthesis(&training.trained_segmentation()?)?),
+        Task::Fold(k) => training.fold(*k, &*training.trained_synthesis()?.1)?,
+        Task::Comparison => drop(training.comparison(&training.stored_predictions()?)?),
+        Task::Baseline(name) => drop(training.baseline(name, command)?),
         Task::Bundle | Task::Measure(_) => {}
     }
     Ok(())

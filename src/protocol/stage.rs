@@ -9,11 +9,11 @@ use tch::{Device, Kind};
 use super::plan::{Protocol, ProtocolError, System};
 use crate::model::bundle::DESCRIPTION;
 use crate::train::checkpoint;
-use crate::train::cooking::{BASELINES, DETECTORS, FOLD, Kitchen, SEGMENTATION, SYNTHESIS};
+use crate::train::training::{BASELINES, DETECTORS, FOLD, SEGMENTATION, SYNTHESIS, Workspace};
 
 /// Where and how a protocol is carried out.
 #[derive(Clone, Debug)]
-pub struct Site {
+pub struct Setup {
     /// Folder of the data set.
     pub data: PathBuf,
     /// Folders of other data sets on which every system is measured as it is.
@@ -32,7 +32,7 @@ pub struct Site {
     pub command: String,
 }
 
-impl Site {
+impl Setup {
     /// The folder of a system's bundle.
     pub fn bundle(&self, system: &str) -> PathBuf {
         self.out.join("bundles").join(system)
@@ -146,34 +146,34 @@ pub struct Stage {
 const TELLING_STEPS: u64 = 20;
 
 impl Protocol {
-    pub(super) fn kitchen(&self, system: &System, site: &Site) -> Kitchen {
-        let work = site.out.join("work");
-        Kitchen {
-            data: site.data.clone(),
+    pub(super) fn workspace(&self, system: &System, setup: &Setup) -> Workspace {
+        let work = setup.out.join("work");
+        Workspace {
+            data: setup.data.clone(),
             slice: self.train.clone(),
             work: work.join(&system.name),
             segmenters: Some(work.join(&system.segmenter)),
             synthesizers: Some(work.join(&system.generator)),
-            pretrained: site.pretrained.clone(),
-            device: site.device,
-            kind: site.kind,
+            pretrained: setup.pretrained.clone(),
+            device: setup.device,
+            kind: setup.kind,
             resume: true,
             minutes: None,
-            pause_at: site.pause_at,
+            pause_at: setup.pause_at,
         }
     }
 
-    /// Every stage in the order in which they are done, as far as each has come in `site`.
-    pub fn stages(&self, site: &Site) -> Result<Vec<Stage>, ProtocolError> {
-        for (i, folder) in site.transfers.iter().enumerate() {
-            if site.transfers[..i].iter().any(|earlier| name(earlier) == name(folder)) {
+    /// Every stage in the order in which they are done, as far as each has come in `setup`.
+    pub fn stages(&self, setup: &Setup) -> Result<Vec<Stage>, ProtocolError> {
+        for (i, folder) in setup.transfers.iter().enumerate() {
+            if setup.transfers[..i].iter().any(|earlier| name(earlier) == name(folder)) {
                 return Err(ProtocolError::SameName { folder: folder.clone() });
             }
         }
         let (mut stages, mut last) = (Vec::new(), Vec::new());
         for (i, system) in self.systems.iter().enumerate() {
             let recipe = self.recipe(system)?;
-            let kitchen = self.kitchen(system, site);
+            let workspace = self.workspace(system, setup);
             let before = &self.systems[..i];
             let first_of_m = before.iter().all(|other| other.segmenter != system.segmenter);
             let first_of_g = before.iter().all(|other| other.generator != system.generator);
@@ -184,7 +184,7 @@ impl Protocol {
             let baselines =
                 system.baselines.iter().map(|b| (Task::Baseline(b.clone()), recipe.baselines[b].steps));
             let tests = [Test::Working, Test::Labels, Test::Cost].into_iter();
-            let tests = tests.chain(site.transfers.iter().cloned().map(Test::Transfer));
+            let tests = tests.chain(setup.transfers.iter().cloned().map(Test::Transfer));
             let tasks = own_m
                 .into_iter()
                 .chain(own_g)
@@ -193,11 +193,11 @@ impl Protocol {
                 .chain(baselines)
                 .chain([(Task::Bundle, 0)])
                 .chain(tests.map(|test| (Task::Measure(test), 0)));
-            stages.extend(tasks.map(|(task, steps)| self.stage(system, task, steps, &kitchen, site)));
+            stages.extend(tasks.map(|(task, steps)| self.stage(system, task, steps, &workspace, setup)));
             // They need the other bundle as well.
             for other in self.others(system) {
                 let test = Task::Measure(Test::Unseen(other.name.clone()));
-                last.push(self.stage(system, test, 0, &kitchen, site));
+                last.push(self.stage(system, test, 0, &workspace, setup));
             }
         }
         stages.extend(last);
@@ -213,22 +213,22 @@ impl Protocol {
         })
     }
 
-    fn stage(&self, system: &System, task: Task, steps: u64, kitchen: &Kitchen, site: &Site) -> Stage {
+    fn stage(&self, system: &System, task: Task, steps: u64, workspace: &Workspace, setup: &Setup) -> Stage {
         let (taken, seconds) =
-            checkpoint::progress(&kitchen.checkpoint(&task.to_string())).unwrap_or_default();
+            checkpoint::progress(&workspace.checkpoint(&task.to_string())).unwrap_or_default();
         let taken = taken.min(steps);
         let done = match &task {
             Task::Segmentation | Task::Synthesis | Task::Comparison => taken >= steps,
-            Task::Fold(k) => kitchen.predictions(*k).exists(),
-            Task::Baseline(name) => kitchen.work.join(DETECTORS).join(format!("{name}.yaml")).exists(),
-            Task::Bundle => is_packed(system, site),
+            Task::Fold(k) => workspace.predictions(*k).exists(),
+            Task::Baseline(name) => workspace.work.join(DETECTORS).join(format!("{name}.yaml")).exists(),
+            Task::Bundle => is_packed(system, setup),
             Task::Measure(test) => {
                 let judges = match test {
                     Test::Unseen(other) => self.systems.iter().find(|system| system.name == *other),
                     _ => None,
                 };
-                let packed = std::iter::once(system).chain(judges).all(|system| is_packed(system, site));
-                packed && site.outcome(&system.name, test).exists()
+                let packed = std::iter::once(system).chain(judges).all(|system| is_packed(system, setup));
+                packed && setup.outcome(&system.name, test).exists()
             }
         };
         let known = |name: &str| self.seconds.get(name).copied();
@@ -253,8 +253,8 @@ impl Protocol {
 }
 
 /// Whether a system's bundle holds all that is to be measured.
-fn is_packed(system: &System, site: &Site) -> bool {
-    let bundle = site.bundle(&system.name);
+fn is_packed(system: &System, setup: &Setup) -> bool {
+    let bundle = setup.bundle(&system.name);
     let detector = |name: &String| bundle.join(DETECTORS).join(format!("{name}.yaml")).exists();
     bundle.join(DESCRIPTION).exists() && system.baselines.iter().all(detector)
 }

@@ -7,7 +7,7 @@
 use super::lines::{Line, around};
 use super::outcome::{self, Cost, ImageLevel, Outcome, PixelLevel};
 use super::plan::{Protocol, ProtocolError, System};
-use super::stage::{Site, Test};
+use super::stage::{Setup, Test};
 use crate::evaluate::dossier::{Dossier, DossierError};
 use crate::evaluate::table::{Cell, Column, Table};
 use crate::metric::estimate::Fit;
@@ -34,21 +34,21 @@ const MEANING: &str = "Errors are the positives of AP-Err, AUC and FPR95; pixels
                        is labelled, then the mean of the classes.";
 
 impl Protocol {
-    /// Writes every table that can be put together to [`Site::tables`].
-    pub fn write_tables(&self, site: &Site) -> Result<(), ProtocolError> {
-        let tables = self.tables(site)?;
+    /// Writes every table that can be put together to [`Setup::tables`].
+    pub fn write_tables(&self, setup: &Setup) -> Result<(), ProtocolError> {
+        let tables = self.tables(setup)?;
         if tables.is_empty() {
             return Ok(());
         }
         let page = Dossier {
             title: "The paper's protocol".into(),
-            subtitle: format!("{}: trained on {}, tested on {}", name_of(site), self.train, self.test),
-            command: site.command.clone(),
+            subtitle: format!("{}: trained on {}, tested on {}", name_of(setup), self.train, self.test),
+            command: setup.command.clone(),
             tables,
             ..Dossier::default()
         };
         // All of it is made anew: a table of which there are fewer now must not stay behind.
-        let folder = site.tables();
+        let folder = setup.tables();
         if folder.exists() {
             std::fs::remove_dir_all(&folder)
                 .map_err(|source| DossierError::Io { path: folder.clone(), source })?;
@@ -57,8 +57,8 @@ impl Protocol {
     }
 
     /// The tables, in the order of a paper.
-    pub fn tables(&self, site: &Site) -> Result<Vec<Table>, ProtocolError> {
-        let of = |system: &System, test: &Test| outcome::read::<Outcome>(&site.outcome(&system.name, test));
+    pub fn tables(&self, setup: &Setup) -> Result<Vec<Table>, ProtocolError> {
+        let of = |system: &System, test: &Test| outcome::read::<Outcome>(&setup.outcome(&system.name, test));
         let mut tables = Vec::new();
         for system in self.first_of_each_m() {
             let [working, labels] = [of(system, &Test::Working)?, of(system, &Test::Labels)?];
@@ -93,10 +93,10 @@ impl Protocol {
                 }
             }
         }
-        tables.extend(self.table_g(site)?);
-        tables.extend(self.table_c(site)?);
+        tables.extend(self.table_g(setup)?);
+        tables.extend(self.table_c(setup)?);
         for system in &self.systems {
-            for folder in &site.transfers {
+            for folder in &setup.transfers {
                 let test = Test::Transfer(folder.clone());
                 if let Some(outcome) = of(system, &test)? {
                     let what = if outcome.classes.is_empty() { "unknown things" } else { "failures" };
@@ -193,12 +193,13 @@ impl Protocol {
     }
 
     /// What the kind of G changes, on the first M: the lines that every such system has, and the anomalies.
-    fn table_g(&self, site: &Site) -> Result<Option<Table>, ProtocolError> {
+    fn table_g(&self, setup: &Setup) -> Result<Option<Table>, ProtocolError> {
         let Some(first) = self.systems.first() else { return Ok(None) };
         let mut rows = Vec::new();
         let others = self.systems.iter().filter(|system| system.segmenter == first.segmenter);
         for system in others {
-            let Some(outcome) = outcome::read::<Outcome>(&site.outcome(&system.name, &Test::Working))? else {
+            let Some(outcome) = outcome::read::<Outcome>(&setup.outcome(&system.name, &Test::Working))?
+            else {
                 continue;
             };
             for line in self.lines(system, &outcome) {
@@ -229,10 +230,10 @@ impl Protocol {
         }))
     }
 
-    fn table_c(&self, site: &Site) -> Result<Vec<Table>, ProtocolError> {
+    fn table_c(&self, setup: &Setup) -> Result<Vec<Table>, ProtocolError> {
         let mut tables = Vec::new();
         for system in &self.systems {
-            let Some(costs) = outcome::read::<Vec<Cost>>(&site.outcome(&system.name, &Test::Cost))? else {
+            let Some(costs) = outcome::read::<Vec<Cost>>(&setup.outcome(&system.name, &Test::Cost))? else {
                 continue;
             };
             let mut rows: Vec<Vec<Cell>> = Vec::new();
@@ -311,6 +312,6 @@ fn bound(outcome: &Outcome) -> Option<String> {
     (bound > 0.).then_some(note)
 }
 
-fn name_of(site: &Site) -> String {
-    super::stage::name(&site.data)
+fn name_of(setup: &Setup) -> String {
+    super::stage::name(&setup.data)
 }

@@ -5,12 +5,12 @@ use super::detector::Detector;
 use super::logits::{self, FromLogits};
 use super::mc_dropout::McDropout;
 use super::sml::{ClassStatistics, StandardizedMaxLogit};
-use super::synthcp::{Comparison, Cosine, OWN_COSINE, WithMsp};
+use super::synthcp::{BundleComparator, Cosine, OWN_COSINE, WithMsp};
 use crate::model::anomaly;
 use crate::model::networks::Networks;
 
 /// What detectors are made from.
-pub struct Means<'a> {
+pub struct Parts<'a> {
     /// The bundle's networks.
     pub networks: &'a Networks,
     /// What a calibration slice told of M's logits.
@@ -19,7 +19,7 @@ pub struct Means<'a> {
     pub passes: usize,
 }
 
-impl<'a> Means<'a> {
+impl<'a> Parts<'a> {
     /// Of the networks alone.
     pub fn of(networks: &'a Networks) -> Self {
         Self { networks, statistics: None, passes: PASSES }
@@ -39,13 +39,17 @@ pub struct Entry {
     /// What it cannot be without, in words.
     pub needs: &'static str,
     /// Makes it, if the means are there.
-    make: fn(&Means) -> Option<Boxed>,
+    make: fn(&Parts) -> Option<Boxed>,
 }
 
 /// All kinds, in the order of tables.
 pub const ENTRIES: [Entry; 10] = [
-    Entry { id: "synthcp", needs: "F", make: |m| boxed(Comparison::new(m.networks.comparer())) },
-    Entry { id: "synthcp+msp", needs: "F", make: |m| boxed(WithMsp::new(m.networks.comparer())) },
+    Entry {
+        id: "synthcp",
+        needs: "F",
+        make: |m| boxed(BundleComparator::new(m.networks.comparator_title())),
+    },
+    Entry { id: "synthcp+msp", needs: "F", make: |m| boxed(WithMsp::new(m.networks.comparator_title())) },
     Entry { id: "cosine", needs: "G", make: own_cosine },
     Entry {
         id: "cosine-paper",
@@ -64,23 +68,23 @@ fn boxed(detector: impl Detector + 'static) -> Option<Boxed> {
     Some(Box::new(detector))
 }
 
-fn own_cosine(means: &Means) -> Option<Boxed> {
+fn own_cosine(means: &Parts) -> Option<Boxed> {
     boxed(Cosine { name: OWN_COSINE, config: means.networks.anomaly_config() })
 }
 
-fn papers_cosine(means: &Means) -> Option<Boxed> {
+fn papers_cosine(means: &Parts) -> Option<Boxed> {
     let config = anomaly::Config::default();
     let other = means.networks.anomaly_config() != config;
     other.then_some(())?;
     boxed(Cosine { name: "SynthCP cosine, the paper's", config })
 }
 
-fn sml(means: &Means) -> Option<Boxed> {
+fn sml(means: &Parts) -> Option<Boxed> {
     let statistics = means.statistics.clone()?;
     boxed(StandardizedMaxLogit::new(statistics, means.networks.size().0))
 }
 
-fn mc_dropout(means: &Means) -> Option<Boxed> {
+fn mc_dropout(means: &Parts) -> Option<Boxed> {
     let dropout = means.networks.has_dropout();
     dropout.then_some(())?;
     boxed(McDropout { passes: means.passes })
@@ -108,7 +112,7 @@ pub enum CatalogueError {
 }
 
 /// The detectors named by `ids`, each of which must be to be had; without names, all that are.
-pub fn choose(ids: &[String], means: &Means) -> Result<Vec<Boxed>, CatalogueError> {
+pub fn choose(ids: &[String], means: &Parts) -> Result<Vec<Boxed>, CatalogueError> {
     if ids.is_empty() {
         return Ok(ENTRIES.iter().filter_map(|entry| (entry.make)(means)).collect());
     }
@@ -122,6 +126,6 @@ pub fn choose(ids: &[String], means: &Means) -> Result<Vec<Boxed>, CatalogueErro
 }
 
 /// The entries that [`choose`] leaves out where no names are given.
-pub fn left_out(means: &Means) -> Vec<&'static Entry> {
+pub fn left_out(means: &Parts) -> Vec<&'static Entry> {
     ENTRIES.iter().filter(|entry| (entry.make)(means).is_none()).collect()
 }

@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use tch::TchError;
 
-use super::detector::{Detector, Judgement, Look};
+use super::detector::{Detection, Detector};
 use super::synthcp::with_msp;
-use crate::model::networks::compare;
-use crate::network::comparison::Comparer;
+use crate::model::inference::Inference;
+use crate::network::comparison::Comparator;
 
 /// What becomes of the network's confidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,15 +22,15 @@ enum Score {
 /// The detector.
 pub struct ByComparison {
     name: String,
-    network: Rc<dyn Comparer>,
+    network: Rc<dyn Comparator>,
     score: Score,
 }
 
 impl ByComparison {
     /// By a trained network: its own answers and, where `is_scored_with_msp`, its errors together with M's
     /// doubt.
-    pub fn detectors(name: String, network: Box<dyn Comparer>, is_scored_with_msp: bool) -> Vec<Self> {
-        let network: Rc<dyn Comparer> = network.into();
+    pub fn detectors(name: String, network: Box<dyn Comparator>, is_scored_with_msp: bool) -> Vec<Self> {
+        let network: Rc<dyn Comparator> = network.into();
         let scores = [(name.clone(), Score::Alone), (with_msp(&name), Score::WithMsp)];
         let detector = |(name, score)| Self { name, network: network.clone(), score };
         scores.into_iter().take(1 + usize::from(is_scored_with_msp)).map(detector).collect()
@@ -42,14 +42,14 @@ impl Detector for ByComparison {
         &self.name
     }
 
-    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
-        let compared = compare(&*self.network, &look.image, &look.segmented, || look.second());
+    fn detect(&self, inference: &Inference) -> Result<Detection, TchError> {
+        let compared = inference.compared_by(&*self.network);
         let error = compared.confidence.map(|logit| (-logit).sigmoid());
         Ok(match self.score {
-            Score::Alone => Judgement { error, iou: compared.iou, anomaly: None },
+            Score::Alone => Detection { error, iou: compared.iou, anomaly: None },
             Score::WithMsp => {
-                let doubt = 1. - &look.segmented.softmax.largest;
-                Judgement { error: error.map(|error| error + doubt), ..Judgement::default() }
+                let doubt = 1. - &inference.segmentation().softmax.largest;
+                Detection { error: error.map(|error| error + doubt), ..Detection::default() }
             }
         })
     }

@@ -3,8 +3,9 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::detector::{Detector, Judgement, Look};
+use super::detector::{Detection, Detector};
 use super::mc_dropout::{entropy, mean_softmax};
+use crate::model::inference::Inference;
 use crate::network::baseline::regressor::Regressor;
 
 /// Of each class, the mean over the image of p log p + (1 - p) log(1 - p), p being its mean softmax: how
@@ -40,12 +41,12 @@ impl Detector for DropoutRegressor {
     }
 
     /// Nothing of an M without dropout.
-    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
-        let Some(mean) = mean_softmax(look.networks.segmenter(), &look.image, self.passes) else {
-            return Ok(Judgement::default());
+    fn detect(&self, inference: &Inference) -> Result<Detection, TchError> {
+        let Some(mean) = mean_softmax(inference.segmenter(), inference.image(), self.passes) else {
+            return Ok(Detection::default());
         };
         let iou = self.regressor.forward(&class_entropy(&mean));
-        Ok(Judgement { error: Some(entropy(&mean)), iou: Some(iou), anomaly: None })
+        Ok(Detection { error: Some(entropy(&mean)), iou: Some(iou), anomaly: None })
     }
 }
 

@@ -2,7 +2,8 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::detector::{Detector, Judgement, Look};
+use super::detector::{Detection, Detector};
+use crate::model::inference::Inference;
 
 /// One minus the largest softmax (MSP: Hendrycks, Gimpel, "A Baseline for Detecting Misclassified and
 /// Out-of-Distribution Examples", ICLR 2017). `N x C x H x W` logits to `N x 1 x H x W` in \[0, 1\].
@@ -59,8 +60,8 @@ impl Detector for FromLogits {
         self.probability
     }
 
-    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
-        Ok(Judgement::of_doubt((self.score)(&look.logits())))
+    fn detect(&self, inference: &Inference) -> Result<Detection, TchError> {
+        Ok(Detection::of_doubt((self.score)(&inference.logits())))
     }
 }
 

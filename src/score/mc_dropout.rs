@@ -6,8 +6,9 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::detector::{Detector, Judgement, Look};
+use super::detector::{Detection, Detector};
 use super::logits;
+use crate::model::inference::Inference;
 use crate::network::layers::spatial;
 use crate::network::segmentation::Segmenter;
 
@@ -45,9 +46,9 @@ impl Detector for McDropout {
     }
 
     /// Of an M without dropout, nothing.
-    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
-        let mean = mean_softmax(look.networks.segmenter(), &look.image, self.passes);
-        Ok(mean.map_or_else(Judgement::default, |mean| Judgement::of_doubt(entropy(&mean))))
+    fn detect(&self, inference: &Inference) -> Result<Detection, TchError> {
+        let mean = mean_softmax(inference.segmenter(), inference.image(), self.passes);
+        Ok(mean.map_or_else(Detection::default, |mean| Detection::of_doubt(entropy(&mean))))
     }
 }
 

@@ -4,7 +4,8 @@
 
 use tch::TchError;
 
-use super::detector::{Detector, Judgement, Look};
+use super::detector::{Detection, Detector};
+use crate::model::inference::Inference;
 use crate::network::baseline::autoencoder::Autoencoder;
 
 /// The detector.
@@ -25,8 +26,8 @@ impl Detector for Reconstruction {
         &self.name
     }
 
-    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
-        let error = self.network.error(&look.image, false);
-        Ok(Judgement { anomaly: Some(error.shallow_clone()), error: Some(error), iou: None })
+    fn detect(&self, inference: &Inference) -> Result<Detection, TchError> {
+        let error = self.network.error(inference.image(), false);
+        Ok(Detection { anomaly: Some(error.shallow_clone()), error: Some(error), iou: None })
     }
 }

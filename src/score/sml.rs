@@ -8,7 +8,8 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
 
-use super::detector::{Detector, Judgement, Look};
+use super::detector::{Detection, Detector};
+use crate::model::inference::Inference;
 use crate::model::networks::Networks;
 
 /// Mean and variance of the largest logit, by the class that it is of.
@@ -149,9 +150,9 @@ impl Detector for StandardizedMaxLogit {
         "standardized max logit"
     }
 
-    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
-        let score = self.statistics.score(&look.logits());
-        Ok(Judgement::of_doubt(self.refinement.apply(&score, &look.segmented.softmax.labels)))
+    fn detect(&self, inference: &Inference) -> Result<Detection, TchError> {
+        let score = self.statistics.score(&inference.logits());
+        Ok(Detection::of_doubt(self.refinement.apply(&score, &inference.segmentation().softmax.labels)))
     }
 }
 
@@ -163,8 +164,7 @@ pub fn statistics<E: From<TchError>>(
     let mut statistics = ClassStatistics::new(networks.classes());
     for image in images {
         tch::no_grad(|| {
-            let segmented = networks.segment(&networks.input(&image?)?)?;
-            statistics.add(&networks.full_logits(&segmented));
+            statistics.add(&Inference::of_image(networks, &image?)?.logits());
             Ok::<(), E>(())
         })?;
     }

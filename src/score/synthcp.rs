@@ -2,22 +2,23 @@
 
 use tch::{TchError, Tensor};
 
-use super::detector::{Detector, Judgement, Look};
+use super::detector::{Detection, Detector};
 use crate::model::anomaly;
+use crate::model::inference::Inference;
 
 /// F as the bundle has it: error probabilities where it looks at pixels, and the IoU of each class.
-pub struct Comparison {
+pub struct BundleComparator {
     name: String,
 }
 
-impl Comparison {
+impl BundleComparator {
     /// Of an F of this name.
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned() }
     }
 }
 
-impl Detector for Comparison {
+impl Detector for BundleComparator {
     fn name(&self) -> &str {
         &self.name
     }
@@ -26,14 +27,10 @@ impl Detector for Comparison {
         true
     }
 
-    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
-        let compared = look.compared();
-        let error = compared
-            .confidence
-            .as_ref()
-            .map(|_| compared.error(&look.segmented.softmax.largest))
-            .transpose()?;
-        Ok(Judgement { error, iou: compared.iou.as_ref().map(Tensor::shallow_clone), anomaly: None })
+    fn detect(&self, inference: &Inference) -> Result<Detection, TchError> {
+        let compared = inference.comparison();
+        let error = compared.confidence.as_ref().map(|_| inference.error()).transpose()?;
+        Ok(Detection { error, iou: compared.iou.as_ref().map(Tensor::shallow_clone), anomaly: None })
     }
 }
 
@@ -61,13 +58,13 @@ impl Detector for WithMsp {
         &self.name
     }
 
-    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
-        let (compared, msp) = (look.compared(), &look.segmented.softmax.largest);
+    fn detect(&self, inference: &Inference) -> Result<Detection, TchError> {
+        let (compared, msp) = (inference.comparison(), &inference.segmentation().softmax.largest);
         let error = match compared.confidence {
             Some(_) => Some(compared.error(msp)?.f_sub(msp)?.f_add_scalar(1.)?),
             None => None,
         };
-        Ok(Judgement { error, ..Judgement::default() })
+        Ok(Detection { error, ..Detection::default() })
     }
 }
 
@@ -87,8 +84,8 @@ impl Detector for Cosine {
         self.name
     }
 
-    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
-        let anomaly = look.second().anomaly(self.config, &look.segmented);
-        Ok(Judgement { anomaly: Some(anomaly), ..Judgement::default() })
+    fn detect(&self, inference: &Inference) -> Result<Detection, TchError> {
+        let anomaly = inference.anomaly(self.config);
+        Ok(Detection { anomaly: Some(anomaly), ..Detection::default() })
     }
 }

@@ -10,7 +10,8 @@ use std::rc::Rc;
 
 use tch::TchError;
 
-use super::detector::{Detector, Judgement, Look};
+use super::detector::{Detection, Detector};
+use crate::model::inference::Inference;
 use crate::network::baseline::tcp::Tcp;
 use crate::network::layers::spatial;
 
@@ -42,12 +43,12 @@ impl Detector for TrueClassProbability {
         &self.name
     }
 
-    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
-        let estimate = self.branch.forward(&look.segmented.features, spatial(&look.image));
+    fn detect(&self, inference: &Inference) -> Result<Detection, TchError> {
+        let estimate = self.branch.forward(&inference.segmentation().features, spatial(inference.image()));
         let error = match self.score {
             Score::Estimate => 1. - estimate,
-            Score::AsReleased => 2. - estimate - &look.segmented.softmax.largest,
+            Score::AsReleased => 2. - estimate - &inference.segmentation().softmax.largest,
         };
-        Ok(Judgement { error: Some(error), ..Judgement::default() })
+        Ok(Detection { error: Some(error), ..Detection::default() })
     }
 }

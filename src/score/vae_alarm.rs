@@ -4,7 +4,8 @@
 
 use tch::{TchError, Tensor};
 
-use super::detector::{Detector, Judgement, Look};
+use super::detector::{Detection, Detector};
+use crate::model::inference::Inference;
 use crate::network::baseline::vae;
 
 /// The detector.
@@ -29,7 +30,10 @@ impl Detector for VaeAlarm {
         &self.name
     }
 
-    fn judge(&self, look: &Look) -> Result<Judgement, TchError> {
-        Ok(Judgement { iou: Some(self.iou(&look.segmented.softmax.labels)), ..Judgement::default() })
+    fn detect(&self, inference: &Inference) -> Result<Detection, TchError> {
+        Ok(Detection {
+            iou: Some(self.iou(&inference.segmentation().softmax.labels)),
+            ..Detection::default()
+        })
     }
 }

@@ -84,15 +84,15 @@ impl Camera {
     /// What takes a point of the road to this frame's picture.
     pub fn view(&self) -> View {
         // The bend ahead is what is seen of it.
-        let look = self.along + 40.;
+        let ahead = self.along + 40.;
         let shake = 0.004 * (self.along * 1.7).sin() + 0.003 * (self.along * 0.61).cos();
         let roll = 0.006 * (self.along * 0.23).sin();
         let turn = Mat3::rotation_z(roll) * Mat3::rotation_x(-(self.pitch + shake));
         let (width, height) = (self.size.0 as f32, self.size.1 as f32);
         View {
             eye: Vec3::new(self.lane + 0.15 * (self.along * 0.05).sin(), self.height, self.along),
-            bend: self.wave(&self.bends, look),
-            hill: self.wave(&self.hills, look),
+            bend: self.wave(&self.bends, ahead),
+            hill: self.wave(&self.hills, ahead),
             turn,
             scale: Vec2::new(2. * self.focal / width, 2. * self.focal / height),
         }

@@ -26,7 +26,7 @@ pub struct Point {
 }
 
 /// What a surface does with light.
-struct Look {
+struct Appearance {
     albedo: Light,
     emission: f32,
     gloss: f32,
@@ -74,7 +74,7 @@ impl<'a> Shader<'a> {
     /// Light from a point of a surface.
     pub fn surface(&self, material: &Material, p: &Point) -> Light {
         let w = self.weather;
-        let look = self.look(&material.surface, p);
+        let appearance = self.appearance(&material.surface, p);
         let to_eye = (self.eye - p.at) / p.distance.max(0.1);
         // Both sides of a leaf or a sheet are lit.
         let normal = if p.normal.dot(to_eye) < 0. { -p.normal } else { p.normal };
@@ -94,10 +94,11 @@ impl<'a> Shader<'a> {
             let warm = [1., 0.8, 0.52];
             light = std::array::from_fn(|i| light[i] + w.night * (0.75 * lamp * warm[i] * open + beam));
         }
-        let mut out: Light =
-            std::array::from_fn(|i| look.albedo[i] * light[i] + look.emission * look.albedo[i]);
+        let mut out: Light = std::array::from_fn(|i| {
+            appearance.albedo[i] * light[i] + appearance.emission * appearance.albedo[i]
+        });
         let wet = if normal.y > 0.8 && low { 0.5 * w.wet } else { 0. };
-        let gloss = look.gloss.max(wet);
+        let gloss = appearance.gloss.max(wet);
         if gloss > 0. {
             let mirrored = normal * (2. * normal.dot(to_eye)) - to_eye;
             let grazing = (1. - normal.dot(to_eye).max(0.)).powi(3);
@@ -115,9 +116,9 @@ impl<'a> Shader<'a> {
         mix(self.weather.horizon, light, (-self.weather.haze * distance).exp())
     }
 
-    fn look(&self, surface: &Surface, p: &Point) -> Look {
+    fn appearance(&self, surface: &Surface, p: &Point) -> Appearance {
         let near = (1. - p.distance / 70.).clamp(0., 1.);
-        let plain = |albedo: Light| Look { albedo, emission: 0., gloss: 0. };
+        let plain = |albedo: Light| Appearance { albedo, emission: 0., gloss: 0. };
         match *surface {
             Surface::Asphalt(marking) => plain(self.asphalt(marking, p.uv, near)),
             Surface::Paving { color, size } => {
@@ -147,7 +148,7 @@ impl<'a> Shader<'a> {
                 let color = mix(self.light(color), [0.24, 0.27, 0.05], 0.35 * clump * leaf);
                 plain(scale(color, tone.max(0.08)))
             }
-            Surface::Paint { color, gloss } => Look { gloss, ..plain(self.light(color)) },
+            Surface::Paint { color, gloss } => Appearance { gloss, ..plain(self.light(color)) },
             Surface::Cloth(color) => {
                 let fold = self.clouds.at(p.uv.x / 1.3, p.uv.y / 0.9);
                 plain(scale(self.light(color), 0.7 + 0.6 * fold))
@@ -156,7 +157,7 @@ impl<'a> Shader<'a> {
                 // By day a lamp is seen rather than shining; one that is off is dark glass.
                 let emission = strength * (0.35 + 0.65 * self.weather.night);
                 let glass = (0.15 + strength).min(1.);
-                Look { emission, gloss: 0.3, ..plain(scale(self.light(color), glass)) }
+                Appearance { emission, gloss: 0.3, ..plain(scale(self.light(color), glass)) }
             }
             Surface::Sign { ground, border, figure, seed } => {
                 let (u, v) = (p.uv.x, p.uv.y);
@@ -169,7 +170,7 @@ impl<'a> Shader<'a> {
                 } else {
                     ground
                 };
-                Look { emission: 0.06 + 0.3 * self.weather.night, ..plain(self.light(color)) }
+                Appearance { emission: 0.06 + 0.3 * self.weather.night, ..plain(self.light(color)) }
             }
             Surface::Pattern { pattern, colors, scale } => {
                 plain(self.pattern(pattern, colors, p.uv * scale, p.at * scale))
@@ -231,7 +232,7 @@ impl<'a> Shader<'a> {
         [tone * dark, tone * dark, tone * 1.04 * dark]
     }
 
-    fn facade(&self, f: &Facade, p: &Point, near: f32) -> Look {
+    fn facade(&self, f: &Facade, p: &Point, near: f32) -> Appearance {
         let (u, v) = (p.uv.x, p.uv.y);
         let (level, bay) = (floor(v / f.floor), floor(u / f.bay));
         let (fy, fx) = (v / f.floor - level as f32, u / f.bay - bay as f32);
@@ -249,12 +250,12 @@ impl<'a> Shader<'a> {
         if p.normal.y.abs() < 0.5 && x < 1. && (0. ..1.).contains(&y) {
             let frame = x > 0.86 || !(0.06..0.94).contains(&y) || (x < 0.07 && !(ground && f.shop));
             if frame {
-                return Look { albedo: self.light(f.trim), emission: 0., gloss: 0. };
+                return Appearance { albedo: self.light(f.trim), emission: 0., gloss: 0. };
             }
             let lit = dice(2) > 0.55;
             let blind = dice(3);
             if blind > 0.62 && y > 1. - (blind - 0.6) * 2. {
-                return Look {
+                return Appearance {
                     albedo: scale(self.light(f.trim), 0.7),
                     emission: if lit { 0.5 * self.weather.night } else { 0. },
                     gloss: 0.1,
@@ -262,9 +263,13 @@ impl<'a> Shader<'a> {
             }
             let inside = 0.03 + 0.05 * dice(4);
             if lit && self.weather.night > 0. {
-                return Look { albedo: [0.8, 0.55, 0.26], emission: 0.9 * self.weather.night, gloss: 0.2 };
+                return Appearance {
+                    albedo: [0.8, 0.55, 0.26],
+                    emission: 0.9 * self.weather.night,
+                    gloss: 0.2,
+                };
             }
-            return Look { albedo: [inside, inside * 1.05, inside * 1.1], emission: 0., gloss: 0.75 };
+            return Appearance { albedo: [inside, inside * 1.05, inside * 1.1], emission: 0., gloss: 0.75 };
         }
         let wall = self.light(f.wall);
         let ledge = fy < 0.05 && !ground;
@@ -281,7 +286,7 @@ impl<'a> Shader<'a> {
         };
         // Rain has washed the foot of the wall darker.
         let foot = 0.82 + 0.18 * (v / 1.2).clamp(0., 1.);
-        Look { albedo: scale(albedo, foot), emission: 0., gloss: 0. }
+        Appearance { albedo: scale(albedo, foot), emission: 0., gloss: 0. }
     }
 
     fn pattern(&self, pattern: Pattern, [a, b]: [Color; 2], uv: Vec2<f32>, at: Vec3<f32>) -> Light {

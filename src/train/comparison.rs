@@ -14,7 +14,7 @@ use super::predictions::Predictions;
 use super::progress::poly;
 use super::segmentation;
 use crate::labels::IGNORE;
-use crate::network::comparison::{Compared, Comparer, ComparerConfig, Comparison};
+use crate::network::comparison::{Comparator, ComparatorConfig, ComparatorInput, Compared};
 use crate::network::layers::spatial;
 use crate::network::softmax::Softmax;
 
@@ -22,7 +22,7 @@ use crate::network::softmax::Softmax;
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The network.
-    pub network: ComparerConfig,
+    pub network: ComparatorConfig,
     /// ImageNet weights for its encoder, of a network that takes them.
     pub pretrained: Option<PathBuf>,
     /// Whether M's logits are resized with aligned corners.
@@ -41,7 +41,7 @@ pub struct Options {
 
 struct Training<'a> {
     vs: VarStore,
-    network: Box<dyn Comparer>,
+    network: Box<dyn Comparator>,
     optimizer: Adam,
     predictions: &'a Predictions,
     options: &'a Options,
@@ -110,9 +110,9 @@ impl Task for Training<'_> {
         let softmax = Softmax::of(probabilities.to_device(o.device));
         let labels = pick(&p.labels).to_kind(Kind::Int64).to_device(o.device);
         let compared = self.network.forward(
-            &Comparison {
+            &ComparatorInput {
                 image: &to_input(&images, o.device, o.kind),
-                synth: &|| to_input(&pick(&p.synths), o.device, o.kind),
+                synthesized: &|| to_input(&pick(&p.synths), o.device, o.kind),
                 softmax: &softmax,
                 disagreement: &|| pick(&p.disagreement).to_device(o.device),
             },
@@ -141,7 +141,7 @@ pub fn train(
     classes: i64,
     options: &Options,
     run: &Run,
-) -> Result<(VarStore, Box<dyn Comparer>), TrainError> {
+) -> Result<(VarStore, Box<dyn Comparator>), TrainError> {
     tch::manual_seed(options.seed as i64);
     let vs = VarStore::new(options.device);
     let network = options.network.build(&vs.root(), classes);

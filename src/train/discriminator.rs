@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 use crate::network::layers::{Conv2d, ConvOptions, SpectralConv2d, instance_norm, leaky_relu};
 
 /// Feature maps of one scale, the last being the patch scores.
-pub type Judgement = Vec<Tensor>;
+pub type Detection = Vec<Tensor>;
 
 #[derive(Debug)]
 struct Patch {
@@ -29,7 +29,7 @@ impl Patch {
         }
     }
 
-    fn forward(&self, x: &Tensor, train: bool) -> Judgement {
+    fn forward(&self, x: &Tensor, train: bool) -> Detection {
         let mut maps = vec![leaky_relu(&self.first.forward(x))];
         for conv in &self.middle {
             let y = conv.forward(&maps[maps.len() - 1], train);
@@ -54,7 +54,7 @@ impl Discriminator {
     }
 
     /// Judges `images` (`N x 3 x H x W`) against one-hot `labels` (`N x classes x H x W`).
-    pub fn forward(&self, images: &Tensor, labels: &Tensor, train: bool) -> Vec<Judgement> {
+    pub fn forward(&self, images: &Tensor, labels: &Tensor, train: bool) -> Vec<Detection> {
         let full = Tensor::cat(&[images, labels], 1);
         let half = full.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None);
         self.scales.iter().zip([full, half]).map(|(patch, x)| patch.forward(&x, train)).collect()
@@ -62,21 +62,21 @@ impl Discriminator {
 }
 
 /// Hinge loss of the judge: real above 1, painted below -1.
-pub fn judge_loss(real: &[Judgement], painted: &[Judgement]) -> Tensor {
-    let scale = |real: &Judgement, painted: &Judgement| {
-        let scores = |j: &Judgement| j[j.len() - 1].to_kind(Kind::Float);
+pub fn judge_loss(real: &[Detection], painted: &[Detection]) -> Tensor {
+    let scale = |real: &Detection, painted: &Detection| {
+        let scores = |j: &Detection| j[j.len() - 1].to_kind(Kind::Float);
         (scores(real) - 1.).neg().relu().mean(Kind::Float) + (scores(painted) + 1.).relu().mean(Kind::Float)
     };
     average(real.iter().zip(painted).map(|(r, p)| scale(r, p)).collect())
 }
 
 /// What the painter wants: a high score.
-pub fn painter_loss(painted: &[Judgement]) -> Tensor {
+pub fn painter_loss(painted: &[Detection]) -> Tensor {
     average(painted.iter().map(|j| -j[j.len() - 1].mean(Kind::Float)).collect())
 }
 
 /// Distance between the judge's features of the real and of the painted picture.
-pub fn feature_loss(real: &[Judgement], painted: &[Judgement]) -> Tensor {
+pub fn feature_loss(real: &[Detection], painted: &[Detection]) -> Tensor {
     let pairs =
         real.iter().flat_map(|j| &j[..j.len() - 1]).zip(painted.iter().flat_map(|j| &j[..j.len() - 1]));
     average(pairs.map(|(r, p)| (r.detach() - p).abs().mean(Kind::Float)).collect())

@@ -8,8 +8,8 @@ use tch::{Device, Kind};
 
 use super::TrainError;
 use super::calibration::{CalibrationError, calibrate};
-use super::cooking::Kitchen;
 use super::recipe::Recipe;
+use super::training::Workspace;
 use crate::checkpoint::weights;
 use crate::data::{self, DataError, Slice};
 use crate::labels::LabelSet;
@@ -34,25 +34,25 @@ fn open() -> Thresholds {
 /// samples in `calibration`, which none of the networks may have seen.
 pub fn pack(
     recipe: &Recipe,
-    kitchen: &Kitchen,
+    workspace: &Workspace,
     calibration: &Slice,
     command: String,
     out: &Path,
 ) -> Result<(), CalibrationError> {
     let vs = [(); 3].map(|()| VarStore::new(Device::Cpu));
-    let layout = data::detect(&kitchen.data)?;
+    let layout = data::detect(&workspace.data)?;
     let classes = LabelSet::by_name(layout.label_set()).map_err(DataError::from)?.len() as i64;
     build(recipe, &vs, classes)?;
     for (vs, (stage, prefix)) in
         vs.iter().zip([("segmentation", "m/"), ("synthesis", "g/"), ("comparison", "f/")])
     {
-        kitchen.fill(stage, prefix, vs)?;
+        workspace.fill(stage, prefix, vs)?;
     }
     let takes = [("M", recipe.segmentation.takes_pretrained()), ("F", recipe.comparison.takes_pretrained())];
-    let trained_on = kitchen.trained_on(&takes);
+    let trained_on = workspace.trained_on(&takes);
     let origin = Origin { trained_on, command };
     write(out, recipe, &vs, layout.label_set(), &origin, open())?;
-    let thresholds = calibrate(out, &kitchen.data, calibration)?;
+    let thresholds = calibrate(out, &workspace.data, calibration)?;
     Ok(write(out, recipe, &vs, layout.label_set(), &origin, thresholds)?)
 }
 

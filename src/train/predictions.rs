@@ -9,10 +9,10 @@ use super::TrainError;
 use super::batch::{TensorSet, generator, to_bytes, to_input};
 use super::degrade::degrade;
 use crate::checkpoint::weights::{self, Tensors};
-use crate::network::comparison::disagreement::disagreement;
+use crate::model::inference::{Inference, Segmentation, Trio};
 use crate::network::layers::{resize_bilinear, spatial};
 use crate::network::segmentation::Segmenter;
-use crate::network::synthesis::Synthesizer;
+use crate::network::synthesis::{Generator, Synthesize};
 use crate::score::dropout_regressor::class_entropy;
 use crate::score::mc_dropout::mean_softmax;
 
@@ -62,7 +62,7 @@ pub struct Options {
 
 /// Shows M every image of `set` as it is and, where degraded ones are wanted, every second one once more
 /// made worse.
-pub fn predict(m: &dyn Segmenter, g: &dyn Synthesizer, set: &TensorSet, options: &Options) -> Predictions {
+pub fn predict(m: &dyn Segmenter, g: &dyn Generator, set: &TensorSet, options: &Options) -> Predictions {
     let mut parts = Vec::new();
     for start in (0..set.len()).step_by(BATCH as usize) {
         let end = (start + BATCH).min(set.len());
@@ -83,26 +83,39 @@ pub fn predict(m: &dyn Segmenter, g: &dyn Synthesizer, set: &TensorSet, options:
     Predictions::concat(&parts)
 }
 
+/// G whose pictures are stored as bytes, and seen by M and F as they come out of there.
+struct Stored<'a> {
+    network: &'a dyn Generator,
+    kind: Kind,
+}
+
+impl Synthesize for Stored<'_> {
+    fn synthesize(&self, labels: &Tensor, style: &Tensor) -> Tensor {
+        let synthesized = self.network.synthesize(labels, style, self.kind, false).image;
+        to_bytes(&synthesized).to_kind(Kind::Float) / 255.
+    }
+}
+
 fn predict_batch(
     m: &dyn Segmenter,
-    g: &dyn Synthesizer,
+    g: &dyn Generator,
     images: &Tensor,
     labels: &Tensor,
     &Options { classes, passes, device, kind, .. }: &Options,
 ) -> Predictions {
     tch::no_grad(|| {
-        let input = to_input(images, device, kind);
-        let real = m.forward(&input, false);
+        let generator = Stored { network: g, kind };
+        let trio = Trio { segmenter: m, generator: &generator, comparator: None, looks_again: true, kind };
+        let inference = Inference::of_batch(trio, to_input(images, device, kind));
+        let Segmentation { softmax, grid_logits, .. } = inference.segmentation();
+        let synths = to_bytes(inference.synthesized()).to_device(Device::Cpu);
+        let disagreement = inference.disagreement();
         let (h, w) = spatial(images);
-        let predicted = m.resize_logits(&real.logits.to_kind(Kind::Float), (h, w)).argmax(1, false);
-        let synths = to_bytes(&g.paint(&predicted, &input, kind, false).image).to_device(Device::Cpu);
-        let synthetic = m.forward(&to_input(&synths, device, kind), false);
-        let disagreement = disagreement((&real).into(), (&synthetic).into());
         let unknown = || Tensor::full([images.size()[0], classes], f64::NAN, (Kind::Float, device));
-        let sampled = if passes > 0 { mean_softmax(m, &input, passes) } else { None };
+        let sampled = if passes > 0 { mean_softmax(m, inference.image(), passes) } else { None };
         let dropout = sampled.map_or_else(unknown, |mean| class_entropy(&mean));
-        let (iou, present) = class_iou(&predicted.to_device(Device::Cpu), labels, classes);
-        let (own_h, own_w) = spatial(&real.logits);
+        let (iou, present) = class_iou(&softmax.labels.to_device(Device::Cpu), labels, classes);
+        let (own_h, own_w) = spatial(grid_logits);
         let grid = (own_h.min(h / GRID), own_w.min(w / GRID));
         let stored = |maps: &Tensor| {
             let maps = m.resize_logits(&maps.to_kind(Kind::Float), grid);
@@ -111,7 +124,7 @@ fn predict_batch(
         Predictions {
             images: images.shallow_clone(),
             synths,
-            logits: stored(&real.logits),
+            logits: stored(grid_logits),
             disagreement: stored(&disagreement),
             dropout: dropout.to_device(Device::Cpu),
             labels: labels.shallow_clone(),

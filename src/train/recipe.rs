@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::baseline::Plan;
 use crate::model::anomaly;
 use crate::network::baseline::BaselineConfig;
-use crate::network::comparison::ComparerConfig;
+use crate::network::comparison::ComparatorConfig;
 use crate::network::segmentation::SegmenterConfig;
-use crate::network::synthesis::SynthesizerConfig;
+use crate::network::synthesis::GeneratorConfig;
 
 /// Everything that decides what comes out, besides the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,13 +31,13 @@ pub struct Recipe {
     /// Whether every second image of the folds is shown to M once more, degraded.
     pub degraded: bool,
     /// G.
-    pub synthesis: SynthesizerConfig,
+    pub synthesis: GeneratorConfig,
     /// Channels of the first layer of G's judge.
     pub judge_width: i64,
     /// Steps of G.
     pub synthesis_steps: u64,
     /// F.
-    pub comparison: ComparerConfig,
+    pub comparison: ComparatorConfig,
     /// Steps of F.
     pub comparison_steps: u64,
     /// What F is measured against, by name.

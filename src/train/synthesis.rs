@@ -11,13 +11,13 @@ use super::discriminator::{Discriminator, feature_loss, judge_loss, painter_loss
 use super::optimizer::{Adam, AdamOptions};
 use crate::network::layers::{channels_last, one_hot};
 use crate::network::segmentation::Segmenter;
-use crate::network::synthesis::{Painted, Synthesizer, SynthesizerConfig};
+use crate::network::synthesis::{Generator, GeneratorConfig, Synthesized};
 
 /// What to train and how.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The network.
-    pub network: SynthesizerConfig,
+    pub network: GeneratorConfig,
     /// Channels of the discriminator's first layer.
     pub judge_width: i64,
     /// Images a step.
@@ -47,7 +47,7 @@ const PREVIEW: i64 = 6;
 
 struct Training<'a> {
     vs: VarStore,
-    network: Box<dyn Synthesizer>,
+    network: Box<dyn Generator>,
     optimizer: Adam,
     judge_vs: VarStore,
     judge: Discriminator,
@@ -91,7 +91,8 @@ impl Task for Training<'_> {
         let labels = labels.to_device(o.device);
         let one_hot = one_hot(&labels, self.classes, o.kind);
 
-        let Painted { image: painted, divergence } = self.network.paint(&labels, &real, o.kind, true);
+        let Synthesized { image: painted, divergence } =
+            self.network.synthesize(&labels, &real, o.kind, true);
         let low = channels_last(&painted).to_kind(o.kind);
         // The painter's step needs gradients through the judge, not of it.
         self.judge_trains(false);
@@ -136,7 +137,7 @@ impl Task for Training<'_> {
         let set = self.set.select(&some);
         let labels = set.labels.to_kind(Kind::Int64).to_device(o.device);
         let style = to_input(&set.images, o.device, o.kind);
-        let painted = tch::no_grad(|| self.network.paint(&labels, &style, o.kind, false).image);
+        let painted = tch::no_grad(|| self.network.synthesize(&labels, &style, o.kind, false).image);
         let painted = to_bytes(&painted);
         Some(Tensor::cat(&[set.images, painted.to_device(Device::Cpu)], 3))
     }
@@ -156,7 +157,7 @@ pub fn train(
     m: &dyn Segmenter,
     options: &Options,
     run: &Run,
-) -> Result<(VarStore, Box<dyn Synthesizer>), TrainError> {
+) -> Result<(VarStore, Box<dyn Generator>), TrainError> {
     tch::manual_seed(options.seed as i64);
     let vs = VarStore::new(options.device);
     let network = options.network.build(&vs.root(), classes);

@@ -18,7 +18,7 @@ use super::stream::panic_message;
 /// An image on its way from decoding to inference.
 #[derive(Debug)]
 pub struct Decoded {
-    /// The message.
+    /// The image.
     pub arrival: Arrival,
     /// Its pixels, or why there are none.
     pub image: Result<RgbImage, String>,
@@ -30,7 +30,7 @@ impl Decoded {
     /// Decodes. A panic inside is but another reason.
     pub fn new(arrival: Arrival) -> Self {
         let start = Instant::now();
-        let image = catch_unwind(AssertUnwindSafe(|| arrival.picture.decode()))
+        let image = catch_unwind(AssertUnwindSafe(|| arrival.image.decode()))
             .map_err(|panic| panic_message(panic.as_ref()))
             .and_then(|result| result.map_err(|error| error.to_string()));
         Self { arrival, image, took: start.elapsed() }

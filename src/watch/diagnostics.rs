@@ -129,7 +129,7 @@ fn camera(snapshot: &Snapshot) -> Status {
             ("frames_received", counts.received.to_string()),
             ("frames_dropped", counts.dropped.to_string()),
             ("frames_invalid", counts.invalid.to_string()),
-            ("second_copies_ignored", state.twins.to_string()),
+            ("second_copies_ignored", state.duplicates.to_string()),
             ("encoding", state.encoding.clone()),
             ("image_size", size(state.size)),
             ("camera_info_size", size(state.calibrated_size)),

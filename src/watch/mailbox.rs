@@ -4,73 +4,16 @@
 //! next one comes is dropped and counted. Only what is taken out is ever decoded, so a dropped image
 //! costs a move.
 
-use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use image::RgbImage;
-use r2r::sensor_msgs::msg::{CompressedImage, Image};
-use r2r::std_msgs::msg::Header;
-
-use crate::frame::{FrameError, RawImage, Stamp, decode_compressed, decode_raw};
-
-/// An image message of either kind.
-#[derive(Debug)]
-pub enum Picture {
-    /// From `image`.
-    Raw(Image),
-    /// From `image/compressed`.
-    Compressed(CompressedImage),
-}
-
-impl Picture {
-    /// Its header.
-    pub fn header(&self) -> &Header {
-        match self {
-            Self::Raw(message) => &message.header,
-            Self::Compressed(message) => &message.header,
-        }
-    }
-
-    /// When it was taken.
-    pub fn stamp(&self) -> Stamp {
-        let Header { stamp, .. } = self.header();
-        Stamp { sec: stamp.sec, nanosec: stamp.nanosec }
-    }
-
-    /// What the driver calls its encoding.
-    pub fn encoding(&self) -> &str {
-        match self {
-            Self::Raw(message) => &message.encoding,
-            Self::Compressed(message) => &message.format,
-        }
-    }
-
-    /// Its pixels.
-    pub fn decode(&self) -> Result<RgbImage, FrameError> {
-        match self {
-            Self::Raw(message) => decode_raw(&RawImage {
-                width: message.width,
-                height: message.height,
-                encoding: &message.encoding,
-                is_bigendian: message.is_bigendian != 0,
-                step: message.step,
-                data: &message.data,
-            }),
-            Self::Compressed(message) => decode_compressed(&message.format, &message.data),
-        }
-    }
-
-    fn is_compressed(&self) -> bool {
-        matches!(self, Self::Compressed(_))
-    }
-}
+use crate::frame::CameraImage;
 
 /// An image and when it arrived, on the steady clock.
 #[derive(Debug)]
 pub struct Arrival {
-    /// The message.
-    pub picture: Picture,
+    /// The image.
+    pub image: CameraImage,
     /// When it came.
     pub at: Instant,
 }
@@ -172,37 +115,6 @@ impl<T> Mailbox<T> {
     }
 }
 
-/// Recognises an image that comes a second time by the other transport: a camera that offers both
-/// topics to a node that listens to both must still get one report a frame.
-#[derive(Debug, Default)]
-pub struct Twins {
-    recent: VecDeque<(Stamp, bool, Instant)>,
-}
-
-impl Twins {
-    const MEMORY: Duration = Duration::from_secs(1);
-
-    /// Whether an image with this stamp came by the other transport a moment ago.
-    pub fn is_second(&mut self, picture: &Picture, now: Instant) -> bool {
-        self.seen(picture.stamp(), picture.is_compressed(), now)
-    }
-
-    fn seen(&mut self, stamp: Stamp, compressed: bool, now: Instant) -> bool {
-        self.recent.retain(|&(_, _, at)| now.saturating_duration_since(at) < Self::MEMORY);
-        // A driver that does not stamp gives no way to tell frames apart.
-        if stamp == Stamp::default() {
-            return false;
-        }
-        let twin = self.recent.iter().position(|&(other, kind, _)| other == stamp && kind != compressed);
-        if let Some(index) = twin {
-            self.recent.remove(index);
-            return true;
-        }
-        self.recent.push_back((stamp, compressed, now));
-        false
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -258,20 +170,5 @@ mod tests {
         let Counts { received, processed, dropped, invalid } = mailbox.counts();
         assert_eq!(received, 10_000);
         assert_eq!(received, processed + dropped + invalid);
-    }
-
-    #[test]
-    fn an_image_by_both_transports_counts_once() {
-        let mut twins = Twins::default();
-        let now = Instant::now();
-        let at = |sec| Stamp { sec, nanosec: 0 };
-        assert!(!twins.seen(at(1), false, now));
-        assert!(!twins.seen(at(2), true, now));
-        assert!(twins.seen(at(1), true, now));
-        assert!(twins.seen(at(2), false, now));
-        assert!(!twins.seen(at(3), false, now));
-        assert!(!twins.seen(at(3), false, now), "one transport never doubles itself");
-        assert!(!twins.seen(at(3), true, now + Twins::MEMORY), "a bag played again is new");
-        assert!(!twins.seen(at(0), false, now) && !twins.seen(at(0), true, now), "no stamp, no twin");
     }
 }

@@ -4,6 +4,7 @@
 //! for people and a test holds the two together.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::monitor::pipeline::MonitorOptions;
@@ -427,6 +428,34 @@ fn checked(row: &Declaration, value: &Value) -> Result<Value, ParameterError> {
         type_name: value.type_name(),
         allowed: row.kind.allowed(),
     })
+}
+
+/// The values in force, shared by everything that reads them.
+#[derive(Clone, Debug)]
+pub struct SharedParameters {
+    values: Arc<Mutex<Parameters>>,
+}
+
+impl SharedParameters {
+    /// Shares `values`.
+    pub fn new(values: Parameters) -> Self {
+        Self { values: Arc::new(Mutex::new(values)) }
+    }
+
+    /// The settings that may change while the node runs, as they are now.
+    pub fn live(&self) -> Live {
+        self.lock().settings().live
+    }
+
+    /// Gives `name` a new value.
+    pub fn set(&self, name: &str, value: &Value) -> Result<(), ParameterError> {
+        self.lock().set(name, value)
+    }
+
+    /// Access to the values, never for longer than it takes to read or write them.
+    pub fn lock(&self) -> MutexGuard<'_, Parameters> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Which image topics are listened to.

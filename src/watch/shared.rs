@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::decoding::Turn;
 use super::mailbox::{Arrival, Mailbox};
+use super::parameters::SharedParameters;
 use super::verdict::{Validity, Verdict};
 use crate::frame::Stamp;
 use crate::model::bundle::Thresholds;
 use crate::monitor::assessment::Mode;
-use crate::node::parameter_server::ParameterServer;
 use crate::watch::debounce::Debounce;
 use crate::watch::watchdog::Watchdog;
 
@@ -23,7 +23,7 @@ pub type NodeClock = Arc<dyn Fn() -> Option<Duration> + Send + Sync>;
 /// Everything that more than one thread touches.
 pub struct Shared {
     /// Parameters in force.
-    pub parameters: ParameterServer,
+    pub parameters: SharedParameters,
     /// The newest image, on its way to inference.
     pub mailbox: Mailbox<Arrival>,
     /// When inference will want it.
@@ -35,7 +35,7 @@ pub struct Shared {
 
 impl Shared {
     /// Nothing has happened yet.
-    pub fn new(parameters: ParameterServer, clock: NodeClock, thresholds: Thresholds, now: Instant) -> Self {
+    pub fn new(parameters: SharedParameters, clock: NodeClock, thresholds: Thresholds, now: Instant) -> Self {
         Self {
             parameters,
             mailbox: Mailbox::default(),
@@ -84,7 +84,7 @@ pub struct State {
     /// Size the camera was calibrated at, from `camera_info`.
     pub calibrated_size: Option<(u32, u32)>,
     /// Images that came a second time by the other transport.
-    pub twins: u64,
+    pub duplicates: u64,
     /// Since when a report on an image is due: the first arrival since the last report, or that report where
     /// a newer image waited already.
     pub owed_since: Option<Instant>,
@@ -113,7 +113,7 @@ impl State {
             encoding: String::new(),
             size: None,
             calibrated_size: None,
-            twins: 0,
+            duplicates: 0,
             owed_since: None,
             slow_since: None,
             last_report: None,
@@ -129,8 +129,8 @@ impl State {
     pub fn arrived(&mut self, arrival: &Arrival) {
         self.watchdog.feed(arrival.at);
         self.owed_since.get_or_insert(arrival.at);
-        self.newest = Some((arrival.picture.stamp(), arrival.picture.header().frame_id.clone()));
-        self.encoding = arrival.picture.encoding().to_owned();
+        self.newest = Some((arrival.image.stamp, arrival.image.frame_id.clone()));
+        self.encoding = arrival.image.encoding().to_owned();
         self.arrivals.push_back(arrival.at);
         if self.arrivals.len() > RATE_WINDOW {
             self.arrivals.pop_front();

@@ -93,7 +93,7 @@ impl<J: Judge> Session<J> {
     /// Judges a picture that no camera took: the first pass of a network is slow, and better slow
     /// now than on the first frame.
     pub fn warm_up(&mut self) -> Result<(), String> {
-        let frame = Frame { image: RgbImage::new(64, 64), stamp: Stamp::default(), camera: String::new() };
+        let frame = Frame::new(RgbImage::new(64, 64));
         let start = Instant::now();
         let outcome = self.guarded(&frame, Mode::Full, Wanted::default());
         self.usual = start.elapsed();
@@ -123,7 +123,7 @@ impl<J: Judge> Session<J> {
     ) -> Judged {
         let live = self.shared.parameters.live();
         self.apply(live.thresholds);
-        let stamp = arrival.picture.stamp();
+        let stamp = arrival.image.stamp;
         let jumped = self.note_stamp(stamp);
 
         let image = match image {
@@ -136,7 +136,7 @@ impl<J: Judge> Session<J> {
         };
         self.shared.state().size = Some(image.dimensions());
 
-        let camera = arrival.picture.header().frame_id.clone();
+        let camera = arrival.image.frame_id.clone();
         let frame = Frame { image, stamp, camera };
         let mode = self.deadline.choose(start, live.degraded_deadline);
         let outcome = self.guarded(&frame, mode, wanted);
@@ -183,10 +183,10 @@ impl<J: Judge> Session<J> {
     }
 
     fn blank(&self, arrival: &Arrival, validity: Validity, reason: String) -> Verdict {
-        let stamp = arrival.picture.stamp();
+        let stamp = arrival.image.stamp;
         Verdict {
             stamp,
-            camera: arrival.picture.header().frame_id.clone(),
+            camera: arrival.image.frame_id.clone(),
             validity,
             reason,
             level: Level::Failure,

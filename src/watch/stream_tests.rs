@@ -1,12 +1,8 @@
-use r2r::builtin_interfaces::msg::Time;
-use r2r::sensor_msgs::msg::Image;
-use r2r::std_msgs::msg::Header;
-
 use super::*;
+use crate::frame::{CameraImage, Content};
 use crate::monitor::assessment::{Latency, Report};
-use crate::node::parameter_server::ParameterServer;
-use crate::watch::mailbox::{Counts, Picture};
-use crate::watch::parameters::{Parameters, Value};
+use crate::watch::mailbox::Counts;
+use crate::watch::parameters::{Parameters, SharedParameters, Value};
 
 /// Does with each frame what the test says.
 struct Puppet<F> {
@@ -58,22 +54,22 @@ fn session<F: FnMut(Mode) -> Result<f32, String>>(
     let parameters =
         Parameters::with_overrides(overrides.iter().map(|(name, value)| (*name, value.clone()))).unwrap();
     let clock = Arc::new(|| Some(Duration::from_secs(100)));
-    let shared = Arc::new(Shared::new(ParameterServer::new(parameters), clock, thresholds(), Instant::now()));
+    let shared =
+        Arc::new(Shared::new(SharedParameters::new(parameters), clock, thresholds(), Instant::now()));
     (Session::new(Puppet { act, thresholds: thresholds() }, shared.clone()), shared)
 }
 
 fn arrival(sec: i32, encoding: &str) -> Arrival {
-    let header = Header { stamp: Time { sec, nanosec: 7 }, frame_id: "front".to_owned() };
-    let image = Image {
-        header,
-        height: 2,
+    let content = Content::Raw {
         width: 2,
+        height: 2,
         encoding: encoding.to_owned(),
-        is_bigendian: 0,
+        is_bigendian: false,
         step: 6,
         data: vec![0; 12],
     };
-    Arrival { picture: Picture::Raw(image), at: Instant::now() }
+    let image = CameraImage { stamp: Stamp { sec, nanosec: 7 }, frame_id: "front".to_owned(), content };
+    Arrival { image, at: Instant::now() }
 }
 
 fn through<F: FnMut(Mode) -> Result<f32, String>>(

@@ -109,7 +109,7 @@ fn random(recipe: Option<&Path>, out: &Path, seed: i64) -> Outcome {
 
 /// Packs the networks of a work folder; thresholds from the samples in `slice`.
 pub fn pack(out: &Path, recipe: &Recipe, common: &Common, slice: &Slice) -> Outcome {
-    let kitchen = common.kitchen()?;
+    let workspace = common.workspace()?;
     let data_name = common.data.file_name().map_or_else(|| "?".into(), |n| n.to_string_lossy().into_owned());
     let command = format!(
         "synthcp train all --recipe {} --data {data_name} --slice {} --calibration {slice} --seed {}",
@@ -117,5 +117,5 @@ pub fn pack(out: &Path, recipe: &Recipe, common: &Common, slice: &Slice) -> Outc
         common.slice,
         recipe.seed
     );
-    Ok(packing::pack(recipe, &kitchen, slice, command, out)?)
+    Ok(packing::pack(recipe, &workspace, slice, command, out)?)
 }

@@ -10,9 +10,9 @@ use synthcp_monitor::evaluate::evaluation::EvaluationError;
 use synthcp_monitor::evaluate::scoreboard::Memory;
 use synthcp_monitor::evaluate::summary::WORST;
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
-use synthcp_monitor::score::catalogue::{self, Boxed, Means, PASSES};
+use synthcp_monitor::score::catalogue::{self, Boxed, PASSES, Parts};
 use synthcp_monitor::score::{sml, trained};
-use synthcp_monitor::train::cooking::DETECTORS;
+use synthcp_monitor::train::training::DETECTORS;
 
 /// Which bundle, which detectors, and where the figures go.
 #[derive(ClapArgs)]
@@ -76,7 +76,7 @@ impl Measured {
     /// them cannot be had.
     pub fn detectors(&self, monitor: &Monitor, folder: &PathBuf) -> Result<Vec<Boxed>, Box<dyn Error>> {
         let networks = monitor.networks();
-        let mut means = Means { passes: self.passes, ..Means::of(networks) };
+        let mut means = Parts { passes: self.passes, ..Parts::of(networks) };
         if let Some(slice) = &self.calibration {
             let images = self.calibration_images(folder, slice)?;
             means.statistics = Some(sml::statistics::<EvaluationError>(networks, images)?);

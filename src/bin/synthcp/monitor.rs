@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 use serde_json::json;
-use synthcp_monitor::frame::{Frame, Stamp};
-use synthcp_monitor::monitor::assessment::{Report, Wanted};
+use synthcp_monitor::frame::Frame;
+use synthcp_monitor::monitor::assessment::{Maps, Report, Wanted};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
 use synthcp_monitor::picture::strip::frame_strip;
 
@@ -28,6 +28,12 @@ pub struct Args {
     /// auto, fp32, bf16 or fp16.
     #[arg(long, default_value = "auto")]
     precision: String,
+    /// Writes every map of every image as well: scores as npy, the rest as png.
+    #[arg(long)]
+    maps: bool,
+    /// Threads for the networks; 0 leaves it to libtorch.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
     /// Images of any size.
     #[arg(required = true)]
     images: Vec<PathBuf>,
@@ -38,6 +44,7 @@ pub fn run(args: &Args) -> Outcome {
     let options = MonitorOptions {
         device: args.device.clone(),
         precision: args.precision.clone(),
+        threads: args.threads,
         ..MonitorOptions::default()
     };
     let monitor = Monitor::load(&args.bundle, &options)?;
@@ -46,8 +53,7 @@ pub fn run(args: &Args) -> Outcome {
     let mut lines = BufWriter::new(File::create(args.out.join("report.jsonl"))?);
     for path in &args.images {
         let image = image::open(path).map_err(|e| format!("{}: {e}", path.display()))?.into_rgb8();
-        let camera = path.display().to_string();
-        let frame = Frame { image, stamp: Stamp::default(), camera };
+        let frame = Frame { camera: path.display().to_string(), ..Frame::new(image) };
         let assessment = monitor.process(&frame, Wanted::ALL)?;
         let line = to_json(&frame.camera, &assessment.report);
         writeln!(lines, "{line}")?;
@@ -55,8 +61,37 @@ pub fn run(args: &Args) -> Outcome {
         let picture = frame_strip(&frame.image, &assessment, (monitor.labels(), monitor.thresholds()), PANEL);
         let name = path.file_stem().map_or_else(|| "frame".into(), |s| s.to_string_lossy().into_owned());
         picture.save(args.out.join(format!("{name}.png")))?;
+        if args.maps {
+            write_maps(&args.out, &name, &assessment.maps)?;
+        }
     }
     lines.flush()?;
+    Ok(())
+}
+
+/// Writes all maps of image `name` to `folder`.
+fn write_maps(folder: &Path, name: &str, maps: &Maps) -> Outcome {
+    let path = |map: &str, kind: &str| folder.join(format!("{name}.{map}.{kind}"));
+    for (map, scores) in
+        [("error_probability", &maps.error_probability), ("anomaly_score", &maps.anomaly_score)]
+    {
+        if let Some(scores) = scores {
+            std::fs::write(
+                path(map, "f32"),
+                scores.data.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>(),
+            )?;
+        }
+    }
+    for (map, picture) in
+        [("error_mask", &maps.error_mask), ("anomaly_mask", &maps.anomaly_mask), ("labels", &maps.labels)]
+    {
+        if let Some(picture) = picture {
+            picture.save(path(map, "png"))?;
+        }
+    }
+    if let Some(picture) = &maps.reconstruction {
+        picture.save(path("reconstruction", "png"))?;
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use synthcp_monitor::model::compute;
 use synthcp_monitor::protocol::plan::Protocol;
 use synthcp_monitor::protocol::run::End;
-use synthcp_monitor::protocol::stage::{Site, Stage};
+use synthcp_monitor::protocol::stage::{Setup, Stage};
 
 use super::Outcome;
 
@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> Outcome {
         Some(minutes) => Some(Instant::now() + Duration::try_from_secs_f64(60. * minutes)?),
         None => None,
     };
-    let site = Site {
+    let setup = Setup {
         data: args.data.clone(),
         transfers: args.transfer.clone(),
         out: args.out.clone(),
@@ -66,12 +66,12 @@ pub fn run(args: &Args) -> Outcome {
         command: format!("synthcp reproduce --protocol {}", args.protocol.display()),
     };
     if args.plan {
-        print_plan(&protocol.stages(&site)?);
+        print_plan(&protocol.stages(&setup)?);
         return Ok(());
     }
     let begin = |stage: &Stage| eprintln!("{} {}: {}", stage.system, stage.task, forecast(stage.left));
-    if protocol.run(&site, begin)? == End::Paused {
-        let stages = protocol.stages(&site)?;
+    if protocol.run(&setup, begin)? == End::Paused {
+        let stages = protocol.stages(&setup)?;
         eprintln!("paused, {} left; the same command goes on from here", forecast(total(&stages)));
     }
     Ok(())

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use synthcp_monitor::data::Slice;
 use synthcp_monitor::model::compute;
-use synthcp_monitor::train::cooking::{Cooking, Kitchen};
 use synthcp_monitor::train::recipe::Recipe;
+use synthcp_monitor::train::training::{Training, Workspace};
 
 use super::Outcome;
 use super::bundle::pack;
@@ -92,25 +92,25 @@ pub struct Baseline {
 pub fn run(stage: &Stage) -> Outcome {
     match stage {
         Stage::Segmentation(common) => {
-            let (mut recipe, kitchen) = prepare(common)?;
+            let (mut recipe, workspace) = prepare(common)?;
             recipe.segmentation_steps = common.steps.unwrap_or(recipe.segmentation_steps);
-            Cooking::begin(recipe, kitchen)?.segmentation()?;
+            Training::begin(recipe, workspace)?.segmentation()?;
         }
         Stage::Synthesis(common) => {
-            let (mut recipe, kitchen) = prepare(common)?;
+            let (mut recipe, workspace) = prepare(common)?;
             recipe.synthesis_steps = common.steps.unwrap_or(recipe.synthesis_steps);
-            let cooking = Cooking::begin(recipe, kitchen)?;
-            cooking.synthesis(&cooking.trained_segmentation()?)?;
+            let training = Training::begin(recipe, workspace)?;
+            training.synthesis(&training.trained_segmentation()?)?;
         }
         Stage::Comparison(common) => {
-            let (mut recipe, kitchen) = prepare(common)?;
+            let (mut recipe, workspace) = prepare(common)?;
             recipe.comparison_steps = common.steps.unwrap_or(recipe.comparison_steps);
-            let cooking = Cooking::begin(recipe, kitchen)?;
-            let (_parameters, g) = cooking.trained_synthesis()?;
-            cooking.comparison(&cooking.predictions(&*g)?)?;
+            let training = Training::begin(recipe, workspace)?;
+            let (_parameters, g) = training.trained_synthesis()?;
+            training.comparison(&training.predictions(&*g)?)?;
         }
         Stage::Baseline(Baseline { common, which }) => {
-            let (mut recipe, kitchen) = prepare(common)?;
+            let (mut recipe, workspace) = prepare(common)?;
             if let (Some(plan), Some(steps)) = (recipe.baselines.get_mut(which), common.steps) {
                 plan.steps = steps;
             }
@@ -120,34 +120,34 @@ pub fn run(stage: &Stage) -> Outcome {
                 common.slice,
                 recipe.seed
             );
-            println!("{}", Cooking::begin(recipe, kitchen)?.baseline(which, &command)?.display());
+            println!("{}", Training::begin(recipe, workspace)?.baseline(which, &command)?.display());
         }
         Stage::All(all) => {
-            let (recipe, kitchen) = prepare(&all.common)?;
-            let cooking = Cooking::begin(recipe.clone(), kitchen)?;
-            let m = cooking.segmentation()?;
-            let (_parameters, g) = cooking.synthesis(&m)?;
-            cooking.comparison(&cooking.predictions(&*g)?)?;
+            let (recipe, workspace) = prepare(&all.common)?;
+            let training = Training::begin(recipe.clone(), workspace)?;
+            let m = training.segmentation()?;
+            let (_parameters, g) = training.synthesis(&m)?;
+            training.comparison(&training.predictions(&*g)?)?;
             pack(&all.bundle, &recipe, &all.common, &all.calibration)?;
         }
     }
     Ok(())
 }
 
-fn prepare(common: &Common) -> Result<(Recipe, Kitchen), Box<dyn std::error::Error>> {
+fn prepare(common: &Common) -> Result<(Recipe, Workspace), Box<dyn std::error::Error>> {
     let text =
         std::fs::read_to_string(&common.recipe).map_err(|e| format!("{}: {e}", common.recipe.display()))?;
     let mut recipe: Recipe =
         serde_norway::from_str(&text).map_err(|e| format!("{}: {e}", common.recipe.display()))?;
     recipe.seed = common.seed.unwrap_or(recipe.seed);
-    Ok((recipe, common.kitchen()?))
+    Ok((recipe, common.workspace()?))
 }
 
 impl Common {
     /// Where and on what to train.
-    pub fn kitchen(&self) -> Result<Kitchen, Box<dyn std::error::Error>> {
+    pub fn workspace(&self) -> Result<Workspace, Box<dyn std::error::Error>> {
         let device = compute::device(&self.device)?;
-        Ok(Kitchen {
+        Ok(Workspace {
             data: self.data.clone(),
             slice: self.slice.clone(),
             work: self.work.clone(),

@@ -17,7 +17,7 @@ use super::correction::Corrected;
 use super::disagreement::MAPS;
 use super::evidence::{self, OWN};
 use super::prior::Prior;
-use super::{Compared, Comparer, Comparison};
+use super::{Comparator, ComparatorInput, Compared};
 use crate::network::layers::{
     BatchNorm2d, Conv2d, ConvOptions, Linear, channels_last, resize_bilinear, spatial,
 };
@@ -138,7 +138,7 @@ impl Fused {
 
     /// Corrections of the logits and of the confidence, `N x (classes + 1) x h x w`, and the coarsest features of x
     /// and of the difference, averaged.
-    fn look(&self, input: &Comparison, train: bool) -> (Tensor, Tensor) {
+    fn look(&self, input: &ComparatorInput, train: bool) -> (Tensor, Tensor) {
         let (kind, size) = (input.image.kind(), spatial(input.image));
         // Of a picture smaller than that, a pixel is left.
         let encode = |picture: &Tensor| match self.shrink.min(size.0).min(size.1) {
@@ -148,7 +148,7 @@ impl Fused {
         let real = encode(input.image);
         // Only x trains the encoder.
         let synthetic =
-            (self.of_synth == OfSynth::Everything).then(|| tch::no_grad(|| encode(&(input.synth)())));
+            (self.of_synth == OfSynth::Everything).then(|| tch::no_grad(|| encode(&(input.synthesized)())));
         let mut known = vec![input.softmax.probabilities.shallow_clone(), evidence::own(input.softmax)];
         if self.of_synth != OfSynth::Nothing {
             known.push(resize_bilinear(&(input.disagreement)().to_kind(Kind::Float), size, false));
@@ -177,8 +177,8 @@ impl Fused {
     }
 }
 
-impl Comparer for Fused {
-    fn forward(&self, input: &Comparison, train: bool) -> Compared {
+impl Comparator for Fused {
+    fn forward(&self, input: &ComparatorInput, train: bool) -> Compared {
         let (corrections, pooled) = self.look(input, train);
         let corrected = Corrected::of(input.softmax, &corrections, &self.prior, train);
         let (expected, presence) = corrected.expected;

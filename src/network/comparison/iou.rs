@@ -6,7 +6,7 @@ use tch::nn::Path;
 use tch::{Kind, Tensor};
 
 use super::resnet18::ResNet18;
-use super::{Compared, Comparer, Comparison};
+use super::{Comparator, ComparatorInput, Compared};
 use crate::network::layers::{IMAGENET, Linear, channels_last, normalize};
 
 /// Size; the default is the reference network's.
@@ -40,14 +40,14 @@ impl IouOnly {
     }
 }
 
-impl Comparer for IouOnly {
-    fn forward(&self, input: &Comparison, train: bool) -> Compared {
-        let look = |picture: &Tensor| {
+impl Comparator for IouOnly {
+    fn forward(&self, input: &ComparatorInput, train: bool) -> Compared {
+        let encode = |picture: &Tensor| {
             let (mean, std) = IMAGENET;
             let stages = self.siamese.forward(&channels_last(&normalize(picture, mean, std)), train);
             stages[3].mean_dim([2i64, 3].as_slice(), false, Kind::Float)
         };
-        let iou = self.regress.forward(&(look(input.image) * look(&(input.synth)())));
+        let iou = self.regress.forward(&(encode(input.image) * encode(&(input.synthesized)())));
         Compared { confidence: None, iou: Some(iou), presence: None, posterior: None }
     }
 

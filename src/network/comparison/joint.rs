@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 
 use super::prior::Prior;
 use super::trunk::{Encoder, STAGES, Trunk};
-use super::{Compared, Comparer, Comparison};
+use super::{Comparator, ComparatorInput, Compared};
 use crate::network::layers::{
     BatchNorm2d, Conv2d, ConvOptions, Linear, channels_last, resize_bilinear, spatial,
 };
@@ -96,7 +96,7 @@ impl Joint {
     }
 
     /// M's softmax as one channel, `N x 1 x H x W`.
-    fn distill(&self, input: &Comparison, train: bool) -> Tensor {
+    fn distill(&self, input: &ComparatorInput, train: bool) -> Tensor {
         let (conv, norm) = &self.prediction;
         let prediction = channels_last(&input.softmax.probabilities.to_kind(input.image.kind()));
         norm.rectified(conv, &prediction, train)
@@ -104,10 +104,10 @@ impl Joint {
 
     /// The features of the four stages, those of all trunks side by side; each trunk sees its picture
     /// and the channel beside it.
-    fn look(&self, input: &Comparison, train: bool) -> [Tensor; STAGES] {
+    fn look(&self, input: &ComparatorInput, train: bool) -> [Tensor; STAGES] {
         let beside = self.distill(input, train);
         let real = || input.image.shallow_clone();
-        let pictures: [&dyn Fn() -> Tensor; 2] = [&real, input.synth];
+        let pictures: [&dyn Fn() -> Tensor; 2] = [&real, input.synthesized];
         let look =
             |(trunk, picture): (&Trunk, &dyn Fn() -> Tensor)| trunk.forward(&picture(), &beside, train);
         let looks: Vec<_> = self.trunks.iter().zip(pictures).map(look).collect();
@@ -147,8 +147,8 @@ impl Joint {
     }
 }
 
-impl Comparer for Joint {
-    fn forward(&self, input: &Comparison, train: bool) -> Compared {
+impl Comparator for Joint {
+    fn forward(&self, input: &ComparatorInput, train: bool) -> Compared {
         let stages = self.look(input, train);
         let confidence = self.confidence(&stages, spatial(input.image), train);
         self.conclude(input.softmax, confidence, &stages)

@@ -14,7 +14,7 @@ use crate::network::layers::{IMAGENET, normalize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Means of red, green and blue in \[0, 1\], subtracted first.
+    /// Parts of red, green and blue in \[0, 1\], subtracted first.
     pub mean: [f64; 3],
     /// What the differences are divided by.
     pub std: [f64; 3],

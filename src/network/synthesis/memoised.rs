@@ -144,7 +144,7 @@ impl Memoised {
 
     /// Paints `N x H x W` labels in the light and weather of `image`, `N x 3 x h x w` RGB in \[0, 1\]; a
     /// generator without style does not look at it. Otherwise as [`Self::forward`].
-    pub fn paint(&self, labels: &Tensor, image: &Tensor) -> Tensor {
+    pub fn synthesize(&self, labels: &Tensor, image: &Tensor) -> Tensor {
         let see = |encoder: &StyleEncoder| encoder.style(&image.to_kind(self.kind));
         self.run(labels, self.encoder.as_ref().map(see).as_ref())
     }

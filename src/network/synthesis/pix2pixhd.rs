@@ -7,7 +7,7 @@ use tch::nn::Path;
 use tch::{Kind, Tensor};
 
 use super::memoised::Memoised;
-use super::{Painted, Synthesizer};
+use super::{Generator, Synthesized};
 use crate::network::layers::{
     Conv2d, ConvOptions, SpectralConv2d, SpectralDoubling, channels_last, instance_norm, one_hot,
 };
@@ -81,8 +81,8 @@ impl GlobalGenerator {
     }
 }
 
-impl Synthesizer for GlobalGenerator {
-    fn paint(&self, labels: &Tensor, _style: &Tensor, kind: Kind, train: bool) -> Painted {
+impl Generator for GlobalGenerator {
+    fn synthesize(&self, labels: &Tensor, _style: &Tensor, kind: Kind, train: bool) -> Synthesized {
         let labels = one_hot(labels, self.classes, kind);
         let normalized = |x: Tensor| instance_norm(&x);
         let mut x = normalized(self.first.forward(&reflect(&channels_last(&labels), 3), train)).relu();
@@ -97,11 +97,11 @@ impl Synthesizer for GlobalGenerator {
             x = normalized(doubling.forward(&x, train)).relu();
         }
         let image = self.last.forward(&reflect(&x, 3)).to_kind(Kind::Float).tanh();
-        Painted { image: (image + 1.) * 0.5, divergence: None }
+        Synthesized { image: (image + 1.) * 0.5, divergence: None }
     }
 
     /// Its instance norms see the whole picture: no pixel follows from the labels around it alone.
-    fn memoise(self: Box<Self>, _kind: Kind) -> Result<Memoised, Box<dyn Synthesizer>> {
+    fn memoise(self: Box<Self>, _kind: Kind) -> Result<Memoised, Box<dyn Generator>> {
         Err(self)
     }
 }

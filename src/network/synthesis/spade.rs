@@ -8,7 +8,7 @@ use tch::nn::Path;
 use tch::{Kind, Tensor};
 
 use super::memoised::{self, Memoised};
-use super::{Painted, Synthesizer, style_encoder};
+use super::{Generator, Synthesized, style_encoder};
 use crate::network::layers::{
     BatchNorm2d, Conv2d, ConvOptions, Linear, SpectralConv2d, channels_last, leaky_relu, one_hot, spatial,
 };
@@ -274,12 +274,12 @@ pub(super) fn to_rgb(x: &Tensor) -> Tensor {
     (x.to_kind(Kind::Float).tanh() + 1.) * 0.5
 }
 
-impl Synthesizer for Spade {
-    fn paint(&self, labels: &Tensor, _style: &Tensor, kind: Kind, train: bool) -> Painted {
-        Painted { image: self.forward(labels, kind, train), divergence: None }
+impl Generator for Spade {
+    fn synthesize(&self, labels: &Tensor, _style: &Tensor, kind: Kind, train: bool) -> Synthesized {
+        Synthesized { image: self.forward(labels, kind, train), divergence: None }
     }
 
-    fn memoise(self: Box<Self>, kind: Kind) -> Result<Memoised, Box<dyn Synthesizer>> {
+    fn memoise(self: Box<Self>, kind: Kind) -> Result<Memoised, Box<dyn Generator>> {
         match Memoised::fold(&self, kind, memoised::CACHE) {
             Some(memoised) => Ok(memoised),
             None => Err(self),

@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 
 use super::memoised::{self, Memoised};
 use super::spade::{self, Spade};
-use super::{Painted, Synthesizer};
+use super::{Generator, Synthesized};
 use crate::network::layers::{
     ConvOptions, Linear, SpectralConv2d, instance_norm, leaky_relu, resize_bilinear,
 };
@@ -108,23 +108,23 @@ fn divergence(mean: &Tensor, log_variance: &Tensor) -> Tensor {
     each.sum_dim_intlist([1i64].as_slice(), false, Kind::Float).mean(Kind::Float)
 }
 
-impl Synthesizer for StyledSpade {
-    fn paint(&self, labels: &Tensor, style: &Tensor, kind: Kind, train: bool) -> Painted {
+impl Generator for StyledSpade {
+    fn synthesize(&self, labels: &Tensor, style: &Tensor, kind: Kind, train: bool) -> Synthesized {
         let style = style.to_kind(kind);
         if !train {
             let style = self.encoder.style(&style);
             let image = self.generator.from_style(labels, &style, kind, false);
-            return Painted { image, divergence: None };
+            return Synthesized { image, divergence: None };
         }
         let [mean, log_variance] = self.encoder.forward(&style, true);
         let drawn = &mean + mean.randn_like() * (&log_variance * 0.5).exp();
-        Painted {
+        Synthesized {
             image: self.generator.from_style(labels, &drawn, kind, true),
             divergence: Some(divergence(&mean, &log_variance)),
         }
     }
 
-    fn memoise(self: Box<Self>, kind: Kind) -> Result<Memoised, Box<dyn Synthesizer>> {
+    fn memoise(self: Box<Self>, kind: Kind) -> Result<Memoised, Box<dyn Generator>> {
         match Memoised::fold(&self.generator, kind, memoised::CACHE) {
             Some(memoised) => Ok(memoised.styled(self.encoder)),
             None => Err(self),

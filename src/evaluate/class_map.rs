@@ -5,13 +5,13 @@ use image::GrayImage;
 use crate::labels::{IGNORE, LabelError, LabelSet, apply_table};
 
 /// From the bundle's classes to the data set's.
-pub(super) struct Onto {
+pub(super) struct ClassMap {
     table: [u8; 256],
     /// The bundle's classes that each of the data set's covers.
     sources: Vec<Vec<usize>>,
 }
 
-impl Onto {
+impl ClassMap {
     pub fn new(ours: &LabelSet, theirs: &LabelSet) -> Result<Self, LabelError> {
         let table = ours.map_onto(theirs)?;
         let mut sources = vec![Vec::new(); theirs.len()];
@@ -65,9 +65,9 @@ pub(super) fn shares(labels: &GrayImage, classes: usize) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    fn onto(theirs: &str) -> (Onto, LabelSet, LabelSet) {
+    fn onto(theirs: &str) -> (ClassMap, LabelSet, LabelSet) {
         let [ours, theirs] = ["cityscapes", theirs].map(|name| LabelSet::by_name(name).unwrap());
-        (Onto::new(&ours, &theirs).unwrap(), ours, theirs)
+        (ClassMap::new(&ours, &theirs).unwrap(), ours, theirs)
     }
 
     #[test]

@@ -22,12 +22,12 @@ use crate::data::{self, Dataset, Slice, folds};
 use crate::labels::LabelSet;
 use crate::network::baseline::BaselineConfig;
 use crate::network::baseline::regressor::Regressor;
-use crate::network::comparison::ComparerConfig;
-use crate::network::synthesis::Synthesizer;
+use crate::network::comparison::ComparatorConfig;
+use crate::network::synthesis::Generator;
 
 /// Where and on what a recipe is carried out.
 #[derive(Clone, Debug)]
-pub struct Kitchen {
+pub struct Workspace {
     /// Folder of the data set.
     pub data: PathBuf,
     /// Samples to train on.
@@ -63,7 +63,7 @@ pub const BASELINES: &str = "baselines";
 /// Folder of the trained detectors, in the work folder or in a bundle's.
 pub const DETECTORS: &str = "detectors";
 
-impl Kitchen {
+impl Workspace {
     /// The checkpoint of a stage.
     pub fn checkpoint(&self, stage: &str) -> PathBuf {
         let shared = match stage {
@@ -101,42 +101,45 @@ impl Kitchen {
 }
 
 /// A recipe being carried out.
-pub struct Cooking {
+pub struct Training {
     recipe: Recipe,
-    kitchen: Kitchen,
+    workspace: Workspace,
     set: TensorSet,
     classes: i64,
 }
 
-impl Cooking {
+impl Training {
     /// Loads the data.
-    pub fn begin(recipe: Recipe, kitchen: Kitchen) -> Result<Self, TrainError> {
+    pub fn begin(recipe: Recipe, workspace: Workspace) -> Result<Self, TrainError> {
         let [height, width] = recipe.working_size;
         recipe.synthesis.check_size(recipe.working_size).map_err(TrainError::Size)?;
-        let options =
-            data::Options { size: Some((width, height)), slice: kitchen.slice.clone(), ..Default::default() };
-        let dataset: Dataset = data::load(&kitchen.data, &options)?;
+        let options = data::Options {
+            size: Some((width, height)),
+            slice: workspace.slice.clone(),
+            ..Default::default()
+        };
+        let dataset: Dataset = data::load(&workspace.data, &options)?;
         let labels = LabelSet::by_name(&dataset.label_set).map_err(data::DataError::from)?;
         let set = TensorSet::new(&dataset);
         let classes = labels.len() as i64;
-        Ok(Self { recipe, kitchen, set, classes })
+        Ok(Self { recipe, workspace, set, classes })
     }
 
     fn run(&self, stage: &str, steps: u64) -> Run {
         Run {
             title: stage.to_owned(),
-            path: self.kitchen.checkpoint(stage),
-            budget: Budget { steps: Some(steps), minutes: self.kitchen.minutes },
+            path: self.workspace.checkpoint(stage),
+            budget: Budget { steps: Some(steps), minutes: self.workspace.minutes },
             identity: format!("{stage}, seed {}", self.recipe.seed),
-            resume: self.kitchen.resume,
+            resume: self.workspace.resume,
             save_every: checkpoint::EVERY,
-            pause_at: self.kitchen.pause_at,
+            pause_at: self.workspace.pause_at,
         }
     }
 
     /// The encoder's weights, for a network that takes them.
     fn pretrained(&self, takes: bool) -> Option<PathBuf> {
-        self.kitchen.pretrained.clone().filter(|_| takes)
+        self.workspace.pretrained.clone().filter(|_| takes)
     }
 
     fn m_options(&self, seed: u64) -> segmentation::Options {
@@ -146,8 +149,8 @@ impl Cooking {
             batch: self.recipe.batch[0],
             rate: self.recipe.rate[0],
             seed,
-            device: self.kitchen.device,
-            kind: self.kitchen.kind,
+            device: self.workspace.device,
+            kind: self.workspace.kind,
         }
     }
 
@@ -157,34 +160,31 @@ impl Cooking {
         segmentation::train(&self.set, self.classes, &self.m_options(self.recipe.seed), &run)
     }
 
-    /// M as [`Cooking::segmentation`] left it in the work folder.
+    /// M as [`Training::segmentation`] left it in the work folder.
     pub fn trained_segmentation(&self) -> Result<segmentation::Trained, TrainError> {
         let trained = segmentation::build(&self.m_options(self.recipe.seed), self.classes)?;
-        self.kitchen.fill(SEGMENTATION, "m/", &trained.vs)?;
+        self.workspace.fill(SEGMENTATION, "m/", &trained.vs)?;
         Ok(trained)
     }
 
-    /// G as [`Cooking::synthesis`] left it in the work folder.
-    pub fn trained_synthesis(&self) -> Result<(VarStore, Box<dyn Synthesizer>), TrainError> {
-        let vs = VarStore::new(self.kitchen.device);
+    /// G as [`Training::synthesis`] left it in the work folder.
+    pub fn trained_synthesis(&self) -> Result<(VarStore, Box<dyn Generator>), TrainError> {
+        let vs = VarStore::new(self.workspace.device);
         let network = self.recipe.synthesis.build(&vs.root(), self.classes);
-        self.kitchen.fill(SYNTHESIS, "g/", &vs)?;
+        self.workspace.fill(SYNTHESIS, "g/", &vs)?;
         Ok((vs, network))
     }
 
     /// Trains G on the ground truth, in sight of M.
-    pub fn synthesis(
-        &self,
-        m: &segmentation::Trained,
-    ) -> Result<(VarStore, Box<dyn Synthesizer>), TrainError> {
+    pub fn synthesis(&self, m: &segmentation::Trained) -> Result<(VarStore, Box<dyn Generator>), TrainError> {
         let options = synthesis::Options {
             network: self.recipe.synthesis.clone(),
             judge_width: self.recipe.judge_width,
             batch: self.recipe.batch[1],
             rate: self.recipe.rate[1],
             seed: self.recipe.seed,
-            device: self.kitchen.device,
-            kind: self.kitchen.kind,
+            device: self.workspace.device,
+            kind: self.workspace.kind,
         };
         for (_, variable) in m.vs.variables() {
             let _ = variable.set_requires_grad(false);
@@ -193,29 +193,29 @@ impl Cooking {
         synthesis::train(&self.set, self.classes, &*m.network, &options, &run)
     }
 
-    /// The folds' predictions as [`Cooking::predictions`] left them in the work folder.
+    /// The folds' predictions as [`Training::predictions`] left them in the work folder.
     pub fn stored_predictions(&self) -> Result<Predictions, TrainError> {
         let parts: Result<Vec<_>, _> =
-            (0..self.recipe.folds).map(|k| Predictions::read(&self.kitchen.predictions(k))).collect();
+            (0..self.recipe.folds).map(|k| Predictions::read(&self.workspace.predictions(k))).collect();
         Ok(Predictions::concat(&parts?))
     }
 
     /// Trains M without each fold and shows it that fold.
-    pub fn predictions(&self, g: &dyn Synthesizer) -> Result<Predictions, TrainError> {
+    pub fn predictions(&self, g: &dyn Generator) -> Result<Predictions, TrainError> {
         (0..self.recipe.folds).try_for_each(|k| self.fold(k, g))?;
         self.stored_predictions()
     }
 
     /// Trains M without fold `k`, shows it that fold and G what it made of it, and leaves the predictions
     /// in the work folder.
-    pub fn fold(&self, k: usize, g: &dyn Synthesizer) -> Result<(), TrainError> {
-        let path = self.kitchen.predictions(k);
-        if self.kitchen.resume && path.exists() {
+    pub fn fold(&self, k: usize, g: &dyn Generator) -> Result<(), TrainError> {
+        let path = self.workspace.predictions(k);
+        if self.workspace.resume && path.exists() {
             return Ok(());
         }
         let count = self.set.len() as usize;
         let folds = folds::contiguous(count, self.recipe.folds, 0)
-            .map_err(|e| TrainError::Format { path: self.kitchen.data.clone(), reason: e.to_string() })?;
+            .map_err(|e| TrainError::Format { path: self.workspace.data.clone(), reason: e.to_string() })?;
         let fold = &folds[k];
         let at = |indices: &mut dyn Iterator<Item = usize>| {
             self.set.select(&indices.map(|i| i as i64).collect::<Vec<_>>())
@@ -228,8 +228,8 @@ impl Cooking {
             degraded: self.recipe.degraded,
             passes: self.recipe.dropout_passes(),
             seed: options.seed,
-            device: self.kitchen.device,
-            kind: self.kitchen.kind,
+            device: self.workspace.device,
+            kind: self.workspace.kind,
         };
         let held_out = at(&mut fold.held_out.clone());
         if let Some(folder) = path.parent() {
@@ -247,15 +247,15 @@ impl Cooking {
             batch: self.recipe.batch[2],
             rate: self.recipe.rate[2],
             seed: self.recipe.seed,
-            device: self.kitchen.device,
-            kind: self.kitchen.kind,
+            device: self.workspace.device,
+            kind: self.workspace.kind,
         };
         self.compare(&self.recipe.comparison, predictions, options, &run)
     }
 
     fn compare(
         &self,
-        network: &ComparerConfig,
+        network: &ComparatorConfig,
         predictions: &Predictions,
         o: baseline::Options,
         run: &Run,
@@ -286,8 +286,8 @@ impl Cooking {
             batch: plan.batch,
             rate: plan.rate,
             seed: plan.seed.unwrap_or(self.recipe.seed),
-            device: self.kitchen.device,
-            kind: self.kitchen.kind,
+            device: self.workspace.device,
+            kind: self.workspace.kind,
         };
         let align_corners = self.recipe.segmentation.align_corners();
         let stage = format!("{BASELINES}/{name}");
@@ -321,10 +321,10 @@ impl Cooking {
                 self.compare(network, &self.stored_predictions()?, options, &run)?
             }
         };
-        let folder = self.kitchen.work.join(DETECTORS);
+        let folder = self.workspace.work.join(DETECTORS);
         let takes =
             matches!(&plan.network, BaselineConfig::Comparison { network } if network.takes_pretrained());
-        let trained_on = self.kitchen.trained_on(&[(name, takes)]);
+        let trained_on = self.workspace.trained_on(&[(name, takes)]);
         baseline::export(&folder, name, &plan.network, &vs, (&trained_on, command))
     }
 }

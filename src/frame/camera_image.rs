@@ -1,0 +1,73 @@
+//! An image as the camera's driver sent it, not decoded yet.
+
+use image::RgbImage;
+
+use super::{FrameError, RawImage, Stamp, decode_compressed, decode_raw};
+
+/// An image message of either transport, without its ROS type.
+#[derive(Clone, Debug)]
+pub struct CameraImage {
+    /// Time of acquisition.
+    pub stamp: Stamp,
+    /// The header's `frame_id`.
+    pub frame_id: String,
+    /// The pixels, still encoded.
+    pub content: Content,
+}
+
+/// Pixels as a message carries them.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// The fields of a `sensor_msgs/Image`, owned; [`RawImage`] says what each means.
+    Raw {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// One of [`Encoding::supported`](super::Encoding::supported).
+        encoding: String,
+        /// Byte order of 16-bit channels.
+        is_bigendian: bool,
+        /// Bytes from one row to the next.
+        step: u32,
+        /// `step * height` bytes.
+        data: Vec<u8>,
+    },
+    /// The fields of a `sensor_msgs/CompressedImage`.
+    Compressed {
+        /// What the driver says of the bytes.
+        format: String,
+        /// A JPEG or PNG file.
+        data: Vec<u8>,
+    },
+}
+
+impl CameraImage {
+    /// What the driver calls its encoding.
+    pub fn encoding(&self) -> &str {
+        match &self.content {
+            Content::Raw { encoding, .. } => encoding,
+            Content::Compressed { format, .. } => format,
+        }
+    }
+
+    /// Whether it came by the compressed transport.
+    pub fn is_compressed(&self) -> bool {
+        matches!(self.content, Content::Compressed { .. })
+    }
+
+    /// Its pixels. Errors and limits are those of [`decode_raw`] and [`decode_compressed`].
+    pub fn decode(&self) -> Result<RgbImage, FrameError> {
+        match &self.content {
+            Content::Raw { width, height, encoding, is_bigendian, step, data } => decode_raw(&RawImage {
+                width: *width,
+                height: *height,
+                encoding,
+                is_bigendian: *is_bigendian,
+                step: *step,
+                data,
+            }),
+            Content::Compressed { format, data } => decode_compressed(format, data),
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! One inference: what M, G, M again and F make of a batch of images. This is the method (Xia et al.,
+//! "Synthesize then Compare", ECCV 2020, Section 3), and the only place where its steps follow each other.
+//!
+//! ```text
+//! image x --M--> segmentation y --G--> synthesized x' --M--> second segmentation
+//!    |                |                    |                     |
+//!    |                '-------- anomaly: features of x against those of x'
+//!    '----------------+---------- F ------'--------------------- (where F asks)
+//! ```
+//!
+//! Each step is taken when somebody asks for what it gives, and once. Whoever reads no comparison does not
+//! pay for F; two detectors that read x' share it.
+
+use std::cell::{Cell, OnceCell};
+use std::time::{Duration, Instant};
+
+use image::RgbImage;
+use tch::{Kind, TchError, Tensor};
+
+use super::anomaly::{self, Features};
+use super::networks::Networks;
+use crate::network::comparison::disagreement::{View, disagreement};
+use crate::network::comparison::{Comparator, ComparatorInput, Compared};
+use crate::network::layers::{channels_last, spatial};
+use crate::network::segmentation::{Segmented, Segmenter};
+use crate::network::softmax::Softmax;
+use crate::network::synthesis::Synthesize;
+
+/// The networks that an inference asks.
+#[derive(Clone, Copy)]
+pub struct Trio<'a> {
+    /// M.
+    pub segmenter: &'a dyn Segmenter,
+    /// G.
+    pub generator: &'a dyn Synthesize,
+    /// F; without one, nothing is compared.
+    pub comparator: Option<&'a dyn Comparator>,
+    /// Whether F will ask what M makes of x'.
+    pub looks_again: bool,
+    /// Precision in which M and F compute.
+    pub kind: Kind,
+}
+
+/// What M says of a batch at the working size.
+#[derive(Debug)]
+pub struct Segmentation {
+    /// Labels, and how sure M is of them.
+    pub softmax: Softmax,
+    /// M's features on their own grid: `N x F x h' x w'`.
+    pub features: Tensor,
+    /// M's logits on their own grid: `N x classes x h x w`.
+    pub grid_logits: Tensor,
+}
+
+/// A step of an inference that is timed by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// From the camera's image to x at the working size.
+    Resize,
+    /// M on x.
+    Segment,
+    /// G on M's labels.
+    Synthesize,
+    /// F on x and x'; M on x' too, where F asks what M makes of it.
+    Compare,
+    /// Everything else: M on x' unless F has asked, and all that is done with the scores.
+    Score,
+}
+
+/// Time spent on each step, none of it twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// See [`Step::Resize`].
+    pub resize: Duration,
+    /// See [`Step::Segment`].
+    pub segment: Duration,
+    /// See [`Step::Synthesize`].
+    pub synthesize: Duration,
+    /// See [`Step::Compare`].
+    pub compare: Duration,
+    /// See [`Step::Score`].
+    pub score: Duration,
+    /// All of it.
+    pub total: Duration,
+}
+
+/// A batch of images, and as much of the method as anybody has asked for.
+pub struct Inference<'a> {
+    networks: Trio<'a>,
+    image: Tensor,
+    given_labels: Option<Tensor>,
+    segmentation: OnceCell<Segmentation>,
+    synthesized: OnceCell<Synthetic>,
+    second_segmentation: OnceCell<Segmented>,
+    second_features: OnceCell<Tensor>,
+    comparison: OnceCell<Compared>,
+    stopwatch: Stopwatch,
+}
+
+/// x', as G gives it and as M and F take it.
+struct Synthetic {
+    full: Tensor,
+    in_kind: Tensor,
+}
+
+impl<'a> Inference<'a> {
+    /// Of one image of any size.
+    pub fn of_image(networks: &'a Networks, image: &RgbImage) -> Result<Self, TchError> {
+        let stopwatch = Stopwatch::start();
+        let x = stopwatch.run(Step::Resize, || networks.input(image))?;
+        Ok(Self { stopwatch, ..Self::of_batch(networks.trio(), x) })
+    }
+
+    /// Of a batch at the working size: `N x 3 x H x W`, RGB in \[0, 1\], in the networks' precision.
+    pub fn of_batch(networks: Trio<'a>, image: Tensor) -> Self {
+        Self {
+            networks,
+            image,
+            given_labels: None,
+            segmentation: OnceCell::new(),
+            synthesized: OnceCell::new(),
+            second_segmentation: OnceCell::new(),
+            second_features: OnceCell::new(),
+            comparison: OnceCell::new(),
+            stopwatch: Stopwatch::start(),
+        }
+    }
+
+    /// The same with labels for G in place of M's, `N x H x W` ids: networks with random weights say noise,
+    /// of which G would learn nothing about its cost.
+    pub fn with_labels(self, labels: Tensor) -> Self {
+        Self { given_labels: Some(labels), ..self }
+    }
+
+    /// x: `N x 3 x H x W`, RGB in \[0, 1\], in the networks' precision.
+    pub fn image(&self) -> &Tensor {
+        &self.image
+    }
+
+    /// M itself, for detectors that ask it in other ways.
+    pub fn segmenter(&self) -> &'a dyn Segmenter {
+        self.networks.segmenter
+    }
+
+    /// M on x.
+    pub fn segmentation(&self) -> &Segmentation {
+        self.step(&self.segmentation, Step::Segment, || {
+            let m = self.networks.segmenter;
+            let segmented = m.forward(&self.image, false);
+            let softmax = Softmax::of_logits(&segmented.logits, spatial(&self.image), m.align_corners());
+            Segmentation { softmax, features: segmented.features, grid_logits: segmented.logits }
+        })
+    }
+
+    /// M's logits at the working size, `N x classes x H x W`, fp32.
+    pub fn logits(&self) -> Tensor {
+        let grid_logits = self.segmentation().grid_logits.to_kind(Kind::Float);
+        self.networks.segmenter.resize_logits(&grid_logits, spatial(&self.image))
+    }
+
+    /// x' = G on M's labels: `N x 3 x H x W`, RGB in \[0, 1\], fp32.
+    pub fn synthesized(&self) -> &Tensor {
+        &self.synthetic().full
+    }
+
+    fn synthetic(&self) -> &Synthetic {
+        let labels = match &self.given_labels {
+            Some(labels) => labels,
+            None => &self.segmentation().softmax.labels,
+        };
+        self.step(&self.synthesized, Step::Synthesize, || {
+            let full = self.networks.generator.synthesize(labels, &self.image);
+            Synthetic { in_kind: channels_last(&full.to_kind(self.networks.kind)), full }
+        })
+    }
+
+    /// M on x'. Its time counts for whoever asks: F or the anomaly score.
+    fn second_segmentation(&self) -> &Segmented {
+        let synthetic = &self.synthetic().in_kind;
+        self.second_segmentation.get_or_init(|| self.networks.segmenter.forward(synthetic, false))
+    }
+
+    /// What M makes of x' that an anomaly score of `features` compares. Unless F asks for the rest as well, M
+    /// stops there.
+    pub fn second_features(&self, features: Features) -> &Tensor {
+        let whole = self.networks.looks_again || self.second_segmentation.get().is_some();
+        match features {
+            Features::Last if whole => &self.second_segmentation().features,
+            Features::Last => {
+                let synthetic = &self.synthetic().in_kind;
+                self.second_features.get_or_init(|| self.networks.segmenter.features(synthetic))
+            }
+            Features::Logits => &self.second_segmentation().logits,
+        }
+    }
+
+    /// How M disagrees with itself about x' and x, `N x 3 x h x w`, fp32, on the grid of its logits.
+    pub fn disagreement(&self) -> Tensor {
+        let Segmentation { features, grid_logits, .. } = self.segmentation();
+        disagreement(View { features, logits: grid_logits }, self.second_segmentation().into())
+    }
+
+    /// F on x and x'. Without an F it says nothing.
+    pub fn comparison(&self) -> &Compared {
+        let Some(f) = self.networks.comparator else {
+            return self.comparison.get_or_init(Compared::default);
+        };
+        self.segmentation();
+        self.step(&self.comparison, Step::Compare, || self.compared_by(f))
+    }
+
+    /// Another F on the same x and x'.
+    pub fn compared_by(&self, f: &dyn Comparator) -> Compared {
+        let input = ComparatorInput {
+            image: &self.image,
+            synthesized: &|| self.synthetic().in_kind.shallow_clone(),
+            softmax: &self.segmentation().softmax,
+            disagreement: &|| self.disagreement(),
+        };
+        f.forward(&input, false)
+    }
+
+    /// Probability that a pixel's label is wrong, `N x 1 x H x W`: F's, or one minus M's largest softmax of an
+    /// F that does not look at pixels.
+    pub fn error(&self) -> Result<Tensor, TchError> {
+        self.comparison().error(&self.segmentation().softmax.largest)
+    }
+
+    /// Anomaly score of x by `config`, `N x 1 x H x W` in \[0, 1\], fp32 (Section 3.3).
+    pub fn anomaly(&self, config: anomaly::Config) -> Tensor {
+        let Segmentation { softmax, features, grid_logits } = self.segmentation();
+        let real = match config.features {
+            Features::Last => features,
+            Features::Logits => grid_logits,
+        };
+        let synthetic = self.second_features(config.features);
+        let views = anomaly::Views { real, synthetic, logits: grid_logits, msp: &softmax.largest };
+        anomaly::anomaly_score(config, &views)
+    }
+
+    /// Time so far, by step.
+    pub fn latency(&self) -> Latency {
+        self.stopwatch.read()
+    }
+
+    fn step<'s, T>(&'s self, cell: &'s OnceCell<T>, step: Step, work: impl FnOnce() -> T) -> &'s T {
+        cell.get_or_init(|| self.stopwatch.run(step, work))
+    }
+}
+
+/// Shares out the time since its start among the steps; a step within another stops the outer one.
+#[derive(Debug)]
+struct Stopwatch {
+    step: Cell<Step>,
+    since: Cell<Instant>,
+    spent: Cell<Latency>,
+}
+
+impl Stopwatch {
+    fn start() -> Self {
+        Self {
+            step: Cell::new(Step::Score),
+            since: Cell::new(Instant::now()),
+            spent: Cell::new(Latency::default()),
+        }
+    }
+
+    fn run<R>(&self, step: Step, work: impl FnOnce() -> R) -> R {
+        let outer = self.turn_to(step);
+        let result = work();
+        self.turn_to(outer);
+        result
+    }
+
+    /// Books the time since the last call on the step so far, and returns that.
+    fn turn_to(&self, step: Step) -> Step {
+        let now = Instant::now();
+        let passed = now - self.since.replace(now);
+        let mut spent = self.spent.get();
+        let booked = match self.step.get() {
+            Step::Resize => &mut spent.resize,
+            Step::Segment => &mut spent.segment,
+            Step::Synthesize => &mut spent.synthesize,
+            Step::Compare => &mut spent.compare,
+            Step::Score => &mut spent.score,
+        };
+        *booked += passed;
+        spent.total += passed;
+        self.spent.set(spent);
+        self.step.replace(step)
+    }
+
+    fn read(&self) -> Latency {
+        self.turn_to(self.step.get());
+        self.spent.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_within_another_stops_the_outer_one() {
+        let pause = || std::thread::sleep(Duration::from_millis(20));
+        let stopwatch = Stopwatch::start();
+        stopwatch.run(Step::Compare, || {
+            pause();
+            stopwatch.run(Step::Synthesize, pause);
+        });
+        let spent = stopwatch.read();
+        assert!(spent.compare >= Duration::from_millis(20) && spent.synthesize >= Duration::from_millis(20));
+        assert_eq!(spent.resize + spent.segment, Duration::ZERO);
+        assert_eq!(spent.compare + spent.synthesize + spent.score, spent.total);
+    }
+}
