@@ -12,6 +12,16 @@ use serde::Deserialize;
 /// The id that is never trained and never scored.
 pub const IGNORE: u8 = 255;
 
+/// What a pixel of an image with marked anomalies is.
+pub mod truth {
+    /// Of a known class.
+    pub const ORDINARY: u8 = 0;
+    /// Of something unknown.
+    pub const ANOMALY: u8 = 1;
+    /// Neither counts.
+    pub const IGNORED: u8 = 255;
+}
+
 /// The label sets inside the binary, so that a bundle needs nothing beside itself to name one.
 const BUILT_IN: [(&str, &str); 3] = [
     ("cityscapes", include_str!("../config/labels/cityscapes.yaml")),

@@ -4,3 +4,4 @@ pub mod assessment;
 pub(crate) mod pictures;
 pub mod pipeline;
 pub mod regions;
+mod scores;

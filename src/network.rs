@@ -12,3 +12,10 @@ pub mod layers;
 pub mod segmentation;
 pub mod softmax;
 pub mod synthesis;
+
+use std::collections::BTreeMap;
+
+use tch::Tensor;
+
+/// Parameters, or whatever else a file holds, by name.
+pub type Tensors = BTreeMap<String, Tensor>;

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::weights::Tensors;
+use crate::network::Tensors;
 
 /// Endings of tensors that only training reads: counters, and the running sums of the public
 /// synchronized batch norm.

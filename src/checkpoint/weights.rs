@@ -8,6 +8,7 @@ use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
 use super::published;
+pub use crate::network::Tensors;
 use crate::network::layers::channels_last;
 
 /// Why weights cannot be read or written.
@@ -62,9 +63,6 @@ pub enum WeightsError {
         expected: Vec<i64>,
     },
 }
-
-/// Tensors by name.
-pub type Tensors = BTreeMap<String, Tensor>;
 
 /// Reads every tensor of a safetensors file, as it is stored.
 pub fn read(path: &Path) -> Result<Tensors, WeightsError> {

@@ -7,16 +7,7 @@ use image::{GrayImage, RgbImage};
 
 use super::pairs::{Pair, Pairs, files, folders};
 use super::{DataError, open_image, open_labels};
-
-/// What a pixel of an [`AnomalySample`] is.
-pub mod truth {
-    /// Of a known class.
-    pub const ORDINARY: u8 = 0;
-    /// Of something unknown.
-    pub const ANOMALY: u8 = 1;
-    /// Neither counts.
-    pub const IGNORED: u8 = 255;
-}
+pub use crate::labels::truth;
 
 /// An image and its marks.
 #[derive(Clone, Debug)]

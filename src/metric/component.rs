@@ -14,7 +14,7 @@ use imageproc::region_labelling::{Connectivity, connected_components};
 use serde::Serialize;
 
 use super::{MetricError, same_length};
-use crate::data::anomaly::truth;
+use crate::labels::truth;
 
 /// Percent at which components are found or false.
 const LEVELS: [u32; 11] = [25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75];

@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 
 use crate::network::comparison::disagreement::cosine;
 use crate::network::layers::{resize_bilinear, spatial};
-use crate::score::logits::entropy;
+use crate::network::softmax::entropy;
 
 /// Above this softmax M is believed and the features are not consulted (the paper's t).
 pub const SWITCH: f64 = 0.999;

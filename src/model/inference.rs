@@ -18,28 +18,12 @@ use image::RgbImage;
 use tch::{Kind, TchError, Tensor};
 
 use super::anomaly::{self, Features};
-use super::networks::Networks;
+use super::networks::{Networks, Trio};
 use crate::network::comparison::disagreement::{View, disagreement};
 use crate::network::comparison::{Comparator, ComparatorInput, Compared};
 use crate::network::layers::{channels_last, spatial};
 use crate::network::segmentation::{Segmented, Segmenter};
 use crate::network::softmax::Softmax;
-use crate::network::synthesis::Synthesize;
-
-/// The networks that an inference asks.
-#[derive(Clone, Copy)]
-pub struct Trio<'a> {
-    /// M.
-    pub segmenter: &'a dyn Segmenter,
-    /// G.
-    pub generator: &'a dyn Synthesize,
-    /// F; without one, nothing is compared.
-    pub comparator: Option<&'a dyn Comparator>,
-    /// Whether F will ask what M makes of x'.
-    pub looks_again: bool,
-    /// Precision in which M and F compute.
-    pub kind: Kind,
-}
 
 /// What M says of a batch at the working size.
 #[derive(Debug)]

@@ -6,13 +6,12 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::anomaly;
 use super::bundle::{Bundle, BundleError, Entry};
-use super::inference::Trio;
 use crate::checkpoint::weights;
 use crate::network::comparison::{Comparator, ComparatorConfig};
 use crate::network::layers::channels_last;
 use crate::network::segmentation::torchscript::TorchScript;
 use crate::network::segmentation::{Segmenter, SegmenterConfig};
-use crate::network::synthesis::{GeneratorConfig, ReadyGenerator};
+use crate::network::synthesis::{GeneratorConfig, ReadyGenerator, Synthesize};
 
 /// The three networks.
 pub struct Networks {
@@ -27,6 +26,21 @@ pub struct Networks {
     looks_again: bool,
     anomaly: anomaly::Config,
     classes: usize,
+}
+
+/// The networks that an inference asks.
+#[derive(Clone, Copy)]
+pub struct Trio<'a> {
+    /// M.
+    pub segmenter: &'a dyn Segmenter,
+    /// G.
+    pub generator: &'a dyn Synthesize,
+    /// F; without one, nothing is compared.
+    pub comparator: Option<&'a dyn Comparator>,
+    /// Whether F will ask what M makes of x'.
+    pub looks_again: bool,
+    /// Precision in which M and F compute.
+    pub kind: Kind,
 }
 
 /// Which networks, for how many classes, at which height and width.

@@ -4,7 +4,7 @@ use image::{GrayImage, RgbImage};
 use tch::{Kind, TchError, Tensor};
 
 use super::assessment::{Maps, Region, ScoreMap, Wanted};
-use super::pipeline::Scores;
+use super::scores::Scores;
 use crate::data::resize_labels;
 use crate::model::bundle::Thresholds;
 

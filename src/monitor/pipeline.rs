@@ -3,15 +3,14 @@
 use std::path::Path;
 
 use image::{GrayImage, RgbImage};
-use tch::{Kind, TchError, Tensor};
 
 use super::assessment::{Assessment, ClassScore, Mode, Report, ScoreMap, Wanted};
 use super::pictures;
 use super::regions::{self, RegionError, RegionLimits};
+use super::scores::Scores;
 use crate::data::resize_labels;
 use crate::frame::Frame;
 use crate::labels::LabelSet;
-use crate::model::anomaly;
 use crate::model::bundle::{Bundle, BundleError, Thresholds};
 use crate::model::compute;
 use crate::model::inference::Inference;
@@ -94,54 +93,6 @@ pub struct Monitor {
     valid: Option<GrayImage>,
     regions: RegionLimits,
     anomaly: bool,
-}
-
-/// Tensors of one frame at the working size, each `1 x C x H x W`, fp32.
-pub(crate) struct Scores {
-    /// Ids, `1 x H x W`.
-    pub labels: Tensor,
-    /// Probability that the label is wrong.
-    pub error: Tensor,
-    /// Anomaly score.
-    pub anomaly: Option<Tensor>,
-    /// x'.
-    pub synth: Option<Tensor>,
-    /// Estimate of each class's IoU, from an F that tells.
-    pub iou: Option<Vec<f32>>,
-    /// Probability of each class to be in view, from an F that tells.
-    pub presence: Option<Vec<f32>>,
-}
-
-impl Scores {
-    /// By the whole method, with the anomaly score by `anomaly`, where that is wanted.
-    fn by_method(inference: &Inference, anomaly: Option<anomaly::Config>) -> Result<Self, TchError> {
-        let numbers = |t: &Tensor| Vec::<f32>::try_from(t.to_kind(Kind::Float).flatten(0, -1));
-        let labels = inference.segmentation().softmax.labels.shallow_clone();
-        let synth = inference.synthesized().shallow_clone();
-        let compared = inference.comparison();
-        Ok(Self {
-            labels,
-            anomaly: anomaly.map(|config| inference.anomaly(config)),
-            error: inference.error()?,
-            synth: Some(synth),
-            iou: compared.iou.as_ref().map(numbers).transpose()?,
-            presence: compared.presence.as_ref().map(|logits| numbers(&logits.sigmoid())).transpose()?,
-        })
-    }
-
-    /// By M's logits alone: error probability and anomaly score are one minus the largest softmax.
-    fn by_softmax(inference: &Inference, anomaly: bool) -> Result<Self, TchError> {
-        let softmax = &inference.segmentation().softmax;
-        let doubt = softmax.largest.f_neg()?.f_add_scalar(1.)?;
-        Ok(Self {
-            labels: softmax.labels.shallow_clone(),
-            anomaly: anomaly.then(|| doubt.shallow_clone()),
-            error: doubt,
-            synth: None,
-            iou: None,
-            presence: None,
-        })
-    }
 }
 
 /// A class must have this share of the image for its estimate to count.

@@ -5,6 +5,7 @@
 //! norm keeps fp32 statistics whatever passes through it.
 
 mod conv;
+mod convolution;
 mod prepared;
 
 use std::borrow::Borrow;
@@ -12,7 +13,8 @@ use std::borrow::Borrow;
 use tch::nn::{Init, Path};
 use tch::{Kind, Tensor};
 
-pub use self::conv::{Conv2d, ConvOptions, Rectifier, convolve};
+pub use self::conv::Conv2d;
+pub use self::convolution::{ConvOptions, Rectifier, convolve};
 use super::flops;
 
 /// Rearranges the memory of an `N x C x H x W` tensor so that channels lie next to each other; the

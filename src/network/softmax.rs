@@ -50,6 +50,14 @@ impl Softmax {
     }
 }
 
+/// Entropy of the softmax as a share of the largest possible one. `N x C x H x W` to `N x 1 x H x W` in
+/// \[0, 1\].
+pub fn entropy(logits: &Tensor) -> Tensor {
+    let log = logits.log_softmax(1, Kind::Float);
+    let entropy = -(log.exp() * &log).sum_dim_intlist([1i64].as_slice(), true, Kind::Float);
+    entropy / most(logits.size()[1])
+}
+
 /// The largest entropy of so many classes.
 fn most(classes: i64) -> f64 {
     (classes.max(2) as f64).ln()

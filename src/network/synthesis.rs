@@ -7,12 +7,15 @@ pub mod patches;
 pub mod pix2pixhd;
 pub mod spade;
 pub mod style_encoder;
+pub mod styled_spade;
 
 use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
 use memoised::Memoised;
+use spade::Spade;
+use style_encoder::StyleEncoder;
 
 /// What G painted.
 #[derive(Debug)]
@@ -30,9 +33,16 @@ pub trait Generator: Send {
     /// light and weather from `style`, `N x 3 x h x w` RGB in \[0, 1\]; any other does not look at it.
     fn synthesize(&self, labels: &Tensor, style: &Tensor, kind: Kind, train: bool) -> Synthesized;
 
-    /// The same for inference in `kind`, with each distinct label patch computed once, where that is the
-    /// same picture; the network itself, unchanged, where it is not.
-    fn memoise(self: Box<Self>, kind: Kind) -> Result<Memoised, Box<dyn Generator>>;
+    /// The SPADE inside, each of whose pixels follows from the labels around it alone, so that it can be
+    /// memoised. `None` of a network whose norms see the whole image.
+    fn as_spade(&self) -> Option<&Spade> {
+        None
+    }
+
+    /// What sees the style, of a network that has one.
+    fn into_style_encoder(self: Box<Self>) -> Option<StyleEncoder> {
+        None
+    }
 }
 
 /// Which network G is, and its size.
@@ -51,7 +61,7 @@ impl GeneratorConfig {
         match self {
             Self::Spade(config) => match &config.style {
                 None => Box::new(spade::Spade::new(p, config, classes)),
-                Some(style) => Box::new(style_encoder::StyledSpade::new(p, config, style, classes)),
+                Some(style) => Box::new(styled_spade::StyledSpade::new(p, config, style, classes)),
             },
             Self::Pix2pixhd(config) => Box::new(pix2pixhd::GlobalGenerator::new(p, config, classes)),
         }
@@ -117,10 +127,10 @@ pub trait Synthesize {
 impl ReadyGenerator {
     /// Makes a loaded generator ready to compute in `kind`; nothing of it is kept once it is memoised.
     pub fn new(network: Box<dyn Generator>, kind: Kind, memoise: bool) -> Self {
-        let memoised = if memoise { network.memoise(kind) } else { Err(network) };
-        match memoised {
-            Ok(memoised) => Self::Memoised(Box::new(memoised)),
-            Err(network) => Self::Dense(network, kind),
+        let fold = |spade: &Spade| Memoised::fold(spade, kind, memoised::CACHE);
+        match network.as_spade().filter(|_| memoise).and_then(fold) {
+            Some(memoised) => Self::Memoised(Box::new(memoised.styled(network.into_style_encoder()))),
+            None => Self::Dense(network, kind),
         }
     }
 }

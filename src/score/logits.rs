@@ -4,6 +4,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::detector::{Detection, Detector};
 use crate::model::inference::Inference;
+pub use crate::network::softmax::entropy;
 
 /// One minus the largest softmax (MSP: Hendrycks, Gimpel, "A Baseline for Detecting Misclassified and
 /// Out-of-Distribution Examples", ICLR 2017). `N x C x H x W` logits to `N x 1 x H x W` in \[0, 1\].
@@ -22,14 +23,6 @@ pub fn max_logit(logits: &Tensor) -> Tensor {
 /// `N x 1 x H x W`, unbounded.
 pub fn energy(logits: &Tensor) -> Tensor {
     -logits.to_kind(Kind::Float).logsumexp([1i64].as_slice(), true)
-}
-
-/// Entropy of the softmax as a share of the largest possible one. `N x C x H x W` to `N x 1 x H x W` in
-/// \[0, 1\].
-pub fn entropy(logits: &Tensor) -> Tensor {
-    let log = logits.log_softmax(1, Kind::Float);
-    let entropy = -(log.exp() * &log).sum_dim_intlist([1i64].as_slice(), true, Kind::Float);
-    entropy / (logits.size()[1].max(2) as f64).ln()
 }
 
 /// One of these as a detector: what is doubtful may be wrong, and may be unknown.

@@ -12,7 +12,7 @@ use zip::ZipWriter;
 use zip::result::ZipError;
 use zip::write::FileOptions;
 
-use super::conv::{ConvOptions, Rectifier, convolve};
+use super::convolution::{ConvOptions, Rectifier, convolve};
 
 /// The script, in TorchScript's own notation.
 const SCRIPT: &str = include_str!("operations.torchscript");

@@ -7,7 +7,7 @@
 use tch::Tensor;
 use tch::nn::Path;
 
-use crate::checkpoint::weights::Tensors;
+use crate::network::Tensors;
 use crate::network::layers::{Conv2d, ConvOptions, Rectifier, spatial};
 
 /// One row of Table 1: blocks, kernel, stride, expansion, output channels.

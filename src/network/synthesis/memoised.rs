@@ -137,9 +137,9 @@ impl Memoised {
         })
     }
 
-    /// With what sees its style.
-    pub fn styled(self, encoder: StyleEncoder) -> Self {
-        Self { encoder: Some(encoder), ..self }
+    /// With what sees its style, of a generator that has one.
+    pub fn styled(self, encoder: Option<StyleEncoder>) -> Self {
+        Self { encoder, ..self }
     }
 
     /// Paints `N x H x W` labels in the light and weather of `image`, `N x 3 x h x w` RGB in \[0, 1\]; a

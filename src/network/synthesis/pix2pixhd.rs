@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
-use super::memoised::Memoised;
 use super::{Generator, Synthesized};
 use crate::network::layers::{
     Conv2d, ConvOptions, SpectralConv2d, SpectralDoubling, channels_last, instance_norm, one_hot,
@@ -98,10 +97,5 @@ impl Generator for GlobalGenerator {
         }
         let image = self.last.forward(&reflect(&x, 3)).to_kind(Kind::Float).tanh();
         Synthesized { image: (image + 1.) * 0.5, divergence: None }
-    }
-
-    /// Its instance norms see the whole picture: no pixel follows from the labels around it alone.
-    fn memoise(self: Box<Self>, _kind: Kind) -> Result<Memoised, Box<dyn Generator>> {
-        Err(self)
     }
 }

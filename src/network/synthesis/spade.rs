@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
-use super::memoised::{self, Memoised};
 use super::{Generator, Synthesized, style_encoder};
 use crate::network::layers::{
     BatchNorm2d, Conv2d, ConvOptions, Linear, SpectralConv2d, channels_last, leaky_relu, one_hot, spatial,
@@ -279,10 +278,7 @@ impl Generator for Spade {
         Synthesized { image: self.forward(labels, kind, train), divergence: None }
     }
 
-    fn memoise(self: Box<Self>, kind: Kind) -> Result<Memoised, Box<dyn Generator>> {
-        match Memoised::fold(&self, kind, memoised::CACHE) {
-            Some(memoised) => Ok(memoised),
-            None => Err(self),
-        }
+    fn as_spade(&self) -> Option<&Spade> {
+        Some(self)
     }
 }
