@@ -1,20 +1,32 @@
-//! Synthesize then compare: a monitor for semantic segmentation.
+//! Synthesize, then compare: a monitor for semantic segmentation.
 //!
 //! ```text
-//! image x --> M segments --> label map y --> G synthesizes x' from y alone --> F compares x with x'
-//!                                                                              |-> IoU of each class, failure score   (the frame)
-//!                                                                              |-> error probability                  (a pixel)
-//!                                                                              '-> anomaly score: features of M on x against x'
+//! image x --M--> labels y --G--> synthesized x' --F--> error probability of each pixel
+//!    |                              |             '--> IoU of each class, failure score of the frame
+//!    '------ features of M ---------'----------------> anomaly score of each pixel
 //! ```
 //!
-//! If `y` is right, `x'` looks like `x`. Where `y` is wrong, or the object has no class, it does
-//! not. The segmenter's own confidence is not trusted to tell. The method is SynthCP (Xia et al.,
-//! "Synthesize then Compare", ECCV 2020).
+//! A segmenter M labels the image. A generator G synthesizes an image from those labels alone. If the labels are
+//! right, that image looks like the camera's; where they are wrong, or an object has no class, it does not, and
+//! the comparator F says where and how much. The segmenter's own confidence is not trusted to tell. The method is
+//! SynthCP (Xia et al., "Synthesize then Compare", ECCV 2020).
 //!
-//! The modules follow the data: a camera image becomes a [`frame::Frame`], the networks of a
-//! [bundle](monitor::bundle) segment, synthesize and compare it ([`monitor::pipeline`]), and the
-//! result is a [`monitor::report::Assessment`]. Nothing here knows ROS or reads a clock except the
-//! latency stop-watch; `node` (feature `ros`) is a thin shell around it.
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use synthcp_monitor::{Frame, Monitor, MonitorOptions, Wanted};
+//!
+//! let monitor = Monitor::load("models/street".as_ref(), &MonitorOptions::default())?;
+//! let frame = Frame::new(image::open("street.jpg")?.into_rgb8());
+//! let assessment = monitor.process(&frame, Wanted { error_mask: true, ..Wanted::default() })?;
+//! println!("failure score {:.2}", assessment.report.failure_score);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The modules follow the data: an image becomes a [`Frame`], the networks of a [`Bundle`] take it through one
+//! [`Inference`], a [`Monitor`] makes an [`Assessment`] of that, and a stream of those becomes debounced levels and
+//! alarms in [`watch`]. No module but `node` (feature `ros`) knows ROS, and none reads a clock but to measure its
+//! own latency. ARCHITECTURE.md draws the way of a frame and says where to add what.
 
 pub mod bag;
 pub mod bench;
@@ -28,6 +40,8 @@ pub mod metric;
 pub mod model;
 pub mod monitor;
 pub mod network;
+#[cfg(feature = "ros")]
+pub mod node;
 pub mod picture;
 pub mod protocol;
 pub mod score;
@@ -35,5 +49,11 @@ pub mod street;
 pub mod train;
 pub mod watch;
 
-#[cfg(feature = "ros")]
-pub mod node;
+pub use frame::{CameraImage, Frame, Stamp};
+pub use labels::LabelSet;
+pub use model::bundle::{Bundle, BundleError, Thresholds};
+pub use model::inference::Inference;
+pub use monitor::assessment::{Assessment, Maps, Region, Report, Wanted};
+pub use monitor::pipeline::{Monitor, MonitorError, MonitorOptions};
+pub use watch::debounce::Level;
+pub use watch::validity::Validity;

@@ -9,3 +9,4 @@ pub mod bundle;
 pub mod compute;
 pub mod inference;
 pub mod networks;
+pub mod pixels;

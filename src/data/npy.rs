@@ -1,11 +1,11 @@
 //! Arrays as NumPy writes them (`.npy`): scores and labels that anybody made.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
 use half::f16;
-use npyz::{DType, NpyFile, Order, TypeChar};
+use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
 
 /// Why an array cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +127,17 @@ fn to_c_order<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
     (0..values.len()).map(|index| values[place(index)]).collect()
 }
 
+/// Writes a map of `[height, width]` numbers, row by row, as `float32`.
+pub fn write(path: &Path, [height, width]: [u32; 2], numbers: &[f32]) -> Result<(), NpyError> {
+    let io = |source| NpyError::Io { path: path.into(), source };
+    let file = BufWriter::new(File::create(path).map_err(io)?);
+    let shape = [u64::from(height), u64::from(width)];
+    let options = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(file);
+    let mut writer = options.begin_nd().map_err(io)?;
+    writer.extend(numbers).map_err(io)?;
+    writer.finish().map_err(io)
+}
+
 #[cfg(test)]
 mod tests {
     use npyz::WriterBuilder;
@@ -152,6 +163,17 @@ mod tests {
         assert_eq!(of(written(&[-3i8, 7], &[2], Order::C)), Numbers::Double(vec![-3., 7.]));
         assert_eq!(of(written(&[255u8], &[1], Order::C)), Numbers::Double(vec![255.]));
         assert_eq!(of(written(&[1u64 << 53], &[1], Order::C)), Numbers::Double(vec![(1u64 << 53) as f64]));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        write(file.path(), [2, 3], &[0.1, 0.2, 0.3, 0.4, 0.5, f32::NAN]).unwrap();
+        let array = read(file.path()).unwrap();
+        assert_eq!(array.shape, [2, 3]);
+        let Numbers::Single(numbers) = array.numbers else { panic!("not as precise as it was") };
+        assert_eq!(numbers[..5], [0.1, 0.2, 0.3, 0.4, 0.5]);
+        assert!(numbers[5].is_nan());
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tch::{Device, IndexOp, Kind, Tensor};
+use tch::{IndexOp, Kind, Tensor};
 
 use crate::data::Dataset;
 use crate::labels::IGNORE;
-use crate::network::layers::{channels_last, resize_bilinear, spatial};
+use crate::model::pixels::{grey_to_tensor, rgb_to_tensor};
+use crate::network::layers::{resize_bilinear, spatial};
 
 /// A generator for one step: what it draws depends on the seed and the step alone.
 pub fn generator(seed: u64, step: u64) -> ChaCha8Rng {
@@ -57,43 +58,6 @@ impl TensorSet {
         let total: f64 = counts.iter().sum();
         counts.iter().map(|c| c / total.max(1.)).collect()
     }
-}
-
-/// `3 x H x W` bytes.
-pub fn rgb_to_tensor(image: &image::RgbImage) -> Tensor {
-    let (w, h) = image.dimensions();
-    Tensor::from_slice(image.as_raw()).view([i64::from(h), i64::from(w), 3]).permute([2, 0, 1])
-}
-
-/// `H x W` bytes.
-pub fn grey_to_tensor(image: &image::GrayImage) -> Tensor {
-    let (w, h) = image.dimensions();
-    Tensor::from_slice(image.as_raw()).view([i64::from(h), i64::from(w)])
-}
-
-/// The picture in a tensor of `3 x H x W` bytes.
-pub fn tensor_to_rgb(bytes: &Tensor) -> image::RgbImage {
-    let (h, w) = spatial(bytes);
-    let raw =
-        Vec::<u8>::try_from(bytes.permute([1, 2, 0]).contiguous().flatten(0, -1)).expect("bytes in a row");
-    image::RgbImage::from_raw(w as u32, h as u32, raw).expect("three bytes a pixel")
-}
-
-/// The picture in a tensor of `H x W` bytes.
-pub fn tensor_to_grey(bytes: &Tensor) -> image::GrayImage {
-    let (h, w) = spatial(bytes);
-    let raw = Vec::<u8>::try_from(bytes.contiguous().flatten(0, -1)).expect("bytes in a row");
-    image::GrayImage::from_raw(w as u32, h as u32, raw).expect("a byte a pixel")
-}
-
-/// \[0, 1\] to bytes.
-pub fn to_bytes(x: &Tensor) -> Tensor {
-    (x * 255.).round().clamp(0., 255.).to_kind(Kind::Uint8)
-}
-
-/// A batch of images, ready for a network: RGB in \[0, 1\] of `kind`, channels last.
-pub fn to_input(bytes: &Tensor, device: Device, kind: Kind) -> Tensor {
-    channels_last(&(bytes.to_device(device).to_kind(Kind::Float) / 255.)).to_kind(kind)
 }
 
 /// How samples are varied.

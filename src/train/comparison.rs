@@ -7,13 +7,14 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::TrainError;
-use super::batch::{generator, to_input};
+use super::batch::generator;
 use super::checkpoint::{self, Run, Task, Trainee};
 use super::optimizer::{Adam, AdamOptions};
 use super::predictions::Predictions;
 use super::progress::poly;
 use super::segmentation;
 use crate::labels::IGNORE;
+use crate::model::pixels::to_input;
 use crate::network::comparison::{Comparator, ComparatorConfig, ComparatorInput, Compared};
 use crate::network::layers::spatial;
 use crate::network::softmax::Softmax;

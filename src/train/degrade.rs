@@ -5,8 +5,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tch::Tensor;
 
-use super::batch::{grey_to_tensor, rgb_to_tensor, tensor_to_grey, tensor_to_rgb};
 use crate::data::degradation::Degradation;
+use crate::model::pixels::{grey_to_tensor, rgb_to_tensor, tensor_to_grey, tensor_to_rgb};
 
 /// Degrades one image (`3 x H x W` bytes) in a way and to a degree that are drawn; its labels
 /// (`H x W`) follow where pixels move.

@@ -6,11 +6,12 @@ use std::path::Path;
 use tch::{Device, IndexOp, Kind, Tensor};
 
 use super::TrainError;
-use super::batch::{TensorSet, generator, to_bytes, to_input};
+use super::batch::{TensorSet, generator};
 use super::degrade::degrade;
 use crate::checkpoint::weights::{self, Tensors};
 use crate::model::inference::{Inference, Segmentation};
 use crate::model::networks::Trio;
+use crate::model::pixels::{to_bytes, to_input};
 use crate::network::layers::{resize_bilinear, spatial};
 use crate::network::segmentation::Segmenter;
 use crate::network::synthesis::{Generator, Synthesize};

@@ -6,13 +6,14 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::TrainError;
-use super::batch::{Augmentation, TensorSet, draw, generator, to_input};
+use super::batch::{Augmentation, TensorSet, draw, generator};
 use super::checkpoint::{self, Run, Task, Trainee};
 use super::optimizer::{Adam, AdamOptions};
 use super::progress::poly;
 use crate::checkpoint::pytorch;
 use crate::checkpoint::weights;
 use crate::labels::IGNORE;
+use crate::model::pixels::to_input;
 use crate::network::layers::{channels_last, spatial};
 use crate::network::segmentation::{Segmenter, SegmenterConfig, efficientnet};
 

@@ -5,10 +5,11 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::TrainError;
-use super::batch::{Augmentation, TensorSet, draw, generator, to_bytes, to_input};
+use super::batch::{Augmentation, TensorSet, draw, generator};
 use super::checkpoint::{self, Run, Task, Trainee};
 use super::discriminator::{Discriminator, feature_loss, judge_loss, painter_loss};
 use super::optimizer::{Adam, AdamOptions};
+use crate::model::pixels::{to_bytes, to_input};
 use crate::network::layers::{channels_last, one_hot};
 use crate::network::segmentation::Segmenter;
 use crate::network::synthesis::{Generator, GeneratorConfig, Synthesized};

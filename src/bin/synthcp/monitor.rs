@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 use serde_json::json;
+use synthcp_monitor::data::npy;
 use synthcp_monitor::frame::Frame;
 use synthcp_monitor::monitor::assessment::{Maps, Report, Wanted};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
@@ -69,28 +70,24 @@ pub fn run(args: &Args) -> Outcome {
     Ok(())
 }
 
-/// Writes all maps of image `name` to `folder`.
+/// Writes every map of image `name` to `folder`.
 fn write_maps(folder: &Path, name: &str, maps: &Maps) -> Outcome {
-    let path = |map: &str, kind: &str| folder.join(format!("{name}.{map}.{kind}"));
-    for (map, scores) in
-        [("error_probability", &maps.error_probability), ("anomaly_score", &maps.anomaly_score)]
-    {
+    let path = |map: &str, ending: &str| folder.join(format!("{name}.{map}.{ending}"));
+    let scores = [("error_probability", &maps.error_probability), ("anomaly_score", &maps.anomaly_score)];
+    for (map, scores) in scores {
         if let Some(scores) = scores {
-            std::fs::write(
-                path(map, "f32"),
-                scores.data.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>(),
-            )?;
+            npy::write(&path(map, "npy"), [scores.height, scores.width], &scores.data)?;
         }
     }
-    for (map, picture) in
-        [("error_mask", &maps.error_mask), ("anomaly_mask", &maps.anomaly_mask), ("labels", &maps.labels)]
-    {
-        if let Some(picture) = picture {
-            picture.save(path(map, "png"))?;
+    let masks =
+        [("error_mask", &maps.error_mask), ("anomaly_mask", &maps.anomaly_mask), ("labels", &maps.labels)];
+    for (map, mask) in masks {
+        if let Some(mask) = mask {
+            mask.save(path(map, "png"))?;
         }
     }
-    if let Some(picture) = &maps.reconstruction {
-        picture.save(path("reconstruction", "png"))?;
+    if let Some(synthesized) = &maps.reconstruction {
+        synthesized.save(path("reconstruction", "png"))?;
     }
     Ok(())
 }

@@ -3,8 +3,8 @@
 //! generator starts from a draw of it. At run time the mean is taken, so that a frame has one answer.
 
 use serde::{Deserialize, Serialize};
-use tch::nn::Path;
 use tch::Tensor;
+use tch::nn::Path;
 
 use crate::network::layers::{
     ConvOptions, Linear, SpectralConv2d, instance_norm, leaky_relu, resize_bilinear,
