@@ -38,7 +38,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// An image that no camera's header came with: a file, a drawing.
+    /// An image that no camera's header came with: a file, a rendering.
     pub fn new(image: RgbImage) -> Self {
         Self { image, stamp: Stamp::default(), camera: String::new() }
     }

@@ -252,7 +252,7 @@ impl LabelSet {
         self.classes.iter().map(ids).collect()
     }
 
-    /// Paints a map of class ids; ids without a class, [`IGNORE`] among them, are black.
+    /// Colours a map of class ids; ids without a class, [`IGNORE`] among them, are black.
     pub fn colorize(&self, labels: &GrayImage) -> RgbImage {
         let mut table = [Rgb([0; 3]); 256];
         for (color, class) in table.iter_mut().zip(&self.classes) {
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn colorize_paints_ignored_pixels_black() {
+    fn colorize_leaves_ignored_pixels_black() {
         let set = LabelSet::by_name("cityscapes").unwrap();
         let labels = GrayImage::from_raw(3, 1, vec![0, 10, IGNORE]).unwrap();
         assert_eq!(set.colorize(&labels).into_raw(), [128, 64, 128, 70, 130, 180, 0, 0, 0]);

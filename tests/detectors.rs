@@ -28,7 +28,7 @@ folds: 2
 fold_steps: 2
 degraded: true
 synthesis: {architecture: spade, ngf: 2, hidden: 4, upsampling: normal}
-judge_width: 4
+discriminator_width: 4
 synthesis_steps: 2
 comparison: {architecture: joint, width: 4, squeeze: 4, prior: true}
 comparison_steps: 2

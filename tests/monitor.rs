@@ -42,7 +42,7 @@ fn random_bundle_of(changes: &[(&str, &str)]) -> TempDir {
         ("comparison", "{architecture: joint, width: 4, squeeze: 4}"),
     ];
     let mut recipe = "working_size: [64, 128]\nsegmentation_steps: 0\nfolds: 2\nfold_steps: 0\ndegraded: false\n\
-        judge_width: 4\nsynthesis_steps: 0\ncomparison_steps: 0\nbatch: [1, 1, 1]\nrate: [0.1, 0.1, 0.1]\nseed: 1\n"
+        discriminator_width: 4\nsynthesis_steps: 0\ncomparison_steps: 0\nbatch: [1, 1, 1]\nrate: [0.1, 0.1, 0.1]\nseed: 1\n"
         .to_owned();
     for (name, network) in networks {
         let network = changes.iter().find(|(changed, _)| *changed == name).map_or(network, |c| c.1);

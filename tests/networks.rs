@@ -484,7 +484,7 @@ fn every_generator_and_comparer_is_trained_by_a_recipe() {
         let network: GeneratorConfig = config(synthesis);
         let how = synthesis::Options {
             network,
-            judge_width: 4,
+            discriminator_width: 4,
             batch: 2,
             rate: 0.001,
             seed: 1,

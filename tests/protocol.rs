@@ -27,8 +27,8 @@ segmenters:
   m: {network: {architecture: deeplab, encoder: {name: resnet, width: 4, blocks: [1, 1, 1, 1]}, pyramid: 8, rates: [1, 2, 3]}, steps: 2, fold_steps: 2, batch: 2, rate: 0.001}
   n: {network: {architecture: fcn8s, widths: [2, 4, 4, 8, 8], head: 8, form: fresh}, steps: 2, fold_steps: 2, batch: 2, rate: 0.001}
 generators:
-  spade: {network: {architecture: spade, ngf: 2, hidden: 4, upsampling: normal}, judge_width: 4, steps: 2, batch: 4, rate: 0.001}
-  pix2pixhd: {network: {architecture: pix2pixhd, ngf: 2, downsamplings: 2, blocks: 1}, judge_width: 4, steps: 2, batch: 4, rate: 0.001}
+  spade: {network: {architecture: spade, ngf: 2, hidden: 4, upsampling: normal}, discriminator_width: 4, steps: 2, batch: 4, rate: 0.001}
+  pix2pixhd: {network: {architecture: pix2pixhd, ngf: 2, downsamplings: 2, blocks: 1}, discriminator_width: 4, steps: 2, batch: 4, rate: 0.001}
 comparison: {network: {architecture: joint, width: 4, squeeze: 4, prior: true}, steps: 2, batch: 2, rate: 0.001}
 baselines:
   fused: {network: {baseline: comparison, network: {architecture: fused, width: 8}}, steps: 2, batch: 2, rate: 0.001}

@@ -288,7 +288,7 @@ impl Meter<'_> {
         });
         let around: f64 = [Stage::Resize, Stage::Compare, Stage::Report].map(time).iter().sum();
         let frame = |[first, paint, again]: [Stage; 3], anomaly: bool| {
-            let again = if anomaly || self.next.looks_again() { time(again) } else { 0. };
+            let again = if anomaly || self.next.segments_again() { time(again) } else { 0. };
             let score = if anomaly { time(Stage::Score) } else { 0. };
             (around + time(first) + time(paint) + again + score) / t
         };

@@ -172,7 +172,7 @@ fn comparer(vs: &VarStore, config: ComparatorConfig) -> Run {
     let mut network = config.build(&vs.root(), CITYSCAPES);
     Box::new(move |inputs| {
         let image = imagenet(&inputs.get("in.image")?);
-        // Whoever does not look at x' or at M's softmax has none in its fixture.
+        // Whoever does not see x' or at M's softmax has none in its fixture.
         let synth = match config {
             ComparatorConfig::Direct(_) => image.zeros_like(),
             _ => imagenet(&inputs.get("in.synth")?),
@@ -181,7 +181,7 @@ fn comparer(vs: &VarStore, config: ComparatorConfig) -> Run {
             ComparatorConfig::IouOnly(_) => image.zeros_like(),
             _ => inputs.get("in.logits")?.softmax(1, Kind::Float),
         };
-        // No network of the reference looks at M's view of x'.
+        // No network of the reference sees M's view of x'.
         let disagreement = || Tensor::zeros([1, MAPS, 1, 1], (Kind::Float, image.device()));
         let softmax = Softmax::of(probabilities);
         let comparison = ComparatorInput {
@@ -202,16 +202,16 @@ fn comparer(vs: &VarStore, config: ComparatorConfig) -> Run {
 
 fn spade(vs: &VarStore, upsampling: Upsampling) -> Run {
     let config = spade::Config { ngf: 4, upsampling, ..spade::Config::default() };
-    painter(Spade::new(&vs.root(), &config, FEW))
+    generator(Spade::new(&vs.root(), &config, FEW))
 }
 
 fn pix2pixhd(vs: &VarStore) -> Run {
     let config = pix2pixhd::Config { ngf: 8, downsamplings: 3, blocks: 2 };
-    painter(GlobalGenerator::new(&vs.root(), &config, FEW))
+    generator(GlobalGenerator::new(&vs.root(), &config, FEW))
 }
 
-/// A generator whose reference paints in \[-1, 1\]; ours paint in \[0, 1\].
-fn painter(network: impl Generator + 'static) -> Run {
+/// A generator whose reference gives images in \[-1, 1\]; ours gives them in \[0, 1\].
+fn generator(network: impl Generator + 'static) -> Run {
     Box::new(move |inputs| {
         let labels = inputs.get("in.labels")?.unsqueeze(0);
         let image = network.synthesize(&labels, &labels, Kind::Float, false).image;

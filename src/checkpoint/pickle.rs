@@ -39,7 +39,7 @@ pub enum Value {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Items(usize);
 
-/// A piece of memory that tensors look at.
+/// A piece of memory that tensors view.
 #[derive(Debug)]
 pub struct Storage {
     /// Its name in the file.

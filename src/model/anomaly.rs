@@ -44,7 +44,7 @@ pub struct Config {
     /// What M's certainty does.
     pub certainty: Certainty,
     /// Side, in cells, of the square over which the score is averaged; odd, and 1 leaves it alone.
-    /// Outlines of ordinary things are thin, strange things are not.
+    /// Outlines of ordinary objects are thin, anomalous objects are not.
     pub smoothing: Smoothing,
 }
 

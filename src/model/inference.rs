@@ -167,7 +167,7 @@ impl<'a> Inference<'a> {
     /// What M makes of x' that an anomaly score of `features` compares. Unless F asks for the rest as well, M
     /// stops there.
     pub fn second_features(&self, features: Features) -> &Tensor {
-        let whole = self.networks.looks_again || self.second_segmentation.get().is_some();
+        let whole = self.networks.segments_again || self.second_segmentation.get().is_some();
         match features {
             Features::Last if whole => &self.second_segmentation().features,
             Features::Last => {
@@ -205,7 +205,7 @@ impl<'a> Inference<'a> {
     }
 
     /// Probability that a pixel's label is wrong, `N x 1 x H x W`: F's, or one minus M's largest softmax of an
-    /// F that does not look at pixels.
+    /// F that does not score pixels.
     pub fn error(&self) -> Result<Tensor, TchError> {
         self.comparison().error(&self.segmentation().softmax.largest)
     }

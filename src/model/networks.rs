@@ -23,7 +23,7 @@ pub struct Networks {
     kind: Kind,
     names: [&'static str; 3],
     comparator_title: String,
-    looks_again: bool,
+    segments_again: bool,
     anomaly: anomaly::Config,
     classes: usize,
 }
@@ -38,7 +38,7 @@ pub struct Trio<'a> {
     /// F; without one, nothing is compared.
     pub comparator: Option<&'a dyn Comparator>,
     /// Whether F will ask what M makes of x'.
-    pub looks_again: bool,
+    pub segments_again: bool,
     /// Precision in which M and F compute.
     pub kind: Kind,
 }
@@ -116,9 +116,9 @@ impl Networks {
         let g = ReadyGenerator::new(g, kind, memoise);
         parameters.iter().for_each(|vs| weights::cast(vs, kind));
         let names = [segmentation.name(), synthesis.name(), comparison.name()];
-        let (comparator_title, looks_again) = (comparison.title(), comparison.looks_again());
+        let (comparator_title, segments_again) = (comparison.title(), comparison.segments_again());
         let (size, anomaly, classes) = (*size, *anomaly, *classes as usize);
-        Ok(Self { m, g, f, size, device, kind, names, comparator_title, looks_again, anomaly, classes })
+        Ok(Self { m, g, f, size, device, kind, names, comparator_title, segments_again, anomaly, classes })
     }
 
     /// How the anomaly score is made.
@@ -185,14 +185,14 @@ impl Networks {
             segmenter: &*self.m,
             generator: &self.g,
             comparator: Some(&*self.f),
-            looks_again: self.looks_again,
+            segments_again: self.segments_again,
             kind: self.kind,
         }
     }
 
     /// Whether F asks what M makes of x'.
-    pub fn looks_again(&self) -> bool {
-        self.looks_again
+    pub fn segments_again(&self) -> bool {
+        self.segments_again
     }
 }
 

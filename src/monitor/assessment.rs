@@ -5,7 +5,7 @@ use serde::Serialize;
 
 pub use crate::model::inference::Latency;
 
-/// The monitor's judgement of one class in one frame.
+/// The monitor's assessment of one class in one frame.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClassScore {
     /// Id in the bundle's label set.

@@ -83,7 +83,7 @@ pub enum MonitorError {
 }
 
 /// A loaded bundle, ready for frames. A pure function of the frame: what G remembers of earlier label
-/// maps changes how long it takes, not what it paints.
+/// maps changes how long it takes, not what it synthesizes.
 pub struct Monitor {
     name: String,
     hash: String,

@@ -21,9 +21,9 @@ use super::softmax::Softmax;
 /// What F says of a batch.
 #[derive(Debug, Default)]
 pub struct Compared {
-    /// `N x 1 x H x W`: logit of "this pixel's label is right"; of a network that looks at pixels.
+    /// `N x 1 x H x W`: logit of "this pixel's label is right"; of a network that scores pixels.
     pub confidence: Option<Tensor>,
-    /// `N x classes`: estimate of each class's IoU, not clamped; of a network that looks at the image.
+    /// `N x classes`: estimate of each class's IoU, not clamped; of a network that scores the image.
     pub iou: Option<Tensor>,
     /// `N x classes`: logit of "this class is in view", segmented or not; of a network with
     /// [`prior::Prior`].
@@ -34,7 +34,7 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// Probability that a pixel's label is wrong, `N x 1 x H x W`. A network that does not look at
+    /// Probability that a pixel's label is wrong, `N x 1 x H x W`. A network that does not score
     /// pixels leaves it to `msp`, M's largest softmax.
     pub fn error(&self, msp: &Tensor) -> Result<Tensor, TchError> {
         match &self.confidence {
@@ -116,7 +116,7 @@ impl ComparatorConfig {
     }
 
     /// Whether its confidence is also scored together with M's largest softmax, as the released code has it:
-    /// of a network that looks at pixels and does not start from that softmax.
+    /// of a network that scores pixels and does not start from that softmax.
     pub fn is_scored_with_msp(&self) -> bool {
         !self.has_prior() && !matches!(self, Self::IouOnly(_))
     }
@@ -131,7 +131,7 @@ impl ComparatorConfig {
     }
 
     /// Whether it asks what M makes of x'.
-    pub fn looks_again(&self) -> bool {
+    pub fn segments_again(&self) -> bool {
         matches!(self, Self::Fused(config) if config.of_synth != fused::OfSynth::Nothing)
     }
 
@@ -154,15 +154,15 @@ impl ComparatorConfig {
     }
 }
 
-/// What F looks at; every tensor has the same N, H, W.
+/// What F sees; every tensor has the same N, H, W.
 pub struct ComparatorInput<'a> {
     /// x: `N x 3 x H x W`, RGB in \[0, 1\].
     pub image: &'a Tensor,
-    /// x': the same, synthesized, asked for by a network that looks at it.
+    /// x': the same, synthesized, asked for by a network that sees it.
     pub synthesized: &'a dyn Fn() -> Tensor,
     /// M's.
     pub softmax: &'a Softmax,
     /// How M disagrees with itself about x' ([`disagreement::disagreement`]), asked for by a network that
-    /// looks at it: it takes another pass of M.
+    /// sees it: it takes another pass of M.
     pub disagreement: &'a dyn Fn() -> Tensor,
 }

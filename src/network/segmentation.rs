@@ -21,7 +21,7 @@ pub struct Segmented {
     pub logits: Tensor,
     /// `N x F x h' x w'`: what the classifier sees, and what the anomaly score compares.
     pub features: Tensor,
-    /// Logits from an earlier layer, on their own grid, that training judges as well; of a network with
+    /// Logits from an earlier layer, on their own grid, that training scores as well; of a network with
     /// deep supervision, when it trains.
     pub auxiliary: Option<Tensor>,
 }

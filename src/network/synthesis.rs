@@ -1,4 +1,4 @@
-//! G: networks that paint an image from a label map.
+//! G: generators, networks that synthesize an image from a label map.
 
 pub mod fused;
 pub mod memoised;
@@ -17,7 +17,7 @@ use memoised::Memoised;
 use spade::Spade;
 use style_encoder::StyleEncoder;
 
-/// What G painted.
+/// What G synthesized.
 #[derive(Debug)]
 pub struct Synthesized {
     /// `N x 3 x H x W`, RGB in \[0, 1\], fp32.
@@ -27,10 +27,10 @@ pub struct Synthesized {
     pub divergence: Option<Tensor>,
 }
 
-/// A network that paints label maps.
+/// A network that synthesizes images from label maps.
 pub trait Generator: Send {
-    /// Paints `N x H x W` labels (ids; 255 = none), computing in `kind`. A G with style encoder takes
-    /// light and weather from `style`, `N x 3 x h x w` RGB in \[0, 1\]; any other does not look at it.
+    /// Synthesizes an image from `N x H x W` labels (ids; 255 = none), computing in `kind`. A G with style encoder takes
+    /// light and weather from `style`, `N x 3 x h x w` RGB in \[0, 1\]; any other does not see it.
     fn synthesize(&self, labels: &Tensor, style: &Tensor, kind: Kind, train: bool) -> Synthesized;
 
     /// The SPADE inside, each of whose pixels follows from the labels around it alone, so that it can be
@@ -84,7 +84,7 @@ impl GeneratorConfig {
         }
     }
 
-    /// The only size (height, width) that the network paints, if there is but one.
+    /// The only size (height, width) that the network synthesizes, if there is but one.
     pub fn fixed_size(&self) -> Option<[i64; 2]> {
         match self {
             Self::Spade(config) => {
@@ -94,7 +94,7 @@ impl GeneratorConfig {
         }
     }
 
-    /// Says what is wrong with an image size (height, width), if G cannot paint it.
+    /// Says what is wrong with an image size (height, width), if G cannot synthesize it.
     pub fn check_size(&self, size: [u32; 2]) -> Result<(), String> {
         let (size, granularity) = (size.map(i64::from), self.granularity());
         if let Some(side) = size.iter().find(|&&side| side == 0 || side % granularity != 0) {

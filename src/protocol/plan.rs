@@ -73,7 +73,8 @@ pub struct GeneratorPlan {
     /// The network.
     pub network: GeneratorConfig,
     /// Channels of the first layer of G's judge.
-    pub judge_width: i64,
+    #[serde(alias = "judge_width")]
+    pub discriminator_width: i64,
     /// Steps.
     pub steps: u64,
     /// Images a step.
@@ -208,7 +209,7 @@ impl Protocol {
             fold_steps: m.fold_steps,
             degraded: self.degraded,
             synthesis: g.network.clone(),
-            judge_width: g.judge_width,
+            discriminator_width: g.discriminator_width,
             synthesis_steps: g.steps,
             comparison: f.network.clone(),
             comparison_steps: f.steps,

@@ -4,7 +4,7 @@ use tch::{TchError, Tensor};
 
 use crate::model::inference::Inference;
 
-/// What a detector says of a batch; `None` of what it does not look at.
+/// What a detector says of a batch; `None` of what it does not score.
 #[derive(Debug, Default)]
 pub struct Detection {
     /// Higher where the label is more likely wrong: `N x 1 x H x W`, fp32, of any range.

@@ -21,7 +21,7 @@ pub fn class_entropy(mean_softmax: &Tensor) -> Tensor {
 /// same passes.
 ///
 /// SynthCP's code fits the regressor on the training images and shows it, at test time, the entropies of
-/// training images again; here it sees those of the image that it judges.
+/// training images again; here it sees those of the image that it scores.
 pub struct DropoutRegressor {
     name: String,
     passes: usize,

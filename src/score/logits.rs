@@ -1,4 +1,4 @@
-//! Anomaly scores from M's logits alone: what SynthCP is compared with. High is strange.
+//! Anomaly scores from M's logits alone: what SynthCP is compared with. High is anomalous.
 
 use tch::{Kind, TchError, Tensor};
 
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn the_torn_pixel_is_the_strange_one() {
+    fn the_torn_pixel_is_the_anomalous_one() {
         for score in [msp, max_logit, energy, entropy] {
             let scores = Vec::<f32>::try_from(score(&logits()).flatten(0, -1)).unwrap();
             assert!(scores[1] > scores[0], "{scores:?}");

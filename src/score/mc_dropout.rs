@@ -1,4 +1,4 @@
-//! Monte Carlo dropout (Gal, Ghahramani, "Dropout as a Bayesian Approximation", ICML 2016): M looks at the
+//! Monte Carlo dropout (Gal, Ghahramani, "Dropout as a Bayesian Approximation", ICML 2016): M segments the
 //! image again and again with dropout at work; where its answers, averaged, are torn, it is in doubt.
 //!
 //! SynthCP's code averages logits, and its DeepLab has no dropout at work, so that its passes are all the

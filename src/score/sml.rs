@@ -1,6 +1,6 @@
 //! Standardized max-logit (Jung et al., "Standardized Max Logits: A Simple yet Effective Approach for
-//! Identifying Unexpected Road Obstacles", ICCV 2021): a class whose logits are always low must not look
-//! strange for it, nor one whose logits are always high familiar. The largest logit is therefore measured
+//! Identifying Unexpected Road Obstacles", ICCV 2021): a class whose logits are always low must not count
+//! as anomalous for it, nor one whose logits are always high as familiar. The largest logit is therefore measured
 //! against those of its class in training; then boundaries, where every segmenter is torn, take the score
 //! of their surroundings, and what is left is smoothed.
 
@@ -82,7 +82,7 @@ impl ClassStatistics {
         (pooled.mean[0], if deviation > 0. { deviation } else { 1. })
     }
 
-    /// The standardized largest logit, negated, so that high is strange: `N x classes x H x W` logits to
+    /// The standardized largest logit, negated, so that high is anomalous: `N x classes x H x W` logits to
     /// `N x 1 x H x W`, fp32, unbounded.
     pub fn score(&self, logits: &Tensor) -> Tensor {
         let (largest, label) = logits.to_kind(Kind::Float).max_dim(1, true);

@@ -6,7 +6,7 @@ use super::detector::{Detection, Detector};
 use crate::model::anomaly;
 use crate::model::inference::Inference;
 
-/// F as the bundle has it: error probabilities where it looks at pixels, and the IoU of each class.
+/// F as the bundle has it: error probabilities where it scores pixels, and the IoU of each class.
 pub struct BundleComparator {
     name: String,
 }

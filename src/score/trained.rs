@@ -25,7 +25,7 @@ use crate::network::baseline::vae;
 pub type Description = Entry<BaselineConfig>;
 
 /// Loads every detector in `folder`, in the order of their names, for `classes` classes. TCP gives two: as
-/// its paper has it, and as SynthCP's code scores it; so do Fs that look at pixels and are not told of M's
+/// its paper has it, and as SynthCP's code scores it; so do Fs that score pixels and are not told of M's
 /// softmax as a prior. No folder, no detectors.
 pub fn load(folder: &Path, classes: i64, device: Device) -> Result<Vec<Box<dyn Detector>>, BundleError> {
     load_if(folder, classes, device, |_| true)

@@ -2,7 +2,7 @@
 //!
 //! Whatever learns from M's errors learns from the folds' predictions, as F does: from images that their
 //! M has not seen. TCP alone cannot: it reads M's features, which mean something else in every M. It
-//! learns, as its authors have it, from the training images of the M that it will judge; and, as F does,
+//! learns, as its authors have it, from the training images of the M that it will assess; and, as F does,
 //! from degraded ones, where that M errs.
 
 pub mod autoencoder;

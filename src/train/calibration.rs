@@ -60,8 +60,8 @@ pub fn calibrate(bundle: &Path, folder: &Path, slice: &Slice) -> Result<Threshol
         maps.push(anomalies.data);
     }
     let frames = failure.len();
-    let [caution, strange_frame, certain, wrong, strange] = FALSE_ALARMS;
-    let limit = quantile(&mut anomaly, 1. - strange);
+    let [caution, anomalous_frame, certain, wrong, anomalous] = FALSE_ALARMS;
+    let limit = quantile(&mut anomaly, 1. - anomalous);
     let above = |map: &Vec<f32>| map.iter().filter(|&&score| score >= limit).count();
     let mut areas: Vec<f32> = maps.iter().map(|map| above(map) as f32 / map.len().max(1) as f32).collect();
     Ok(Thresholds {
@@ -69,15 +69,15 @@ pub fn calibrate(bundle: &Path, folder: &Path, slice: &Slice) -> Result<Threshol
         failure: quantile(&mut failure, 1. - certain),
         error: quantile(&mut error, 1. - wrong),
         anomaly: limit,
-        anomaly_area: quantile(&mut areas, 1. - strange_frame),
+        anomaly_area: quantile(&mut areas, 1. - anomalous_frame),
         guarantee: format!(
             "on {frames} labelled frames that no network saw ({slice}): CAUTION on at most {:.0} % of frames, \
              FAILURE on at most {:.0} %, {:.0} % of right pixels in the error mask, {:.0} % of ordinary pixels in \
              the anomaly mask",
-            100. * (caution + strange_frame),
+            100. * (caution + anomalous_frame),
             100. * certain,
             100. * wrong,
-            100. * strange
+            100. * anomalous
         ),
     })
 }

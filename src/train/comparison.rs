@@ -1,4 +1,4 @@
-//! Training of F on the folds' predictions (Section 3.2 of the paper).
+//! Trainer of F on the folds' predictions (Section 3.2 of the paper).
 
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ pub struct Options {
     pub kind: Kind,
 }
 
-struct Training<'a> {
+struct Trainer<'a> {
     vs: VarStore,
     network: Box<dyn Comparator>,
     optimizer: Adam,
@@ -95,7 +95,7 @@ fn losses(
     [iou_loss, confidence, presence, posterior]
 }
 
-impl Task for Training<'_> {
+impl Task for Trainer<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let (o, p) = (self.options, self.predictions);
         let mut rng = generator(o.seed, step);
@@ -151,7 +151,7 @@ pub fn train(
     }
     let adam = AdamOptions { weight_decay: 0.01, slow: Some("encoder."), ..AdamOptions::default() };
     let optimizer = Adam::new(&vs, adam);
-    let mut training = Training { vs, network, optimizer, predictions, options };
+    let mut training = Trainer { vs, network, optimizer, predictions, options };
     checkpoint::run(&mut training, run)?;
     Ok((training.vs, training.network))
 }

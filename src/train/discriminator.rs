@@ -1,4 +1,4 @@
-//! The judge of G's pictures during training: a PatchGAN at two scales (pix2pixHD, Wang et al., 2018)
+//! The discriminator of G's images during training: a PatchGAN at two scales (pix2pixHD, Wang et al., 2018)
 //! with spectral and instance normalization, as SPADE trains against.
 
 use tch::nn::Path;
@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 use crate::network::layers::{Conv2d, ConvOptions, SpectralConv2d, instance_norm, leaky_relu};
 
 /// Feature maps of one scale, the last being the patch scores.
-pub type Detection = Vec<Tensor>;
+pub type Response = Vec<Tensor>;
 
 #[derive(Debug)]
 struct Patch {
@@ -29,7 +29,7 @@ impl Patch {
         }
     }
 
-    fn forward(&self, x: &Tensor, train: bool) -> Detection {
+    fn forward(&self, x: &Tensor, train: bool) -> Response {
         let mut maps = vec![leaky_relu(&self.first.forward(x))];
         for conv in &self.middle {
             let y = conv.forward(&maps[maps.len() - 1], train);
@@ -40,45 +40,46 @@ impl Patch {
     }
 }
 
-/// The two judges.
+/// Both scales.
 #[derive(Debug)]
 pub struct Discriminator {
     scales: [Patch; 2],
 }
 
 impl Discriminator {
-    /// Judges pictures of `classes` classes; `width` channels in the first layer.
+    /// For images of `classes` classes; `width` channels in the first layer.
     pub fn new(p: &Path, classes: i64, width: i64) -> Self {
         let patch = |i: i64| Patch::new(&(p / i), classes + 3, width);
         Self { scales: [patch(0), patch(1)] }
     }
 
-    /// Judges `images` (`N x 3 x H x W`) against one-hot `labels` (`N x classes x H x W`).
-    pub fn forward(&self, images: &Tensor, labels: &Tensor, train: bool) -> Vec<Detection> {
+    /// Responses to `images` (`N x 3 x H x W`) against one-hot `labels` (`N x classes x H x W`).
+    pub fn forward(&self, images: &Tensor, labels: &Tensor, train: bool) -> Vec<Response> {
         let full = Tensor::cat(&[images, labels], 1);
         let half = full.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None);
         self.scales.iter().zip([full, half]).map(|(patch, x)| patch.forward(&x, train)).collect()
     }
 }
 
-/// Hinge loss of the judge: real above 1, painted below -1.
-pub fn judge_loss(real: &[Detection], painted: &[Detection]) -> Tensor {
-    let scale = |real: &Detection, painted: &Detection| {
-        let scores = |j: &Detection| j[j.len() - 1].to_kind(Kind::Float);
-        (scores(real) - 1.).neg().relu().mean(Kind::Float) + (scores(painted) + 1.).relu().mean(Kind::Float)
+/// Hinge loss of the discriminator: real above 1, synthesized below -1.
+pub fn discriminator_loss(real: &[Response], synthesized: &[Response]) -> Tensor {
+    let scale = |real: &Response, synthesized: &Response| {
+        let scores = |j: &Response| j[j.len() - 1].to_kind(Kind::Float);
+        (scores(real) - 1.).neg().relu().mean(Kind::Float)
+            + (scores(synthesized) + 1.).relu().mean(Kind::Float)
     };
-    average(real.iter().zip(painted).map(|(r, p)| scale(r, p)).collect())
+    average(real.iter().zip(synthesized).map(|(r, p)| scale(r, p)).collect())
 }
 
-/// What the painter wants: a high score.
-pub fn painter_loss(painted: &[Detection]) -> Tensor {
-    average(painted.iter().map(|j| -j[j.len() - 1].mean(Kind::Float)).collect())
+/// What the generator wants: a high score.
+pub fn generator_loss(synthesized: &[Response]) -> Tensor {
+    average(synthesized.iter().map(|j| -j[j.len() - 1].mean(Kind::Float)).collect())
 }
 
-/// Distance between the judge's features of the real and of the painted picture.
-pub fn feature_loss(real: &[Detection], painted: &[Detection]) -> Tensor {
+/// Distance between the discriminator's features of the real and of the synthesized image.
+pub fn feature_loss(real: &[Response], synthesized: &[Response]) -> Tensor {
     let pairs =
-        real.iter().flat_map(|j| &j[..j.len() - 1]).zip(painted.iter().flat_map(|j| &j[..j.len() - 1]));
+        real.iter().flat_map(|j| &j[..j.len() - 1]).zip(synthesized.iter().flat_map(|j| &j[..j.len() - 1]));
     average(pairs.map(|(r, p)| (r.detach() - p).abs().mean(Kind::Float)).collect())
 }
 

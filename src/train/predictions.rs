@@ -50,7 +50,7 @@ const GRID: i64 = 4;
 pub struct Options {
     /// Classes of the label set.
     pub classes: i64,
-    /// Whether every second image is shown to M once more, made worse.
+    /// Whether every second image is shown to M once more, degraded.
     pub degraded: bool,
     /// Passes of M with dropout at work; 0 for none.
     pub passes: usize,
@@ -63,7 +63,7 @@ pub struct Options {
 }
 
 /// Shows M every image of `set` as it is and, where degraded ones are wanted, every second one once more
-/// made worse.
+/// degraded.
 pub fn predict(m: &dyn Segmenter, g: &dyn Generator, set: &TensorSet, options: &Options) -> Predictions {
     let mut parts = Vec::new();
     for start in (0..set.len()).step_by(BATCH as usize) {
@@ -73,12 +73,12 @@ pub fn predict(m: &dyn Segmenter, g: &dyn Generator, set: &TensorSet, options: &
         tch::manual_seed((options.seed as i64) << 32 | start);
         parts.push(predict_batch(m, g, &images, &labels, options));
         if options.degraded {
-            let worse: Vec<(Tensor, Tensor)> = (start..end)
+            let degraded: Vec<(Tensor, Tensor)> = (start..end)
                 .step_by(2)
                 .map(|i| degrade(&set.images.i(i), &set.labels.i(i), &mut generator(options.seed, i as u64)))
                 .collect();
-            let images = Tensor::stack(&worse.iter().map(|w| &w.0).collect::<Vec<_>>(), 0);
-            let labels = Tensor::stack(&worse.iter().map(|w| &w.1).collect::<Vec<_>>(), 0);
+            let images = Tensor::stack(&degraded.iter().map(|d| &d.0).collect::<Vec<_>>(), 0);
+            let labels = Tensor::stack(&degraded.iter().map(|d| &d.1).collect::<Vec<_>>(), 0);
             parts.push(predict_batch(m, g, &images, &labels, options));
         }
     }
@@ -107,7 +107,7 @@ fn predict_batch(
 ) -> Predictions {
     tch::no_grad(|| {
         let generator = Stored { network: g, kind };
-        let trio = Trio { segmenter: m, generator: &generator, comparator: None, looks_again: true, kind };
+        let trio = Trio { segmenter: m, generator: &generator, comparator: None, segments_again: true, kind };
         let inference = Inference::of_batch(trio, to_input(images, device, kind));
         let Segmentation { softmax, grid_logits, .. } = inference.segmentation();
         let synths = to_bytes(inference.synthesized()).to_device(Device::Cpu);

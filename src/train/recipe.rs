@@ -32,8 +32,9 @@ pub struct Recipe {
     pub degraded: bool,
     /// G.
     pub synthesis: GeneratorConfig,
-    /// Channels of the first layer of G's judge.
-    pub judge_width: i64,
+    /// Channels of the first layer of G's discriminator.
+    #[serde(alias = "judge_width")]
+    pub discriminator_width: i64,
     /// Steps of G.
     pub synthesis_steps: u64,
     /// F.

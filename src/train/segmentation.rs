@@ -1,4 +1,4 @@
-//! Training of M: cross entropy, rare classes weighted up.
+//! Trainer of M: cross entropy, rare classes weighted up.
 
 use std::path::{Path, PathBuf};
 
@@ -50,7 +50,7 @@ fn class_weights(shares: &[f64]) -> Vec<f32> {
     shares.iter().map(|share| (1. / (1.1 + share).ln()) as f32 / 4.).collect()
 }
 
-struct Training<'a> {
+struct Trainer<'a> {
     model: Trained,
     optimizer: Adam,
     set: &'a TensorSet,
@@ -62,7 +62,7 @@ struct Training<'a> {
 const AUXILIARY: f64 = 0.4;
 const AUGMENTATION: Augmentation = Augmentation { zoom: (0.75, 1.75), color: 0.3, shrink: 1 };
 
-impl Task for Training<'_> {
+impl Task for Trainer<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
         let mut rng = generator(o.seed, step);
@@ -121,7 +121,7 @@ pub fn train(set: &TensorSet, classes: i64, options: &Options, run: &Run) -> Res
         AdamOptions { weight_decay: 0.02, slow: Some("encoder."), ..AdamOptions::default() },
     );
     let weights = Tensor::from_slice(&class_weights(&set.class_shares(classes))).to_device(options.device);
-    let mut training = Training { model, optimizer, set, weights, options };
+    let mut training = Trainer { model, optimizer, set, weights, options };
     checkpoint::run(&mut training, run)?;
     Ok(training.model)
 }

@@ -1,4 +1,4 @@
-//! Training of G on ground-truth labels: hinge GAN, feature matching, and a perceptual distance in
+//! Trainer of G on ground-truth labels: hinge GAN, feature matching, and a perceptual distance in
 //! the features of M, for it is M's features that the monitor compares later.
 
 use tch::nn::VarStore;
@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use super::TrainError;
 use super::batch::{Augmentation, TensorSet, draw, generator};
 use super::checkpoint::{self, Run, Task, Trainee};
-use super::discriminator::{Discriminator, feature_loss, judge_loss, painter_loss};
+use super::discriminator::{Discriminator, discriminator_loss, feature_loss, generator_loss};
 use super::optimizer::{Adam, AdamOptions};
 use crate::model::pixels::{to_bytes, to_input};
 use crate::network::layers::{channels_last, one_hot};
@@ -20,7 +20,7 @@ pub struct Options {
     /// The network.
     pub network: GeneratorConfig,
     /// Channels of the discriminator's first layer.
-    pub judge_width: i64,
+    pub discriminator_width: i64,
     /// Images a step.
     pub batch: usize,
     /// Learning rate.
@@ -46,13 +46,13 @@ const ON_CROPS: f64 = 0.75;
 /// Samples in the preview.
 const PREVIEW: i64 = 6;
 
-struct Training<'a> {
+struct Trainer<'a> {
     vs: VarStore,
     network: Box<dyn Generator>,
     optimizer: Adam,
-    judge_vs: VarStore,
-    judge: Discriminator,
-    judge_optimizer: Adam,
+    discriminator_vs: VarStore,
+    discriminator: Discriminator,
+    discriminator_optimizer: Adam,
     m: &'a dyn Segmenter,
     classes: i64,
     set: &'a TensorSet,
@@ -60,25 +60,25 @@ struct Training<'a> {
 }
 
 /// Distance between M's features of two images, each depth by the mean size of its features.
-fn perceptual_loss(m: &dyn Segmenter, real: &Tensor, painted: &Tensor) -> Tensor {
+fn perceptual_loss(m: &dyn Segmenter, real: &Tensor, synthesized: &Tensor) -> Tensor {
     let real = tch::no_grad(|| m.perceptual(real));
     let terms: Vec<Tensor> = real
         .iter()
-        .zip(m.perceptual(painted))
+        .zip(m.perceptual(synthesized))
         .map(|(r, p)| (r - p).abs().mean(Kind::Float) / (r.abs().mean(Kind::Float) + 1e-6))
         .collect();
     Tensor::stack(&terms, 0).mean(Kind::Float)
 }
 
-impl Training<'_> {
-    fn judge_trains(&self, yes: bool) {
-        for variable in self.judge_vs.trainable_variables() {
+impl Trainer<'_> {
+    fn discriminator_trains(&self, yes: bool) {
+        for variable in self.discriminator_vs.trainable_variables() {
             let _ = variable.set_requires_grad(yes);
         }
     }
 }
 
-impl Task for Training<'_> {
+impl Task for Trainer<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
         let mut rng = generator(o.seed, step);
@@ -92,17 +92,17 @@ impl Task for Training<'_> {
         let labels = labels.to_device(o.device);
         let one_hot = one_hot(&labels, self.classes, o.kind);
 
-        let Synthesized { image: painted, divergence } =
+        let Synthesized { image: synthesized, divergence } =
             self.network.synthesize(&labels, &real, o.kind, true);
-        let low = channels_last(&painted).to_kind(o.kind);
-        // The painter's step needs gradients through the judge, not of it.
-        self.judge_trains(false);
-        let judged_real = tch::no_grad(|| self.judge.forward(&real, &one_hot, false));
-        let judged = self.judge.forward(&low, &one_hot, false);
-        let adversarial = painter_loss(&judged);
-        let features = feature_loss(&judged_real, &judged);
+        let low = channels_last(&synthesized).to_kind(o.kind);
+        // The generator's step needs gradients through the discriminator, not of it.
+        self.discriminator_trains(false);
+        let to_real = tch::no_grad(|| self.discriminator.forward(&real, &one_hot, false));
+        let to_synthesized = self.discriminator.forward(&low, &one_hot, false);
+        let adversarial = generator_loss(&to_synthesized);
+        let features = feature_loss(&to_real, &to_synthesized);
         let perceptual = perceptual_loss(self.m, &real, &low);
-        let colors = (&painted - real.to_kind(Kind::Float)).abs().mean(Kind::Float);
+        let colors = (&synthesized - real.to_kind(Kind::Float)).abs().mean(Kind::Float);
         let mut loss = &adversarial + &features * FEATURES + &perceptual * PERCEPTUAL + &colors * COLORS;
         if let Some(divergence) = &divergence {
             loss += divergence * DIVERGENCE;
@@ -110,21 +110,21 @@ impl Task for Training<'_> {
         // The rate stays for the first half and falls to zero in the second, as SPADE's.
         let rate = o.rate * (2. * (1. - share)).min(1.);
         self.optimizer.step(&loss, rate);
-        self.judge_trains(true);
+        self.discriminator_trains(true);
 
-        let painted = low.detach();
-        let judging = judge_loss(
-            &self.judge.forward(&real, &one_hot, true),
-            &self.judge.forward(&painted, &one_hot, true),
+        let synthesized = low.detach();
+        let discriminating = discriminator_loss(
+            &self.discriminator.forward(&real, &one_hot, true),
+            &self.discriminator.forward(&synthesized, &one_hot, true),
         );
-        self.judge_optimizer.step(&judging, rate);
+        self.discriminator_optimizer.step(&discriminating, rate);
         let value = |t: &Tensor| t.double_value(&[]);
         let mut losses = vec![
             ("perceptual", value(&perceptual)),
             ("colors", value(&colors)),
             ("features", value(&features)),
-            ("painter", value(&adversarial)),
-            ("judge", value(&judging)),
+            ("generator", value(&adversarial)),
+            ("discriminator", value(&discriminating)),
         ];
         losses.extend(divergence.map(|divergence| ("divergence", value(&divergence))));
         losses
@@ -138,15 +138,15 @@ impl Task for Training<'_> {
         let set = self.set.select(&some);
         let labels = set.labels.to_kind(Kind::Int64).to_device(o.device);
         let style = to_input(&set.images, o.device, o.kind);
-        let painted = tch::no_grad(|| self.network.synthesize(&labels, &style, o.kind, false).image);
-        let painted = to_bytes(&painted);
-        Some(Tensor::cat(&[set.images, painted.to_device(Device::Cpu)], 3))
+        let synthesized = tch::no_grad(|| self.network.synthesize(&labels, &style, o.kind, false).image);
+        let synthesized = to_bytes(&synthesized);
+        Some(Tensor::cat(&[set.images, synthesized.to_device(Device::Cpu)], 3))
     }
 
     fn trainees(&mut self) -> Vec<Trainee<'_>> {
         vec![
             Trainee { name: "g", vs: &self.vs, optimizer: &mut self.optimizer },
-            Trainee { name: "d", vs: &self.judge_vs, optimizer: &mut self.judge_optimizer },
+            Trainee { name: "d", vs: &self.discriminator_vs, optimizer: &mut self.discriminator_optimizer },
         ]
     }
 }
@@ -162,12 +162,22 @@ pub fn train(
     tch::manual_seed(options.seed as i64);
     let vs = VarStore::new(options.device);
     let network = options.network.build(&vs.root(), classes);
-    let judge_vs = VarStore::new(options.device);
-    let judge = Discriminator::new(&judge_vs.root(), classes, options.judge_width);
+    let discriminator_vs = VarStore::new(options.device);
+    let discriminator = Discriminator::new(&discriminator_vs.root(), classes, options.discriminator_width);
     let adam = AdamOptions { beta1: 0.5, ..AdamOptions::default() };
-    let (optimizer, judge_optimizer) = (Adam::new(&vs, adam), Adam::new(&judge_vs, adam));
-    let mut training =
-        Training { vs, network, optimizer, judge_vs, judge, judge_optimizer, m, classes, set, options };
+    let (optimizer, discriminator_optimizer) = (Adam::new(&vs, adam), Adam::new(&discriminator_vs, adam));
+    let mut training = Trainer {
+        vs,
+        network,
+        optimizer,
+        discriminator_vs,
+        discriminator,
+        discriminator_optimizer,
+        m,
+        classes,
+        set,
+        options,
+    };
     checkpoint::run(&mut training, run)?;
     Ok((training.vs, training.network))
 }

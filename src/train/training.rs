@@ -179,7 +179,7 @@ impl Training {
     pub fn synthesis(&self, m: &segmentation::Trained) -> Result<(VarStore, Box<dyn Generator>), TrainError> {
         let options = synthesis::Options {
             network: self.recipe.synthesis.clone(),
-            judge_width: self.recipe.judge_width,
+            discriminator_width: self.recipe.discriminator_width,
             batch: self.recipe.batch[1],
             rate: self.recipe.rate[1],
             seed: self.recipe.seed,

@@ -79,7 +79,7 @@ folds: 2
 fold_steps: 0
 degraded: false
 synthesis: {architecture: spade, ngf: 2, hidden: 4, upsampling: normal}
-judge_width: 4
+discriminator_width: 4
 synthesis_steps: 0
 comparison: {architecture: joint, width: 4, squeeze: 4, prior: true}
 comparison_steps: 0

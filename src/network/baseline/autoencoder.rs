@@ -1,6 +1,6 @@
-//! An auto-encoder of images, as those that look for what is unlike the training data by what cannot be
+//! An auto-encoder of images, as those that search for what is unlike the training data by what cannot be
 //! told again through a bottleneck (the baseline AE of Hendrycks et al., "Scaling Out-of-Distribution
-//! Detection for Real-World Settings"; Baur et al., 2018). It looks at the image alone, not at M.
+//! Detection for Real-World Settings"; Baur et al., 2018). It sees the image alone, not M.
 
 use serde::{Deserialize, Serialize};
 use tch::nn::Path;

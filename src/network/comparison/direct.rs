@@ -1,4 +1,4 @@
-//! Direct Prediction, the paper's baseline: the joint network with one trunk, which looks at x and at
+//! Direct Prediction, the paper's baseline: the joint network with one trunk, which sees x and
 //! M's softmax and never sees x'. What the joint network is better by, synthesis has brought.
 
 use tch::nn::Path;

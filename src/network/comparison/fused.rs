@@ -31,7 +31,7 @@ pub struct Config {
     pub width: i64,
     /// What it sees of x'.
     pub of_synth: OfSynth,
-    /// By how much the pictures are made smaller before it looks at them: what it costs falls with the square.
+    /// By how much the pictures are made smaller before they are encoded: what it costs falls with the square.
     #[serde(skip_serializing_if = "is_one")]
     pub shrink: NonZeroU8,
 }
@@ -49,7 +49,7 @@ pub enum OfSynth {
     /// M's disagreement alone, which the anomaly score needs anyway.
     #[default]
     Disagreement,
-    /// Nothing: what remains is a correction of M's softmax by a second look at x.
+    /// Nothing: what remains is a correction of M's softmax by a second view of x.
     Nothing,
 }
 
@@ -138,7 +138,7 @@ impl Fused {
 
     /// Corrections of the logits and of the confidence, `N x (classes + 1) x h x w`, and the coarsest features of x
     /// and of the difference, averaged.
-    fn look(&self, input: &ComparatorInput, train: bool) -> (Tensor, Tensor) {
+    fn encode(&self, input: &ComparatorInput, train: bool) -> (Tensor, Tensor) {
         let (kind, size) = (input.image.kind(), spatial(input.image));
         // Of a picture smaller than that, a pixel is left.
         let encode = |picture: &Tensor| match self.shrink.min(size.0).min(size.1) {
@@ -179,7 +179,7 @@ impl Fused {
 
 impl Comparator for Fused {
     fn forward(&self, input: &ComparatorInput, train: bool) -> Compared {
-        let (corrections, pooled) = self.look(input, train);
+        let (corrections, pooled) = self.encode(input, train);
         let corrected = Corrected::of(input.softmax, &corrections, &self.prior, train);
         let (expected, presence) = corrected.expected;
         Compared {

@@ -1,4 +1,4 @@
-//! The image-level network of the paper's SynthCP-separate: one ResNet-18 looks at x and at x' in turn;
+//! The image-level network of the paper's SynthCP-separate: one ResNet-18 encodes x and x' in turn;
 //! the product of their averaged features gives the IoU of each class.
 
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
 //! The joint comparison network of the paper (Section 3.2, SynthCP-joint): two unshared trunks, ResNet-18
-//! in the paper, look at x and at x', each with one channel distilled from M's softmax beside it; their
+//! in the paper, see x and x', each with one channel distilled from M's softmax beside it; their
 //! features, side by side, give the IoU of each class and the confidence of each pixel.
 
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,7 @@ impl Default for Config {
     }
 }
 
-/// The trunks of a network that compares: the first looks at x, the second at x'.
+/// The trunks of a network that compares: the first sees x, the second x'.
 pub(super) const PAIR: &[&str] = &["siamese1", "siamese2"];
 
 /// What a network is for.
@@ -104,14 +104,14 @@ impl Joint {
 
     /// The features of the four stages, those of all trunks side by side; each trunk sees its picture
     /// and the channel beside it.
-    fn look(&self, input: &ComparatorInput, train: bool) -> [Tensor; STAGES] {
+    fn encode(&self, input: &ComparatorInput, train: bool) -> [Tensor; STAGES] {
         let beside = self.distill(input, train);
         let real = || input.image.shallow_clone();
         let pictures: [&dyn Fn() -> Tensor; 2] = [&real, input.synthesized];
-        let look =
+        let encode =
             |(trunk, picture): (&Trunk, &dyn Fn() -> Tensor)| trunk.forward(&picture(), &beside, train);
-        let looks: Vec<_> = self.trunks.iter().zip(pictures).map(look).collect();
-        [0, 1, 2, 3].map(|i| Tensor::cat(&looks.iter().map(|stages| &stages[i]).collect::<Vec<_>>(), 1))
+        let encoded: Vec<_> = self.trunks.iter().zip(pictures).map(encode).collect();
+        [0, 1, 2, 3].map(|i| Tensor::cat(&encoded.iter().map(|stages| &stages[i]).collect::<Vec<_>>(), 1))
     }
 
     /// Logit of each pixel's label being right by the four stages, `N x 1 x H x W` at `size`, fp32.
@@ -149,7 +149,7 @@ impl Joint {
 
 impl Comparator for Joint {
     fn forward(&self, input: &ComparatorInput, train: bool) -> Compared {
-        let stages = self.look(input, train);
+        let stages = self.encode(input, train);
         let confidence = self.confidence(&stages, spatial(input.image), train);
         self.conclude(input.softmax, confidence, &stages)
     }

@@ -1,6 +1,6 @@
 //! What M's own softmax says of its errors, as F's starting point.
 //!
-//! The paper's network sees the softmax through one channel and learns from scratch what a look at
+//! The paper's network sees the softmax through one channel and learns from scratch what a view of
 //! it tells; with the few thousand images of one fleet it never gets there. Here a handful of
 //! weights read it directly, and the trunks learn what has to be added.
 

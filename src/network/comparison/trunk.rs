@@ -1,4 +1,4 @@
-//! What looks at a picture on behalf of F, one for x and one for x': the paper's ResNet-18, or an encoder
+//! What encodes an image for F, one for x and one for x': the paper's ResNet-18, or an encoder
 //! that begins from ImageNet, as the paper's does.
 
 use serde::{Deserialize, Serialize};

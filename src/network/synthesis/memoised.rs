@@ -142,15 +142,15 @@ impl Memoised {
         Self { encoder, ..self }
     }
 
-    /// Paints `N x H x W` labels in the light and weather of `image`, `N x 3 x h x w` RGB in \[0, 1\]; a
-    /// generator without style does not look at it. Otherwise as [`Self::forward`].
+    /// Synthesizes an image from `N x H x W` labels in the light and weather of `image`, `N x 3 x h x w` RGB in \[0, 1\]; a
+    /// generator without style does not see it. Otherwise as [`Self::forward`].
     pub fn synthesize(&self, labels: &Tensor, image: &Tensor) -> Tensor {
         let see = |encoder: &StyleEncoder| encoder.style(&image.to_kind(self.kind));
         self.run(labels, self.encoder.as_ref().map(see).as_ref())
     }
 
-    /// Paints `N x H x W` labels (ids; 255 = none) as `N x 3 x H x W` RGB in \[0, 1\], fp32. H and W must
-    /// be multiples of the number of doublings' power of two. A generator with a style paints the mean one.
+    /// Synthesizes an image from `N x H x W` labels (ids; 255 = none) as `N x 3 x H x W` RGB in \[0, 1\], fp32. H and W must
+    /// be multiples of the number of doublings' power of two. A generator with a style takes the mean one.
     pub fn forward(&self, labels: &Tensor) -> Tensor {
         self.run(labels, None)
     }

@@ -240,14 +240,14 @@ impl Spade {
         }
     }
 
-    /// Paints `N x H x W` labels (ids; 255 = none) as `N x 3 x H x W` RGB in \[0, 1\], computing in
+    /// Synthesizes an image from `N x H x W` labels (ids; 255 = none) as `N x 3 x H x W` RGB in \[0, 1\], computing in
     /// `kind`. H and W must be multiples of the number of doublings' power of two. A generator with a
-    /// style paints the mean one.
+    /// style takes the mean one.
     pub fn forward(&self, labels: &Tensor, kind: Kind, train: bool) -> Tensor {
         self.run(labels, None, kind, train)
     }
 
-    /// The same from `style`, `N x latent`; a generator without style does not look at it.
+    /// The same from `style`, `N x latent`; a generator without style does not see it.
     pub fn from_style(&self, labels: &Tensor, style: &Tensor, kind: Kind, train: bool) -> Tensor {
         self.run(labels, Some(style), kind, train)
     }

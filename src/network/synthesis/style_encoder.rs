@@ -1,4 +1,4 @@
-//! SPADE with a style: an encoder looks at a picture and says, as a distribution of a few hundred
+//! SPADE with a style: an encoder sees an image and says, as a distribution of a few hundred
 //! numbers, what the label map does not: light, weather, season (Park et al., 2019, Section 4). The
 //! generator starts from a draw of it. At run time the mean is taken, so that a frame has one answer.
 

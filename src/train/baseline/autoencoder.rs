@@ -1,4 +1,4 @@
-//! Training of the auto-encoder: the mean square of the colours that were lost.
+//! Trainer of the auto-encoder: the mean square of the colours that were lost.
 
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
@@ -17,7 +17,7 @@ const AUGMENTATION: Augmentation = Augmentation { zoom: (1., 1.25), color: 0., s
 /// Samples in the preview.
 const PREVIEW: i64 = 6;
 
-struct Training<'a> {
+struct Trainer<'a> {
     vs: VarStore,
     network: Autoencoder,
     optimizer: Adam,
@@ -25,7 +25,7 @@ struct Training<'a> {
     options: Options,
 }
 
-impl Task for Training<'_> {
+impl Task for Trainer<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
         let (images, _) = draw(self.set, o.batch, AUGMENTATION, &mut generator(o.seed, step));
@@ -54,7 +54,7 @@ pub fn train(set: &TensorSet, config: &Config, options: Options, run: &Run) -> R
     let vs = VarStore::new(options.device);
     let network = Autoencoder::new(&vs.root(), config);
     let optimizer = Adam::new(&vs, AdamOptions::default());
-    let mut training = Training { vs, network, optimizer, set, options };
+    let mut training = Trainer { vs, network, optimizer, set, options };
     checkpoint::run(&mut training, run)?;
     Ok(training.vs)
 }

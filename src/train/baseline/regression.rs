@@ -1,4 +1,4 @@
-//! Training of a regressor: smooth L1 to the IoU of each class that occurs, as F's own estimate.
+//! Trainer of a regressor: smooth L1 to the IoU of each class that occurs, as F's own estimate.
 
 use rand::RngExt;
 use tch::nn::VarStore;
@@ -13,7 +13,7 @@ use crate::train::optimizer::{Adam, AdamOptions};
 use crate::train::predictions::Predictions;
 use crate::train::progress::poly;
 
-struct Training<'a> {
+struct Trainer<'a> {
     vs: &'a VarStore,
     regressor: &'a Regressor,
     optimizer: Adam,
@@ -22,7 +22,7 @@ struct Training<'a> {
     options: Options,
 }
 
-impl Task for Training<'_> {
+impl Task for Trainer<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
         let mut rng = generator(o.seed, step);
@@ -52,7 +52,7 @@ pub fn train(
 ) -> Result<(), TrainError> {
     regressor.standardize(&features.to_device(options.device));
     let optimizer = Adam::new(vs, AdamOptions::default());
-    let mut training = Training { vs, regressor, optimizer, features, predictions, options };
+    let mut training = Trainer { vs, regressor, optimizer, features, predictions, options };
     checkpoint::run(&mut training, run)?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Training of the confidence branch: M is frozen and in inference mode; the branch learns the softmax
+//! Trainer of the confidence branch: M is frozen and in inference mode; the branch learns the softmax
 //! that M gives the true class of each pixel, by the mean square.
 
 use rand::RngExt;
@@ -21,7 +21,7 @@ use crate::train::progress::poly;
 /// Share of degraded images, that of F's examples.
 const DEGRADED: f64 = 1. / 3.;
 
-struct Training<'a> {
+struct Trainer<'a> {
     vs: VarStore,
     branch: Tcp,
     optimizer: Adam,
@@ -31,7 +31,7 @@ struct Training<'a> {
     options: Options,
 }
 
-impl Task for Training<'_> {
+impl Task for Trainer<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
         let mut rng = generator(o.seed, step);
@@ -84,7 +84,7 @@ pub fn train(
     let vs = VarStore::new(options.device);
     let branch = Tcp::new(&vs.root(), config, features.size()[1]);
     let optimizer = Adam::new(&vs, AdamOptions::default());
-    let mut training = Training { vs, branch, optimizer, m, set, degraded, options };
+    let mut training = Trainer { vs, branch, optimizer, m, set, degraded, options };
     checkpoint::run(&mut training, run)?;
     Ok(training.vs)
 }
