@@ -1,5 +1,5 @@
-//! Frames of the drawn street on one core: `cargo bench --bench street`. Each town by day and in other
-//! weather, as the seeds have it, with and without strange things.
+//! Frames of the procedural street on one core: `cargo bench --bench street`. Each town by day and in
+//! other weather, as the seeds give it, with and without anomaly objects.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

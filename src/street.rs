@@ -1,4 +1,4 @@
-//! A street that is drawn: labelled road video from a seed, for those who have no data at all.
+//! A procedural street: labelled road video rendered from a seed, for those who have no data at all.
 //!
 //! ```text
 //! seed, town --> style, weather --> blocks of street, traffic --> mesh --> camera, raster --> light --> sensor --> image
@@ -6,10 +6,11 @@
 //! ```
 //!
 //! The world plays the role that StreetHazards (Hendrycks et al., 2022) plays in the paper: the
-//! networks learn one town and are tried in another, on things they never saw. It is a world of
-//! polygons with procedural surfaces, drawn by the software rasteriser `euc`; the camera drives
-//! through it. Same options, same bytes.
+//! networks learn one town and are tested in another, with objects that they have never seen. It is a
+//! world of polygons with procedural surfaces, rendered by the software rasteriser `euc`; the camera
+//! drives through it. The same options give the same bytes.
 
+pub mod anomaly_objects;
 pub mod bag;
 mod block;
 mod building;
@@ -25,7 +26,6 @@ mod raster;
 mod road;
 mod sensor;
 mod shading;
-pub mod strange;
 mod style;
 mod texture;
 mod traffic;
@@ -40,12 +40,12 @@ use image::{GrayImage, RgbImage};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use anomaly_objects::AnomalyObjects;
 use block::Block;
 use camera::Camera;
 use mesh::Mesh;
 use raster::Raster;
 use sensor::Sensor;
-use strange::Strange;
 use style::Style;
 use traffic::Traffic;
 use weather::Weather;
@@ -105,9 +105,9 @@ pub struct DriveOptions {
     pub width: u32,
     /// Rows of a frame, at least 16.
     pub height: u32,
-    /// Frames a second of the drive's own time.
+    /// Frames per second of the drive's own time.
     pub rate: f32,
-    /// Whether strange things stand on and beside the road.
+    /// Whether anomaly objects stand on and beside the road.
     pub anomalies: bool,
 }
 
@@ -117,14 +117,14 @@ impl Default for DriveOptions {
     }
 }
 
-/// A frame and the truth about it; all three pictures have one size.
+/// A frame and its ground truth; all three images have the same size.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rendered {
     /// What the camera gives.
     pub image: RgbImage,
-    /// Class ids of the label set `cityscapes`; 255 on strange things.
+    /// Class ids of the label set `cityscapes`; 255 on anomaly objects.
     pub labels: GrayImage,
-    /// 1 on strange things, 0 elsewhere.
+    /// 1 on anomaly objects, 0 elsewhere.
     pub anomaly: GrayImage,
 }
 
@@ -135,7 +135,7 @@ pub struct Drive {
     weather: Weather,
     blocks: VecDeque<Block>,
     traffic: Traffic,
-    strange: Option<Strange>,
+    anomaly_objects: Option<AnomalyObjects>,
     raster: Raster,
     sensor: Sensor,
     seed: u64,
@@ -147,8 +147,8 @@ const HORIZON: f32 = 150.;
 /// Metres behind the camera after which a block is forgotten: its shadow may still be in view.
 const BEHIND: f32 = 25.;
 
-/// A generator of its own for each purpose and place, so that what is drawn for one never moves
-/// another.
+/// A random generator of its own for each purpose and place, so that the numbers drawn for one never
+/// change another.
 fn generator(seed: u64, purpose: Purpose, place: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream((purpose as u64) << 48 | place);
@@ -162,7 +162,7 @@ enum Purpose {
     Camera,
     Block,
     Traffic,
-    Strange,
+    AnomalyObjects,
     Sensor,
 }
 
@@ -175,7 +175,8 @@ impl Drive {
         let weather = Weather::draw(options.town, &mut generator(seed, Purpose::Weather, 0));
         let camera =
             Camera::new((options.width, options.height), &style, &mut generator(seed, Purpose::Camera, 0));
-        let strange = options.anomalies.then(|| Strange::new(generator(seed, Purpose::Strange, 0)));
+        let anomaly_objects =
+            options.anomalies.then(|| AnomalyObjects::new(generator(seed, Purpose::AnomalyObjects, 0)));
         let mut traffic_dice = generator(seed, Purpose::Traffic, 0);
         // Not every drive begins at a crossing.
         let first = traffic_dice.random_range(0..1 << 20);
@@ -188,7 +189,7 @@ impl Drive {
             style,
             weather,
             traffic,
-            strange,
+            anomaly_objects,
             seed,
             step: 1. / options.rate,
         }
@@ -217,25 +218,25 @@ impl Drive {
     pub fn frame(&mut self) -> Rendered {
         self.build();
         let mut moving = Mesh::default();
-        self.traffic.draw(&mut moving, self.camera.along(), &self.weather);
-        if let Some(strange) = &mut self.strange {
-            strange.draw(&mut moving, &self.camera, &self.style);
+        self.traffic.build(&mut moving, self.camera.along(), &self.weather);
+        if let Some(objects) = &mut self.anomaly_objects {
+            objects.build(&mut moving, &self.camera, &self.style);
         }
         let meshes: Vec<&Mesh> =
             self.blocks.iter().map(|block| &block.mesh).chain(std::iter::once(&moving)).collect();
         let lamps: Vec<f32> = self.blocks.iter().flat_map(|block| block.lamps.iter().copied()).collect();
         let scene = raster::Scene { meshes: &meshes, lamps: &lamps, weather: &self.weather };
-        let drawn = self.raster.draw(&scene, &self.camera);
-        let image = self.sensor.expose(drawn.radiance, drawn.size, &self.weather, &self.camera);
-        let (width, height) = drawn.size;
+        let lit = self.raster.render(&scene, &self.camera);
+        let image = self.sensor.expose(lit.radiance, lit.size, &self.weather, &self.camera);
+        let (width, height) = lit.size;
         let grey = |f: fn(&material::Kind) -> u8| {
-            let pixels = drawn.kinds.iter().map(f).collect();
+            let pixels = lit.kinds.iter().map(f).collect();
             GrayImage::from_raw(width, height, pixels).expect("a kind for every pixel")
         };
         let rendered = Rendered {
             image,
             labels: grey(|kind| kind.label()),
-            anomaly: grey(|kind| u8::from(kind.is_strange())),
+            anomaly: grey(|kind| u8::from(kind.is_anomalous())),
         };
         self.camera.advance(self.step);
         self.traffic.advance(self.step, self.camera.along());

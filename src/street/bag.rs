@@ -1,4 +1,4 @@
-//! A drive as a bag: the camera's images with the truth beside them.
+//! A drive as a bag: the camera's images with their ground truth.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ fn message(header: &Header, encoding: &str, (width, height): (u32, u32), data: V
 }
 
 /// Writes `frames` frames of a drive: `/image` (rgb8), `/labels` (mono8, class ids) and `/anomaly`
-/// (mono8, 1 on strange things). `each` is called after each frame.
+/// (mono8, 1 on anomaly objects). `each` is called after each frame.
 pub fn write(
     path: &Path,
     options: &DriveOptions,
@@ -36,7 +36,7 @@ pub fn write(
         let header = Header { stamp, frame_id: "camera_optical".into() };
         let time = BEGIN * 1_000_000_000 + nanos;
         let size = frame.image.dimensions();
-        let grey = |picture: GrayImage| message(&header, "mono8", size, picture.into_raw());
+        let grey = |map: GrayImage| message(&header, "mono8", size, map.into_raw());
         bag.write(image, time, &message(&header, "rgb8", size, frame.image.into_raw()))?;
         bag.write(labels, time, &grey(frame.labels))?;
         bag.write(anomaly, time, &grey(frame.anomaly))?;

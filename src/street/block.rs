@@ -173,7 +173,7 @@ fn pavement(
                 // Mostly the way the traffic goes on that side.
                 let turned = (side < 0.) != rng.random_bool(0.1);
                 let heading = if turned { std::f32::consts::PI } else { 0. };
-                let kind = vehicle::Kind::draw_parked(rng);
+                let kind = vehicle::VehicleKind::draw_parked(rng);
                 let pose = Pose::new(x + rng.random_range(-0.15..0.15), 0., z, heading);
                 mesh.posed(pose, |m| vehicle::build(m, kind, rng.random(), false, weather));
             }

@@ -6,7 +6,7 @@ use vek::{Mat3, Vec2, Vec3};
 
 use super::style::Style;
 
-/// Nearest and farthest depth that is drawn, in metres.
+/// Nearest and farthest depth that is rendered, in metres.
 const NEAR: f32 = 0.6;
 const FAR: f32 = 700.;
 /// Metres over which the road bends; beyond it goes on straight.
@@ -59,7 +59,7 @@ impl Camera {
         self.lane
     }
 
-    /// Metres a second.
+    /// Metres per second.
     pub fn speed(&self) -> f32 {
         self.speed
     }
@@ -81,9 +81,9 @@ impl Camera {
             .sum()
     }
 
-    /// What takes a point of the road to this frame's picture.
+    /// The projection from the road to this frame's image.
     pub fn view(&self) -> View {
-        // The bend ahead is what is seen of it.
+        // What the camera sees is the bend ahead.
         let ahead = self.along + 40.;
         let shake = 0.004 * (self.along * 1.7).sin() + 0.003 * (self.along * 0.61).cos();
         let roll = 0.006 * (self.along * 0.23).sin();
@@ -129,7 +129,7 @@ impl View {
         self.turn * Vec3::new(d.x + self.bend * curve, d.y + self.hill * curve, d.z)
     }
 
-    /// A point as the camera has it in homogeneous coordinates of the picture.
+    /// A point as the camera has it in homogeneous coordinates of the image.
     pub fn project(&self, p: Vec3<f32>) -> [f32; 4] {
         let depth = FAR * (p.z - NEAR) / (FAR - NEAR);
         [p.x * self.scale.x, p.y * self.scale.y, depth, p.z]

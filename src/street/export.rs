@@ -1,4 +1,4 @@
-//! Drives as files, in the layouts of data sets that people have loaders for.
+//! Drives as files, in the layouts of known data sets, for which loaders exist.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -49,7 +49,7 @@ pub enum ExportError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// A picture.
+    /// An image.
     #[error("{}: {source}", path.display())]
     Image {
         /// Which.
@@ -133,8 +133,8 @@ fn save(
 ) -> Result<(), ExportError> {
     let Rendered { image, labels: mut ids, anomaly } = frame;
     apply_table(&mut ids, table);
-    let grey = |folder: &Option<PathBuf>, picture: &GrayImage| match folder {
-        Some(folder) => stored(folder.join(name), |path| picture.save(path)),
+    let grey = |folder: &Option<PathBuf>, map: &GrayImage| match folder {
+        Some(folder) => stored(folder.join(name), |path| map.save(path)),
         None => Ok(()),
     };
     grey(labels, &ids)?;

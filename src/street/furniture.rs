@@ -32,7 +32,7 @@ pub fn lamp_post(mesh: &mut Mesh, z: f32, side: f32, style: &Style) {
     mesh.contact(x, z, 0.3, 0.3);
 }
 
-/// A wooden or concrete pole with wires left out.
+/// A wooden or concrete pole, without its wires.
 pub fn mast(mesh: &mut Mesh, z: f32, side: f32, style: &Style, rng: &mut ChaCha8Rng) {
     let x = side * (style.half_road + 0.7);
     let color = varied([124, 110, 94], 0.25, rng.random());
@@ -61,7 +61,7 @@ pub fn sign(mesh: &mut Mesh, z: f32, side: f32, style: &Style, rng: &mut ChaCha8
     let seed = rng.random();
     let plate = Material::new(Class::TrafficSign, Surface::Sign { ground, border, figure, seed });
     let back = Material::new(Class::TrafficSign, Surface::Paint { color: [128, 130, 132], gloss: 0.2 });
-    // Ours are on the right and look back at us; the others' backs are grey.
+    // Ours are on the right and face us; the others' backs are grey.
     let (front, rear) = if side > 0. { (plate, back) } else { (back, plate) };
     let r = rng.random_range(0.32..0.46);
     let round = rng.random_bool(0.5);

@@ -1,4 +1,4 @@
-//! What a polygon is made of: how it looks, and which class it is of.
+//! What a polygon is made of: its appearance and its class.
 
 use super::texture::hash;
 
@@ -35,10 +35,10 @@ pub enum Class {
 /// What a pixel shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Something that has a class.
+    /// An object of a class.
     Known(Class),
-    /// Something that has none.
-    Strange,
+    /// An anomaly object, of no class.
+    Anomalous,
 }
 
 impl Kind {
@@ -46,17 +46,17 @@ impl Kind {
     pub fn label(self) -> u8 {
         match self {
             Self::Known(class) => class as u8,
-            Self::Strange => crate::labels::IGNORE,
+            Self::Anomalous => crate::labels::IGNORE,
         }
     }
 
     /// Whether it has no class.
-    pub fn is_strange(self) -> bool {
-        self == Self::Strange
+    pub fn is_anomalous(self) -> bool {
+        self == Self::Anomalous
     }
 }
 
-/// How a surface looks. Coordinates (u, v) are metres on it.
+/// The appearance of a surface. Coordinates (u, v) are metres on it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Surface {
     /// A carriageway; u lies across it.
@@ -81,7 +81,7 @@ pub enum Surface {
     Lamp { color: Color, strength: f32 },
     /// A sign: a border, a ground and something on it.
     Sign { ground: Color, border: Color, figure: Color, seed: u32 },
-    /// Something no street has: a pattern in two colours with `scale` repeats a metre.
+    /// The surface of an anomaly object: a pattern in two colours with `scale` repeats per metre.
     Pattern { pattern: Pattern, colors: [Color; 2], scale: f32 },
 }
 
@@ -99,7 +99,7 @@ pub enum Marking {
     Stop,
 }
 
-/// Patterns of strange things.
+/// Patterns of anomaly objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pattern {
     /// One colour, a little of the other.
@@ -127,9 +127,9 @@ pub struct Facade {
     pub trim: Color,
     /// Brick courses rather than plaster.
     pub brick: bool,
-    /// Metres a floor.
+    /// Metres per floor.
     pub floor: f32,
-    /// Metres a window with its share of wall.
+    /// Metres per window, with its share of the wall.
     pub bay: f32,
     /// Share of a bay's width and of a floor's height that is window.
     pub window: [f32; 2],
@@ -144,7 +144,7 @@ pub struct Facade {
 pub struct Material {
     /// What it is.
     pub kind: Kind,
-    /// How it looks.
+    /// Its appearance.
     pub surface: Surface,
 }
 
@@ -155,8 +155,8 @@ impl Material {
     }
 
     /// Of no class.
-    pub fn strange(pattern: Pattern, colors: [Color; 2], scale: f32) -> Self {
-        Self { kind: Kind::Strange, surface: Surface::Pattern { pattern, colors, scale } }
+    pub fn anomalous(pattern: Pattern, colors: [Color; 2], scale: f32) -> Self {
+        Self { kind: Kind::Anomalous, surface: Surface::Pattern { pattern, colors, scale } }
     }
 }
 

@@ -13,7 +13,7 @@ use super::texture::hash;
 pub struct Corner {
     /// Where.
     pub at: Vec3<f32>,
-    /// Which way the surface looks there, unit length.
+    /// Which way the surface faces there, unit length.
     pub normal: Vec3<f32>,
     /// Metres on the surface.
     pub uv: Vec2<f32>,
@@ -30,7 +30,7 @@ pub struct Triangle {
     pub shadow: bool,
 }
 
-/// A heap of triangles.
+/// A set of triangles.
 #[derive(Clone, Debug, Default)]
 pub struct Mesh {
     /// In no order.
@@ -39,7 +39,7 @@ pub struct Mesh {
     pub contacts: Vec<(Vec2<f32>, Vec2<f32>)>,
 }
 
-/// Where a thing stands and which way it looks: 0 is along the road.
+/// Where an object stands and which way it faces: 0 is along the road.
 #[derive(Clone, Copy, Debug)]
 pub struct Pose {
     /// The point of the ground under it.
@@ -54,7 +54,7 @@ impl Pose {
         Self { at: Vec3::new(x, y, z), heading }
     }
 
-    /// From the thing's own coordinates (x right, y up, z ahead) to the road's.
+    /// From the object's own coordinates (x right, y up, z ahead) to the road's.
     pub fn place(&self, p: Vec3<f32>) -> Vec3<f32> {
         self.at + self.turn(p)
     }
@@ -66,7 +66,7 @@ impl Pose {
 }
 
 impl Mesh {
-    /// Adds what `build` makes in the coordinates of a thing at `pose`.
+    /// Adds what `build` makes in the coordinates of an object at `pose`.
     pub fn posed(&mut self, pose: Pose, build: impl FnOnce(&mut Self)) {
         let (triangles, contacts) = (self.triangles.len(), self.contacts.len());
         build(self);

@@ -46,7 +46,7 @@ impl Looks {
     }
 }
 
-/// Somebody on foot, looking along z. `phase` is where in a step they are, in radians; 0 with
+/// Somebody on foot, facing along z. `phase` is where in a step they are, in radians; 0 with
 /// `stride` 0 is standing.
 pub fn pedestrian(mesh: &mut Mesh, seed: u32, phase: f32, stride: f32) {
     let rng = &mut ChaCha8Rng::seed_from_u64(u64::from(seed));

@@ -17,7 +17,7 @@ fn leaves(style: &Style, rng: &mut ChaCha8Rng) -> Material {
     Material::new(Class::Vegetation, Surface::Leaves(varied(color, 0.25, rng.random())))
 }
 
-/// Twigs that stick out of a crown, so that its outline is none of an egg.
+/// Twigs that stick out of a crown, so that its outline is not that of an egg.
 fn twigs(
     mesh: &mut Mesh,
     middle: [f32; 3],

@@ -1,5 +1,5 @@
 //! From triangles to pixels: `euc` with a depth buffer finds what each pixel shows, and only that is
-//! shaded; the sky where nothing stands.
+//! shaded. Where nothing stands is sky.
 
 use euc::buffer::Buffer2d;
 use euc::rasterizer::{BackfaceCullingDisabled, Triangles};
@@ -15,7 +15,7 @@ use super::weather::Weather;
 
 /// What stands where, in one frame.
 pub struct Scene<'a> {
-    /// Near ones first: what is behind them is then soon done with.
+    /// Near ones first: what they hide is then rejected early.
     pub meshes: &'a [&'a Mesh],
     /// Where lamps are, along the road.
     pub lamps: &'a [f32],
@@ -24,7 +24,7 @@ pub struct Scene<'a> {
 }
 
 /// A frame before the sensor.
-pub struct Drawn<'a> {
+pub struct LitScene<'a> {
     /// Linear light of each pixel, row by row.
     pub radiance: &'a [Light],
     /// What each pixel shows.
@@ -85,7 +85,7 @@ impl Pipeline for Find {
     }
 }
 
-/// Buffers of one picture size.
+/// Buffers for one image size.
 pub struct Raster {
     size: (u32, u32),
     points: Buffer2d<Varying>,
@@ -97,11 +97,11 @@ pub struct Raster {
     kinds: Vec<Kind>,
 }
 
-/// Depth of what is not there.
+/// Depth of an empty pixel.
 const EMPTY: f32 = 2.;
 
 impl Raster {
-    /// For pictures of `size`.
+    /// For images of `size`.
     pub fn new(size: (u32, u32)) -> Self {
         let buffer = [size.0 as usize, size.1 as usize];
         let nowhere = Point { at: Vec3::zero(), normal: Vec3::zero(), uv: Vec2::zero(), distance: 0. };
@@ -117,8 +117,8 @@ impl Raster {
         }
     }
 
-    /// Draws a scene.
-    pub fn draw(&mut self, scene: &Scene, camera: &Camera) -> Drawn<'_> {
+    /// Renders a scene.
+    pub fn render(&mut self, scene: &Scene, camera: &Camera) -> LitScene<'_> {
         let view = camera.view();
         self.ground.light(scene.meshes, scene.lamps, scene.weather, camera.along());
         self.collect(scene.meshes, &view);
@@ -143,14 +143,14 @@ impl Raster {
                 (light, Kind::Known(class))
             };
         }
-        Drawn { radiance: &self.radiance, kinds: &self.kinds, size: self.size }
+        LitScene { radiance: &self.radiance, kinds: &self.kinds, size: self.size }
     }
 
     /// Takes triangles into the camera's view and cuts off what is behind it.
     fn collect(&mut self, meshes: &[&Mesh], view: &View) {
         self.vertices.clear();
         self.materials.clear();
-        // What looks away is the far side of something closed. A little is granted to the bend.
+        // What faces away is the far side of a closed surface. The bend is allowed a little.
         let away = |c: &Corner| {
             let to_eye = view.eye - c.at;
             c.normal.dot(to_eye) < -0.06 * to_eye.magnitude()

@@ -66,7 +66,7 @@ fn carriageway(mesh: &mut Mesh, stretch: Range<f32>, style: &Style, marking: Mar
 fn banks(mesh: &mut Mesh, z: (f32, f32), style: &Style, side: f32) {
     let across = |a: f32, b: f32| (side * a, side * b);
     let half = style.half_road;
-    // In the order that makes it look at the road.
+    // In the order that makes it face the road.
     let (from, to) = if side > 0. { z } else { (z.1, z.0) };
     let face =
         [(from, 0.), (to, 0.), (to, KERB), (from, KERB)].map(|(z, y)| vek::Vec3::new(side * half, y, z));
@@ -76,7 +76,7 @@ fn banks(mesh: &mut Mesh, z: (f32, f32), style: &Style, side: f32) {
     mesh.floor(across(style.lot_line(), FAR), z, KERB - 0.02, soil(style));
 }
 
-/// A lot where another street crosses; `zebra` paints crossings for pedestrians before and behind.
+/// A lot where another street crosses; `zebra` adds pedestrian crossings before and behind it.
 pub fn crossing(mesh: &mut Mesh, stretch: Range<f32>, style: &Style, zebra: bool) {
     let middle = (stretch.start + stretch.end) / 2.;
     let (near, far) = (middle - CROSSING_HALF, middle + CROSSING_HALF);
@@ -100,8 +100,8 @@ pub fn crossing(mesh: &mut Mesh, stretch: Range<f32>, style: &Style, zebra: bool
             for z in pieces(near..far) {
                 mesh.floor((side * x.0, side * x.1), z, 0., asphalt(Marking::Plain));
             }
-            for (z, looks_back) in [(near, false), (far, true)] {
-                let (from, to) = if (side > 0.) == looks_back { (x.1, x.0) } else { x };
+            for (z, faces_back) in [(near, false), (far, true)] {
+                let (from, to) = if (side > 0.) == faces_back { (x.1, x.0) } else { x };
                 let face = [(from, 0.), (to, 0.), (to, KERB), (from, KERB)];
                 mesh.quad(face.map(|(x, y)| vek::Vec3::new(side * x, y, z)), [0., 0.], kerb_stone());
             }

@@ -1,4 +1,4 @@
-//! From light to a picture as a camera gives it: motion, optics, exposure, noise, rain, JPEG.
+//! From light to an image as a camera gives it: motion, optics, exposure, noise, rain, JPEG.
 
 use image::codecs::jpeg::{JpegDecoder, JpegEncoder};
 use image::{DynamicImage, Rgb, RgbImage};
@@ -20,7 +20,7 @@ pub struct Sensor {
     rng: ChaCha8Rng,
     /// Standard deviation of the noise at middle grey, of 255.
     noise: f32,
-    /// Share of the white balance that is off, a colour.
+    /// Error of the white balance, a factor per colour.
     balance: Light,
     /// Mean grey that the exposure aims at.
     aim: f32,
@@ -98,13 +98,13 @@ impl Sensor {
         self.through_jpeg(image)
     }
 
-    /// Smears along the motion, which spreads from the vanishing point, and by the lens.
+    /// Blurs along the motion, which spreads from the vanishing point, and by the lens.
     fn move_and_blur(&mut self, radiance: &[Light], (width, height): (u32, u32), camera: &Camera) {
         let (w, h) = (width as usize, height as usize);
         let moved = camera.speed() * self.shutter;
         self.light.clear();
         for y in 0..h {
-            // Below the horizon things are as near as the ground, above it mostly farther.
+            // Below the horizon everything is as near as the ground, above it mostly farther.
             let down = (y as f32 - 0.5 * h as f32) / h as f32;
             let depth = if down > 0.02 { (0.6 / down).min(40.) } else { 16. };
             let spread = moved / depth;

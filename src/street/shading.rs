@@ -17,7 +17,7 @@ static LINEAR: LazyLock<[f32; 256]> = LazyLock::new(|| std::array::from_fn(|i| (
 pub struct Point {
     /// In the road's coordinates.
     pub at: Vec3<f32>,
-    /// Which way the surface looks.
+    /// Which way the surface faces.
     pub normal: Vec3<f32>,
     /// Metres on the surface.
     pub uv: Vec2<f32>,
@@ -53,7 +53,7 @@ fn scale(a: Light, factor: f32) -> Light {
 }
 
 impl<'a> Shader<'a> {
-    /// For a camera at `eye`, the road having turned by `heading`.
+    /// For a camera at `eye`, where the road has turned by `heading`.
     pub fn new(ground: &'a Ground, weather: &'a Weather, eye: Vec3<f32>, heading: f32) -> Self {
         Self {
             ground,
@@ -105,7 +105,7 @@ impl<'a> Shader<'a> {
             let share = gloss * (0.06 + 0.8 * grazing);
             let glint = mirrored.dot(w.sun).max(0.).powi(60) * 3. * gloss;
             let sky = mix(w.horizon, w.zenith, mirrored.y.clamp(0., 1.));
-            // What looks down mirrors the street.
+            // What faces down mirrors the street.
             let sky = if mirrored.y < 0. { scale(sky, 0.3) } else { sky };
             out = std::array::from_fn(|i| out[i] * (1. - share) + sky[i] * share + glint * w.sunlight[i]);
         }
@@ -306,7 +306,7 @@ impl<'a> Shader<'a> {
         mix(self.light(a), self.light(b), share)
     }
 
-    /// Light and class of what is seen in a direction in which nothing was built.
+    /// Light and class of what the camera sees in a direction in which nothing was built.
     pub fn sky(&self, ray: Vec3<f32>) -> (Light, Class) {
         let w = self.weather;
         let azimuth = ray.x.atan2(ray.z) + self.heading;

@@ -1,4 +1,4 @@
-//! What makes one town, and one street of it, unlike another: palettes and measures.
+//! How towns, and the streets of one town, differ: palettes and measures.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::Town;
 use super::material::Color;
 
-/// The look of a town: what its streets choose from.
+/// The appearance of a town: what its streets choose from.
 struct Palette {
     walls: &'static [Color],
     trims: &'static [Color],
@@ -99,7 +99,7 @@ pub enum District {
     Works,
 }
 
-/// One street: drawn once a drive.
+/// One street, chosen at random once per drive.
 #[derive(Clone, Debug)]
 pub struct Style {
     /// What stands along it.
@@ -151,7 +151,7 @@ pub struct Style {
 }
 
 impl Style {
-    /// Draws a street of `town`.
+    /// Chooses a street of `town` at random.
     pub fn draw(town: Town, rng: &mut ChaCha8Rng) -> Self {
         use District::{Avenue, Centre, Suburb, Works};
         let palette = town.palette();

@@ -48,13 +48,13 @@ fn ids_are_those_of_the_label_set() {
 }
 
 #[test]
-fn strange_things_are_marked_and_have_no_label() {
+fn anomaly_objects_are_marked_and_have_no_label() {
     let mut covered = 0;
     for seed in 0..6 {
         for frame in Drive::new(&DriveOptions { rate: 1., ..options(Town::Test, seed, true) }).take(8) {
-            for (&label, &strange) in frame.labels.iter().zip(frame.anomaly.iter()) {
-                assert_eq!(label == crate::labels::IGNORE, strange == 1);
-                covered += usize::from(strange == 1);
+            for (&label, &anomalous) in frame.labels.iter().zip(frame.anomaly.iter()) {
+                assert_eq!(label == crate::labels::IGNORE, anomalous == 1);
+                covered += usize::from(anomalous == 1);
             }
         }
     }
@@ -63,23 +63,23 @@ fn strange_things_are_marked_and_have_no_label() {
 }
 
 #[test]
-fn strange_things_change_nothing_else() {
+fn anomaly_objects_change_nothing_else() {
     let clean = Drive::new(&options(Town::Test, 3, false)).nth(6).unwrap();
-    let strange = Drive::new(&options(Town::Test, 3, true)).nth(6).unwrap();
+    let with_objects = Drive::new(&options(Town::Test, 3, true)).nth(6).unwrap();
     let same =
-        clean.labels.iter().zip(strange.labels.iter()).filter(|(_, s)| **s != 255).all(|(c, s)| c == s);
+        clean.labels.iter().zip(with_objects.labels.iter()).filter(|(_, s)| **s != 255).all(|(c, s)| c == s);
     assert!(same, "the same street with and without");
 }
 
 #[test]
 fn each_kind_stands_on_the_ground_and_is_not_too_large() {
-    for thing in &strange::THINGS {
-        let (low, high) = thing.extent();
-        assert!(low.y > -0.35, "{} is {} m under the ground", thing.name, -low.y);
-        assert!(low.y < 0.2, "{} hovers at {} m", thing.name, low.y);
+    for kind in &anomaly_objects::OBJECT_KINDS {
+        let (low, high) = kind.extent();
+        assert!(low.y > -0.35, "{} is {} m under the ground", kind.name, -low.y);
+        assert!(low.y < 0.2, "{} hovers at {} m", kind.name, low.y);
         let size = high - low;
-        assert!(size.x.max(size.y).max(size.z) < 4.5, "{}: {size:?}", thing.name);
-        assert!(size.x.max(size.z) < 1.6 * thing.reach(), "{}: {size:?}, {}", thing.name, thing.reach());
+        assert!(size.x.max(size.y).max(size.z) < 4.5, "{}: {size:?}", kind.name);
+        assert!(size.x.max(size.z) < 1.6 * kind.reach(), "{}: {size:?}, {}", kind.name, kind.reach());
     }
 }
 

@@ -61,7 +61,7 @@ pub fn floor(t: f32) -> i32 {
     whole - i32::from(t < whole as f32)
 }
 
-/// A number in \[0, 1) that looks random, from three that do not.
+/// A number in \[0, 1) that appears random, from three that do not.
 #[inline]
 pub fn hash(a: i32, b: i32, seed: u32) -> f32 {
     let mut h = (a as u32).wrapping_mul(0x85eb_ca6b) ^ (b as u32).wrapping_mul(0xc2b2_ae35) ^ seed;

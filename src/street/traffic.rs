@@ -1,4 +1,4 @@
-//! Who moves, and where to.
+//! Vehicles and people: who moves, and where to.
 
 use std::f32::consts::{PI, TAU};
 
@@ -13,7 +13,7 @@ use super::vehicle;
 use super::weather::Weather;
 
 enum Who {
-    Vehicle(vehicle::Kind),
+    Vehicle(vehicle::VehicleKind),
     Pedestrian,
     /// Somebody who crosses the road.
     Crosser,
@@ -24,7 +24,7 @@ struct Actor {
     seed: u32,
     x: f32,
     z: f32,
-    /// Metres a second, along the road and across it.
+    /// Metres per second, along the road and across it.
     velocity: (f32, f32),
     /// Where in a step somebody on foot is, in radians.
     phase: f32,
@@ -53,7 +53,7 @@ impl Actor {
 }
 
 impl Traffic {
-    /// Peoples the street.
+    /// Fills the street.
     pub fn new(style: &Style, rng: ChaCha8Rng) -> Self {
         let mut traffic = Self { actors: Vec::new(), style: style.clone(), rng };
         for i in 0..style.vehicles + style.people {
@@ -81,7 +81,7 @@ impl Traffic {
             let velocity = (if rng.random_bool(0.5) { speed } else { -speed }, 0.);
             return Actor { who: Who::Pedestrian, seed, x, z, velocity, phase, brakes: false };
         }
-        let kind = vehicle::Kind::draw_moving(rng);
+        let kind = vehicle::VehicleKind::draw_moving(rng);
         let (mut ours, mut z) = (rng.random_bool(0.5), z);
         // Nobody appears inside somebody else: the other lane is tried, then places farther on.
         let taken = |ours: bool, z: f32| {
@@ -124,7 +124,7 @@ impl Traffic {
             let ours = matches!(actor.who, Who::Vehicle(kind) if !kind.is_slow()) && actor.velocity.0 > 0.;
             let near = actor.z - along;
             if ours && near < DISTANCE + 4. && near > 0. {
-                // Who is caught up with drives on; the camera does not overtake.
+                // A vehicle that the camera catches up with drives on: the camera does not overtake.
                 actor.z = actor.z.max(along + DISTANCE);
                 actor.velocity.0 = self.style.speed + 0.5;
             }
@@ -132,14 +132,14 @@ impl Traffic {
             let crosser_near = matches!(actor.who, Who::Crosser) && near < 7.;
             if !(-BEHIND..=AHEAD + 20.).contains(&near) || crossed || crosser_near {
                 let drives = matches!(actor.who, Who::Vehicle(_));
-                // Most come from ahead, some overtake nobody and just appear far away.
+                // They appear far ahead.
                 let z = along + AHEAD + self.rng.random_range(-25.0..10.);
                 self.actors[i] = self.somebody(drives, z);
             }
         }
     }
 
-    /// Nobody drives into who is ahead in the same lane: they go on at that one's speed.
+    /// Nobody drives into the vehicle ahead in the same lane: they go on at its speed.
     fn queue(&mut self) {
         for i in 0..self.actors.len() {
             let (me, way) = (&self.actors[i], self.actors[i].velocity.0.signum());
@@ -159,7 +159,7 @@ impl Traffic {
     }
 
     /// Builds everybody.
-    pub fn draw(&self, mesh: &mut Mesh, along: f32, weather: &Weather) {
+    pub fn build(&self, mesh: &mut Mesh, along: f32, weather: &Weather) {
         for actor in &self.actors {
             let far = actor.z - along;
             if far < -BEHIND || (far < 2. && matches!(actor.who, Who::Vehicle(_)) && actor.x > 0.) {
@@ -175,7 +175,7 @@ impl Traffic {
                 }
                 Who::Pedestrian => {
                     let heading = if actor.velocity.0 < 0. { PI } else { 0. };
-                    // Those who stand look anywhere.
+                    // Those who stand face anywhere.
                     let standing = actor.velocity.0 == 0.;
                     let heading = if standing { actor.phase } else { heading };
                     let stride = if standing { 0. } else { 0.8 };

@@ -1,4 +1,4 @@
-//! Cars, vans, trucks, buses, motorcycles, bicycles. Each is built around the origin, looking along z.
+//! Cars, vans, trucks, buses, motorcycles, bicycles. Each is built around the origin, facing along z.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -10,7 +10,7 @@ use super::weather::Weather;
 
 /// Which vehicle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum VehicleKind {
     /// A saloon.
     Saloon,
     /// A small car with a steep back.
@@ -29,16 +29,16 @@ pub enum Kind {
     Cyclist,
 }
 
-impl Kind {
-    /// What stands in a parking strip.
+impl VehicleKind {
+    /// One at random that parks.
     pub fn draw_parked(rng: &mut ChaCha8Rng) -> Self {
-        use Kind::{Hatchback, Saloon, Suv, Van};
+        use VehicleKind::{Hatchback, Saloon, Suv, Van};
         [Saloon, Saloon, Hatchback, Hatchback, Suv, Van][rng.random_range(0..6)]
     }
 
-    /// What drives.
+    /// One at random that drives.
     pub fn draw_moving(rng: &mut ChaCha8Rng) -> Self {
-        use Kind::{Bus, Cyclist, Hatchback, Motorcycle, Saloon, Suv, Truck, Van};
+        use VehicleKind::{Bus, Cyclist, Hatchback, Motorcycle, Saloon, Suv, Truck, Van};
         let all = [
             Saloon, Saloon, Hatchback, Hatchback, Suv, Suv, Van, Truck, Bus, Motorcycle, Motorcycle, Cyclist,
             Cyclist, Cyclist,
@@ -116,42 +116,42 @@ impl Parts {
 }
 
 /// Builds one; `seed` decides its colour and measures, `brakes` lights its lamps.
-pub fn build(mesh: &mut Mesh, kind: Kind, seed: u32, brakes: bool, weather: &Weather) {
+pub fn build(mesh: &mut Mesh, kind: VehicleKind, seed: u32, brakes: bool, weather: &Weather) {
     let rng = &mut ChaCha8Rng::seed_from_u64(u64::from(seed));
     let light = (weather.night, brakes);
     let color = PAINTS[rng.random_range(0..PAINTS.len())];
     match kind {
-        Kind::Saloon | Kind::Hatchback | Kind::Suv => car(mesh, kind, color, light, rng),
-        Kind::Van => van(mesh, color, light, rng),
-        Kind::Truck => truck(mesh, color, light, rng),
-        Kind::Bus => bus(mesh, color, light, rng),
-        Kind::Motorcycle => motorcycle(mesh, color, light, rng),
-        Kind::Cyclist => {
+        VehicleKind::Saloon | VehicleKind::Hatchback | VehicleKind::Suv => car(mesh, kind, color, light, rng),
+        VehicleKind::Van => van(mesh, color, light, rng),
+        VehicleKind::Truck => truck(mesh, color, light, rng),
+        VehicleKind::Bus => bus(mesh, color, light, rng),
+        VehicleKind::Motorcycle => motorcycle(mesh, color, light, rng),
+        VehicleKind::Cyclist => {
             bicycle(mesh, seed);
             people::rider(mesh, 0.98, rng);
         }
     }
 }
 
-fn car(mesh: &mut Mesh, kind: Kind, color: Color, light: (f32, bool), rng: &mut ChaCha8Rng) {
+fn car(mesh: &mut Mesh, kind: VehicleKind, color: Color, light: (f32, bool), rng: &mut ChaCha8Rng) {
     let parts = Parts::new(Class::Car, color);
     let half = rng.random_range(0.84..0.94);
     let (length, height, belt) = match kind {
-        Kind::Saloon => (rng.random_range(4.4..4.9), rng.random_range(1.38..1.48), 0.92),
-        Kind::Hatchback => (rng.random_range(3.7..4.2), rng.random_range(1.45..1.56), 0.95),
+        VehicleKind::Saloon => (rng.random_range(4.4..4.9), rng.random_range(1.38..1.48), 0.92),
+        VehicleKind::Hatchback => (rng.random_range(3.7..4.2), rng.random_range(1.45..1.56), 0.95),
         _ => (rng.random_range(4.3..4.8), rng.random_range(1.62..1.8), 1.05),
     };
     let (front, back) = (length / 2., -length / 2.);
-    let floor = if kind == Kind::Suv { 0.32 } else { 0.22 };
+    let floor = if kind == VehicleKind::Suv { 0.32 } else { 0.22 };
     mesh.tapered([-half, floor, back], [half, belt - 0.14, front], [1., 0.985], [0., 0.], parts.paint);
     // The bonnet slopes; over it, the cabin.
     mesh.tapered([-half, belt - 0.14, back], [half, belt, front], [0.95, 0.96], [0., -0.04], parts.paint);
     let (cabin_back, cabin_front) = match kind {
-        Kind::Saloon => (back + 0.75, front - 1.35),
-        Kind::Hatchback => (back + 0.12, front - 1.1),
+        VehicleKind::Saloon => (back + 0.75, front - 1.35),
+        VehicleKind::Hatchback => (back + 0.12, front - 1.1),
         _ => (back + 0.1, front - 1.25),
     };
-    let shrink = [0.78, if kind == Kind::Saloon { 0.6 } else { 0.74 }];
+    let shrink = [0.78, if kind == VehicleKind::Saloon { 0.6 } else { 0.74 }];
     let shift = [0., -0.14];
     let low = [-half * 0.96, belt, cabin_back];
     let high = [half * 0.96, height - 0.06, cabin_front];
@@ -174,7 +174,7 @@ fn car(mesh: &mut Mesh, kind: Kind, color: Color, light: (f32, bool), rng: &mut 
     }
     mesh.cuboid([-half * 0.98, floor, front - 0.1], [half * 0.98, floor + 0.2, front + 0.05], parts.dark);
     mesh.cuboid([-half * 0.98, floor, back - 0.05], [half * 0.98, floor + 0.2, back + 0.1], parts.dark);
-    parts.wheels(mesh, half, &[front - 0.85, back + 0.8], if kind == Kind::Suv { 0.37 } else { 0.32 });
+    parts.wheels(mesh, half, &[front - 0.85, back + 0.8], if kind == VehicleKind::Suv { 0.37 } else { 0.32 });
     parts.lamps(mesh, half, front, back, belt - 0.26, light);
     mesh.contact(0., 0., half + 0.1, length / 2. + 0.1);
 }

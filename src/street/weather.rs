@@ -1,4 +1,4 @@
-//! Sun, sky and what is in the air.
+//! Sun, sky, haze and rain.
 
 use std::f32::consts::TAU;
 
@@ -45,7 +45,7 @@ enum Sky {
     Night,
 }
 
-/// How often each sky is met, of a hundred.
+/// How often each sky occurs, in percent.
 fn odds(town: Town) -> [(Sky, u32); 7] {
     use Sky::{Clear, Cloudy, Hazy, LowSun, Night, Overcast, Rain};
     match town {
@@ -66,7 +66,7 @@ fn times(light: Light, factor: f32) -> Light {
 }
 
 impl Weather {
-    /// Draws the weather of a drive.
+    /// Chooses the weather of a drive at random.
     pub fn draw(town: Town, rng: &mut ChaCha8Rng) -> Self {
         let mut dice = rng.random_range(0..100u32);
         let odds = odds(town);

@@ -1,4 +1,4 @@
-//! Things that no street has: what the monitor must notice, with the pixels they cover.
+//! Anomaly objects: objects of no class, which the monitor must notice, with the pixels that they cover.
 
 use std::f32::consts::TAU;
 
@@ -11,7 +11,7 @@ use super::mesh::{Mesh, Pose};
 use super::road::KERB;
 use super::style::Style;
 
-/// Builds one kind out of parts of three materials.
+/// Builds one object out of parts of three materials.
 struct Kit<'a> {
     mesh: &'a mut Mesh,
     materials: [Material; 3],
@@ -63,8 +63,8 @@ impl Kit<'_> {
     }
 }
 
-/// A kind of thing.
-pub struct Thing {
+/// A kind of object.
+pub struct ObjectKind {
     /// Its name.
     pub name: &'static str,
     /// Metres across the ground, the larger of both.
@@ -74,7 +74,7 @@ pub struct Thing {
     colors: &'static [Color],
 }
 
-impl Thing {
+impl ObjectKind {
     /// Metres across the ground, the larger of both.
     pub fn reach(&self) -> f32 {
         self.reach
@@ -84,7 +84,7 @@ impl Thing {
     #[cfg(test)]
     pub fn extent(&self) -> (vek::Vec3<f32>, vek::Vec3<f32>) {
         let mut mesh = Mesh::default();
-        let materials = [Material::strange(Pattern::Plain, [[0; 3]; 2], 1.); 3];
+        let materials = [Material::anomalous(Pattern::Plain, [[0; 3]; 2], 1.); 3];
         (self.build)(&mut Kit { mesh: &mut mesh, materials, seed: 1 });
         let corners = mesh.triangles.iter().flat_map(|t| &t.corners).map(|c| c.at);
         corners.fold((vek::Vec3::broadcast(f32::MAX), vek::Vec3::broadcast(f32::MIN)), |(low, high), p| {
@@ -114,36 +114,36 @@ const CLOTH: &[Pattern] = &[Pattern::Checks, Pattern::Bands, Pattern::Dots, Patt
 const BOARD: &[Pattern] = &[Pattern::Grain];
 const ANY: &[Pattern] = &[Pattern::Plain, Pattern::Bands, Pattern::Checks];
 
-const fn thing(
+const fn kind(
     name: &'static str,
     reach: f32,
     patterns: &'static [Pattern],
     colors: &'static [Color],
     build: fn(&mut Kit),
-) -> Thing {
-    Thing { name, reach, build, patterns, colors }
+) -> ObjectKind {
+    ObjectKind { name, reach, build, patterns, colors }
 }
 
-/// Every kind there is.
-pub const THINGS: [Thing; 28] = [
-    thing("dog", 0.9, FUR, HIDES, |k| k.animal(0.7, 0.8, 0.16, 0.2)),
-    thing("deer", 1.6, FUR, HIDES, |k| {
+/// All kinds.
+pub const OBJECT_KINDS: [ObjectKind; 28] = [
+    kind("dog", 0.9, FUR, HIDES, |k| k.animal(0.7, 0.8, 0.16, 0.2)),
+    kind("deer", 1.6, FUR, HIDES, |k| {
         k.animal(1.2, 1.3, 0.24, 0.6);
         for side in [-1., 1.] {
             k.bar(2, [side * 0.08, 1.8, 1.0], [side * 0.4, 2.3, 0.8], 0.03);
             k.bar(2, [side * 0.25, 2.05, 0.9], [side * 0.2, 2.4, 1.1], 0.025);
         }
     }),
-    thing("cow", 2.2, HIDE, &[[236, 232, 226], [40, 34, 32], [120, 74, 48]], |k| {
+    kind("cow", 2.2, HIDE, &[[236, 232, 226], [40, 34, 32], [120, 74, 48]], |k| {
         k.animal(1.45, 2.0, 0.4, 0.3)
     }),
-    thing("horse", 2.2, FUR, HIDES, |k| k.animal(1.6, 1.9, 0.34, 0.7)),
-    thing("elephant", 3.2, FUR, DULL, |k| {
+    kind("horse", 2.2, FUR, HIDES, |k| k.animal(1.6, 1.9, 0.34, 0.7)),
+    kind("elephant", 3.2, FUR, DULL, |k| {
         k.animal(2.6, 2.8, 0.75, 0.4);
         k.bar(0, [0., 2.3, 2.1], [0., 0.5, 2.5], 0.2);
     }),
-    thing("boar", 1.1, FUR, HIDES, |k| k.animal(0.75, 1.1, 0.24, 0.05)),
-    thing("ostrich", 1.2, FUR, &[[40, 38, 40], [220, 200, 190], [150, 120, 100]], |k| {
+    kind("boar", 1.1, FUR, HIDES, |k| k.animal(0.75, 1.1, 0.24, 0.05)),
+    kind("ostrich", 1.2, FUR, &[[40, 38, 40], [220, 200, 190], [150, 120, 100]], |k| {
         for side in [-1., 1.] {
             k.bar(1, [side * 0.14, 0., 0.05], [side * 0.12, 1., 0.], 0.05);
         }
@@ -151,56 +151,50 @@ pub const THINGS: [Thing; 28] = [
         k.bar(1, [0., 1.3, 0.4], [0., 2.2, 0.55], 0.07);
         k.egg(1, [0., 2.25, 0.62], [0.08, 0.09, 0.18]);
     }),
-    thing("sofa", 2.0, CLOTH, VIVID, |k| {
+    kind("sofa", 2.0, CLOTH, VIVID, |k| {
         k.block(0, [-1., 0.12, -0.45], [1., 0.48, 0.45]);
         k.block(0, [-1., 0.48, -0.45], [1., 0.95, -0.2]);
         for x in [-1., 0.78] {
             k.block(1, [x, 0.48, -0.45], [x + 0.22, 0.7, 0.45]);
         }
     }),
-    thing("armchair", 1.0, CLOTH, VIVID, |k| {
+    kind("armchair", 1.0, CLOTH, VIVID, |k| {
         k.block(0, [-0.45, 0.1, -0.4], [0.45, 0.45, 0.45]);
         k.block(1, [-0.45, 0.45, -0.4], [0.45, 1.1, -0.18]);
         k.block(0, [-0.5, 0.4, -0.4], [-0.32, 0.7, 0.45]);
         k.block(0, [0.32, 0.4, -0.4], [0.5, 0.7, 0.45]);
     }),
-    thing("chair", 0.6, BOARD, WOOD, |k| {
+    kind("chair", 0.6, BOARD, WOOD, |k| {
         k.legs(0, [0.2, 0.2], 0.46, 0.03);
         k.block(0, [-0.24, 0.45, -0.24], [0.24, 0.5, 0.24]);
         k.block(0, [-0.24, 0.5, -0.24], [0.24, 1., -0.19]);
     }),
-    thing("table", 1.6, BOARD, WOOD, |k| {
+    kind("table", 1.6, BOARD, WOOD, |k| {
         k.legs(0, [0.7, 0.35], 0.72, 0.04);
         k.block(1, [-0.8, 0.72, -0.45], [0.8, 0.78, 0.45]);
     }),
-    thing("mattress", 2.0, CLOTH, VIVID, |k| k.block(0, [-0.9, 0., -0.95], [0.9, 0.28, 0.95])),
-    thing("bathtub", 1.7, &[Pattern::Plain], &[[240, 240, 244], [214, 220, 226], [200, 160, 160]], |k| {
+    kind("mattress", 2.0, CLOTH, VIVID, |k| k.block(0, [-0.9, 0., -0.95], [0.9, 0.28, 0.95])),
+    kind("bathtub", 1.7, &[Pattern::Plain], &[[240, 240, 244], [214, 220, 226], [200, 160, 160]], |k| {
         k.block(0, [-0.4, 0.1, -0.85], [0.4, 0.6, 0.85]);
         k.block(1, [-0.44, 0.56, -0.89], [0.44, 0.62, 0.89]);
         k.bar(2, [0., 0.6, 0.75], [0., 0.9, 0.7], 0.03);
     }),
-    thing("refrigerator", 0.8, &[Pattern::Plain], &[[226, 228, 230], [190, 60, 60], [120, 150, 140]], |k| {
+    kind("refrigerator", 0.8, &[Pattern::Plain], &[[226, 228, 230], [190, 60, 60], [120, 150, 140]], |k| {
         k.block(0, [-0.34, 0., -0.34], [0.34, 1.8, 0.34]);
         k.block(2, [0.2, 0.7, 0.34], [0.26, 1.2, 0.4]);
     }),
-    thing(
-        "washing machine",
-        0.7,
-        &[Pattern::Plain],
-        &[[232, 232, 232], [60, 62, 66], [150, 160, 170]],
-        |k| {
-            k.block(0, [-0.3, 0., -0.3], [0.3, 0.86, 0.3]);
-            for z in [-0.3, 0.3] {
-                k.egg(1, [0., 0.42, z], [0.2, 0.2, 0.06]);
-            }
-        },
-    ),
-    thing("piano", 1.6, &[Pattern::Plain], &[[30, 26, 26], [240, 236, 226], [70, 36, 26]], |k| {
+    kind("washing machine", 0.7, &[Pattern::Plain], &[[232, 232, 232], [60, 62, 66], [150, 160, 170]], |k| {
+        k.block(0, [-0.3, 0., -0.3], [0.3, 0.86, 0.3]);
+        for z in [-0.3, 0.3] {
+            k.egg(1, [0., 0.42, z], [0.2, 0.2, 0.06]);
+        }
+    }),
+    kind("piano", 1.6, &[Pattern::Plain], &[[30, 26, 26], [240, 236, 226], [70, 36, 26]], |k| {
         k.block(0, [-0.75, 0., -0.3], [0.75, 1.25, 0.1]);
         k.block(0, [-0.75, 0.6, 0.1], [0.75, 0.72, 0.42]);
         k.block(1, [-0.68, 0.72, 0.12], [0.68, 0.75, 0.4]);
     }),
-    thing(
+    kind(
         "boxes",
         1.3,
         &[Pattern::Plain, Pattern::Bands],
@@ -211,7 +205,7 @@ pub const THINGS: [Thing; 28] = [
             k.block(2, [-0.35, 0.55, -0.3], [0.15, 0.95, 0.2]);
         },
     ),
-    thing("pallets", 1.3, BOARD, WOOD, |k| {
+    kind("pallets", 1.3, BOARD, WOOD, |k| {
         for i in 0..5 {
             let y = 0.17 * i as f32;
             k.block(i % 2, [-0.6, y + 0.08, -0.4], [0.6, y + 0.14, 0.4]);
@@ -220,31 +214,31 @@ pub const THINGS: [Thing; 28] = [
             }
         }
     }),
-    thing("barrels", 1.4, &[Pattern::Bands, Pattern::Plain], VIVID, |k| {
+    kind("barrels", 1.4, &[Pattern::Bands, Pattern::Plain], VIVID, |k| {
         k.bar(0, [-0.4, 0., 0.], [-0.4, 0.9, 0.], 0.3);
         k.bar(1, [0.3, 0., 0.25], [0.3, 0.9, 0.25], 0.3);
         k.bar(2, [-0.3, 0.3, -0.62], [0.6, 0.3, -0.62], 0.3);
     }),
-    thing("tyres", 1.2, &[Pattern::Plain], &[[34, 34, 36], [58, 56, 54], [26, 26, 26]], |k| {
+    kind("tyres", 1.2, &[Pattern::Plain], &[[34, 34, 36], [58, 56, 54], [26, 26, 26]], |k| {
         for (i, x) in [(0, -0.05), (1, 0.04), (2, -0.02)] {
             let y = 0.24 * i as f32;
             k.bar(i, [x, y, 0.], [x, y + 0.22, 0.05 * x], 0.38);
         }
         k.bar(0, [0.62, 0.34, -0.12], [0.62, 0.34, 0.12], 0.36);
     }),
-    thing("logs", 3.0, BOARD, WOOD, |k| {
+    kind("logs", 3.0, BOARD, WOOD, |k| {
         for (x, y) in [(-0.45, 0.2), (0., 0.2), (0.45, 0.2), (-0.22, 0.55), (0.22, 0.55), (0., 0.9)] {
             k.bar(usize::from(y > 0.3), [x, y, -1.4], [x, y, 1.4], 0.22);
         }
     }),
-    thing("rocks", 1.5, &[Pattern::Plain, Pattern::Fur], DULL, |k| {
+    kind("rocks", 1.5, &[Pattern::Plain, Pattern::Fur], DULL, |k| {
         for (i, (x, z, r)) in
             [(-0.3, 0., 0.55), (0.5, 0.25, 0.35), (0.35, -0.5, 0.28)].into_iter().enumerate()
         {
             k.mesh.egg([x, r * 0.6, z], [r, r * 0.8, r], 5, (0.3, k.seed + i as u32), k.materials[i]);
         }
     }),
-    thing(
+    kind(
         "hay bale",
         1.4,
         &[Pattern::Grain, Pattern::Fur],
@@ -253,22 +247,22 @@ pub const THINGS: [Thing; 28] = [
             k.bar(0, [-0.6, 0.62, 0.], [0.6, 0.62, 0.], 0.62);
         },
     ),
-    thing("pipes", 3.2, &[Pattern::Plain], DULL, |k| {
+    kind("pipes", 3.2, &[Pattern::Plain], DULL, |k| {
         for (i, x) in [-0.6, -0.1, 0.45].into_iter().enumerate() {
             k.bar(i, [x, 0.24, -1.5], [x + 0.2, 0.24, 1.5], 0.22);
         }
     }),
-    thing("boat", 3.4, ANY, VIVID, |k| {
+    kind("boat", 3.4, ANY, VIVID, |k| {
         k.mesh.tapered([-0.55, 0., -1.3], [0.55, 0.7, 1.3], [1.4, 1.3], [0., 0.1], k.materials[0]);
         k.block(1, [-0.5, 0.7, -0.7], [0.5, 1.15, 0.2]);
     }),
-    thing("balloons", 1.6, &[Pattern::Plain, Pattern::Bands], VIVID, |k| {
+    kind("balloons", 1.6, &[Pattern::Plain, Pattern::Bands], VIVID, |k| {
         for (i, (x, y)) in [(-0.4, 1.5), (0.1, 1.9), (0.5, 1.4)].into_iter().enumerate() {
             k.egg(i, [x, y, 0.1 * x], [0.32, 0.4, 0.32]);
             k.bar(2, [0., 0., 0.], [x, y - 0.4, 0.], 0.012);
         }
     }),
-    thing("forklift", 2.2, &[Pattern::Plain], &[[250, 180, 20], [40, 40, 42], [90, 92, 96]], |k| {
+    kind("forklift", 2.2, &[Pattern::Plain], &[[250, 180, 20], [40, 40, 42], [90, 92, 96]], |k| {
         k.block(0, [-0.5, 0.25, -0.9], [0.5, 1., 0.5]);
         for x in [-0.42, 0.36] {
             k.block(1, [x, 0.1, 0.55], [x + 0.08, 2.4, 0.68]);
@@ -280,7 +274,7 @@ pub const THINGS: [Thing; 28] = [
             k.bar(1, [-0.55, 0.26, z], [0.55, 0.26, z], 0.26);
         }
     }),
-    thing("robot", 1.0, ANY, VIVID, |k| {
+    kind("robot", 1.0, ANY, VIVID, |k| {
         k.block(0, [-0.3, 0.7, -0.2], [0.3, 1.4, 0.2]);
         k.block(1, [-0.2, 1.45, -0.18], [0.2, 1.85, 0.18]);
         for side in [-1., 1.] {
@@ -291,7 +285,7 @@ pub const THINGS: [Thing; 28] = [
     }),
 ];
 
-/// A thing and where it stands.
+/// An object and where it stands.
 struct Placed {
     kind: usize,
     pose: Pose,
@@ -300,27 +294,27 @@ struct Placed {
     materials: [Material; 3],
 }
 
-/// Strange things along the way, some tens of metres apart.
-pub struct Strange {
+/// Anomaly objects along the road, some tens of metres apart.
+pub struct AnomalyObjects {
     rng: ChaCha8Rng,
     placed: Vec<Placed>,
     next: f32,
 }
 
-/// Metres ahead at which a thing is put down: a camera sees little of it there.
+/// Metres ahead at which an object is placed: a camera sees little of it there.
 const AHEAD: f32 = 75.;
 /// Metres behind at which it is forgotten.
 const BEHIND: f32 = 15.;
 
-impl Strange {
+impl AnomalyObjects {
     /// None so far.
     pub fn new(mut rng: ChaCha8Rng) -> Self {
         let next = rng.random_range(14.0..40.);
         Self { rng, placed: Vec::new(), next }
     }
 
-    /// Puts down what is due and builds what is in view.
-    pub fn draw(&mut self, mesh: &mut Mesh, camera: &Camera, style: &Style) {
+    /// Places the objects that are due and builds those in view.
+    pub fn build(&mut self, mesh: &mut Mesh, camera: &Camera, style: &Style) {
         let along = camera.along();
         while self.next < along + AHEAD {
             let placed = self.place(self.next, camera.lane(), style);
@@ -329,14 +323,14 @@ impl Strange {
         }
         self.placed.retain(|p| p.pose.at.z > along - BEHIND);
         for p in &self.placed {
-            let thing = &THINGS[p.kind];
+            let kind = &OBJECT_KINDS[p.kind];
             mesh.posed(p.pose, |mesh| {
                 let start = mesh.triangles.len();
-                (thing.build)(&mut Kit { mesh, materials: p.materials, seed: p.seed });
+                (kind.build)(&mut Kit { mesh, materials: p.materials, seed: p.seed });
                 for corner in mesh.triangles[start..].iter_mut().flat_map(|t| &mut t.corners) {
                     corner.at *= p.scale;
                 }
-                let half = thing.reach * p.scale / 2.;
+                let half = kind.reach * p.scale / 2.;
                 mesh.contact(0., 0., half * 0.75, half * 0.75);
             });
         }
@@ -344,10 +338,10 @@ impl Strange {
 
     fn place(&mut self, z: f32, lane: f32, style: &Style) -> Placed {
         let rng = &mut self.rng;
-        let kind = rng.random_range(0..THINGS.len());
-        let thing = &THINGS[kind];
+        let number = rng.random_range(0..OBJECT_KINDS.len());
+        let kind = &OBJECT_KINDS[number];
         let scale = rng.random_range(0.85..1.2);
-        let half = thing.reach * scale / 2.;
+        let half = kind.reach * scale / 2.;
         let edge = style.half_road - style.parking;
         // The camera drives past: on the other lane, at the edge, or on a pavement.
         let clear = 1.2 + half;
@@ -360,16 +354,16 @@ impl Strange {
             }
         };
         let y = if x.abs() > style.half_road { KERB } else { 0. };
-        let pattern = thing.patterns[rng.random_range(0..thing.patterns.len())];
-        let mut color = || thing.colors[rng.random_range(0..thing.colors.len())];
+        let pattern = kind.patterns[rng.random_range(0..kind.patterns.len())];
+        let mut color = || kind.colors[rng.random_range(0..kind.colors.len())];
         let pairs = [(); 3].map(|()| [color(), color()]);
         let repeats = rng.random_range(2.5..6.0);
         Placed {
-            kind,
+            kind: number,
             pose: Pose::new(x, y, z, rng.random_range(0.0..TAU)),
             scale,
             seed: rng.random_range(0..1 << 30),
-            materials: pairs.map(|colors| Material::strange(pattern, colors, repeats)),
+            materials: pairs.map(|colors| Material::anomalous(pattern, colors, repeats)),
         }
     }
 }
