@@ -12,7 +12,7 @@ pub mod writer;
 
 use std::path::PathBuf;
 
-/// Why a bag cannot be written, or a message not be read.
+/// Why a bag cannot be written, or a message cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BagError {
     /// The file cannot be made or written.
@@ -39,7 +39,7 @@ pub enum BagError {
         /// The first few.
         start: Vec<u8>,
     },
-    /// Bytes that are no message of this type, or a message that has no bytes.
+    /// Bytes that are not a message of this type, or a message that cannot be encoded.
     #[error("{message}: {source}")]
     Cdr {
         /// Type of the message.

@@ -61,14 +61,14 @@ pub enum DataError {
         /// The folder.
         path: PathBuf,
     },
-    /// A part was asked for that the data set does not have.
+    /// The data set does not have the part that was asked for.
     #[error("{}: no part {part:?}; it has {known}", path.display())]
     Part {
         /// The folder.
         path: PathBuf,
         /// What was asked for.
         part: String,
-        /// What there is.
+        /// The parts that it has.
         known: String,
     },
     /// Images without labels or labels without images.
@@ -87,9 +87,9 @@ pub enum DataError {
         /// The folder.
         path: PathBuf,
     },
-    /// Text that is no slice.
+    /// Text that is not a slice.
     #[error(
-        "{text:?} is no slice; expected PART, START..END or PART:START..END, such as val, 2600..2974, train:..100"
+        "{text:?} is not a slice; expected PART, START..END or PART:START..END, such as val, 2600..2974, train:..100"
     )]
     SliceText {
         /// The text.
@@ -102,10 +102,10 @@ pub enum DataError {
         start: usize,
         /// One past the last.
         end: usize,
-        /// Samples there are.
+        /// Number of samples.
         count: usize,
     },
-    /// A file that is no readable picture.
+    /// A file that is not a readable image.
     #[error("{}: {source}", path.display())]
     Image {
         /// The file.
@@ -113,8 +113,8 @@ pub enum DataError {
         /// Why.
         source: image::ImageError,
     },
-    /// A label picture whose values are not ids.
-    #[error("{}: its pixels are {found:?}; labels must be one byte of grey a pixel", path.display())]
+    /// A label image whose values are not ids.
+    #[error("{}: its pixels are {found:?}; labels must be one byte of grey per pixel", path.display())]
     LabelFormat {
         /// The file.
         path: PathBuf,
@@ -162,7 +162,7 @@ pub struct Dataset {
     pub label_set: String,
     /// Sorted by name.
     pub samples: Vec<Sample>,
-    /// Files that were left out for want of a partner; 0 unless [`Options::allow_unpaired`].
+    /// Files that were left out because they have no partner; 0 unless [`Options::allow_unpaired`].
     pub unpaired: usize,
 }
 
@@ -177,7 +177,7 @@ pub struct Options {
     pub allow_unpaired: bool,
 }
 
-/// How a data set lies in its folder.
+/// How a data set is laid out in its folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// `images/NNNN.webp` with `labels/NNNN.png`, Cityscapes label ids.
@@ -201,7 +201,7 @@ impl Layout {
     }
 }
 
-/// Tells the layout of the data set in folder `path`.
+/// Finds the layout of the data set in folder `path`.
 pub fn detect(path: &Path) -> Result<Layout, DataError> {
     std::fs::read_dir(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
     if cityscapes::is_official(path) {
@@ -217,8 +217,8 @@ pub fn detect(path: &Path) -> Result<Layout, DataError> {
     }
 }
 
-/// Pairs the files of the data set in folder `path` that `slice` names, sorted by name; nothing is
-/// decoded. Pairing is of the whole part, before it is sliced.
+/// Pairs the files of the data set in folder `path` that `slice` names, sorted by name. Nothing is
+/// decoded. The whole part is paired, then sliced.
 pub fn list(path: &Path, slice: &Slice, allow_unpaired: bool) -> Result<(Layout, Pairs), DataError> {
     let layout = detect(path)?;
     let mut pairs = match layout {
@@ -256,7 +256,7 @@ pub fn load(path: &Path, options: &Options) -> Result<Dataset, DataError> {
     Ok(Dataset { label_set: set.name, samples: samples?, unpaired: pairs.unpaired.len() })
 }
 
-/// The images that `slice` names, decoded one by one, as they come.
+/// The images that `slice` names, decoded one by one on demand.
 pub fn images(
     path: &Path,
     slice: &Slice,
@@ -288,7 +288,7 @@ pub fn resize_image(image: RgbImage, (width, height): (u32, u32)) -> RgbImage {
     imageops::resize(&image, width, height, FilterType::Triangle)
 }
 
-/// Resizes ids, each taken from the nearest pixel.
+/// Resizes ids; each is that of the nearest pixel.
 pub fn resize_labels(labels: GrayImage, (width, height): (u32, u32)) -> GrayImage {
     if labels.dimensions() == (width, height) {
         return labels;
@@ -302,8 +302,8 @@ fn open_image(path: &Path) -> Result<RgbImage, DataError> {
     Ok(decoded.into_rgb8())
 }
 
-/// Reads ids. A palette picture would decode to colours and one of 4 bits to stretched values, so
-/// only plain bytes are taken.
+/// Reads ids. An image with a palette would decode to colours and one of 4 bits to stretched values,
+/// so only plain bytes are accepted.
 fn open_labels(path: &Path) -> Result<GrayImage, DataError> {
     let error = |source| DataError::Image { path: path.to_owned(), source };
     let decoder = open(path)?.into_decoder().map_err(error)?;

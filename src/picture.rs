@@ -1,4 +1,4 @@
-//! Pictures of single frames, for people.
+//! Pictures of single frames, for people: overlay, score maps, panels.
 
 pub mod canvas;
 pub mod heat;

@@ -20,7 +20,7 @@ pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, BagError> {
 
 /// The message in `bytes`, encapsulation included. Bytes behind its end (padding) are ignored.
 pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, BagError> {
-    // The two bytes of options, of which padding is one, are the sender's business.
+    // The two bytes of options, such as padding, are not needed.
     let Some(body) = bytes.get(HEADER.len()..).filter(|_| bytes.starts_with(&HEADER[..2])) else {
         return Err(BagError::Encapsulation {
             len: bytes.len(),

@@ -1,4 +1,4 @@
-//! The ROS messages that this project writes and reads, as plain structs: fields and their order
+//! The ROS messages that this project writes and reads, as plain structs. The fields and their order
 //! are those of the definitions.
 
 use serde::de::DeserializeOwned;
@@ -99,7 +99,7 @@ pub struct CompressedImage {
     pub data: Vec<u8>,
 }
 
-/// One class in a [`MonitorReport`]; what the fields mean is said in `msg/ClassScore.msg`.
+/// One class in a [`MonitorReport`]; `msg/ClassScore.msg` says what the fields mean.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct ClassScore {
@@ -111,7 +111,7 @@ pub struct ClassScore {
     pub present: bool,
 }
 
-/// One region in a [`MonitorReport`]; what the fields mean is said in `msg/AnomalyRegion.msg`.
+/// One region in a [`MonitorReport`]; `msg/AnomalyRegion.msg` says what the fields mean.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct AnomalyRegion {
@@ -128,7 +128,7 @@ pub struct AnomalyRegion {
     pub class_name: String,
 }
 
-/// What the monitor says of one frame; what the fields mean is said in `msg/MonitorReport.msg`.
+/// The monitor's report on one frame; `msg/MonitorReport.msg` says what the fields mean.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct MonitorReport {
@@ -164,7 +164,7 @@ pub struct MonitorReport {
     pub bundle_hash: String,
 }
 
-/// Names and colours of label ids; what the fields mean is said in `msg/LabelInfo.msg`.
+/// Names and colours of label ids; `msg/LabelInfo.msg` says what the fields mean.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct LabelInfo {

@@ -53,7 +53,7 @@ pub struct BagWriter {
 }
 
 impl BagWriter {
-    /// Makes the file, or empties it.
+    /// Creates the file, or truncates it.
     pub fn create(path: &Path) -> Result<Self, BagError> {
         let file = File::create(path).map_err(|source| BagError::Io { path: path.to_owned(), source })?;
         let options = WriteOptions::new()
@@ -97,11 +97,11 @@ impl BagWriter {
         self.bytes
     }
 
-    /// Writes the index and closes the file; without it the file is one that a crash has left.
+    /// Writes the index and closes the file; without this call the file is like one after a crash.
     pub fn finish(mut self) -> Result<(), BagError> {
         let finished = self.writer.finish();
         self.checked(finished)?;
-        // Dropped in silence, the buffer's last bytes might be missing.
+        // Dropped without a check, the buffer's last bytes might be missing.
         let Self { path, writer, .. } = self;
         let flushed = writer.into_inner().into_inner().map(drop);
         flushed.map_err(|error| BagError::Io { path, source: error.into_error() })

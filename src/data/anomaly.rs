@@ -1,4 +1,4 @@
-//! Images in which the pixels of unknown things are marked.
+//! Images in which the pixels of anomaly objects are marked.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,13 +16,13 @@ pub struct AnomalySample {
     pub name: String,
     /// Colours.
     pub image: RgbImage,
-    /// One of [`truth`] a pixel; as large as `image`.
+    /// One of [`truth`] per pixel; as large as `image`.
     pub truth: GrayImage,
 }
 
 /// How the marks are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
+pub enum AnomalyLayout {
     /// RoadAnomaly (Lis et al., 2019): `images/N.jpg`, `labels_masks/N.png` with 0 ordinary, 1 ignored,
     /// 2 anomaly.
     RoadAnomaly,
@@ -31,7 +31,7 @@ pub enum Layout {
     StreetHazards,
 }
 
-impl Layout {
+impl AnomalyLayout {
     fn truth(self, value: u8) -> u8 {
         match (self, value) {
             (Self::RoadAnomaly, 2) | (Self::StreetHazards, 14) => truth::ANOMALY,
@@ -42,21 +42,21 @@ impl Layout {
 }
 
 /// The samples of the data set in folder `path`, by name; nothing is decoded.
-pub fn list(path: &Path) -> Result<(Layout, Pairs), DataError> {
-    const PICTURES: [&str; 3] = [".jpg", ".png", ".webp"];
+pub fn list(path: &Path) -> Result<(AnomalyLayout, Pairs), DataError> {
+    const ENDINGS: [&str; 3] = [".jpg", ".png", ".webp"];
     let images = path.join("images");
     let masks = path.join("labels_masks");
     let (layout, pairs) = if masks.is_dir() {
-        let pairs = Pairs::matching(files(&images, "", &PICTURES)?, files(&masks, "", &[".png"])?);
-        (Layout::RoadAnomaly, pairs)
+        let pairs = Pairs::matching(files(&images, "", &ENDINGS)?, files(&masks, "", &[".png"])?);
+        (AnomalyLayout::RoadAnomaly, pairs)
     } else if path.join("annotations/test").is_dir() {
-        let (mut pictures, mut labels) = (BTreeMap::new(), BTreeMap::new());
+        let (mut photos, mut labels) = (BTreeMap::new(), BTreeMap::new());
         for town in folders(&path.join("annotations/test"))? {
             let prefix = format!("{town}/");
-            pictures.extend(files(&images.join("test").join(&town), &prefix, &PICTURES)?);
+            photos.extend(files(&images.join("test").join(&town), &prefix, &ENDINGS)?);
             labels.extend(files(&path.join("annotations/test").join(&town), &prefix, &[".png"])?);
         }
-        (Layout::StreetHazards, Pairs::matching(pictures, labels))
+        (AnomalyLayout::StreetHazards, Pairs::matching(photos, labels))
     } else {
         return Err(DataError::AnomalyLayout { path: path.to_owned() });
     };
@@ -71,7 +71,7 @@ pub fn list(path: &Path) -> Result<(Layout, Pairs), DataError> {
 }
 
 /// Decodes one sample.
-pub fn load(layout: Layout, pair: &Pair) -> Result<AnomalySample, DataError> {
+pub fn load(layout: AnomalyLayout, pair: &Pair) -> Result<AnomalySample, DataError> {
     let image = open_image(&pair.image)?;
     let mut truth = open_labels(&pair.labels)?;
     if truth.dimensions() != image.dimensions() {
@@ -99,12 +99,12 @@ mod tests {
     #[test]
     fn both_layouts_are_told_apart_and_translated() {
         let cases = [
-            ("images/7.png", "labels_masks/7.png", [0, 1, 2], Layout::RoadAnomaly, [0, 255, 1]),
+            ("images/7.png", "labels_masks/7.png", [0, 1, 2], AnomalyLayout::RoadAnomaly, [0, 255, 1]),
             (
                 "images/test/t5/7.png",
                 "annotations/test/t5/7.png",
                 [0, 3, 14],
-                Layout::StreetHazards,
+                AnomalyLayout::StreetHazards,
                 [255, 0, 1],
             ),
         ];

@@ -1,4 +1,4 @@
-//! Cityscapes, in its official layout and as a folder of small pictures.
+//! Cityscapes, in its official layout and as a folder of small images.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,6 +1,6 @@
-//! Failures with ground truth: images made worse to a known degree, their labels still known.
+//! Failures with ground truth: images degraded to a known degree, whose labels are still known.
 //!
-//! What a camera meets in years on a road, at strengths from 0 (as it was) to 1 (as bad as it gets).
+//! What a camera meets in years on a road, at strengths from 0 (unchanged) to 1 (worst).
 
 use std::fmt;
 use std::str::FromStr;
@@ -88,7 +88,7 @@ impl Degradation {
         if strength <= 0. || image.is_empty() {
             return (image.clone(), labels.clone());
         }
-        let worse = match self {
+        let degraded = match self {
             Self::UpsideDown => return (imageops::flip_vertical(image), imageops::flip_vertical(labels)),
             Self::Fog => fog(image, strength, rng),
             Self::Glare => glare(image, strength, rng),
@@ -98,11 +98,11 @@ impl Degradation {
             Self::Darkness => noisy(image, 1. - 0.975 * strength, 10. * strength, rng),
             Self::Noise => noise(image, strength, rng),
         };
-        (worse, labels.clone())
+        (degraded, labels.clone())
     }
 }
 
-/// Mixes every pixel with `color` by the share that `share` gives for its place, (0, 0) to (1, 1).
+/// Mixes every pixel with `color` by the share that `share` gives for its position, (0, 0) to (1, 1).
 fn veil(image: &RgbImage, color: [f32; 3], share: impl Fn(f32, f32) -> f32) -> RgbImage {
     let (width, height) = image.dimensions();
     RgbImage::from_fn(width, height, |x, y| {
@@ -115,7 +115,7 @@ fn veil(image: &RgbImage, color: [f32; 3], share: impl Fn(f32, f32) -> f32) -> R
 fn fog(image: &RgbImage, strength: f32, rng: &mut ChaCha8Rng) -> RgbImage {
     let grey: f32 = rng.random_range(150.0..235.);
     veil(image, [grey, grey, grey * 1.02], |_, y| {
-        // What is near lies low in the picture.
+        // What is near lies low in the image.
         let depth = 1. - 0.75 * ((y - 0.5) / 0.5).max(0.);
         1. - (-3.2 * strength * depth).exp()
     })
@@ -148,7 +148,7 @@ fn dirt(image: &RgbImage, strength: f32, rng: &mut ChaCha8Rng) -> RgbImage {
 }
 
 fn dead_rows(image: &RgbImage, strength: f32, rng: &mut ChaCha8Rng) -> RgbImage {
-    let mut worse = image.clone();
+    let mut degraded = image.clone();
     let (width, height) = image.dimensions();
     let mut left = (0.7 * strength * height as f32).ceil() as u32;
     while left > 0 {
@@ -156,30 +156,30 @@ fn dead_rows(image: &RgbImage, strength: f32, rng: &mut ChaCha8Rng) -> RgbImage 
         let count = rng.random_range(1..=8).min(left);
         let color = if rng.random_bool(0.7) { Rgb([0; 3]) } else { Rgb(rng.random()) };
         for y in first..(first + count).min(height) {
-            (0..width).for_each(|x| worse.put_pixel(x, y, color));
+            (0..width).for_each(|x| degraded.put_pixel(x, y, color));
         }
         left -= count;
     }
-    worse
+    degraded
 }
 
 /// Every value times `gain`, with noise of `sigma` of 255.
 fn noisy(image: &RgbImage, gain: f32, sigma: f32, rng: &mut ChaCha8Rng) -> RgbImage {
-    let mut worse = image.clone();
-    for value in worse.iter_mut() {
+    let mut degraded = image.clone();
+    for value in degraded.iter_mut() {
         // The sum of three dice is Gaussian enough.
         let dice: f32 = (0..3).map(|_| rng.random_range(-1.0..1.0f32)).sum();
         *value = (f32::from(*value) * gain + dice * sigma) as u8;
     }
-    worse
+    degraded
 }
 
 fn noise(image: &RgbImage, strength: f32, rng: &mut ChaCha8Rng) -> RgbImage {
-    let mut worse = image.clone();
-    for value in worse.iter_mut() {
+    let mut degraded = image.clone();
+    for value in degraded.iter_mut() {
         *value = (f32::from(*value) * (1. - strength) + rng.random_range(0.0..255.) * strength) as u8;
     }
-    worse
+    degraded
 }
 
 #[cfg(test)]
@@ -188,7 +188,7 @@ mod tests {
 
     use super::*;
 
-    fn picture() -> (RgbImage, GrayImage) {
+    fn image_and_labels() -> (RgbImage, GrayImage) {
         let image = RgbImage::from_fn(48, 24, |x, y| {
             Rgb([(5 * x) as u8, (9 * y) as u8, ((x / 4 + y / 4) % 2 * 200) as u8])
         });
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn more_strength_is_farther_from_the_image() {
-        let (image, labels) = picture();
+        let (image, labels) = image_and_labels();
         for degradation in Degradation::ALL {
             let at = |strength| {
                 let rng = &mut ChaCha8Rng::seed_from_u64(3);
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn labels_follow_the_pixels() {
-        let (image, labels) = picture();
+        let (image, labels) = image_and_labels();
         let rng = &mut ChaCha8Rng::seed_from_u64(3);
         let (turned, followed) = Degradation::UpsideDown.apply(&image, &labels, 1., rng);
         assert_eq!(turned.get_pixel(7, 0), image.get_pixel(7, 23));

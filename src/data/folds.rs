@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-/// A number of folds that cannot be made.
+/// A number of folds that is not possible.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot cut {samples} samples into {folds} folds; it takes at least 2 folds and a sample in each")]
 pub struct FoldError {
-    /// Samples there are.
+    /// Number of samples.
     pub samples: usize,
     /// Folds asked for.
     pub folds: usize,

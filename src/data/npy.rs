@@ -1,4 +1,4 @@
-//! Arrays as NumPy writes them (`.npy`): scores and labels that anybody made.
+//! Arrays as NumPy writes them (`.npy`): scores and labels from any program.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
@@ -10,7 +10,7 @@ use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
 /// Why an array cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum NpyError {
-    /// The file cannot be opened, is no array or ends early.
+    /// The file cannot be opened, is not an array or ends early.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
@@ -26,7 +26,7 @@ pub enum NpyError {
         /// Its dtype, as NumPy writes it.
         found: String,
     },
-    /// An integer that no double can hold: it would be taken for its neighbours.
+    /// An integer that no double can hold: it would be rounded to a neighbour.
     #[error("{}: element {index} is {value}; integers must be within +-2^53", path.display())]
     Integer {
         /// The file.

@@ -71,7 +71,7 @@ fn official_cityscapes_is_found_by_part_and_city() {
     for (stem, raw) in [("val/ulm/ulm_2", 26), ("train/bonn/bonn_1", 7), ("test/mainz/mainz_0", 0)] {
         write_image(&dir.path().join(format!("leftImg8bit/{stem}_leftImg8bit.png")), (4, 2), [1; 3]);
         write_labels(&dir.path().join(format!("gtFine/{stem}_gtFine_labelIds.png")), (4, 2), raw);
-        // The other pictures of the release are passed over.
+        // The other images of the release are ignored.
         write_labels(&dir.path().join(format!("gtFine/{stem}_gtFine_instanceIds.png")), (4, 2), 1);
     }
     assert_eq!(detect(dir.path()).unwrap(), Layout::Cityscapes);
@@ -142,7 +142,7 @@ fn wrong_files_are_named() {
     write_image(&label, (8, 4), [1; 3]);
     let message = load(dir.path(), &Options::default()).unwrap_err().to_string();
     assert!(message.contains("0001.png: its pixels are Rgb8"), "{message}");
-    std::fs::write(&label, b"no picture").unwrap();
+    std::fs::write(&label, b"not an image").unwrap();
     let message = load(dir.path(), &Options::default()).unwrap_err().to_string();
     assert!(message.contains("0001.png"), "{message}");
 }

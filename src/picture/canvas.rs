@@ -1,4 +1,4 @@
-//! Boxes, text and tint on RGB pictures. Whatever lies outside of the picture is left out.
+//! Boxes, text and tint on RGB images. Whatever lies outside of the image is left out.
 
 use font8x8::UnicodeFonts;
 use image::{Rgb, RgbImage};
@@ -11,7 +11,7 @@ pub const WHITE: Rgb<u8> = Rgb([255; 3]);
 /// The ground behind text and around panels.
 pub const GROUND: Rgb<u8> = Rgb([24; 3]);
 
-/// A text scale that is readable on a picture `height` pixels high.
+/// A text scale that is readable on an image `height` pixels high.
 pub fn text_scale(height: u32) -> u32 {
     (height / 240).clamp(1, 4)
 }
@@ -69,7 +69,7 @@ pub fn outline(
     fill(image, x + i64::from(width - across), y, across, height, color);
 }
 
-/// The part of a rectangle that lies on the picture.
+/// The part of a rectangle that lies on the image.
 fn clip(
     image: &RgbImage,
     x: i64,

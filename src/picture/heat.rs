@@ -1,14 +1,14 @@
-//! Score maps as pictures.
+//! Score maps as images.
 
 use image::{Rgb, RgbImage};
 
 use crate::monitor::assessment::ScoreMap;
 
-/// What a pixel without a score looks like.
+/// Colour of a pixel without a score.
 pub const NO_SCORE: Rgb<u8> = Rgb([128; 3]);
 
-/// Paints 0 black, over purple and orange, to 1 pale yellow (Inferno: equal steps of score are
-/// equal steps to the eye, in grey print too). Scores beyond \[0, 1\] are clamped, NaN is grey.
+/// Colours a map from 0, black, over purple and orange to 1, pale yellow (Inferno: equal steps of score
+/// are equal steps to the eye, in grey print too). Scores beyond \[0, 1\] are clamped, NaN is grey.
 pub fn heat_map(scores: &ScoreMap) -> RgbImage {
     let colors: Vec<Rgb<u8>> = (0..=255).map(|step| color(f64::from(step) / 255.0)).collect();
     let mut image = RgbImage::new(scores.width, scores.height);

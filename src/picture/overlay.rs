@@ -1,4 +1,4 @@
-//! The picture an operator watches: the camera's image with what the monitor makes of it.
+//! The image that an operator watches: the camera's image with the monitor's assessment drawn on it.
 
 use image::{Rgb, RgbImage};
 
@@ -8,7 +8,7 @@ use crate::monitor::assessment::{Assessment, Mode, Region};
 
 /// Where the segmentation is probably wrong.
 const ERROR: Rgb<u8> = Rgb([230, 30, 60]);
-/// Around what the segmenter has never seen.
+/// Around anomalous regions.
 const ANOMALY: Rgb<u8> = Rgb([255, 200, 0]);
 
 /// The alarm level in words and the colour it is shown in.

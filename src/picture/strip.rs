@@ -1,4 +1,4 @@
-//! One picture a frame, as in the paper's figures: image, labels, reconstruction and both maps side
+//! One image per frame, as in the paper's figures: image, labels, synthesized image and both maps side
 //! by side.
 
 use image::imageops::{self, FilterType};
@@ -13,8 +13,8 @@ use crate::monitor::assessment::Assessment;
 /// Pixels between panels.
 const GAP: u32 = 2;
 
-/// Draws a frame's five panels under their captions: image, labels, reconstruction, error
-/// probability, anomaly score (the anomaly's limit in mid-scale).
+/// Draws a frame's five panels under their captions: image, labels, synthesized image, error
+/// probability, anomaly score (the limit of the anomaly score in mid-scale).
 ///
 /// Panels are as large as the image, or `panel_width` wide if that is smaller. A map that was not
 /// computed leaves its panel empty, so that the strips of a drive line up.
@@ -46,10 +46,10 @@ pub fn frame_strip(
     let count = panels.len() as u32;
     let size = (count * (width + GAP) - GAP, caption + height);
     let mut strip = RgbImage::from_pixel(size.0, size.1, canvas::GROUND);
-    for (place, (text, picture)) in (0..count).zip(panels) {
+    for (place, (text, panel)) in (0..count).zip(panels) {
         let x = i64::from(place * (width + GAP));
-        if let Some(picture) = picture {
-            imageops::replace(&mut strip, &resized(picture, width, height), x, i64::from(caption));
+        if let Some(panel) = panel {
+            imageops::replace(&mut strip, &resized(panel, width, height), x, i64::from(caption));
         } else {
             canvas::text(&mut strip, x + 2, i64::from(2 * caption), scale, Rgb([128; 3]), "not computed");
         }
@@ -71,11 +71,11 @@ fn panel_size(image: &RgbImage, panel_width: u32) -> (u32, u32) {
     (panel_width, (scaled as u32).max(1))
 }
 
-fn resized(picture: RgbImage, width: u32, height: u32) -> RgbImage {
-    if picture.dimensions() == (width, height) || picture.is_empty() {
-        return picture;
+fn resized(panel: RgbImage, width: u32, height: u32) -> RgbImage {
+    if panel.dimensions() == (width, height) || panel.is_empty() {
+        return panel;
     }
-    imageops::resize(&picture, width, height, FilterType::Triangle)
+    imageops::resize(&panel, width, height, FilterType::Triangle)
 }
 
 fn number(value: f32) -> String {
