@@ -1,7 +1,7 @@
-//! Metrics, each with its definition, exact and as the common Python tools give them.
+//! Metrics, each with its definition, exact and equal to those of the common Python tools.
 //!
 //! `None` means that the definition gives no value (a class that is absent, no positives, no
-//! spread), never 0. NaN in the input is an error that names where it stands.
+//! spread), never 0. NaN in the input is an error that names its place.
 
 pub mod component;
 pub mod correlation;

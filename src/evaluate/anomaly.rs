@@ -1,4 +1,4 @@
-//! Anomaly scores measured on images whose unknown things are marked.
+//! Anomaly scores measured on images whose anomaly objects are marked.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use tch::Kind;
 
 use super::evaluation::{EvaluationError, MOST_MEMORY};
-use super::frames::{Frame, Worst};
+use super::frames::{FramePanels, Worst};
 use super::scoreboard::{self, Memory, Scoreboard, Scored};
 use super::table::{Cell, Column, Table};
 use crate::data::anomaly::{AnomalySample, truth};
@@ -26,7 +26,7 @@ pub struct AnomalyEvaluation<'a> {
     /// Limits from calibration; none without one.
     limits: Vec<Option<f32>>,
     memory: Memory,
-    /// After the first image: the detectors that say something.
+    /// After the first image: the detectors that give an anomaly score.
     asked: Option<Vec<usize>>,
     board: Scoreboard,
     components: Vec<Components>,
@@ -36,15 +36,15 @@ pub struct AnomalyEvaluation<'a> {
 /// All figures of a detector.
 #[derive(Clone, Debug, Serialize)]
 pub struct AnomalyScored {
-    /// Of pixels.
+    /// At pixel level.
     pub pixels: Scored,
-    /// Of things, where calibration set a limit.
+    /// At object level, where calibration set a limit.
     pub components: Option<ComponentFigures>,
 }
 
 impl<'a> AnomalyEvaluation<'a> {
-    /// Nothing scored yet. `limits` are scores, a detector each, from which a pixel is called strange, set
-    /// on other images than these; `worst` frames are kept as pictures.
+    /// Nothing scored yet. `limits` are scores, one per detector, from which a pixel counts as anomalous.
+    /// They must be set on other images than these. The `worst` frames are kept as images.
     pub fn new(detectors: &'a [Boxed], limits: Vec<Option<f32>>, memory: Memory, worst: usize) -> Self {
         Self {
             detectors,
@@ -79,20 +79,26 @@ impl<'a> AnomalyEvaluation<'a> {
             .collect::<Result<_, _>>()?;
         let scores: Vec<Vec<f32>> = maps.iter().map(|map| counted(map, &sample.truth)).collect();
         let marks = sample.truth.as_raw().iter().filter(|&&mark| mark != truth::IGNORED);
-        let strange: Vec<bool> = marks.map(|&mark| mark == truth::ANOMALY).collect();
-        self.board.add(&scores, &strange)?;
+        let anomalous: Vec<bool> = marks.map(|&mark| mark == truth::ANOMALY).collect();
+        self.board.add(&scores, &anomalous)?;
         for ((components, map), (place, _)) in self.components.iter_mut().zip(&maps).zip(&spoke) {
             if let Some(limit) = self.limits.get(*place).copied().flatten() {
                 components.add(&threshold(map, limit), &sample.truth, Least::ANOMALY_TRACK)?;
             }
         }
-        let first = scores.first().map(|scores| Ranking::new(scores, &strange)).transpose()?;
+        let first = scores.first().map(|scores| Ranking::new(scores, &anomalous)).transpose()?;
         let precision = first.as_ref().and_then(Ranking::average_precision);
         if let (Some(precision), Some((place, score))) = (precision, spoke.first()) {
             self.worst.offer(precision, || {
                 let detector = self.detectors[*place].name();
                 let caption = format!("{}: AP {:.1} % of {detector}", sample.name, 100. * precision);
-                Frame::of_anomalies(caption, &sample.image, &sample.truth, inference.synthesized(), score)
+                FramePanels::of_anomalies(
+                    caption,
+                    &sample.image,
+                    &sample.truth,
+                    inference.synthesized(),
+                    score,
+                )
             })?;
         }
         Ok(())
@@ -111,11 +117,11 @@ impl<'a> AnomalyEvaluation<'a> {
     pub fn scored(&self) -> Result<Vec<AnomalyScored>, EvaluationError> {
         let asked = self.asked.as_deref().unwrap_or_default();
         let limited = |place: usize| self.limits.get(place).is_some_and(Option::is_some);
-        let of_things = asked.iter().zip(&self.components);
-        let of_things = of_things.map(|(place, components)| limited(*place).then(|| components.figures()));
+        let of_objects = asked.iter().zip(&self.components);
+        let of_objects = of_objects.map(|(place, components)| limited(*place).then(|| components.figures()));
         let of_pixels = self.board.scored()?.into_iter();
         Ok(of_pixels
-            .zip(of_things)
+            .zip(of_objects)
             .map(|(pixels, components)| AnomalyScored { pixels, components })
             .collect())
     }
@@ -125,22 +131,22 @@ impl<'a> AnomalyEvaluation<'a> {
         self.board.images() as usize
     }
 
-    /// Share of the counted pixels that are strange.
-    pub fn strange_share(&self) -> f64 {
+    /// Share of the counted pixels that are anomalous.
+    pub fn anomalous_share(&self) -> f64 {
         self.board.positive_share()
     }
 
     /// Images on which the first detector did worst.
-    pub fn into_worst(self) -> Vec<Frame> {
+    pub fn into_worst(self) -> Vec<FramePanels> {
         self.worst.into_frames()
     }
 }
 
-/// Share of ordinary pixels that may be called strange.
+/// Share of ordinary pixels that may count as anomalous.
 const FALSE_ALARMS: f64 = 0.01;
 
-/// The score of each detector that at most 1 % of the pixels of ordinary images reach; `None` of a
-/// detector that gives no anomaly score.
+/// For each detector the score that at most 1 % of the pixels of ordinary images reach; `None` if it
+/// gives no anomaly score.
 pub fn limits(
     networks: &Networks,
     detectors: &[Boxed],
@@ -164,25 +170,25 @@ fn counted(map: &ScoreMap, marks: &GrayImage) -> Vec<f32> {
     pixels.filter(|&(_, &mark)| mark != truth::IGNORED).map(|(&score, _)| score).collect()
 }
 
-/// The figures as tables: of pixels, and of things if there are any.
+/// The figures as tables: of pixels, and of objects if there are any.
 pub fn tables(data: &str, scored: &[AnomalyScored]) -> Vec<Table> {
     let names = ["anomaly score", "AP", "AP ordinary", "FPR95 ordinary"];
     let pixels: Vec<Scored> = scored.iter().map(|scored| scored.pixels.clone()).collect();
-    let title = format!("Finding strange pixels: {data}");
+    let title = format!("Finding anomalous pixels: {data}");
     let of_pixels = scoreboard::table("anomalies", title, names, &pixels);
     let rows: Vec<Vec<Cell>> = scored
         .iter()
         .filter_map(|scored| Some((scored.pixels.name.clone(), scored.components?)))
         .map(|(name, c)| {
             let shares = [c.siou, c.ppv, c.f1].map(Cell::Share);
-            let counts = [Cell::Count(c.things), Cell::Count(c.predicted)];
+            let counts = [Cell::Count(c.objects), Cell::Count(c.predicted)];
             std::iter::once(Cell::Text(name)).chain(shares).chain(counts).collect()
         })
         .collect();
     let Least { predicted, truth } = Least::ANOMALY_TRACK;
-    let of_things = Table {
+    let of_objects = Table {
         name: "components",
-        title: format!("Finding strange things: {data}"),
+        title: format!("Finding anomaly objects: {data}"),
         columns: vec![
             Column::plain("anomaly score"),
             Column::up("sIoU"),
@@ -197,8 +203,8 @@ pub fn tables(data: &str, scored: &[AnomalyScored]) -> Vec<Table> {
         )],
         rows,
     };
-    let some = !of_things.rows.is_empty();
-    std::iter::once(of_pixels).chain(some.then_some(of_things)).collect()
+    let some = !of_objects.rows.is_empty();
+    std::iter::once(of_pixels).chain(some.then_some(of_objects)).collect()
 }
 
 /// The figures of pixels as a table for a terminal.

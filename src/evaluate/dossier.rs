@@ -1,5 +1,5 @@
-//! What an evaluation leaves behind: tables as Markdown, CSV and JSON, figures as SVG, and all of it on
-//! one page that needs nothing else.
+//! The results of an evaluation: tables as Markdown, CSV and JSON, figures as SVG, and all of it on one
+//! self-contained page.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::{Value, json};
 
-use super::frames::Frame;
+use super::frames::FramePanels;
 use super::plot::Figure;
 use super::table::Table;
 
@@ -35,25 +35,25 @@ pub enum DossierError {
     },
 }
 
-/// All that is left behind.
+/// All results.
 #[derive(Clone, Debug, Default)]
 pub struct Dossier {
-    /// On what, in a line.
+    /// What was measured, in a line.
     pub title: String,
-    /// By what: the bundle, its networks, their precision.
+    /// What it was measured with: the bundle, its networks, their precision.
     pub subtitle: String,
     /// The command that measured it.
     pub command: String,
-    /// The figures one looks for first: name and value.
+    /// The main figures: name and value.
     pub tiles: Vec<(&'static str, String)>,
-    /// Tables. The classes of several detectors are told apart by their place.
+    /// Tables. Those of several detectors' classes are told apart by their order.
     pub tables: Vec<Table>,
     /// Figures.
     pub figures: Vec<Figure>,
     /// What the frames are.
     pub frames_title: String,
-    /// Frames worth a look.
-    pub frames: Vec<Frame>,
+    /// The frames.
+    pub frames: Vec<FramePanels>,
     /// Every figure at full precision, for programs.
     pub detail: Value,
 }
@@ -202,7 +202,7 @@ mod tests {
                 svg: "<svg width=\"1\"></svg>".into(),
             }],
             frames_title: "Worst frames".into(),
-            frames: vec![Frame { caption: "f".into(), panels: vec![("image", vec![0xff, 0xd8])] }],
+            frames: vec![FramePanels { caption: "f".into(), panels: vec![("image", vec![0xff, 0xd8])] }],
             ..Dossier::default()
         }
     }

@@ -1,5 +1,5 @@
-//! A bundle measured on labelled images: how good M is, and how well the monitor, and every other
-//! detector, knows when it is not.
+//! A bundle measured on labelled images: how good the segmenter M is, and how well the monitor, and
+//! every other detector, finds its errors.
 
 use std::fmt;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use tch::Tensor;
 
 use super::class_map::{ClassMap, shares};
-use super::frames::{Frame, Worst};
+use super::frames::{FramePanels, Worst};
 use super::scoreboard::{self, Memory, Scoreboard, Scored};
 use super::table::{Cell, Column, Table};
 use crate::data::{self, Sample, Slice, resize_labels};
@@ -42,8 +42,8 @@ pub enum EvaluationError {
     /// A figure.
     #[error(transparent)]
     Metric(#[from] MetricError),
-    /// A picture of a frame.
-    #[error("a picture for the report: {0}")]
+    /// An image of a frame.
+    #[error("an image for the report: {0}")]
     Picture(#[from] image::ImageError),
     /// A detector.
     #[error(transparent)]
@@ -73,7 +73,7 @@ pub enum At {
     Working,
 }
 
-/// Text that names no size.
+/// Text that is not a size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot score at '{0}'; expected labels or working")]
 pub struct UnknownSize(String);
@@ -90,7 +90,7 @@ impl FromStr for At {
     }
 }
 
-/// On what, and how.
+/// What to measure, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Which samples.
@@ -99,7 +99,7 @@ pub struct Options {
     pub at: At,
     /// How pixels are kept.
     pub memory: Memory,
-    /// How many of the worst frames are kept as pictures.
+    /// How many of the worst frames are kept as images.
     pub worst: usize,
 }
 
@@ -118,7 +118,7 @@ pub struct ImageFigures {
 
 /// The figures of one bundle on one data set.
 pub struct Evaluation {
-    /// What was measured on.
+    /// The data set and slice.
     pub data: String,
     /// Its label set.
     pub labels: LabelSet,
@@ -135,7 +135,7 @@ pub struct Evaluation {
     /// Each image.
     pub images: Vec<ImageFigures>,
     /// Frames with the lowest true mean IoU.
-    pub worst: Vec<Frame>,
+    pub worst: Vec<FramePanels>,
 }
 
 /// An evaluation under way.
@@ -143,10 +143,10 @@ struct Run<'a> {
     monitor: &'a Monitor,
     detectors: &'a [Boxed],
     options: &'a Options,
-    onto: ClassMap,
+    class_map: ClassMap,
     labels: LabelSet,
     confusion: Confusion,
-    /// After the first image: which detectors judge pixels, and which the IoU.
+    /// After the first image: which detectors score pixels, and which estimate the IoU.
     asked: Option<[Vec<bool>; 2]>,
     board: Scoreboard,
     estimates: Vec<(String, Estimates)>,
@@ -172,7 +172,7 @@ impl Evaluation {
             monitor,
             detectors,
             options,
-            onto: ClassMap::new(monitor.labels(), &labels)?,
+            class_map: ClassMap::new(monitor.labels(), &labels)?,
             confusion: Confusion::new(labels.len()),
             asked: None,
             board: Scoreboard::new([], options.memory),
@@ -294,7 +294,7 @@ impl Run<'_> {
         let ours = to_grey(&inference.segmentation().softmax.labels)?;
         let shares = shares(&ours, self.monitor.labels().len());
         let (predicted, truth) =
-            self.onto.comparable(resize_labels(ours, size), resize_labels(sample.labels, size));
+            self.class_map.comparable(resize_labels(ours, size), resize_labels(sample.labels, size));
         let confusion = Confusion::of(predicted.as_raw(), truth.as_raw(), self.labels.len())?;
         let counted: Vec<usize> =
             (0..truth.as_raw().len()).filter(|&i| truth.as_raw()[i] != IGNORE).collect();
@@ -310,7 +310,7 @@ impl Run<'_> {
             let iou = Vec::<f32>::try_from(iou.to_kind(tch::Kind::Float).flatten(0, -1))?;
             for class in (0..self.labels.len()).filter(|&class| confusion.labelled(class) > 0) {
                 if let (Some(truth), Some(estimate)) =
-                    (confusion.class_iou(class), self.onto.estimate(class, &iou, &shares))
+                    (confusion.class_iou(class), self.class_map.estimate(class, &iou, &shares))
                 {
                     estimates.add(class, estimate, truth);
                 }
@@ -331,7 +331,7 @@ impl Run<'_> {
                 100. * figures.predicted_miou,
                 figures.failure
             );
-            Frame::of_errors(
+            FramePanels::of_errors(
                 caption,
                 &sample.image,
                 &self.labels,
@@ -345,8 +345,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What each detector says that says something of errors; whoever is silent on the first image is
-    /// not asked again.
+    /// The detections of the detectors that score errors or estimate IoUs. A detector that gives neither on
+    /// the first image is not run again.
     fn detect(&mut self, inference: &Inference) -> Result<Vec<Detection>, EvaluationError> {
         let mut detections = Vec::new();
         for (place, detector) in self.detectors.iter().enumerate() {
@@ -374,7 +374,7 @@ impl Run<'_> {
     }
 }
 
-/// Over the classes in the labels; 0 without any.
+/// Mean IoU over the classes in the labels; 0 without any.
 fn mean_iou_in_view(confusion: &Confusion) -> f64 {
     let present: Vec<f64> = (0..confusion.classes())
         .filter(|&class| confusion.labelled(class) > 0)
@@ -395,7 +395,7 @@ impl fmt::Display for Evaluation {
             self.pixels,
             100. * self.wrong
         )?;
-        // One table a page of figures; the classes are for files.
+        // The tables of classes are for files.
         let tables = self.tables().map_err(|_| fmt::Error)?;
         for table in tables.iter().filter(|table| table.name != "classes") {
             write!(f, "\n{}", table.markdown())?;

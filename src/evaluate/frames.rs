@@ -1,4 +1,4 @@
-//! The frames worth a look, as small pictures.
+//! The worst frames, each as a row of small images.
 
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
@@ -12,27 +12,27 @@ use crate::monitor::assessment::ScoreMap;
 use crate::monitor::pictures::{to_map, to_rgb};
 use crate::picture::heat::heat_map;
 
-/// Widest picture.
+/// Widest image.
 const WIDTH: u32 = 320;
 /// JPEG quality.
 const QUALITY: u8 = 82;
-/// A wrong pixel, or a strange one.
+/// A wrong pixel, or an anomalous one.
 const MARKED: Rgb<u8> = Rgb([230, 30, 60]);
 /// A pixel that does not count.
 const UNCOUNTED: Rgb<u8> = Rgb([60, 66, 74]);
 
-/// A frame and what was made of it.
+/// A frame and the maps that were made from it, as images.
 #[derive(Clone, Debug)]
-pub struct Frame {
+pub struct FramePanels {
     /// Name and figures.
     pub caption: String,
-    /// What each picture shows, and the picture as JPEG.
+    /// Title of each image, and the image as JPEG.
     pub panels: Vec<(&'static str, Vec<u8>)>,
 }
 
-impl Frame {
-    /// Of an image whose segmentation is judged: its labels and M's, what G made of M's, the wrong pixels,
-    /// and `error`, a detector's score of them.
+impl FramePanels {
+    /// Of a frame with labels: the labels and those of the segmenter M, the image that the generator G
+    /// synthesized from these, the wrong pixels, and `error`, a detector's score of them.
     pub fn of_errors(
         caption: String,
         image: &RgbImage,
@@ -62,7 +62,7 @@ impl Frame {
         Ok(Self { caption, panels })
     }
 
-    /// Of an image with strange things: `marks` is one of [`truth`] a pixel.
+    /// Of a frame with anomaly objects: `marks` is one of [`truth`] per pixel.
     pub fn of_anomalies(
         caption: String,
         image: &RgbImage,
@@ -71,7 +71,7 @@ impl Frame {
         score: &Tensor,
     ) -> Result<Self, EvaluationError> {
         let size = image.dimensions();
-        let strange =
+        let anomalous =
             RgbImage::from_fn(marks.width(), marks.height(), |x, y| match marks.get_pixel(x, y).0[0] {
                 truth::ANOMALY => MARKED,
                 truth::IGNORED => UNCOUNTED,
@@ -80,14 +80,14 @@ impl Frame {
         let panels = vec![
             ("image", jpeg(image)?),
             ("synthesized from M's labels", jpeg(&to_rgb(synth, size)?)?),
-            ("strange pixels", jpeg(&strange)?),
+            ("anomalous pixels", jpeg(&anomalous)?),
             ("anomaly score", jpeg(&heat_map(&stretched(to_map(score, size)?)))?),
         ];
         Ok(Self { caption, panels })
     }
 }
 
-/// From the frame's lowest score to its highest: scores of any range can be seen.
+/// Stretched from the frame's lowest score to its highest, so that scores of any range can be seen.
 fn stretched(mut map: ScoreMap) -> ScoreMap {
     let finite = || map.data.iter().copied().filter(|score| score.is_finite());
     let (least, most) = (finite().fold(f32::INFINITY, f32::min), finite().fold(f32::NEG_INFINITY, f32::max));
@@ -96,32 +96,32 @@ fn stretched(mut map: ScoreMap) -> ScoreMap {
     map
 }
 
-fn jpeg(picture: &RgbImage) -> ImageResult<Vec<u8>> {
-    let (width, height) = picture.dimensions();
+fn jpeg(image: &RgbImage) -> ImageResult<Vec<u8>> {
+    let (width, height) = image.dimensions();
     let reduced = (width > WIDTH).then(|| {
         let height = (u64::from(height) * u64::from(WIDTH) / u64::from(width)).max(1);
-        imageops::resize(picture, WIDTH, height as u32, FilterType::Triangle)
+        imageops::resize(image, WIDTH, height as u32, FilterType::Triangle)
     });
     let mut bytes = Vec::new();
-    JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode_image(reduced.as_ref().unwrap_or(picture))?;
+    JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode_image(reduced.as_ref().unwrap_or(image))?;
     Ok(bytes)
 }
 
 /// The frames with the lowest figure, of those offered.
 pub struct Worst {
     keep: usize,
-    /// From the worst on.
-    frames: Vec<(f64, Frame)>,
+    /// The worst first.
+    frames: Vec<(f64, FramePanels)>,
 }
 
 impl Worst {
-    /// Keeps so many.
+    /// Keeps the `keep` worst frames.
     pub fn keeping(keep: usize) -> Self {
         Self { keep, frames: Vec::new() }
     }
 
-    /// Offers a frame with its figure; its pictures are made only if it is kept.
-    pub fn offer<E>(&mut self, figure: f64, make: impl FnOnce() -> Result<Frame, E>) -> Result<(), E> {
+    /// Offers a frame with its figure; its images are made only if it is kept.
+    pub fn offer<E>(&mut self, figure: f64, make: impl FnOnce() -> Result<FramePanels, E>) -> Result<(), E> {
         let place = self.frames.partition_point(|(other, _)| *other <= figure);
         if place < self.keep {
             self.frames.insert(place, (figure, make()?));
@@ -131,7 +131,7 @@ impl Worst {
     }
 
     /// The frames, the worst first.
-    pub fn into_frames(self) -> Vec<Frame> {
+    pub fn into_frames(self) -> Vec<FramePanels> {
         self.frames.into_iter().map(|(_, frame)| frame).collect()
     }
 }
@@ -148,7 +148,7 @@ mod tests {
             worst
                 .offer(figure, || {
                     made += 1;
-                    Ok::<_, ()>(Frame { caption: figure.to_string(), panels: Vec::new() })
+                    Ok::<_, ()>(FramePanels { caption: figure.to_string(), panels: Vec::new() })
                 })
                 .unwrap();
         }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_reduced() {
+    fn images_are_reduced() {
         let bytes = jpeg(&RgbImage::new(1280, 720)).unwrap();
         assert_eq!(image::load_from_memory(&bytes).unwrap().to_rgb8().dimensions(), (320, 180));
     }

@@ -11,11 +11,11 @@ use crate::metric::estimate::Estimates;
 use crate::metric::ranking::CurvePoint;
 use crate::model::bundle::Thresholds;
 
-/// Stand-ins that the page's style sheet repaints: a picture does not know what it lies on.
+/// Stand-ins that the page's style sheet repaints: an SVG does not know what it lies on.
 const INK: RGBColor = RGBColor(1, 1, 1);
 const GRID: RGBColor = RGBColor(2, 2, 2);
 
-/// A figure of one chart, and the width of the chart in it; names stand beside it.
+/// Size of a figure with one chart, and the width of the chart in it; names stand beside it.
 const SHEET: (u32, u32) = (680, 400);
 const CHART: i32 = 420;
 
@@ -41,12 +41,12 @@ pub struct Figure {
 impl Figure {
     /// The drawing alone, dark on white.
     pub fn standalone(&self) -> String {
-        let painted = self.svg.replace("#010101", "#1c2128").replace("#020202", "#d5dae1");
-        painted.replacen("<svg ", "<svg style=\"background:#fff\" ", 1)
+        let colored = self.svg.replace("#010101", "#1c2128").replace("#020202", "#d5dae1");
+        colored.replacen("<svg ", "<svg style=\"background:#fff\" ", 1)
     }
 }
 
-/// Draws on a sheet of this size; nothing is written to but a string, so nothing fails.
+/// Draws on a sheet of this size. Only a string is written, so nothing fails.
 fn draw(size: (u32, u32), draw: impl for<'a> FnOnce(&Area<'a>) -> Outcome<'a>) -> String {
     let mut svg = String::new();
     let drawn = {
@@ -62,7 +62,7 @@ fn color(place: usize) -> RGBColor {
     RGBColor(r, g, b)
 }
 
-/// Precision against recall, a curve a detector.
+/// Precision against recall, a curve per detector.
 pub fn precision_recall(scored: &[Scored]) -> Figure {
     let point = |p: &CurvePoint| (p.recall, p.precision);
     let caption =
@@ -70,7 +70,7 @@ pub fn precision_recall(scored: &[Scored]) -> Figure {
     curves("precision_recall", caption, ["recall", "precision"], scored, point)
 }
 
-/// Recall against false positive rate, a curve a detector.
+/// Recall against false positive rate, a curve per detector.
 pub fn roc(scored: &[Scored]) -> Figure {
     let point = |p: &CurvePoint| (p.fpr, p.recall);
     let caption = "Recall against false positive rate (ROC), pixels pooled. Up and to the left is better; dashed: chance.";
@@ -100,7 +100,7 @@ fn curves(
     Figure { name, caption: caption.to_owned(), svg }
 }
 
-/// Share of wrong pixels against the probability that they were given.
+/// Share of wrong pixels against the predicted probability.
 pub fn reliability(scored: &[Scored]) -> Option<Figure> {
     let given: Vec<_> =
         scored.iter().enumerate().filter_map(|(i, s)| Some((i, s, s.reliability.as_ref()?))).collect();
@@ -122,7 +122,7 @@ pub fn reliability(scored: &[Scored]) -> Option<Figure> {
     Some(Figure { name: "reliability", caption: caption.to_owned(), svg })
 }
 
-/// Estimated against true IoU, a chart a class; classes without images are left out.
+/// Estimated against true IoU, a chart per class; classes without images are left out.
 pub fn iou_scatter(detector: &str, labels: &LabelSet, estimates: &Estimates) -> Figure {
     const COLUMNS: usize = 5;
     const CELL: (u32, u32) = (176, 186);
@@ -159,13 +159,13 @@ pub fn iou_scatter(detector: &str, labels: &LabelSet, estimates: &Estimates) -> 
         Ok(())
     });
     let caption = format!(
-        "IoU that {detector} estimates (up) against the true one (across), a dot an image where the class is labelled."
+        "IoU that {detector} estimates (up) against the true one (across), a dot per image in which the class is labelled."
     );
     Figure { name: "iou_scatter", caption, svg }
 }
 
-/// How many images have which failure score: those that M did worse on than on the median image, and
-/// the others. Limits in force are dashed.
+/// Histogram of the failure score: images on which the segmenter M did worse than on the median image,
+/// and the others. Limits in force are dashed.
 pub fn failure_histogram(images: &[ImageFigures], limits: &Thresholds) -> Figure {
     const BINS: usize = 40;
     let mut sorted: Vec<f64> = images.iter().map(|image| image.true_miou).collect();

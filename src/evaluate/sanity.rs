@@ -1,4 +1,4 @@
-//! What the monitor says of frames that no camera should send.
+//! The monitor's scores of frames that no camera should send.
 
 use std::fmt;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::labels::LabelSet;
 use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::{Monitor, MonitorError};
 
-/// Failure scores of normal frames and of absurd ones.
+/// Failure scores of normal frames and of nonsense ones.
 #[derive(Clone, Debug)]
 pub struct Sanity {
     /// Median failure score of the normal frames.

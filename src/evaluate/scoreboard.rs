@@ -12,7 +12,7 @@ use crate::metric::reliability::Reliability;
 /// How the pixels of all images are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Memory {
-    /// Every score: figures are exact, memory grows by four bytes a pixel and detector.
+    /// Every score: figures are exact, memory grows by four bytes per pixel and detector.
     #[default]
     Exact,
     /// Counts of a [`Histogram`]: constant memory, figures with a bound.
@@ -39,7 +39,7 @@ struct Row {
 pub struct Scoreboard {
     rows: Vec<Row>,
     memory: Memory,
-    /// The truth of every pixel, of exact figures.
+    /// The truth of every pixel, for exact figures.
     positive: Vec<bool>,
     positives: u64,
     pixels: u64,
@@ -53,7 +53,7 @@ pub struct Scored {
     pub name: String,
     /// Pixels of all images as one.
     pub pooled: TwoSided,
-    /// How far the pooled figures may be from those of exact memory; 0 of exact ones.
+    /// How far the pooled figures may be from exact ones; 0 if they are exact.
     pub error_bound: f64,
     /// Mean of the images.
     pub per_image: PerImageFigures,
@@ -68,7 +68,7 @@ pub struct Scored {
 }
 
 impl Scoreboard {
-    /// Nothing scored yet. Of each detector its name, and whether it gives probabilities.
+    /// Nothing scored yet. `detectors` are names, each with whether the detector gives probabilities.
     pub fn new(detectors: impl IntoIterator<Item = (String, bool)>, memory: Memory) -> Self {
         let row = |(name, probability)| Row {
             name,
@@ -155,8 +155,8 @@ impl Scoreboard {
     }
 }
 
-/// The figures of all detectors. Given are the names of the columns that differ from table to table:
-/// the detectors', the positives' AP, and the negatives' AP and FPR95.
+/// The figures of all detectors. The array names the columns that differ between tables: the
+/// detectors', the positives' AP, and the negatives' AP and FPR95.
 pub fn table(
     name: &'static str,
     title: String,

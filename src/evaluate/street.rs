@@ -1,5 +1,5 @@
-//! A bundle tried in the street's test town: does it find what it has never seen, how soon does it say
-//! so, how often for nothing, and does it know when the camera fails?
+//! A bundle tested in the street's test town: how well it finds anomaly objects, how soon it raises the
+//! level, how often without a reason, and whether it notices a camera that fails.
 
 use std::fmt;
 
@@ -20,16 +20,16 @@ use crate::score::catalogue::{self, Parts};
 use crate::street::{Drive, DriveOptions, Rendered, Town};
 use crate::watch::debounce::{Debounce, Level, Patience};
 
-/// How much is tried.
+/// How much is tested.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// Seed of the first drive.
     pub seed: u64,
-    /// Frames with strange things whose pixels are scored.
+    /// Frames with anomaly objects whose pixels are scored.
     pub frames: usize,
-    /// Drives with strange things, and as many without.
+    /// Drives with anomaly objects, and as many without.
     pub drives: u64,
-    /// Frames of a drive.
+    /// Frames per drive.
     pub drive_frames: usize,
     /// Images that are degraded.
     pub degraded: usize,
@@ -37,13 +37,13 @@ pub struct Plan {
     pub patience: Patience,
 }
 
-/// Share of the pixels that strange things cover in the frames that are scored.
+/// Share of the pixels that anomaly objects cover in the frames that are scored.
 const SCORED: std::ops::RangeInclusive<f32> = 0.002..=0.05;
-/// Share of the pixels from which a strange thing is there to be noticed.
+/// Share of the pixels from which an anomaly object counts as noticeable.
 const NOTICEABLE: f32 = 0.005;
-/// Frames of one drive that are scored at most: a drive is one street.
-const A_DRIVE: usize = 4;
-/// Frames a second of drives whose alarms are counted.
+/// Most frames per drive that are scored: a drive is one street.
+const PER_DRIVE: usize = 4;
+/// Frames per second of drives whose alarms are counted.
 const RATE: f32 = 5.;
 /// Strengths of each degradation.
 const STRENGTHS: [f32; 5] = [0., 0.25, 0.5, 0.75, 1.];
@@ -51,7 +51,7 @@ const STRENGTHS: [f32; 5] = [0., 0.25, 0.5, 0.75, 1.];
 /// All of the figures.
 #[derive(Clone, Debug)]
 pub struct Trial {
-    /// Anomaly scores, SynthCP's first, and how many images and which share of their pixels was strange.
+    /// Anomaly scores, SynthCP's first; the number of images; the share of their pixels that is anomalous.
     pub anomalies: (Vec<AnomalyScored>, usize, f64),
     /// Alarms.
     pub alarms: Alarms,
@@ -59,12 +59,12 @@ pub struct Trial {
     pub failures: Vec<Failure>,
 }
 
-/// How soon, and how often for nothing, the level leaves NOMINAL.
+/// How soon, and how often without a reason, the level leaves NOMINAL.
 #[derive(Clone, Debug, Default)]
 pub struct Alarms {
-    /// Frames from each strange thing's being noticeable to CAUTION; `None` where it had passed before.
+    /// Frames from the moment an anomaly object is noticeable to CAUTION; `None` if it passed before.
     pub delays: Vec<Option<u32>>,
-    /// Times that CAUTION was entered on drives without strange things.
+    /// Times that CAUTION was entered on drives without anomaly objects.
     pub false_alarms: u32,
     /// Minutes of those drives.
     pub minutes: f64,
@@ -84,8 +84,8 @@ fn drive(seed: u64, anomalies: bool, rate: f32) -> Drive {
 }
 
 fn share(frame: &Rendered) -> f32 {
-    let strange = frame.anomaly.iter().filter(|&&v| v > 0).count();
-    strange as f32 / frame.anomaly.len().max(1) as f32
+    let anomalous = frame.anomaly.iter().filter(|&&v| v > 0).count();
+    anomalous as f32 / frame.anomaly.len().max(1) as f32
 }
 
 fn frame_of(image: RgbImage) -> Frame {
@@ -93,7 +93,7 @@ fn frame_of(image: RgbImage) -> Frame {
 }
 
 impl Trial {
-    /// Tries `monitor`; `each` is called after each frame.
+    /// Tests `monitor`; `each` is called after each frame.
     pub fn of(monitor: &Monitor, plan: &Plan, mut each: impl FnMut()) -> Result<Self, EvaluationError> {
         Ok(Self {
             anomalies: anomalies(monitor, plan, &mut each)?,
@@ -111,9 +111,9 @@ fn anomalies(
     let detectors = catalogue::choose(&[], &Parts::of(monitor.networks()))?;
     let mut evaluation = AnomalyEvaluation::new(&detectors, Vec::new(), Memory::Exact, 0);
     for seed in plan.seed.. {
-        // A frame a second: neighbours in time are nearly the same picture.
+        // One frame per second: neighbours in time are nearly the same image.
         let seen = drive(seed, true, 1.).take(12).filter(|frame| SCORED.contains(&share(frame)));
-        for frame in seen.take(A_DRIVE.min(plan.frames - evaluation.images())) {
+        for frame in seen.take(PER_DRIVE.min(plan.frames - evaluation.images())) {
             let sample = AnomalySample { name: String::new(), image: frame.image, truth: frame.anomaly };
             evaluation.add(monitor.networks(), &sample)?;
             each();
@@ -122,7 +122,7 @@ fn anomalies(
             break;
         }
     }
-    Ok((evaluation.scored()?, evaluation.images(), evaluation.strange_share()))
+    Ok((evaluation.scored()?, evaluation.images(), evaluation.anomalous_share()))
 }
 
 fn alarms(monitor: &Monitor, plan: &Plan, each: &mut impl FnMut()) -> Result<Alarms, EvaluationError> {
@@ -207,7 +207,7 @@ fn failures(
     Ok(failures)
 }
 
-/// Median of delays in frames; a thing that passed unnoticed counts as never.
+/// Median of delays in frames; an object that passed unnoticed counts as never.
 fn median(delays: &[Option<u32>]) -> Option<u32> {
     let mut delays: Vec<u32> = delays.iter().map(|d| d.unwrap_or(u32::MAX)).collect();
     delays.sort_unstable();
@@ -215,7 +215,7 @@ fn median(delays: &[Option<u32>]) -> Option<u32> {
 }
 
 impl Alarms {
-    /// Strange things that were never noticed.
+    /// Anomaly objects that were never noticed.
     pub fn missed(&self) -> usize {
         self.delays.iter().filter(|d| d.is_none()).count()
     }
@@ -223,8 +223,12 @@ impl Alarms {
 
 impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let (detectors, images, strange) = &self.anomalies;
-        writeln!(f, "## {images} frames of the test town, {:.2} % of the pixels strange", 100. * strange)?;
+        let (detectors, images, anomalous) = &self.anomalies;
+        writeln!(
+            f,
+            "## {images} frames of the test town, {:.2} % of the pixels anomalous",
+            100. * anomalous
+        )?;
         write!(f, "{}", AnomalyTable(detectors))?;
         writeln!(f, "\n{}", self.alarms)?;
         writeln!(f, "failure score (true mIoU in %) by strength of a degradation:")?;
@@ -246,7 +250,7 @@ impl fmt::Display for Alarms {
         let noticed: Vec<_> = self.delays.iter().copied().filter(Option::is_some).collect();
         writeln!(
             f,
-            "from {:.1} % of the image to CAUTION: median {}; of {} things {} passed unnoticed, the median of the \
+            "from {:.1} % of the image to CAUTION: median {}; of {} objects {} passed unnoticed, the median of the \
              others is {}",
             100. * NOTICEABLE,
             frames(&self.delays),
@@ -256,7 +260,7 @@ impl fmt::Display for Alarms {
         )?;
         writeln!(
             f,
-            "CAUTION for nothing: {} times in {:.1} minutes of clean drives, {:.2} a minute",
+            "false alarms: CAUTION {} times in {:.1} minutes of clean drives, {:.2} per minute",
             self.false_alarms,
             self.minutes,
             f64::from(self.false_alarms) / self.minutes.max(1e-9)
@@ -275,6 +279,6 @@ mod tests {
         assert_eq!(median(&[]), None);
         let alarms = Alarms { delays: vec![Some(1), None, Some(3)], ..Alarms::default() };
         assert_eq!(alarms.missed(), 1);
-        assert!(alarms.to_string().contains("median 3 frames at 5 Hz; of 3 things 1 passed unnoticed"));
+        assert!(alarms.to_string().contains("median 3 frames at 5 Hz; of 3 objects 1 passed unnoticed"));
     }
 }

@@ -1,4 +1,4 @@
-//! The pages of evaluations: figures first, then tables, curves and worst frames.
+//! The pages of evaluations: main figures first, then tables, curves and the worst frames.
 
 use std::path::Path;
 
@@ -19,8 +19,8 @@ use crate::score::sml;
 /// Frames shown on a page.
 pub const WORST: usize = 6;
 
-/// Every detector that `monitor`'s bundle can have, and those in `trained`. Detectors with statistics take
-/// them from the samples of `folder` in `calibration`.
+/// Every detector that works with `monitor`'s bundle, and those in `trained`. Detectors with statistics
+/// take them from the samples of `folder` in `calibration`.
 pub fn detectors(
     monitor: &Monitor,
     trained: Vec<Boxed>,
@@ -30,11 +30,11 @@ pub fn detectors(
     let networks = monitor.networks();
     let images = data::images(folder, calibration)?.map(|image| Ok(image?));
     let statistics = sml::statistics::<EvaluationError>(networks, images)?;
-    let means = Parts { statistics: Some(statistics), ..Parts::of(networks) };
-    Ok(catalogue::choose(&[], &means)?.into_iter().chain(trained).collect())
+    let parts = Parts { statistics: Some(statistics), ..Parts::of(networks) };
+    Ok(catalogue::choose(&[], &parts)?.into_iter().chain(trained).collect())
 }
 
-/// What `command` measured of `monitor`'s bundle, ready to be written.
+/// The results of `command` for `monitor`'s bundle, ready to be written.
 pub fn dossier(
     monitor: &Monitor,
     evaluation: Evaluation,
@@ -76,7 +76,7 @@ pub fn dossier(
     })
 }
 
-/// What `command` measured of `monitor`'s bundle on images of data set `name` with unknown things.
+/// The results of `command` for `monitor`'s bundle on images of data set `name` with anomaly objects.
 pub fn anomaly_dossier(
     monitor: &Monitor,
     evaluation: AnomalyEvaluation,
@@ -92,7 +92,7 @@ pub fn anomaly_dossier(
         command,
         tiles: vec![
             ("images", evaluation.images().to_string()),
-            ("strange pixels", format!("{:.2} %", 100. * evaluation.strange_share())),
+            ("anomalous pixels", format!("{:.2} %", 100. * evaluation.anomalous_share())),
             ("best AP", format!("{:.1} %", 100. * best)),
         ],
         tables: anomaly::tables(name, &scored),

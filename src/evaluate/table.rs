@@ -1,4 +1,4 @@
-//! Tables as people and programs read them.
+//! Tables, for people and for programs.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 /// Figures in rows.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    /// Name of its files, too.
+    /// Its name, and that of its files.
     pub name: &'static str,
     /// What it shows, in a line.
     pub title: String,
@@ -16,7 +16,7 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// As many cells as columns each.
     pub rows: Vec<Vec<Cell>>,
-    /// What must be known to read it, a line each.
+    /// Notes that explain it, one line each.
     pub notes: Vec<String>,
 }
 
@@ -52,12 +52,12 @@ impl Column {
     }
 }
 
-/// What stands in a table. `None` is a figure that its definition does not give.
+/// A cell of a table. `None` is a figure that its definition does not give.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
     /// Words.
     Text(String),
-    /// How many.
+    /// A count.
     Count(u64),
     /// A share, shown in percent.
     Share(Option<f64>),
@@ -116,8 +116,7 @@ impl Cell {
 }
 
 impl Table {
-    /// Whether the cell in this row and column is the best of its column, as people see it; nobody is the
-    /// best alone.
+    /// Whether the cell in this row and column is the best of its column, as people see it. A column of one figure has no best.
     pub fn is_best(&self, row: usize, column: usize) -> bool {
         let figures = || self.rows.iter().filter_map(|row| row.get(column)?.figure());
         let best = match self.columns[column].best {
@@ -148,7 +147,7 @@ impl Table {
         text
     }
 
-    /// A line of names and a line a row; shares between 0 and 1, empty where there is none.
+    /// A line of names and a line per row; shares between 0 and 1, empty where there is none.
     pub fn csv(&self) -> Result<Vec<u8>, csv::Error> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(self.columns.iter().map(|column| &*column.name))?;
@@ -163,7 +162,7 @@ impl Table {
         writer.into_inner().map_err(|error| error.into_error().into())
     }
 
-    /// An object a row, by the names of the columns; shares between 0 and 1.
+    /// An object per row, by the names of the columns; shares between 0 and 1.
     pub fn json(&self) -> Value {
         let object = |row: &Vec<Cell>| -> Map<String, Value> {
             self.columns
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_are_those_that_look_the_best() {
+    fn the_best_are_those_that_are_shown_as_the_best() {
         let mut table = table();
         table.rows.push(vec!["e".into(), Cell::Share(Some(0.123)), Cell::Number(Some(0.4)), Cell::Count(9)]);
         let best = |row, column| table.is_best(row, column);

@@ -1,11 +1,11 @@
 //! Component-level figures as SegmentMeIfYouCan defines them (Chan et al., "SegmentMeIfYouCan: A
-//! Benchmark for Anomaly Segmentation", NeurIPS Datasets and Benchmarks 2021): of things, not of
-//! pixels, so that a small one counts as much as a large one.
+//! Benchmark for Anomaly Segmentation", NeurIPS Datasets and Benchmarks 2021): of objects, not of
+//! pixels, so that a small object counts as much as a large one.
 //!
-//! Components are 8-connected. The sIoU of a thing is that of it with all predicted components that
-//! touch it, less what these cover of other things; the PPV of a predicted component is the share of
-//! it that lies on things. A thing is found at `t` if its sIoU is at least `t`, a component is false
-//! if its PPV is below. F1* is the mean of F1 over `t` = 0.25, 0.30, ..., 0.75.
+//! Components are 8-connected. The sIoU of an object is its IoU with all predicted components that
+//! touch it, less what these cover of other objects. The PPV of a predicted component is the share of
+//! it that lies on objects. An object is found at `t` if its sIoU is at least `t`; a component is false
+//! if its PPV is below `t`. F1* is the mean of F1 over `t` = 0.25, 0.30, ..., 0.75.
 
 use std::collections::BTreeMap;
 
@@ -29,16 +29,16 @@ pub struct Least {
 }
 
 impl Least {
-    /// The benchmark's for its anomaly track.
+    /// Of the benchmark's anomaly track.
     pub const ANOMALY_TRACK: Self = Self { predicted: 500, truth: 100 };
-    /// The benchmark's for its obstacle track.
+    /// Of the benchmark's obstacle track.
     pub const OBSTACLE_TRACK: Self = Self { predicted: 50, truth: 10 };
 }
 
-/// Components of any number of images: constant memory, adds up.
+/// Components of any number of images, in constant memory; sums can be merged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Components {
-    things: u64,
+    objects: u64,
     predicted: u64,
     siou: f64,
     ppv: f64,
@@ -46,11 +46,12 @@ pub struct Components {
     wrong: [u64; LEVELS.len()],
 }
 
-/// What they come to; `None` where there is no component to speak of.
+/// Their figures; `None` where there is no component.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ComponentFigures {
     /// True components.
-    pub things: u64,
+    #[serde(rename = "things")]
+    pub objects: u64,
     /// Predicted components.
     pub predicted: u64,
     /// Mean sIoU of the true ones.
@@ -62,22 +63,22 @@ pub struct ComponentFigures {
 }
 
 impl Components {
-    /// Adds an image: `predicted` is nonzero where something is predicted, `marks` one of
-    /// [`truth`] a pixel.
+    /// Adds an image: `predicted` is nonzero where something is predicted, `marks` is one of
+    /// [`truth`] per pixel.
     pub fn add(&mut self, predicted: &GrayImage, marks: &GrayImage, least: Least) -> Result<(), MetricError> {
         same_length("columns", predicted.width() as usize, marks.width() as usize)?;
         same_length("rows", predicted.height() as usize, marks.height() as usize)?;
-        let things = components(marks, |mark, _| mark == truth::ANOMALY, predicted);
+        let objects = components(marks, |mark, _| mark == truth::ANOMALY, predicted);
         let regions = components(predicted, |set, mark| set != 0 && mark != truth::IGNORED, marks);
-        let (thing_sizes, region_sizes) = (sizes(&things), sizes(&regions));
+        let (object_sizes, region_sizes) = (sizes(&objects), sizes(&regions));
         let counts = |sizes: &BTreeMap<u32, u64>, id: u32, least: u64| id > 0 && sizes[&id] >= least;
-        // Pixels shared by a thing and a region; id 0 is neither.
+        // Pixels shared by an object and a region; id 0 is neither.
         let mut shared: BTreeMap<(u32, u32), u64> = BTreeMap::new();
-        for (&thing, &region) in things.iter().zip(&regions) {
-            let ignored = thing > 0 && !counts(&thing_sizes, thing, least.truth);
+        for (&object, &region) in objects.iter().zip(&regions) {
+            let ignored = object > 0 && !counts(&object_sizes, object, least.truth);
             if !ignored {
                 let region = if counts(&region_sizes, region, least.predicted) { region } else { 0 };
-                *shared.entry((thing, region)).or_default() += 1;
+                *shared.entry((object, region)).or_default() += 1;
             }
         }
         self.count(&shared);
@@ -85,33 +86,33 @@ impl Components {
     }
 
     fn count(&mut self, shared: &BTreeMap<(u32, u32), u64>) {
-        let mut of_thing: BTreeMap<u32, Vec<(u32, u64)>> = BTreeMap::new();
-        // Size of each region, and how much of it lies on things.
+        let mut of_object: BTreeMap<u32, Vec<(u32, u64)>> = BTreeMap::new();
+        // Size of each region, and how much of it lies on objects.
         let mut of_region: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
-        for (&(thing, region), &pixels) in shared {
-            if thing > 0 {
-                of_thing.entry(thing).or_default().push((region, pixels));
+        for (&(object, region), &pixels) in shared {
+            if object > 0 {
+                of_object.entry(object).or_default().push((region, pixels));
             }
             if region > 0 {
                 let sums = of_region.entry(region).or_default();
-                *sums = (sums.0 + pixels, sums.1 + if thing > 0 { pixels } else { 0 });
+                *sums = (sums.0 + pixels, sums.1 + if object > 0 { pixels } else { 0 });
             }
         }
-        for parts in of_thing.values() {
+        for parts in of_object.values() {
             let touching = parts.iter().filter(|(region, _)| *region > 0);
             let hit: u64 = touching.clone().map(|(_, pixels)| pixels).sum();
             let size: u64 = parts.iter().map(|(_, pixels)| pixels).sum();
-            // What the touching regions cover of nothing at all.
+            // What the touching regions cover outside of all objects.
             let beside: u64 = touching.map(|(region, _)| of_region[region].0 - of_region[region].1).sum();
             let siou = hit as f64 / (size + beside) as f64;
-            self.things += 1;
+            self.objects += 1;
             self.siou += siou;
             for (count, percent) in self.found.iter_mut().zip(LEVELS) {
                 *count += u64::from(siou >= f64::from(percent) / 100.);
             }
         }
-        for (size, on_things) in of_region.values() {
-            let ppv = *on_things as f64 / *size as f64;
+        for (size, on_objects) in of_region.values() {
+            let ppv = *on_objects as f64 / *size as f64;
             self.predicted += 1;
             self.ppv += ppv;
             for (count, percent) in self.wrong.iter_mut().zip(LEVELS) {
@@ -122,7 +123,7 @@ impl Components {
 
     /// Adds the components of `other`.
     pub fn merge(&mut self, other: &Self) {
-        self.things += other.things;
+        self.objects += other.objects;
         self.predicted += other.predicted;
         self.siou += other.siou;
         self.ppv += other.ppv;
@@ -138,25 +139,25 @@ impl Components {
             .iter()
             .zip(self.wrong)
             .map(|(&found, wrong)| {
-                let missed = self.things - found;
+                let missed = self.objects - found;
                 2. * found as f64 / (2 * found + missed + wrong).max(1) as f64
             })
             .sum();
         ComponentFigures {
-            things: self.things,
+            objects: self.objects,
             predicted: self.predicted,
-            siou: mean(self.siou, self.things),
+            siou: mean(self.siou, self.objects),
             ppv: mean(self.ppv, self.predicted),
-            f1: (self.things + self.predicted > 0).then(|| f1 / LEVELS.len() as f64),
+            f1: (self.objects + self.predicted > 0).then(|| f1 / LEVELS.len() as f64),
         }
     }
 }
 
-/// Ids from 1 of the connected components of the pixels that `set` chooses by both pictures; 0 elsewhere.
-fn components(picture: &GrayImage, set: impl Fn(u8, u8) -> bool, other: &GrayImage) -> Vec<u32> {
-    let pairs = picture.as_raw().iter().zip(other.as_raw());
+/// Ids from 1 of the connected components of the pixels that `set` chooses by both maps; 0 elsewhere.
+fn components(map: &GrayImage, set: impl Fn(u8, u8) -> bool, other: &GrayImage) -> Vec<u32> {
+    let pairs = map.as_raw().iter().zip(other.as_raw());
     let mask: Vec<u8> = pairs.map(|(&value, &other)| u8::from(set(value, other))).collect();
-    let (width, height) = picture.dimensions();
+    let (width, height) = map.dimensions();
     GrayImage::from_raw(width, height, mask)
         .map(|mask| connected_components(&mask, Connectivity::Eight, Luma([0])).into_raw())
         .unwrap_or_default()
@@ -175,7 +176,7 @@ mod tests {
     const ALL: Least = Least { predicted: 1, truth: 1 };
 
     /// `.` ordinary, `#` anomaly, `?` ignored; in predictions `#` is set.
-    fn picture(rows: &[&str]) -> GrayImage {
+    fn map(rows: &[&str]) -> GrayImage {
         let value = |x: u32, y: u32| match rows[y as usize].as_bytes()[x as usize] {
             b'#' => truth::ANOMALY,
             b'?' => truth::IGNORED,
@@ -186,7 +187,7 @@ mod tests {
 
     fn figures(predicted: &[&str], truth: &[&str], least: Least) -> ComponentFigures {
         let mut components = Components::default();
-        components.add(&picture(predicted), &picture(truth), least).unwrap();
+        components.add(&map(predicted), &map(truth), least).unwrap();
         components.figures()
     }
 
@@ -194,15 +195,15 @@ mod tests {
     fn a_perfect_prediction_is_perfect() {
         let rows = ["##..#", "....#", "#...."];
         let found = figures(&rows, &rows, ALL);
-        assert_eq!((found.things, found.predicted), (3, 3));
+        assert_eq!((found.objects, found.predicted), (3, 3));
         assert_eq!((found.siou, found.ppv, found.f1), (Some(1.), Some(1.), Some(1.)));
     }
 
     #[test]
-    fn one_region_over_two_things_is_not_blamed_for_the_other() {
-        // The region covers both things and two pixels between: each thing 2 / (2 + 2).
+    fn one_region_over_two_objects_is_not_blamed_for_the_other() {
+        // The region covers both objects and two pixels between: each object 2 / (2 + 2).
         let found = figures(&["######"], &["##..##"], ALL);
-        assert_eq!((found.things, found.predicted), (2, 1));
+        assert_eq!((found.objects, found.predicted), (2, 1));
         assert_eq!(found.siou, Some(0.5));
         assert_eq!(found.ppv, Some(4. / 6.));
         // Found at 25 to 50 %, six levels: 4 / 4. False above 66 %, two levels. Missed beyond 50 %: nothing.
@@ -210,9 +211,9 @@ mod tests {
     }
 
     #[test]
-    fn several_regions_on_one_thing_count_together() {
+    fn several_regions_on_one_object_count_together() {
         let found = figures(&["##.##", "....."], &["#####", "....."], ALL);
-        assert_eq!((found.things, found.predicted), (1, 2));
+        assert_eq!((found.objects, found.predicted), (1, 2));
         assert_eq!((found.siou, found.ppv), (Some(0.8), Some(1.)));
         assert_eq!(found.f1, Some(1.));
     }
@@ -227,7 +228,7 @@ mod tests {
     fn small_components_do_not_count() {
         let least = Least { predicted: 2, truth: 2 };
         let found = figures(&["#...##", "......"], &["#.#.##", "......"], least);
-        assert_eq!((found.things, found.predicted, found.f1), (1, 1, Some(1.)));
+        assert_eq!((found.objects, found.predicted, found.f1), (1, 1, Some(1.)));
     }
 
     #[test]
@@ -243,14 +244,14 @@ mod tests {
     fn images_add_up_and_must_be_of_one_size() {
         let (rows, other) = (["##..#"], ["#...."]);
         let mut together = Components::default();
-        together.add(&picture(&rows), &picture(&other), ALL).unwrap();
+        together.add(&map(&rows), &map(&other), ALL).unwrap();
         let mut second = Components::default();
-        second.add(&picture(&other), &picture(&rows), ALL).unwrap();
-        together.add(&picture(&other), &picture(&rows), ALL).unwrap();
+        second.add(&map(&other), &map(&rows), ALL).unwrap();
+        together.add(&map(&other), &map(&rows), ALL).unwrap();
         let mut merged = Components::default();
-        merged.add(&picture(&rows), &picture(&other), ALL).unwrap();
+        merged.add(&map(&rows), &map(&other), ALL).unwrap();
         merged.merge(&second);
         assert_eq!(merged, together);
-        assert!(merged.add(&picture(&["#"]), &picture(&rows), ALL).is_err());
+        assert!(merged.add(&map(&["#"]), &map(&rows), ALL).is_err());
     }
 }

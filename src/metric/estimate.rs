@@ -1,5 +1,5 @@
-//! The image level: how well estimates of each class's IoU follow the truth, as SynthCP's tables have
-//! it. Of each class over the images where it is present; then the mean of the classes.
+//! The image level: how well estimates of each class's IoU follow the truth, as in SynthCP's tables.
+//! A class counts over the images where it is present; then the mean of the classes is taken.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub struct Fit {
 }
 
 impl Fit {
-    /// Of pairs of an estimate and a truth.
+    /// From pairs of an estimate and a truth.
     pub fn of(estimates: &[f64], truths: &[f64]) -> Result<Self, MetricError> {
         let error = absolute_error(estimates, truths)?;
         Ok(Self {
@@ -72,7 +72,7 @@ impl Estimates {
         self.pairs().map(|(estimates, truths)| Fit::of(estimates, truths)).collect()
     }
 
-    /// The mean over the classes, of each figure over the classes that have it; `images` is the sum.
+    /// Each figure's mean over the classes that have it; `images` is the sum.
     pub fn mean(&self) -> Result<Fit, MetricError> {
         let fits = self.fits()?;
         let mean = |figure: fn(&Fit) -> Option<f64>| {

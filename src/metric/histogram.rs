@@ -2,8 +2,8 @@
 //!
 //! A bin holds the scores whose sign, exponent and first [`MANTISSA`] bits of the mantissa agree: a
 //! monotone transform, near to the logarithm, that needs no range. It is fine where scores pile up,
-//! next to 0, and resolves every score to 0.2 %. Counts add up over images, bags and machines in any
-//! order. What is lost is the order within a bin, so that bounds follow from the counts alone.
+//! next to 0, and resolves every score to 0.2 %. Counts of images, bags and machines are summed in any
+//! order. Only the order within a bin is lost, so that bounds follow from the counts alone.
 
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ pub const MANTISSA: u32 = 9;
 /// Bins: of one bit of sign, eight of exponent and those of the mantissa.
 const BINS: usize = 1 << (9 + MANTISSA);
 
-/// Positives and negatives by score; 4 MB whatever is counted.
+/// Positives and negatives by score; always 4 MB.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Histogram {
     /// Of each bin from the lowest score on: negatives, positives.
@@ -99,7 +99,7 @@ impl Histogram {
 }
 
 impl Bounded {
-    /// The largest distance of a figure to what it may be.
+    /// The largest distance of a figure to its bounds.
     pub fn error(&self) -> f64 {
         let sides = |of: fn(&TwoSided) -> Figures| [of(&self.value), of(&self.least), of(&self.most)];
         [sides(|s| s.positive), sides(|s| s.negative)]

@@ -1,12 +1,12 @@
-//! The pixel-level figures, by name: one definition each, the two that go by the name of FPR95 side
-//! by side, errors positive and successes positive, pooled and of each image.
+//! The pixel-level figures by name, with one definition each: both definitions that go by the name of
+//! FPR95, with errors and with successes as the positives, pooled and per image.
 
 use serde::{Deserialize, Serialize};
 
 use super::MetricError;
 use super::ranking::{RECALL, Ranking, Score};
 
-/// What a score is worth for one side; `None` where the definition gives no value.
+/// The figures of a score for one side; `None` where the definition gives no value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// [`Ranking::average_precision`].
@@ -66,8 +66,8 @@ impl TwoSided {
     }
 }
 
-/// Parts of the figures of single images, each over the images that have it. Constant memory; adds up
-/// over images, bags and machines.
+/// Means of the figures of single images, each over the images that have it, in constant memory.
+/// Images, bags and machines can be merged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PerImage {
     images: u64,
@@ -77,16 +77,16 @@ pub struct PerImage {
     sums: [[(f64, u64); DEFINITIONS.len()]; 2],
 }
 
-/// What [`PerImage`] comes to.
+/// The figures of [`PerImage`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PerImageFigures {
     /// Images seen.
     pub images: u64,
-    /// Of these, images without a positive pixel: no figure but a false alarm can come of them.
+    /// Of these, images without a positive pixel: they can only give false alarms.
     pub without_positives: u64,
     /// Of these, images without a negative pixel.
     pub without_negatives: u64,
-    /// Parts over the other images.
+    /// Means over the other images.
     pub mean: TwoSided,
 }
 

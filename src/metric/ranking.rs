@@ -19,9 +19,9 @@ pub(super) struct Step {
 pub struct CurvePoint {
     /// Share of the positives at or above the threshold; the true positive rate.
     pub recall: f64,
-    /// Share of positives among what is there.
+    /// Share of positives among the pixels at or above the threshold.
     pub precision: f64,
-    /// Share of the negatives there.
+    /// Share of the negatives at or above the threshold; the false positive rate.
     pub fpr: f64,
 }
 
@@ -62,7 +62,7 @@ impl Ranking {
         Ok(Self { steps })
     }
 
-    /// Of groups of equal scores, the highest first: how many positives and negatives each.
+    /// From groups of equal scores, the highest first: the positives and negatives of each.
     pub(super) fn of_groups(groups: impl Iterator<Item = (u64, u64)>) -> Self {
         let mut step = Step::default();
         let steps = groups.filter(|&(positives, negatives)| positives + negatives > 0).map(|group| {
@@ -73,7 +73,7 @@ impl Ranking {
         Self { steps: steps.collect() }
     }
 
-    /// Of each distinct score, from the highest: what is at or above it.
+    /// For each distinct score, from the highest: what is at or above it.
     pub(super) fn steps(&self) -> &[Step] {
         &self.steps
     }

@@ -1,10 +1,10 @@
-//! Whether a probability is one: of the pixels called wrong with 30 %, 30 % should be wrong (Guo et
-//! al., "On Calibration of Modern Neural Networks", ICML 2017).
+//! Whether a probability is calibrated: of the pixels called wrong with 30 %, 30 % should be wrong (Guo
+//! et al., "On Calibration of Modern Neural Networks", ICML 2017).
 
 /// Bins of equal width from 0 to 1.
 pub const BINS: usize = 20;
 
-/// Pixels by the probability that they were given; adds up.
+/// Pixels by the probability that they were given; can be merged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reliability {
     bins: [Bin; BINS],

@@ -1,4 +1,4 @@
-//! Confusion counts and what follows from them.
+//! Confusion counts, and IoU and accuracy from them.
 
 use super::{MetricError, same_length};
 use crate::labels::IGNORE;

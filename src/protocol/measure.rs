@@ -57,7 +57,7 @@ impl Protocol {
                 let outcome = Outcome {
                     data: name(folder),
                     images: evaluation.images() as u64,
-                    positive: evaluation.strange_share(),
+                    positive: evaluation.anomalous_share(),
                     mean_iou: None,
                     classes: Vec::new(),
                     pixels: PixelLevel::of(&pixels),

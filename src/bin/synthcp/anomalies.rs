@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> Outcome {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let (images, strange) = (evaluation.images(), evaluation.strange_share());
+    let (images, strange) = (evaluation.images(), evaluation.anomalous_share());
     println!("## {}: {images} images, {:.2} % of the pixels strange", args.data.display(), 100. * strange);
     let scored = evaluation.scored()?;
     let name = args.data.file_name().map_or_else(|| "?".into(), |name| name.to_string_lossy().into_owned());
