@@ -1,4 +1,4 @@
-//! What is kept of a drive.
+//! The record of a drive: a bag, a film and a report.
 //!
 //! ```text
 //! messages --> recording --> demo.mcap

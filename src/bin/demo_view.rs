@@ -1,4 +1,5 @@
-//! Watches a monitor: a line a frame, and in the end a report, a film and a bag of the drive.
+//! Watches a monitor: prints a line per frame and, at the end, writes a report, a film and a bag of the
+//! drive.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,14 +19,14 @@ use synthcp_monitor::watch::validity::Validity;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, channel, unbounded_channel};
 use tokio::time::timeout;
 
-/// Longest wait for a message; bounds how long the end takes.
+/// Longest wait for a message; limits how long the shutdown takes.
 const WAIT: Duration = Duration::from_millis(10);
-/// How long the end waits for the last frame's pictures.
+/// Longest wait for the last frame's images at the end.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Pictures that wait to be compressed; what comes on top is lost.
+/// Most images that wait to be compressed; more are lost.
 const BACKLOG: usize = 64;
 
-/// Prints a line a frame, and writes report.html, overlay.gif and demo.mcap.
+/// Prints a line per frame, and writes report.html, overlay.gif and demo.mcap.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -79,7 +80,7 @@ struct Arrival {
     bytes: Vec<u8>,
 }
 
-/// Messages from the listening thread. The reports overtake the pictures.
+/// Messages from the listening thread. The reports overtake the images.
 struct Arrivals {
     small: UnboundedReceiver<Arrival>,
     pictures: Receiver<Arrival>,
@@ -96,7 +97,7 @@ impl Arrivals {
     }
 }
 
-/// The thread that takes messages out of ROS as fast as they come, whatever their pictures cost.
+/// The thread that takes messages out of ROS as fast as they arrive, however long their images take.
 struct Listening {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<usize>,
@@ -138,7 +139,7 @@ impl Listening {
         Ok((Self { stop, thread }, Arrivals { small: small_arrivals, pictures: picture_arrivals }))
     }
 
-    /// Ends it; gives the number of pictures that came too fast to be recorded.
+    /// Ends it; gives the number of images that arrived too fast to be recorded.
     fn stop(self) -> usize {
         self.stop.store(true, Ordering::Relaxed);
         // Its panic, if any, has been reported by the hook.
@@ -149,13 +150,13 @@ impl Listening {
 struct View {
     recording: Recording,
     frames: usize,
-    /// The last report without an image: repeated while it lasts, said once.
+    /// Validity of the last report without an image: such reports repeat and are printed once.
     told: Option<Validity>,
     unreadable: usize,
 }
 
 impl View {
-    /// Until enough frames have been judged and the last one's pictures are there.
+    /// Runs until enough frames have been assessed and the last one's images have arrived.
     async fn watch(&mut self, arrivals: &mut Arrivals) -> Result<(), RecordingError> {
         while !self.has_enough() {
             match arrivals.next().await {
@@ -223,13 +224,13 @@ impl View {
             last.bundle,
         );
         if lost > 0 {
-            println!("{lost} pictures came too fast to be recorded");
+            println!("{lost} images came too fast to be recorded");
         }
         if self.unreadable > 0 {
             println!("{} messages could not be read", self.unreadable);
         }
         if self.recording.is_full() {
-            println!("the bag is large: it goes on without pictures");
+            println!("the bag is large: it goes on without images");
         }
     }
 }

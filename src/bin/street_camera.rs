@@ -1,7 +1,7 @@
 //! A camera on the procedural street: publishes `image` and `camera_info`.
 //!
-//! The drive begins with the first subscriber, and is published at a steady rate: a frame that comes
-//! late does not delay those behind it.
+//! The drive begins with the first subscriber and is published at a steady rate: a late frame does not
+//! delay the next ones.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -26,16 +26,16 @@ struct Args {
     /// Which town: train, val or test.
     #[arg(long, default_value_t = Town::Test)]
     town: Town,
-    /// Same seed, same drive.
+    /// Seed; the same seed gives the same drive.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Images a second, above 0 and up to 1000.
+    /// Images per second, above 0 and up to 1000.
     #[arg(long, default_value_t = 5.0, value_parser = rate)]
     rate: f64,
     /// WIDTHxHEIGHT in pixels.
     #[arg(long, default_value = "512x256", value_parser = size)]
     size: (u32, u32),
-    /// A town without strange things.
+    /// Renders the town without anomaly objects.
     #[arg(long)]
     clean: bool,
 }
@@ -108,12 +108,12 @@ impl Camera {
         })
     }
 
-    /// Publishes for ever.
+    /// Publishes without end.
     async fn publish(&mut self, rate: f64) -> Result<(), Box<dyn std::error::Error>> {
         // Ticks are multiples of the period since the start; one that was missed is left out.
         let mut ticks = interval(Duration::from_secs_f64(1.0 / rate));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        // Drawn ahead of its tick, so that drawing delays nothing.
+        // Rendered ahead of its tick, so that rendering delays nothing.
         let mut next = self.drive.next();
         while let Some(frame) = next {
             ticks.tick().await;

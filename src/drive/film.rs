@@ -8,24 +8,24 @@ use gif::{Encoder, EncodingError, Frame, Repeat};
 use image::RgbImage;
 use image::imageops::{self, FilterType};
 
-/// Widest picture of a film, in pixels.
+/// Widest frame of a film, in pixels.
 const WIDTH: u32 = 512;
 /// Largest film, in bytes.
 const BUDGET: usize = 9_000_000;
-/// Time a picture is shown, in hundredths of a second.
+/// How long a frame is shown, in hundredths of a second.
 const DELAY: u16 = 20;
-/// NeuQuant looks at every n-th pixel.
+/// NeuQuant samples every n-th pixel.
 const SAMPLING: i32 = 5;
 
-/// Pictures of a drive, compressed as they come. What grows beyond 9 MB is thinned out: every other
-/// picture goes, and from then on every other one that comes. So a long drive plays as a short one,
-/// from its beginning to its end.
+/// The images of a drive, compressed as they arrive. A film above 9 MB is thinned out: every other image
+/// is dropped, and from then on every other new one. So a long drive plays as a short one, from its
+/// beginning to its end.
 #[derive(Debug)]
 pub struct Film {
     frames: Vec<Frame<'static>>,
     size: Option<(u32, u32)>,
     budget: usize,
-    /// One in so many pictures is kept.
+    /// One image in so many is kept.
     stride: usize,
     seen: usize,
 }
@@ -41,18 +41,18 @@ impl Film {
         Self { frames: Vec::new(), size: None, budget, stride: 1, seen: 0 }
     }
 
-    /// Adds a picture. The first decides the size; wider than 512 pixels are reduced.
-    pub fn add(&mut self, picture: &RgbImage) {
+    /// Adds an image. The first decides the size; images wider than 512 pixels are reduced.
+    pub fn add(&mut self, image: &RgbImage) {
         let wanted = self.seen.is_multiple_of(self.stride);
         self.seen += 1;
-        if !wanted || picture.is_empty() {
+        if !wanted || image.is_empty() {
             return;
         }
-        let (width, height) = *self.size.get_or_insert_with(|| reduced(picture.dimensions()));
-        let frame = if picture.dimensions() == (width, height) {
-            compressed(picture)
+        let (width, height) = *self.size.get_or_insert_with(|| reduced(image.dimensions()));
+        let frame = if image.dimensions() == (width, height) {
+            compressed(image)
         } else {
-            compressed(&imageops::resize(picture, width, height, FilterType::Triangle))
+            compressed(&imageops::resize(image, width, height, FilterType::Triangle))
         };
         self.frames.push(frame);
         while self.bytes() > self.budget && self.frames.len() > 1 {
@@ -62,17 +62,17 @@ impl Film {
         }
     }
 
-    /// Pictures in it.
+    /// Number of images in it.
     pub fn len(&self) -> usize {
         self.frames.len()
     }
 
-    /// Whether there is nothing to show.
+    /// Whether it has no image.
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
-    /// Writes the film, which then runs for ever; fails only as files do.
+    /// Writes the film, which plays in a loop. Only errors of the file are possible.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let (width, height) = self.size.unwrap_or((1, 1));
         let file = BufWriter::new(File::create(path)?);
@@ -98,9 +98,9 @@ fn reduced((width, height): (u32, u32)) -> (u32, u32) {
     (WIDTH, scaled.clamp(1, u64::from(u16::MAX)) as u32)
 }
 
-fn compressed(picture: &RgbImage) -> Frame<'static> {
-    let (width, height) = picture.dimensions();
-    let mut frame = Frame::from_rgb_speed(width as u16, height as u16, picture.as_raw(), SAMPLING);
+fn compressed(image: &RgbImage) -> Frame<'static> {
+    let (width, height) = image.dimensions();
+    let mut frame = Frame::from_rgb_speed(width as u16, height as u16, image.as_raw(), SAMPLING);
     frame.delay = DELAY;
     frame.make_lzw_pre_encoded();
     frame
@@ -119,11 +119,11 @@ mod tests {
 
     use super::*;
 
-    fn picture(width: u32, height: u32, shade: u8) -> RgbImage {
+    fn image(width: u32, height: u32, shade: u8) -> RgbImage {
         RgbImage::from_fn(width, height, |x, y| Rgb([shade, x as u8, (x * y) as u8]))
     }
 
-    /// Size, and red of the first pixel of each picture.
+    /// Size, and red of the first pixel of each image.
     fn read(path: &Path) -> ((u16, u16), Vec<u8>) {
         let mut options = gif::DecodeOptions::new();
         options.set_color_output(gif::ColorOutput::RGBA);
@@ -137,14 +137,14 @@ mod tests {
     }
 
     #[test]
-    fn pictures_come_back_in_order_and_large_ones_reduced() {
+    fn images_come_back_in_order_and_large_ones_reduced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("film.gif");
         let mut film = Film::default();
         for shade in [0, 100, 200] {
-            film.add(&picture(1024, 128, shade));
+            film.add(&image(1024, 128, shade));
         }
-        film.add(&picture(40, 30, 250));
+        film.add(&image(40, 30, 250));
         film.add(&RgbImage::new(0, 0));
         film.write(&path).unwrap();
         let (size, shades) = read(&path);
@@ -162,7 +162,7 @@ mod tests {
         let budget = 40_000;
         let mut film = Film::with_budget(budget);
         for shade in 0..100 {
-            film.add(&picture(64, 64, 2 * shade));
+            film.add(&image(64, 64, 2 * shade));
         }
         film.write(&path).unwrap();
         assert!(std::fs::metadata(&path).unwrap().len() < budget as u64 + 1000);

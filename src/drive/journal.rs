@@ -1,4 +1,4 @@
-//! What is kept of a drive: a few numbers a frame, and pictures of the moments that matter.
+//! The journal of a drive: a few numbers per frame, and images of the moments that matter.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use crate::watch::validity::Validity;
 
 /// Most moments that are kept.
 const MOMENTS: usize = 6;
-/// Frames within which only the worst is a moment.
+/// Of so many frames in a row only the worst is a moment.
 const SPACING: usize = 10;
 
-/// The numbers of one judged frame.
+/// The numbers of one assessed frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// From 1.
@@ -32,7 +32,7 @@ pub struct Entry {
     pub error_area: f32,
     /// Share of the image; NaN where there is none.
     pub anomaly_area: f32,
-    /// What the largest anomalous region was rendered as; empty without a region.
+    /// The class that the largest anomalous region was synthesized as; empty without a region.
     pub rendered_as: String,
     /// Milliseconds from taking up the image to its report.
     pub latency_ms: f32,
@@ -40,11 +40,11 @@ pub struct Entry {
     pub dropped: u64,
     /// Why the scores may not be used.
     pub reason: String,
-    /// How far the scores are beyond their limits: above 1 is beyond.
+    /// The larger of the two scores as a multiple of its limit; above 1 is beyond it.
     pub severity: f32,
 }
 
-/// A frame with its picture.
+/// A frame with its image.
 #[derive(Clone, Debug)]
 pub struct Moment {
     /// Its place among the entries.
@@ -64,8 +64,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Takes in a report that came at `time` (nanoseconds since 1970); gives its entry if it is on
-    /// an image.
+    /// Adds a report that arrived at `time` (nanoseconds since 1970); gives its entry if it is about an
+    /// image.
     pub fn add(&mut self, time: u64, report: MonitorReport) -> Option<&Entry> {
         let validity = Validity::from_number(report.validity);
         *self.by_validity.entry(validity).or_default() += 1;
@@ -98,7 +98,7 @@ impl Journal {
         self.entries.last()
     }
 
-    /// Offers the picture, a JPEG file, of the frame with this stamp.
+    /// Offers the image, a JPEG file, of the frame with this stamp.
     pub fn picture(&mut self, stamp: Time, jpeg: &[u8]) {
         // It comes right after its report.
         let recent = self.entries.iter().enumerate().rev().take(SPACING);
@@ -125,7 +125,7 @@ impl Journal {
         }
     }
 
-    /// Judged frames in order.
+    /// Assessed frames in order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -135,22 +135,22 @@ impl Journal {
         &self.moments
     }
 
-    /// Reports of each validity, those that are not on an image included.
+    /// Number of reports of each validity, including those that are not about an image.
     pub fn by_validity(&self) -> &BTreeMap<Validity, usize> {
         &self.by_validity
     }
 
-    /// When the first judged report came, in nanoseconds since 1970.
+    /// When the first report about an image arrived, in nanoseconds since 1970.
     pub fn start(&self) -> u64 {
         self.start
     }
 
-    /// The last report on an image: counts, limits and bundle are its.
+    /// The last report about an image; it has the counts, limits and bundle.
     pub fn last(&self) -> &MonitorReport {
         &self.last
     }
 
-    /// Frames at each level: nominal, caution, failure.
+    /// Number of frames at each level: nominal, caution, failure.
     pub fn by_level(&self) -> [(Level, usize); 3] {
         [Level::Nominal, Level::Caution, Level::Failure]
             .map(|level| (level, self.entries.iter().filter(|entry| entry.level == level).count()))
@@ -237,7 +237,7 @@ mod tests {
         journal.add(3, report(2, 0.2));
         assert_eq!(journal.start(), 2);
         journal.picture(stamp(77), &[1]);
-        assert!(journal.moments().is_empty(), "a picture of no frame");
+        assert!(journal.moments().is_empty(), "an image of no frame");
         assert_eq!(journal.by_validity()[&Validity::Stale], 1);
         assert_eq!(journal.by_validity()[&Validity::Ok], 2);
         assert_eq!(journal.latency(0.5), Some(1.0));

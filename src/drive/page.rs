@@ -11,7 +11,7 @@ use crate::bag::message::MonitorReport;
 use crate::watch::debounce::Level;
 use crate::watch::validity::Validity;
 
-/// Most rows of the table; the bag has them all.
+/// Most rows of the table; the bag has all frames.
 const ROWS: usize = 500;
 
 /// The whole page.
@@ -29,11 +29,11 @@ pub fn render(journal: &Journal) -> String {
             body {
                 @if journal.entries().is_empty() {
                     h1 { "A drive without frames" }
-                    p { "No image was judged." }
+                    p { "No image was assessed." }
                     (silences(journal))
                 } @else {
                     h1 { (title) }
-                    (judge(journal.last()))
+                    (assessed_by(journal.last()))
                     (tiles(journal))
                     (levels(journal))
                     (silences(journal))
@@ -42,7 +42,7 @@ pub fn render(journal: &Journal) -> String {
                         div.wide { (PreEscaped(accessible(&timeline(journal)))) }
                         figcaption {
                             "Blue: failure score, 1 is certain failure, in front of the level after debouncing. "
-                            "Purple: share of the image that looks like nothing the labels say. Dashed: limits."
+                            "Purple: share of the image that is anomalous, unlike what the labels say. Dashed: limits."
                         }
                     }
                     (moments(journal))
@@ -56,10 +56,10 @@ pub fn render(journal: &Journal) -> String {
     page.into_string()
 }
 
-fn judge(report: &MonitorReport) -> Markup {
+fn assessed_by(report: &MonitorReport) -> Markup {
     html! {
         p.soft {
-            "Judged by bundle " strong { (report.bundle) } ", " code { (report.bundle_hash) } "; camera "
+            "Assessed by bundle " strong { (report.bundle) } ", " code { (report.bundle_hash) } "; camera "
             code { (report.header.frame_id) }
         }
     }
@@ -69,12 +69,12 @@ fn tiles(journal: &Journal) -> Markup {
     let (last, entries) = (journal.last(), journal.entries());
     let millis = |quantile| journal.latency(quantile).map_or("none".to_owned(), |ms| format!("{ms:.0} ms"));
     let worst = entries.iter().map(|entry| entry.failure_score).fold(f32::NAN, f32::max);
-    let strangest = entries.iter().map(|entry| entry.anomaly_area).fold(f32::NAN, f32::max);
+    let most_anomalous = entries.iter().map(|entry| entry.anomaly_area).fold(f32::NAN, f32::max);
     let tiles = [
-        ("frames judged", entries.len().to_string()),
+        ("frames assessed", entries.len().to_string()),
         ("duration", format!("{:.1} s", entries.last().map_or(0.0, |entry| entry.secs))),
         ("highest failure score", number(worst, 2)),
-        ("largest anomalous area", percent(strangest)),
+        ("largest anomalous area", percent(most_anomalous)),
         ("latency, median", millis(0.5)),
         ("latency, 95 %", millis(0.95)),
         ("images received", last.frames_received.to_string()),
@@ -104,7 +104,7 @@ fn levels(journal: &Journal) -> Markup {
     }
 }
 
-/// Reports that carry no full judgement, if there were any.
+/// Counts of reports without a full assessment, if there were any.
 fn silences(journal: &Journal) -> Markup {
     let told: Vec<String> = journal
         .by_validity()
@@ -133,7 +133,7 @@ fn moments(journal: &Journal) -> Markup {
                     }
                 }
             }
-            p.soft { "Red: the label is probably wrong. Yellow box: looks like nothing the labels say, with the class it was taken for." }
+            p.soft { "Red: the label is probably wrong. Yellow box: anomalous, unlike what the labels say, with the class that it was taken for." }
         }
     }
 }
@@ -192,7 +192,7 @@ fn limits(report: &MonitorReport) -> Markup {
             @for (what, when, limit) in limits { tr { td { (what) } td { (when) } td.n { (limit) } } }
         }
         p {
-            @if report.guarantee.is_empty() { "Set by hand: nothing is promised of them." } @else { (report.guarantee) }
+            @if report.guarantee.is_empty() { "Set by hand: without a guarantee." } @else { (report.guarantee) }
         }
     }
 }
@@ -218,7 +218,7 @@ fn data_uri(jpeg: &[u8]) -> String {
     format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(jpeg))
 }
 
-/// A drawing says what it is to those who do not see it.
+/// A label for readers who do not see the drawing.
 fn accessible(svg: &str) -> String {
     svg.replacen("<svg ", "<svg role=\"img\" aria-label=\"Failure score and anomalous area over time\" ", 1)
 }
@@ -253,7 +253,7 @@ mod tests {
     fn the_page_needs_nothing_but_itself() {
         let page = render(&drive());
         for reference in ["http:", "https:", "//", "src=\"/", "<script", "<link", "@import", "url("] {
-            // The name of SVG's language is no address that is visited.
+            // The namespace of SVG is not an address that is visited.
             let without_name = page.replace("http://www.w3.org/2000/svg", "");
             assert!(!without_name.contains(reference), "{reference}");
         }
@@ -286,6 +286,6 @@ mod tests {
         let mut journal = Journal::default();
         journal.add(1, MonitorReport { validity: Validity::Stale as u8, ..MonitorReport::default() });
         let page = render(&journal);
-        assert!(page.contains("No image was judged") && page.contains("1 STALE"));
+        assert!(page.contains("No image was assessed") && page.contains("1 STALE"));
     }
 }

@@ -1,5 +1,5 @@
-//! A drive as a viewer records it: messages in, as they came over the wire; a bag, a film and a page
-//! out.
+//! A drive as a viewer records it. In come messages, as they came over the wire; out come a bag, a film
+//! and a page.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,9 @@ use crate::bag::{BagError, cdr};
 use crate::frame::{FrameError, RawImage, decode_raw};
 use crate::watch::validity::Validity;
 
-/// Pictures stop at this size of the bag, in bytes; the reports go on.
+/// At this size of the bag, in bytes, images are no longer written; reports still are.
 const ENOUGH: u64 = 1_000_000_000;
-/// Quality of JPEG pictures.
+/// Quality of JPEG images.
 const QUALITY: u8 = 90;
 
 /// Why a drive cannot be recorded.
@@ -35,13 +35,13 @@ pub enum RecordingError {
         /// Why.
         source: std::io::Error,
     },
-    /// A picture that came and cannot be read.
-    #[error("picture: {0}")]
+    /// An image that arrived and cannot be read.
+    #[error("image: {0}")]
     Frame(#[from] FrameError),
-    /// A picture that cannot be compressed.
-    #[error("picture: {0}")]
+    /// An image that cannot be compressed.
+    #[error("image: {0}")]
     Picture(#[from] ImageError),
-    /// A map of scores that is none.
+    /// A message that is not a map of scores.
     #[error(
         "a map of {width}x{height} in {encoding} has {len} bytes of data; expected 32FC1 or mono8, packed"
     )]
@@ -68,7 +68,7 @@ impl RecordingError {
     }
 }
 
-/// What a topic carries, and so what becomes of it.
+/// What a topic carries, and so how it is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Into the bag unchanged, and into the journal.
@@ -85,7 +85,7 @@ pub enum Content {
     Overlay,
     /// Flat colours: into the bag as PNG.
     Labels,
-    /// One number a pixel: into the bag as a PNG of 8 bits, in which 255 stands for 1.
+    /// One number per pixel: into the bag as a PNG of 8 bits, in which 255 stands for 1.
     Map,
 }
 
@@ -136,18 +136,18 @@ pub struct Recording {
     topics: [Topic; TOPICS.len()],
     journal: Journal,
     film: Film,
-    /// Of each picture topic, the stamp of its newest.
+    /// For each image topic, the stamp of its newest image.
     newest: [Option<Time>; TOPICS.len()],
     limit: u64,
     ended: bool,
 }
 
-/// What a report says that is worth telling at once.
+/// The part of a report that is shown at once.
 #[derive(Clone, Debug, PartialEq)]
 pub enum News<'a> {
-    /// A frame was judged.
+    /// A frame was assessed.
     Frame(&'a Entry),
-    /// There is no frame to judge, for this reason.
+    /// There is no frame to assess, for this reason.
     Silence(Validity, String),
 }
 
@@ -184,7 +184,7 @@ impl Recording {
         Ok(Self {
             folder: folder.to_owned(),
             bag,
-            topics: topics.try_into().unwrap_or_else(|_| unreachable!("one a topic")),
+            topics: topics.try_into().unwrap_or_else(|_| unreachable!("one per topic")),
             journal: Journal::default(),
             film: Film::default(),
             newest: [None; TOPICS.len()],
@@ -193,8 +193,8 @@ impl Recording {
         })
     }
 
-    /// Takes in a message of `TOPICS[topic]`: its bytes, and when it came in nanoseconds since 1970.
-    /// Gives what a report says.
+    /// Records a message of `TOPICS[topic]`: its bytes, and when it arrived in nanoseconds since 1970. For a
+    /// report, gives the news in it.
     pub fn add(&mut self, topic: usize, time: u64, bytes: &[u8]) -> Result<Option<News<'_>>, RecordingError> {
         let (_, content) = TOPICS[topic];
         match content {
@@ -219,9 +219,9 @@ impl Recording {
                     Content::Map => ("png", png(&gray(&image)?)?),
                     Content::Labels => ("png", png(&rgb(&image)?)?),
                     Content::Overlay => {
-                        let picture = rgb(&image)?;
-                        self.film.add(&picture);
-                        ("jpeg", jpeg(&picture)?)
+                        let image = rgb(&image)?;
+                        self.film.add(&image);
+                        ("jpeg", jpeg(&image)?)
                     }
                     _ => ("jpeg", jpeg(&rgb(&image)?)?),
                 };
@@ -242,12 +242,12 @@ impl Recording {
         &self.journal
     }
 
-    /// Whether the last report's pictures have come as well, on each topic that has sent any.
+    /// Whether the last report's images have arrived as well, on each topic that has sent any.
     pub fn is_illustrated(&self) -> bool {
         self.newest.iter().flatten().all(|newest| Some(*newest) >= self.last_stamp())
     }
 
-    /// From now on only pictures of the frames so far are taken in.
+    /// From now on only images of the frames so far are recorded.
     pub fn end_here(&mut self) {
         self.ended = true;
     }
@@ -256,7 +256,7 @@ impl Recording {
         self.journal.entries().last().map(|entry| entry.stamp)
     }
 
-    /// Whether pictures are no longer written because the bag is large.
+    /// Whether images are no longer written because the bag is large.
     pub fn is_full(&self) -> bool {
         self.bag.bytes() >= self.limit
     }
@@ -318,11 +318,11 @@ fn gray(image: &Image) -> Result<GrayImage, RecordingError> {
     })
 }
 
-fn jpeg(picture: &RgbImage) -> Result<Vec<u8>, ImageError> {
+fn jpeg(image: &RgbImage) -> Result<Vec<u8>, ImageError> {
     let mut file = Vec::new();
-    let (width, height) = picture.dimensions();
+    let (width, height) = image.dimensions();
     JpegEncoder::new_with_quality(&mut file, QUALITY).write_image(
-        picture.as_raw(),
+        image.as_raw(),
         width,
         height,
         image::ExtendedColorType::Rgb8,
@@ -330,12 +330,12 @@ fn jpeg(picture: &RgbImage) -> Result<Vec<u8>, ImageError> {
     Ok(file)
 }
 
-fn png<P>(picture: &image::ImageBuffer<P, Vec<u8>>) -> Result<Vec<u8>, ImageError>
+fn png<P>(image: &image::ImageBuffer<P, Vec<u8>>) -> Result<Vec<u8>, ImageError>
 where
     P: image::PixelWithColorType<Subpixel = u8>,
 {
     let mut file = Cursor::new(Vec::new());
-    picture.write_to(&mut file, ImageFormat::Png)?;
+    image.write_to(&mut file, ImageFormat::Png)?;
     Ok(file.into_inner())
 }
 
@@ -393,7 +393,7 @@ mod tests {
         assert!(recording.is_illustrated() && !recording.is_full());
         let files = recording.finish().unwrap();
         let page = std::fs::read_to_string(&files.page).unwrap();
-        assert!(page.contains("data:image/jpeg;base64,"), "the picture of a moment");
+        assert!(page.contains("data:image/jpeg;base64,"), "the image of a moment");
         assert!(std::fs::read(files.film.unwrap()).unwrap().starts_with(b"GIF89a"));
         let bag = std::fs::read(&files.bag).unwrap();
         let messages: Vec<_> = mcap::MessageStream::new(&bag).unwrap().map(Result::unwrap).collect();

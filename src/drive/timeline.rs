@@ -10,7 +10,7 @@ use super::journal::{Entry, Journal};
 use crate::watch::debounce::Level;
 
 const SIZE: (u32, u32) = (900, 400);
-/// Stand-ins that the page's style sheet repaints: a picture does not know what it lies on.
+/// Stand-ins that the page's style sheet repaints: an SVG does not know what it lies on.
 const INK: RGBColor = RGBColor(1, 1, 1);
 const GRID: RGBColor = RGBColor(2, 2, 2);
 
@@ -122,7 +122,7 @@ fn draw_limit<'b>(chart: &mut Chart<'_, 'b>, limit: f64, color: RGBColor) -> Out
     Ok(())
 }
 
-/// The values in time; where there is none the curve is interrupted.
+/// The values over time; the curve is interrupted where there is none.
 fn draw_curve<'b>(
     chart: &mut Chart<'_, 'b>,
     entries: &[Entry],
