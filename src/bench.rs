@@ -1,8 +1,8 @@
 //! What a frame costs, stage by stage, on this machine: `synthcp bench`.
 //!
 //! Everything that is compared is measured in turns in one run, and medians are taken: other work on
-//! the machine then disturbs both alike. Times are given beside the time T of M, in which the paper
-//! counts, and beside what the machine does at best, measured in the same run.
+//! the machine then disturbs both alike. Times are given in milliseconds, in multiples of T, the time
+//! of the segmenter M, as in the paper, and as shares of the machine's best, measured in the same run.
 
 pub mod against;
 pub mod machine;
@@ -14,14 +14,14 @@ pub mod sweep;
 
 use std::time::{Duration, Instant};
 
-/// Runs `work` and takes its time.
+/// Runs `work` and measures its time.
 pub fn timed<R>(work: impl FnOnce() -> R) -> (R, Duration) {
     let start = Instant::now();
     let result = work();
     (result, start.elapsed())
 }
 
-/// The middle of some times; zero of none.
+/// The median; zero without times.
 pub fn median(times: &[Duration]) -> Duration {
     let mut sorted = times.to_vec();
     sorted.sort();

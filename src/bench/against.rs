@@ -17,12 +17,13 @@ use crate::model::networks::Arithmetic;
 /// The networks once more, in Python.
 const SCRIPT: &str = include_str!("../../scripts/bench_python.py");
 
-/// One way to run them.
+/// One way to run the networks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Way {
     /// Its name.
     pub way: String,
-    /// Median milliseconds of M (softmax and labels included), G and F.
+    /// Median milliseconds of the segmenter M (softmax and labels included), the generator G and the
+    /// comparator F.
     pub millis: [f64; 3],
     /// Largest difference of their outputs from those of this crate in fp32, as a share of the range.
     pub difference: [f64; 3],
@@ -36,13 +37,13 @@ impl Way {
     }
 }
 
-/// Why Python gave nothing.
+/// Why there is no result from Python.
 #[derive(Debug, thiserror::Error)]
 pub enum AgainstError {
     /// The networks could not be built or run here.
     #[error(transparent)]
     Bench(#[from] BenchError),
-    /// Of a bundle's networks there is no copy in Python.
+    /// A bundle's networks do not exist in Python.
     #[error("only the reference networks exist in Python; add --reference")]
     NotReference,
     /// The weights could not be written.
@@ -69,7 +70,7 @@ pub enum AgainstError {
     Result(#[from] serde_json::Error),
 }
 
-/// A folder that is removed in the end.
+/// A folder that is removed at the end.
 struct Folder(PathBuf);
 
 impl Drop for Folder {
@@ -119,7 +120,7 @@ pub fn measure(
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// What the networks are shown and what they answer, in fp32.
+/// The inputs and outputs of the networks, in fp32.
 fn frame(subject: &Subject, arithmetic: Arithmetic, sample: &Sample) -> Result<Tensors, BenchError> {
     let networks = subject.networks(Arithmetic { kind: Kind::Float, ..arithmetic })?;
     let labels = label_batch(&[sample], subject.size(), arithmetic.device).to_kind(Kind::Int64);

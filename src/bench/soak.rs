@@ -1,4 +1,4 @@
-//! Many frames in a row: does the memory stay where it is?
+//! Many frames in a row, to see whether the memory grows.
 
 use image::RgbImage;
 use serde::Serialize;
@@ -22,10 +22,10 @@ pub struct Soak {
 }
 
 const POINTS: usize = 10;
-/// Columns a round; with no common divisor of the usual widths, so that it is long before one comes again.
+/// Columns per round; coprime to the usual widths, so that an image repeats only after many rounds.
 const TURN: usize = 7;
 
-/// An image whose columns are moved to the left, what leaves it entering on the right.
+/// An image whose columns are moved to the left; those that leave it enter on the right.
 fn turned(image: &RgbImage, columns: usize) -> RgbImage {
     let mut turned = image.clone();
     let row = 3 * image.width().max(1) as usize;

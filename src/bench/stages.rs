@@ -54,21 +54,21 @@ pub enum Stage {
     Decode,
     /// To a tensor of the working size.
     Resize,
-    /// M on x as published, layer by layer, softmax and labels included: what T is.
+    /// The segmenter M on the image x as published, layer by layer, softmax and labels included: this is T.
     SegmentDense,
     /// M on x as the monitor runs it.
     Segment,
-    /// G, every layer of it dense.
+    /// The generator G, every layer dense.
     SynthesizeDense,
-    /// G, memoised, nothing remembered.
+    /// G, memoised, with an empty memory.
     SynthesizeFirst,
     /// G, memoised, after the frames before.
     SynthesizeNext,
-    /// M on x' as published.
+    /// M on the synthesized image x' as published.
     SegmentAgainDense,
     /// M on x' as the monitor runs it.
     SegmentAgain,
-    /// F.
+    /// The comparator F.
     Compare,
     /// Cosine of the features.
     Score,
@@ -93,7 +93,7 @@ impl Stage {
         Self::Report,
     ];
 
-    /// In words.
+    /// Its name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Decode => "decode JPEG",
@@ -119,7 +119,7 @@ const FRAMES: [[Stage; 3]; 3] = [
     [Stage::Segment, Stage::SynthesizeNext, Stage::SegmentAgain],
 ];
 
-/// What one stage took.
+/// The cost of one stage.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct StageCost {
     /// Which.
@@ -134,7 +134,7 @@ pub struct StageCost {
     pub peak_share: f64,
 }
 
-/// What frames cost.
+/// The cost of frames.
 #[derive(Clone, Debug, Serialize)]
 pub struct Benchmark {
     /// What was measured.
@@ -151,13 +151,13 @@ pub struct Benchmark {
     pub machine: Machine,
     /// Costs.
     pub stages: Vec<StageCost>,
-    /// A whole frame without the anomaly score, in T: plain, memoised on first frames, on next ones.
+    /// A whole frame without the anomaly score, in T: dense, memoised on first frames, on next ones.
     pub frame_t: [f64; 3],
     /// The same with the anomaly score.
     pub anomaly_frame_t: [f64; 3],
     /// How often G was faster memoised than dense: first frames, next ones.
     pub speedup: [f64; 2],
-    /// Largest difference of the memoised picture from the dense one, as a share of that one's range.
+    /// Largest difference of the memoised synthesized image from the dense one, as a share of its range.
     pub difference: f64,
     /// Memory at the end.
     pub memory: Option<Memory>,
@@ -259,7 +259,7 @@ impl Meter<'_> {
             let early = synthesize(Stage::SynthesizeFirst, &first);
             let late = synthesize(Stage::SynthesizeNext, &next);
             let range = (plain.max() - plain.min()).double_value(&[]);
-            let apart = |picture: &Tensor| (picture - &plain).abs().max().double_value(&[]) / range;
+            let apart = |image: &Tensor| (image - &plain).abs().max().double_value(&[]) / range;
             let difference = apart(&early).max(apart(&late));
             let again = |inference: &Inference| {
                 drop(finished(inference.second_features(config.features).shallow_clone()));
@@ -287,10 +287,10 @@ impl Meter<'_> {
             StageCost { stage, millis: seconds * 1e3, t: seconds / t, gflop, peak_share }
         });
         let around: f64 = [Stage::Resize, Stage::Compare, Stage::Report].map(time).iter().sum();
-        let frame = |[first, paint, again]: [Stage; 3], anomaly: bool| {
+        let frame = |[first, synthesize, again]: [Stage; 3], anomaly: bool| {
             let again = if anomaly || self.next.segments_again() { time(again) } else { 0. };
             let score = if anomaly { time(Stage::Score) } else { 0. };
-            (around + time(first) + time(paint) + again + score) / t
+            (around + time(first) + time(synthesize) + again + score) / t
         };
         let faster = |ours: Stage| time(Stage::SynthesizeDense) / time(ours);
         Benchmark {
@@ -310,9 +310,9 @@ impl Meter<'_> {
     }
 }
 
-/// What the monitor makes of the scores for every report.
+/// What the monitor computes from the scores for every report.
 fn report(labels: &Tensor, error: &Tensor, anomaly: &Tensor) -> Result<(), BenchError> {
-    /// As strange as one pixel in a hundred, about: regions cost what their outline does.
+    /// About one pixel in a hundred is above it: the cost of regions is that of their outline.
     const LIMIT: f32 = 0.5;
     let labels = pictures::to_grey(labels)?;
     let size = labels.dimensions();

@@ -1,4 +1,5 @@
-//! What is measured: the networks of a bundle, or networks of the reference size with random weights.
+//! What is measured: the networks M, G and F (segmenter, generator, comparator) of a bundle, or of the
+//! reference size with random weights.
 
 use tch::Device;
 use tch::nn::VarStore;
@@ -16,10 +17,10 @@ use crate::network::synthesis::{GeneratorConfig, spade};
 
 /// Networks that can be built once more, with other arithmetic and the same weights.
 pub enum Subject {
-    /// A bundle's; G paints what M says.
+    /// A bundle's; G synthesizes from M's labels.
     Bundle(Box<Bundle>),
-    /// Of the paper's architectures with random weights. M then says noise, so G paints labels that are
-    /// given.
+    /// Of the paper's architectures with random weights. M's labels are then noise, so G synthesizes from
+    /// given labels.
     Random(Box<Specification>),
 }
 
@@ -63,7 +64,7 @@ impl Subject {
         }
     }
 
-    /// Every parameter of M, G and F, as trained rather than folded; `None` of a bundle, which has them in
+    /// Every parameter of M, G and F, as trained rather than folded; `None` for a bundle, which has them in
     /// files.
     pub fn parameters(&self) -> Result<Option<[Tensors; 3]>, BundleError> {
         let Self::Random(specification) = self else { return Ok(None) };
@@ -113,7 +114,7 @@ impl Subject {
         }
     }
 
-    /// Whether G is shown the labels of the data rather than M's own.
+    /// Whether G synthesizes from the labels of the data rather than from M's.
     pub fn synthesizes_given_labels(&self) -> bool {
         matches!(self, Self::Random(_))
     }

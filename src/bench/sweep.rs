@@ -23,17 +23,17 @@ pub struct Point {
     pub classes: i64,
     /// Cameras in a batch.
     pub cameras: usize,
-    /// M, milliseconds a batch.
+    /// The segmenter M, milliseconds per batch.
     pub segment: f64,
-    /// G, memoised, on consecutive frames.
+    /// The generator G, memoised, on consecutive frames.
     pub synthesize: f64,
-    /// F.
+    /// The comparator F.
     pub compare: f64,
 }
 
 impl Point {
-    /// M, G and F, nanoseconds a pixel.
-    pub fn nanos_a_pixel(&self) -> f64 {
+    /// M, G and F, nanoseconds per pixel.
+    pub fn nanos_per_pixel(&self) -> f64 {
         let pixels = self.size.0 * self.size.1 * self.cameras as i64;
         (self.segment + self.synthesize + self.compare) * 1e6 / pixels as f64
     }
@@ -41,7 +41,7 @@ impl Point {
 
 const SIZE: (i64, i64) = (256, 512);
 const CLASSES: i64 = 19;
-/// Around the middle, one dimension at a time.
+/// Around the middle, one dimension varied at a time.
 const POINTS: [((i64, i64), i64, usize); 8] = [
     ((128, 256), CLASSES, 1),
     (SIZE, CLASSES, 1),

@@ -1,4 +1,4 @@
-//! What each detector takes, in multiples of T, the time of M (Table C).
+//! The cost of each detector in multiples of T, the time of the segmenter M (Table C).
 
 use image::RgbImage;
 use tch::TchError;
@@ -14,8 +14,8 @@ use crate::score::catalogue::Boxed;
 /// Images timed, after one that warms up.
 const TURNS: usize = 8;
 
-/// The cost of M, of what the method adds to it, and of each detector alone, with all that it needs of M and
-/// G. `images` are consecutive, as a camera's.
+/// The cost of M, of M with the generator G, and of each detector alone, including all that it needs of M
+/// and G. `images` are consecutive, as from a camera.
 pub fn costs(networks: &Networks, detectors: &[Boxed], images: &[RgbImage]) -> Result<Vec<Cost>, TchError> {
     let m = measure(networks, images, &|_| Ok(()))?;
     let of = |name: &str, (time, arithmetic): (f64, f64)| Cost {

@@ -1,4 +1,4 @@
-//! The lines of the tables: whose figures belong together, and under which name.
+//! The lines of the tables: which figures belong together, and under which name.
 
 use super::outcome::{ImageLevel, Outcome, PixelLevel};
 use super::plan::{Protocol, System};
@@ -7,14 +7,14 @@ use crate::network::baseline::BaselineConfig;
 use crate::score::synthcp::with_msp;
 use crate::train::baseline::Plan;
 
-/// A detector in the tables: its figures of every seed.
+/// A detector in the tables: its figures for every seed.
 #[derive(Default)]
 pub(super) struct Line<'a> {
     /// Its name for people.
     pub title: String,
-    /// Pixel level, a seed each.
+    /// Pixel level, one per seed.
     pub pixels: Vec<&'a PixelLevel>,
-    /// Image level, a seed each.
+    /// Image level, one per seed.
     pub ious: Vec<&'a ImageLevel>,
 }
 
@@ -25,7 +25,7 @@ impl Protocol {
         let mut names: Vec<(String, Vec<String>)> = Vec::new();
         let all = outcome.pixels.iter().map(|p| &p.name).chain(outcome.ious.iter().map(|i| &i.name));
         let is_trained = |name: &str| system.baselines.iter().any(|b| name == b || has_suffix(name, b));
-        // The bundles' F, trained on this system from other seeds.
+        // The bundles' comparator F, trained on this system from other seeds.
         let f = BaselineConfig::Comparison { network: self.comparison.network.clone() };
         let seeds_of_f = || {
             let is_seed = |p: &Plan| p.network == f && p.steps == self.comparison.steps;
@@ -73,8 +73,8 @@ impl Protocol {
         lines
     }
 
-    /// The title of what was trained, with its steps where the same network was also trained for another
-    /// number of them.
+    /// The title of a trained detector, with its steps where the same network was also trained for another
+    /// number of steps.
     fn title(&self, system: &System, plan: &Plan) -> String {
         let f = BaselineConfig::Comparison { network: self.comparison.network.clone() };
         let trained = system.baselines.iter().filter_map(|b| self.baselines.get(b));

@@ -1,4 +1,4 @@
-//! The tests: a bundle, and every detector on it, on images that nothing was trained on.
+//! The tests: a bundle, and every detector on it, on images on which nothing was trained.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ use crate::train::training::DETECTORS;
 const TIMED: usize = 9;
 
 impl Protocol {
-    /// Puts a system's bundle to a test and keeps what it came to.
+    /// Tests a system's bundle and keeps the result.
     pub(super) fn measure(&self, system: &System, test: &Test, setup: &Setup) -> Result<(), ProtocolError> {
         let kept = setup.outcome(&system.name, test);
         if *test == Test::Labels && self.labels_are_at_working_size(setup)? {
@@ -34,7 +34,7 @@ impl Protocol {
             }
         }
         let monitor = Monitor::load(&setup.bundle(&system.name), &MonitorOptions::default())?;
-        // The draws of dropout.
+        // Dropout is random.
         tch::manual_seed(self.seed as i64);
         let detectors = self.detectors(&monitor, system, test, setup)?;
         let figures = setup.figures(&system.name, test);
@@ -79,7 +79,7 @@ impl Protocol {
         }
     }
 
-    /// On which samples, and how, a test on labelled images is done.
+    /// The samples of a test on labelled images, and how they are scored.
     fn labelled<'a>(&self, test: &'a Test, setup: &'a Setup) -> (&'a Path, Options) {
         let own = |at| Options { slice: self.test.clone(), at, memory: Memory::Exact, worst: WORST };
         match test {
@@ -92,7 +92,8 @@ impl Protocol {
         }
     }
 
-    /// All detectors on the system's own M, or those of another system that can do without that one's M.
+    /// All detectors on the system's own segmenter M, or those of another system that do not need that
+    /// one's M.
     fn detectors(
         &self,
         monitor: &Monitor,
@@ -123,8 +124,8 @@ impl Protocol {
     }
 }
 
-/// Whether a folder is laid out as a set with unknown things, whole or not: what is missing in it is for
-/// those who read it to say.
+/// Whether a folder is laid out as a data set with anomaly objects, complete or not: reading it names what
+/// is missing.
 fn has_anomalies(folder: &Path) -> bool {
     !matches!(anomaly::list(folder), Err(DataError::AnomalyLayout { .. }))
 }

@@ -1,4 +1,4 @@
-//! What a test came to, kept at full precision for the tables.
+//! The results of a test, kept at full precision for the tables.
 
 use std::path::Path;
 
@@ -12,39 +12,39 @@ use crate::metric::MetricError;
 use crate::metric::estimate::Fit;
 use crate::metric::pixel::{PerImageFigures, TwoSided};
 
-/// What a test on images came to.
+/// The results of a test on images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// What was measured on.
+    /// The data set.
     pub data: String,
     /// Images.
     pub images: u64,
-    /// Share of the counted pixels that are wrong, or strange.
+    /// Share of the counted pixels that are wrong, or anomalous.
     pub positive: f64,
-    /// M's mean IoU, where classes are labelled.
+    /// Mean IoU of the segmenter M, where classes are labelled.
     pub mean_iou: Option<f64>,
     /// The classes.
     pub classes: Vec<String>,
-    /// Pixel level, a detector each.
+    /// Pixel level, one per detector.
     pub pixels: Vec<PixelLevel>,
-    /// Image level, a detector each.
+    /// Image level, one per detector.
     pub ious: Vec<ImageLevel>,
 }
 
-/// What a detector's scores of pixels are worth.
+/// The figures of a detector's scores of pixels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PixelLevel {
     /// The detector.
     pub name: String,
     /// All pixels as one.
     pub pooled: TwoSided,
-    /// How far the pooled figures may be off, of scores that were counted in bins; 0 of exact ones.
+    /// How far the pooled figures may be off if scores were counted in bins; 0 if they are exact.
     pub error_bound: f64,
-    /// Parts of the images.
+    /// Means over the images.
     pub per_image: PerImageFigures,
 }
 
-/// What a detector's estimates of IoUs are worth.
+/// The figures of a detector's estimates of IoUs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageLevel {
     /// The detector.
@@ -55,7 +55,7 @@ pub struct ImageLevel {
     pub classes: Vec<Fit>,
 }
 
-/// What a detector costs, in multiples of M.
+/// The cost of a detector, in multiples of M's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// The detector, or a part of it.

@@ -27,26 +27,26 @@ pub struct Protocol {
     pub train: Slice,
     /// Samples that set the thresholds.
     pub calibration: Slice,
-    /// Samples that are judged.
+    /// Samples that are tested.
     pub test: Slice,
-    /// Contiguous folds on which F's examples are made.
+    /// Contiguous folds on which the examples of the comparator F are made.
     pub folds: usize,
-    /// Whether every second image of the folds is shown to M once more, degraded.
+    /// Whether the segmenter M predicts every second image of the folds once more, degraded.
     pub degraded: bool,
-    /// Seed of all that is random, but where a baseline has its own.
+    /// Seed of everything random, unless a baseline has its own.
     pub seed: u64,
-    /// Ms, by name.
+    /// Segmenters M, by name.
     pub segmenters: BTreeMap<String, SegmenterPlan>,
-    /// Gs, by name.
+    /// Generators G, by name.
     pub generators: BTreeMap<String, GeneratorPlan>,
-    /// F of the bundles.
+    /// The comparator F of the bundles.
     pub comparison: ComparerPlan,
-    /// What F is measured against, by name.
+    /// Detectors that F is compared with, by name.
     pub baselines: BTreeMap<String, Plan>,
-    /// What is trained on what, in this order.
+    /// What is trained on which networks, in this order.
     pub systems: Vec<System>,
-    /// Seconds that a step takes (of a segmenter, a generator, `comparison` or a baseline, by its name), or
-    /// a stage without steps (`predictions`, `bundle`, `evaluation`): measured once, to foretell.
+    /// Seconds per step (of a segmenter, a generator, `comparison` or a baseline, by its name), or per stage
+    /// without steps (`predictions`, `bundle`, `evaluation`): measured once, for the forecast.
     pub seconds: BTreeMap<String, f64>,
 }
 
@@ -60,7 +60,7 @@ pub struct SegmenterPlan {
     pub steps: u64,
     /// Steps of each fold's M.
     pub fold_steps: u64,
-    /// Images a step.
+    /// Images per step.
     pub batch: usize,
     /// Peak learning rate.
     pub rate: f64,
@@ -72,12 +72,12 @@ pub struct SegmenterPlan {
 pub struct GeneratorPlan {
     /// The network.
     pub network: GeneratorConfig,
-    /// Channels of the first layer of G's judge.
+    /// Channels of the first layer of G's discriminator.
     #[serde(alias = "judge_width")]
     pub discriminator_width: i64,
     /// Steps.
     pub steps: u64,
-    /// Images a step.
+    /// Images per step.
     pub batch: usize,
     /// Learning rate.
     pub rate: f64,
@@ -91,7 +91,7 @@ pub struct ComparerPlan {
     pub network: ComparatorConfig,
     /// Steps.
     pub steps: u64,
-    /// Images a step.
+    /// Images per step.
     pub batch: usize,
     /// Peak learning rate.
     pub rate: f64,
@@ -123,7 +123,7 @@ pub enum ProtocolError {
         what: &'static str,
         /// Its name.
         name: String,
-        /// All there are, comma separated.
+        /// All known ones, comma separated.
         known: String,
     },
     /// There is no system of this name.
@@ -131,7 +131,7 @@ pub enum ProtocolError {
     NoSystem {
         /// The name.
         name: String,
-        /// All there are, comma separated.
+        /// All known ones, comma separated.
         known: String,
     },
     /// Results are kept by the last part of a data set's path.

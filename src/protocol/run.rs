@@ -89,8 +89,8 @@ impl Protocol {
         setup: &Setup,
     ) -> Result<(), ProtocolError> {
         let whole = setup.bundle(&system.name);
-        // What was measured of a bundle that lacked some detectors says nothing of this one, nor does what
-        // those detectors said of another M.
+        // Results of a bundle that lacked some detectors do not hold for this one, nor do results of those
+        // detectors on another segmenter M.
         for old in [&whole, &setup.outcomes(&system.name)] {
             if old.exists() {
                 std::fs::remove_dir_all(old).map_err(io(old))?;

@@ -1,4 +1,4 @@
-//! What there is to do, in order, and how far it has come.
+//! The stages of a protocol, in order, and how far each has come.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ impl Setup {
     }
 }
 
-/// What a bundle is put to.
+/// A test of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Test {
     /// The test samples, scored at the working size.
@@ -70,7 +70,7 @@ pub enum Test {
     Cost,
     /// Another data set, as it is.
     Transfer(PathBuf),
-    /// The test samples, judged by detectors that were trained on the errors of another system's M.
+    /// The test samples, scored by detectors that were trained on the errors of another system's M.
     Unseen(String),
 }
 
@@ -94,13 +94,13 @@ pub(super) fn name(folder: &Path) -> String {
 /// What a stage does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Trains M.
+    /// Trains the segmenter M.
     Segmentation,
-    /// Trains G.
+    /// Trains the generator G.
     Synthesis,
-    /// Trains M without a fold and predicts it.
+    /// Trains M without a fold and predicts that fold.
     Fold(usize),
-    /// Trains F.
+    /// Trains the comparator F.
     Comparison,
     /// Trains a baseline.
     Baseline(String),
@@ -131,18 +131,18 @@ pub struct Stage {
     pub system: String,
     /// What it does.
     pub task: Task,
-    /// Optimizer steps; 0 of a stage that trains nothing.
+    /// Optimizer steps; 0 for a stage that trains nothing.
     pub steps: u64,
     /// Steps taken.
     pub taken: u64,
     /// Whether its result is there.
     pub done: bool,
-    /// Seconds that are left, by what its own steps took or by [`Protocol::seconds`]; none where neither
-    /// says.
+    /// Seconds that are left, from its own steps so far or from [`Protocol::seconds`]; none if both are
+    /// unknown.
     pub left: Option<f64>,
 }
 
-/// Few steps say little of what the next will take.
+/// Fewer steps say too little about the next ones.
 const TELLING_STEPS: u64 = 20;
 
 impl Protocol {
@@ -194,7 +194,7 @@ impl Protocol {
                 .chain([(Task::Bundle, 0)])
                 .chain(tests.map(|test| (Task::Measure(test), 0)));
             stages.extend(tasks.map(|(task, steps)| self.stage(system, task, steps, &workspace, setup)));
-            // They need the other bundle as well.
+            // They need the other system's bundle as well.
             for other in self.others(system) {
                 let test = Task::Measure(Test::Unseen(other.name.clone()));
                 last.push(self.stage(system, test, 0, &workspace, setup));
@@ -223,16 +223,17 @@ impl Protocol {
             Task::Baseline(name) => workspace.work.join(DETECTORS).join(format!("{name}.yaml")).exists(),
             Task::Bundle => is_packed(system, setup),
             Task::Measure(test) => {
-                let judges = match test {
+                let trained_elsewhere = match test {
                     Test::Unseen(other) => self.systems.iter().find(|system| system.name == *other),
                     _ => None,
                 };
-                let packed = std::iter::once(system).chain(judges).all(|system| is_packed(system, setup));
+                let packed =
+                    std::iter::once(system).chain(trained_elsewhere).all(|system| is_packed(system, setup));
                 packed && setup.outcome(&system.name, test).exists()
             }
         };
         let known = |name: &str| self.seconds.get(name).copied();
-        let (a_step, fixed) = match &task {
+        let (per_step, fixed) = match &task {
             Task::Segmentation => (known(&system.segmenter), Some(0.)),
             Task::Synthesis => (known(&system.generator), Some(0.)),
             Task::Fold(_) => (known(&system.segmenter), known("predictions")),
@@ -242,10 +243,10 @@ impl Protocol {
             Task::Measure(Test::Labels | Test::Cost) => (Some(0.), known("cost")),
             Task::Measure(_) => (Some(0.), known("evaluation")),
         };
-        let a_step = if taken >= TELLING_STEPS { Some(seconds / taken as f64) } else { a_step };
-        let left = match (done, a_step, fixed) {
+        let per_step = if taken >= TELLING_STEPS { Some(seconds / taken as f64) } else { per_step };
+        let left = match (done, per_step, fixed) {
             (true, ..) => Some(0.),
-            (false, Some(a_step), Some(fixed)) => Some((steps - taken) as f64 * a_step + fixed),
+            (false, Some(per_step), Some(fixed)) => Some((steps - taken) as f64 * per_step + fixed),
             _ => None,
         };
         Stage { system: system.name.clone(), task, steps, taken, done, left }

@@ -1,8 +1,8 @@
-//! The tables of a protocol, from whatever its tests have come to so far.
+//! The tables of a protocol, from the results of its tests so far.
 //!
-//! Table A is the paper's: every detector on one M, pixel level and image level. Tables 1 to 5 are its
-//! supplement's: transfer from one M to another, and MAE, STD and both correlations class by class. Table G
-//! changes G, Table C counts the cost.
+//! Table A is the paper's: every detector on one segmenter M, at pixel level and at image level. Tables 1
+//! to 5 are those of its supplement: transfer from one M to another, and MAE, STD and both correlations
+//! per class. Table G varies the generator G, Table C shows the cost.
 
 use super::lines::{Line, around};
 use super::outcome::{self, Cost, ImageLevel, Outcome, PixelLevel};
@@ -20,7 +20,7 @@ const STD: Fitted = |fit| fit.std;
 const PEARSON: Fitted = |fit| fit.pearson;
 const SPEARMAN: Fitted = |fit| fit.spearman;
 
-/// A table of each class: number, name of its files, what it shows, the figure, whether lower is better.
+/// A table per class figure: number, name of its files, what it shows, the figure, whether lower is better.
 const CLASS_TABLES: [(usize, &str, &str, Fitted, bool); 4] = [
     (2, "table_2_mae", "MAE", MAE, true),
     (3, "table_3_std", "STD of the absolute error", STD, true),
@@ -47,7 +47,7 @@ impl Protocol {
             tables,
             ..Dossier::default()
         };
-        // All of it is made anew: a table of which there are fewer now must not stay behind.
+        // All tables are made anew: one that no longer exists must not stay behind.
         let folder = setup.tables();
         if folder.exists() {
             std::fs::remove_dir_all(&folder)
@@ -56,7 +56,7 @@ impl Protocol {
         Ok(page.write(&folder)?)
     }
 
-    /// The tables, in the order of a paper.
+    /// The tables, in the order of the paper.
     pub fn tables(&self, setup: &Setup) -> Result<Vec<Table>, ProtocolError> {
         let of = |system: &System, test: &Test| outcome::read::<Outcome>(&setup.outcome(&system.name, test));
         let mut tables = Vec::new();
@@ -99,7 +99,7 @@ impl Protocol {
             for folder in &setup.transfers {
                 let test = Test::Transfer(folder.clone());
                 if let Some(outcome) = of(system, &test)? {
-                    let what = if outcome.classes.is_empty() { "unknown things" } else { "failures" };
+                    let what = if outcome.classes.is_empty() { "anomaly objects" } else { "failures" };
                     let title = format!("{} on {}, as it is: {what}", system.name, outcome.data);
                     tables.push(match outcome.classes.is_empty() {
                         true => self.anomaly_table(title, system, &outcome),
@@ -192,7 +192,7 @@ impl Protocol {
         }
     }
 
-    /// What the kind of G changes, on the first M: the lines that every such system has, and the anomalies.
+    /// The effect of the kind of G, on the first M: the lines that every such system has, and the anomalies.
     fn table_g(&self, setup: &Setup) -> Result<Option<Table>, ProtocolError> {
         let Some(first) = self.systems.first() else { return Ok(None) };
         let mut rows = Vec::new();
@@ -294,8 +294,8 @@ impl Protocol {
             ],
             rows: rows.collect(),
             notes: std::iter::once(format!(
-                "{SEEDS} {:.1} % of the pixels of {} images are strange. Pixels pooled; image: mean of the images, as \
-                 the paper has it.",
+                "{SEEDS} {:.1} % of the pixels of {} images are anomalous. Pixels pooled; image: mean of the images, as \
+                 in the paper.",
                 100. * outcome.positive,
                 outcome.images
             ))
@@ -305,7 +305,7 @@ impl Protocol {
     }
 }
 
-/// What must be said of figures that were counted in bins.
+/// The note on figures that were counted in bins.
 fn bound(outcome: &Outcome) -> Option<String> {
     let bound = outcome.pixels.iter().map(|pixel| pixel.error_bound).fold(0., f64::max);
     let note = format!("Counted in bins: no pooled figure is off by more than {:.2}.", 100. * bound);

@@ -1,4 +1,4 @@
-//! `synthcp anomalies`: how well a bundle, and other detectors on its M, find unknown things.
+//! `synthcp anomalies`: how well a bundle, and other detectors on its segmenter M, find anomaly objects.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -41,8 +41,12 @@ pub fn run(args: &Args) -> Outcome {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let (images, strange) = (evaluation.images(), evaluation.anomalous_share());
-    println!("## {}: {images} images, {:.2} % of the pixels strange", args.data.display(), 100. * strange);
+    let (images, anomalous) = (evaluation.images(), evaluation.anomalous_share());
+    println!(
+        "## {}: {images} images, {:.2} % of the pixels anomalous",
+        args.data.display(),
+        100. * anomalous
+    );
     let scored = evaluation.scored()?;
     let name = args.data.file_name().map_or_else(|| "?".into(), |name| name.to_string_lossy().into_owned());
     let tables = tables(&name, &scored);
@@ -55,7 +59,7 @@ pub fn run(args: &Args) -> Outcome {
     Ok(())
 }
 
-/// Limits of the scores, from the calibration slice; without one, the bundle's own of its own score.
+/// Limits of the scores, from the calibration slice. Without one, only the bundle's own score has a limit.
 fn limits_of(
     args: &Args,
     monitor: &Monitor,

@@ -31,7 +31,7 @@ pub struct Args {
     /// Classes of the reference networks.
     #[arg(long, default_value_t = 19, requires = "reference")]
     classes: i64,
-    /// Folder of a data set in Cityscapes or CamVid layout: its frames in the order of their names.
+    /// Folder of a data set in Cityscapes or CamVid layout; frames are in the order of their names.
     #[arg(long)]
     data: PathBuf,
     /// Samples: PART, START..END or PART:START..END.
@@ -46,14 +46,14 @@ pub struct Args {
     /// auto, fp32, bf16 or fp16.
     #[arg(long, default_value = "auto")]
     precision: String,
-    /// Run so many frames in a row through the bundle and watch the memory.
+    /// Run this many frames in a row through the bundle and report the memory.
     #[arg(long, conflicts_with_all = ["reference", "sweep"])]
     soak: Option<usize>,
     /// Measure over image sizes, classes and cameras; 1 for reference size, 4 for a quarter of the channels.
     #[arg(long, value_name = "SHRINK")]
     sweep: Option<i64>,
-    /// Measure the reference networks in Python as well: an interpreter that finds torch and safetensors (and, for
-    /// ONNX Runtime, onnx and onnxruntime), such as that of an environment of its own.
+    /// Measure the reference networks in Python as well: an interpreter that finds torch and safetensors
+    /// (and, for ONNX Runtime, onnx and onnxruntime).
     #[arg(long, value_name = "PYTHON", requires = "reference", conflicts_with = "sweep")]
     against: Option<PathBuf>,
     /// Print JSON.
@@ -95,7 +95,7 @@ pub fn run(args: &Args) -> Outcome {
     Ok(())
 }
 
-/// Prints the times of `ways`, and of a frame in them as a multiple of `ours`, milliseconds.
+/// Prints the times of `ways` in milliseconds, and that of a frame as a multiple of `ours`.
 fn compare(ways: &[Way], ours: f64) {
     println!("\na frame with anomaly takes {ours:.0} ms here; in Python:");
     println!(
@@ -143,7 +143,7 @@ fn sweep(args: &Args, arithmetic: Arithmetic, samples: &[Sample], shrink: i64) -
     for point in points {
         let sweep::Point { size: (h, w), classes, cameras, segment, synthesize, compare } = point;
         let size = format!("{w}x{h}");
-        let each = point.nanos_a_pixel();
+        let each = point.nanos_per_pixel();
         println!(
             "{size:>10} {classes:>7} {cameras:>7} {segment:>9.1} {synthesize:>9.1} {compare:>9.1} {each:>9.0}"
         );

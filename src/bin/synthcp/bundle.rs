@@ -14,7 +14,7 @@ use tch::nn::VarStore;
 use super::Outcome;
 use super::train::Common;
 
-/// What to make.
+/// What to do.
 #[derive(Subcommand)]
 pub enum Action {
     /// Packs the networks in a work folder and calibrates their thresholds.
@@ -40,7 +40,7 @@ pub enum Action {
         #[arg(long, default_value = "..")]
         slice: Slice,
     },
-    /// A tiny bundle with random weights: whatever it says is noise, but it runs.
+    /// Makes a tiny bundle with random weights: its scores are noise, but it runs.
     Random {
         /// Networks and working size, instead of the tiniest.
         #[arg(long)]

@@ -1,4 +1,4 @@
-//! `synthcp evaluate`: a bundle, and other detectors on its M, against labelled images.
+//! `synthcp evaluate`: a bundle, and other detectors on its segmenter M, against labelled images.
 
 use std::path::PathBuf;
 
@@ -24,7 +24,8 @@ pub struct Args {
     /// Samples: PART, START..END or PART:START..END.
     #[arg(long, default_value = "..")]
     slice: Slice,
-    /// Size at which pixels are scored: labels (their own) or working (the networks', the paper's way).
+    /// Size at which pixels are scored: labels (that of the labels) or working (that of the networks, as in
+    /// the paper).
     #[arg(long, default_value = "labels")]
     at: At,
 }
@@ -32,7 +33,7 @@ pub struct Args {
 /// Prints the figures, and writes them.
 pub fn run(args: &Args) -> Outcome {
     let monitor = args.measured.monitor()?;
-    // The draws of dropout.
+    // Dropout is random.
     tch::manual_seed(1);
     let detectors = args.measured.detectors(&monitor, &args.data)?;
     let options = Options {

@@ -29,28 +29,28 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Assesses images: a JSON line and an overlay each.
+    /// Assesses images: a JSON line and a picture per image.
     Monitor(monitor::Args),
     /// Trains networks.
     #[command(subcommand)]
     Train(train::Stage),
-    /// Carries out the paper's protocol, or goes on with it.
+    /// Carries out the paper's protocol, or resumes it.
     Reproduce(reproduce::Args),
     /// Makes bundles.
     #[command(subcommand)]
     Bundle(bundle::Action),
-    /// Checks the networks against the public ones.
+    /// Checks networks against the public ones, and imports published weights.
     #[command(subcommand)]
     Weights(weights::Action),
     /// Measures a bundle on labelled images.
     Evaluate(evaluate::Args),
-    /// Measures a bundle on images with unknown things.
+    /// Measures a bundle on images with anomaly objects.
     Anomalies(anomalies::Args),
     /// Measures scores against labels, both in .npy files.
     Metrics(metrics::Args),
     /// Measures what a frame costs, stage by stage.
     Bench(bench::Args),
-    /// Draws the procedural street.
+    /// Renders the procedural street.
     #[command(subcommand)]
     Street(street::Action),
 }

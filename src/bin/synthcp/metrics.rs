@@ -1,4 +1,4 @@
-//! `synthcp metrics`: the figures of anybody's arrays.
+//! `synthcp metrics`: the figures of given arrays of scores and labels.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub struct Args {
 
 /// What is printed.
 #[derive(Serialize)]
-struct Measured {
+struct Printed {
     /// Pixels counted.
     pixels: u64,
     positives: u64,
@@ -92,7 +92,7 @@ fn measure<S: Score>(
     truth: &[Option<bool>],
     images: usize,
     args: &Args,
-) -> Result<Measured, Box<dyn Error>> {
+) -> Result<Printed, Box<dyn Error>> {
     // In the array that the user has, not among the pixels that count.
     if let Some(index) = (0..scores.len()).find(|&i| truth[i].is_some() && scores[i].is_nan()) {
         return Err(format!("{}: score {index} is NaN", args.scores.display()).into());
@@ -110,7 +110,7 @@ fn measure<S: Score>(
             per_image.add(&scores, &positive)?;
         }
     }
-    Ok(Measured {
+    Ok(Printed {
         pixels: kept.len() as u64,
         positives: ranking.positives(),
         negatives: ranking.negatives(),
@@ -120,8 +120,8 @@ fn measure<S: Score>(
     })
 }
 
-fn table(measured: &Measured) -> String {
-    let Measured { pixels, positives, negatives, ignored, pooled, per_image } = measured;
+fn table(measured: &Printed) -> String {
+    let Printed { pixels, positives, negatives, ignored, pooled, per_image } = measured;
     let mut text =
         format!("{pixels} pixels ({positives} positive, {negatives} negative), {ignored} ignored\n");
     let mut columns = vec![("pooled", *pooled)];

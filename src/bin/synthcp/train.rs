@@ -14,15 +14,15 @@ use super::bundle::pack;
 /// What to train.
 #[derive(Subcommand)]
 pub enum Stage {
-    /// M on labelled images.
+    /// Trains the segmenter M on labelled images.
     Segmentation(Common),
-    /// G on labels, in sight of M.
+    /// Trains the generator G on labels, with a loss on the features of M.
     Synthesis(Common),
-    /// M on each fold, then F on their predictions.
+    /// Trains M on each fold, then the comparator F on their predictions.
     Comparison(Common),
-    /// A baseline of the recipe, on what the stages before left in the work folder.
+    /// Trains a baseline of the recipe on the results of earlier stages in the work folder.
     Baseline(Baseline),
-    /// M, G, the folds, F, calibration: everything up to a bundle.
+    /// Trains M, G, the folds and F, calibrates and packs: everything up to a bundle.
     All(All),
 }
 
@@ -48,7 +48,7 @@ pub struct Common {
     /// Steps of the stage, instead of the recipe's.
     #[arg(long)]
     pub steps: Option<u64>,
-    /// Minutes after which a stage ends, if its steps do not end it before.
+    /// Minutes after which a stage ends, even if steps are left.
     #[arg(long)]
     pub minutes: Option<f64>,
     /// Seed, instead of the recipe's.
@@ -144,7 +144,7 @@ fn prepare(common: &Common) -> Result<(Recipe, Workspace), Box<dyn std::error::E
 }
 
 impl Common {
-    /// Where and on what to train.
+    /// Where and on which data to train.
     pub fn workspace(&self) -> Result<Workspace, Box<dyn std::error::Error>> {
         let device = compute::device(&self.device)?;
         Ok(Workspace {
