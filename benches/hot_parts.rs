@@ -1,5 +1,6 @@
-//! The hot parts of a frame: `cargo bench`. Convolutions, prepared and not; FCN-8s with its border computed each time
-//! and once; SPADE's modulation at each scale of the reference network, dense against memoised; the cosine; regions.
+//! The hot parts of a frame: `cargo bench`. Convolutions, prepared and not; FCN-8s with its border
+//! computed each time and once; SPADE's modulation at each scale of the reference network, dense
+//! against memoised; the cosine; regions.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -135,9 +136,9 @@ fn scores(c: &mut Criterion) {
     for (certainty, side) in [(Certainty::Switch, 1), (Certainty::Entropy, 1), (Certainty::Entropy, 5)] {
         let smoothing = side.try_into().expect("an odd number");
         let config = Config { features: Features::Last, certainty, smoothing };
-        let looks = Views { real: &real, synthetic: &synthetic, logits: &logits, msp: &msp };
+        let views = Views { real: &real, synthetic: &synthetic, logits: &logits, msp: &msp };
         let name = format!("anomaly score 64x32 to 512x256, {certainty:?}, smoothing {side}");
-        c.bench_function(&name, |b| b.iter(|| anomaly_score(config, &looks)));
+        c.bench_function(&name, |b| b.iter(|| anomaly_score(config, &views)));
     }
 }
 

@@ -1,5 +1,5 @@
-//! Messages as bytes, against those that rosbags makes (`tests/ros/test_bag.py`): every field has a
-//! value of its own there.
+//! Messages as bytes, against those that rosbags makes (`tests/ros/test_bag.py`). Every field there has a
+//! value of its own.
 
 use std::io;
 use std::path::Path;

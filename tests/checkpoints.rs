@@ -1,4 +1,4 @@
-//! Published checkpoints: both formats of PyTorch, built byte by byte, and what becomes of them.
+//! Published checkpoints: both formats of PyTorch, built byte by byte, and how they are read.
 
 #![allow(clippy::unwrap_used)]
 
@@ -341,19 +341,19 @@ fn save(tensors: &Tensors, as_bytes: fn(Vec<u8>, &[Stored]) -> Vec<u8>) -> Vec<u
 
 const SPADE: &str = "{architecture: spade, ngf: 2, hidden: 4, upsampling: normal}";
 
-/// A SPADE of 19 classes as it is after training, and what it paints.
+/// A SPADE of 19 classes as it is after training, labels, and the image that it synthesizes from them.
 fn published_spade() -> (Tensors, Tensor, Tensor) {
     let vs = VarStore::new(Device::Cpu);
     let config: GeneratorConfig = serde_norway::from_str(SPADE).unwrap();
     let network = config.build(&vs.root(), 19);
     let labels =
         Tensor::arange(19, (Kind::Int64, Device::Cpu)).repeat([108]).narrow(0, 0, 2048).view([1, 32, 64]);
-    let painted = tch::no_grad(|| {
+    let synthesized = tch::no_grad(|| {
         // Training refines the estimates of the norms, and moves the statistics.
         network.synthesize(&labels, &labels, Kind::Float, true);
         network.synthesize(&labels, &labels, Kind::Float, false).image
     });
-    (weights::tensors(&vs), labels, painted)
+    (weights::tensors(&vs), labels, synthesized)
 }
 
 fn import(arch: &str, from: &[&Path], to: &Path) -> Output {
@@ -366,8 +366,8 @@ fn import(arch: &str, from: &[&Path], to: &Path) -> Output {
 }
 
 #[test]
-fn an_imported_generator_paints_as_the_published_one() {
-    let (tensors, labels, painted) = published_spade();
+fn an_imported_generator_synthesizes_as_the_published_one() {
+    let (tensors, labels, synthesized) = published_spade();
     let folder = tempfile::tempdir().unwrap();
     let (file, to) = (folder.path().join("latest_net_G.pth"), folder.path().join("g.safetensors"));
     for as_bytes in [stream, archive] {
@@ -387,7 +387,7 @@ fn an_imported_generator_paints_as_the_published_one() {
         let network = serde_norway::from_str::<GeneratorConfig>(SPADE).unwrap().build(&vs.root(), 19);
         weights::load(&vs, &written, &to).unwrap();
         let again = tch::no_grad(|| network.synthesize(&labels, &labels, Kind::Float, false).image);
-        let difference = (again - &painted).abs().max().double_value(&[]);
+        let difference = (again - &synthesized).abs().max().double_value(&[]);
         assert!(difference < 1e-5, "{difference}");
     }
 }

@@ -1,4 +1,4 @@
-//! Detectors beside the bundle's F, from their training to their detection, at a small size.
+//! Detectors beside the bundle's comparator F, from training to detection, at a small size.
 
 #![allow(clippy::unwrap_used)]
 
@@ -54,7 +54,7 @@ fn alone() -> MutexGuard<'static, ()> {
     guard
 }
 
-/// Eight pictures, dark above and light below, in CamVid's layout.
+/// Eight images, dark above and light below, in CamVid's layout.
 fn write_data(folder: &Path) {
     for (name, part) in [("train", 0), ("trainannot", 1)] {
         std::fs::create_dir_all(folder.join(name)).unwrap();
@@ -87,15 +87,15 @@ fn training(recipe: &str, data: &Path, work: &Path) -> Training {
     Training::begin(serde_norway::from_str(recipe).unwrap(), workspace).unwrap()
 }
 
-/// M that counts how often it looks.
+/// A segmenter M that counts its passes.
 struct Counting {
     m: Box<dyn Segmenter>,
-    looks: Arc<AtomicUsize>,
+    passes: Arc<AtomicUsize>,
 }
 
 impl Segmenter for Counting {
     fn forward(&self, image: &Tensor, train: bool) -> Segmented {
-        self.looks.fetch_add(1, Ordering::Relaxed);
+        self.passes.fetch_add(1, Ordering::Relaxed);
         self.m.forward(image, train)
     }
 
@@ -115,22 +115,22 @@ fn networks(comparison: &str) -> (Networks, Arc<AtomicUsize>) {
         size: (64, 128),
         anomaly: anomaly::Config::default(),
     };
-    let looks = Arc::new(AtomicUsize::new(0));
-    let counter = looks.clone();
+    let passes = Arc::new(AtomicUsize::new(0));
+    let counter = passes.clone();
     let networks = Networks::build(
         &specification,
         Arithmetic { device: Device::Cpu, kind: Kind::Float, memoise: false },
         |vs| {
             let m = recipe.segmentation.build(&vs.root(), CLASSES)?;
-            Ok(Box::new(Counting { m, looks: counter }))
+            Ok(Box::new(Counting { m, passes: counter }))
         },
         |_| Ok(()),
     );
-    (networks.unwrap(), looks)
+    (networks.unwrap(), passes)
 }
 
 #[test]
-fn every_baseline_is_trained_stored_loaded_and_judges() {
+fn every_baseline_is_trained_stored_loaded_and_detects() {
     let _alone = alone();
     let (data, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write_data(data.path());
@@ -146,9 +146,9 @@ fn every_baseline_is_trained_stored_loaded_and_judges() {
     let detectors = trained::load(&work.path().join(DETECTORS), CLASSES, Device::Cpu).unwrap();
     let (networks, _) = networks("{architecture: joint, width: 4, squeeze: 4}");
     let image = Tensor::rand([2, 3, 64, 128], (Kind::Float, Device::Cpu));
-    let judged: BTreeSet<String> = tch::no_grad(|| {
+    let detected: BTreeSet<String> = tch::no_grad(|| {
         let inference = Inference::of_batch(networks.trio(), image.shallow_clone());
-        let looks_at = |detector: &dyn synthcp_monitor::score::detector::Detector| {
+        let outputs_of = |detector: &dyn synthcp_monitor::score::detector::Detector| {
             let detection = detector.detect(&inference).unwrap();
             for map in [&detection.error, &detection.anomaly].into_iter().flatten() {
                 assert_eq!(map.size(), [2, 1, 64, 128], "{}", detector.name());
@@ -160,7 +160,7 @@ fn every_baseline_is_trained_stored_loaded_and_judges() {
             let tick = |yes: bool, mark: &str| if yes { mark.to_owned() } else { String::new() };
             format!("{}: {}{}{}", detector.name(), tick(e, "e"), tick(i, "i"), tick(a, "a"))
         };
-        detectors.iter().map(|detector| looks_at(&**detector)).collect()
+        detectors.iter().map(|detector| outputs_of(&**detector)).collect()
     });
     let expected = [
         "autoencoder: ea",
@@ -175,7 +175,7 @@ fn every_baseline_is_trained_stored_loaded_and_judges() {
         "tcp: e",
         "vae: i",
     ];
-    assert_eq!(judged, expected.map(String::from).into());
+    assert_eq!(detected, expected.map(String::from).into());
 }
 
 #[test]
@@ -207,24 +207,24 @@ fn a_detector_whose_weights_were_changed_is_refused() {
 }
 
 #[test]
-fn the_segmenter_looks_at_the_synthetic_picture_once_whoever_asks() {
+fn the_segmenter_segments_the_synthesized_image_once_whoever_asks() {
     let _alone = alone();
     let image = Tensor::rand([1, 3, 64, 128], (Kind::Float, Device::Cpu));
-    let looks_taken = |comparison: &str| {
-        let (networks, looks) = networks(comparison);
+    let passes_made = |comparison: &str| {
+        let (networks, passes) = networks(comparison);
         tch::no_grad(|| {
             let inference = Inference::of_batch(networks.trio(), image.shallow_clone());
             inference.comparison();
-            let compared = looks.load(Ordering::Relaxed);
+            let compared = passes.load(Ordering::Relaxed);
             let config = networks.anomaly_config();
             let anomaly = inference.anomaly(config);
             assert_eq!(anomaly, inference.anomaly(config));
-            let in_all = looks.load(Ordering::Relaxed);
+            let in_all = passes.load(Ordering::Relaxed);
             let alone = Inference::of_batch(networks.trio(), image.shallow_clone());
             assert_eq!(anomaly, alone.anomaly(config));
             (compared, in_all)
         })
     };
-    assert_eq!(looks_taken("{architecture: joint, width: 4, squeeze: 4}"), (1, 2));
-    assert_eq!(looks_taken("{architecture: fused, width: 8}"), (2, 2));
+    assert_eq!(passes_made("{architecture: joint, width: 4, squeeze: 4}"), (1, 2));
+    assert_eq!(passes_made("{architecture: fused, width: 8}"), (2, 2));
 }

@@ -93,7 +93,7 @@ fn assert_near(expected: &Tensor, found: &Tensor, what: &str) {
 }
 
 #[test]
-fn every_kind_of_map_is_painted_as_by_the_dense_layers() {
+fn every_kind_of_map_is_synthesized_as_by_the_dense_layers() {
     for upsampling in UPSAMPLINGS {
         let (_vs, dense) = generator(upsampling);
         let memoised = Memoised::fold(&dense, Kind::Float, CACHE).unwrap();
@@ -114,12 +114,13 @@ fn every_kind_of_map_is_painted_as_by_the_dense_layers() {
 }
 
 #[test]
-fn a_style_is_painted_as_by_the_dense_layers() {
+fn a_style_is_synthesized_as_by_the_dense_layers() {
     let style = style_encoder::Config { width: 2, latent: 4, grid: [1, 3] };
     let config = Config { ngf: 2, hidden: 6, upsampling: Upsampling::Normal, style: Some(style) };
     let config = GeneratorConfig::Spade(config);
-    let painter = |memoise| ReadyGenerator::new(random(|p| config.build(p, CLASSES)).1, Kind::Float, memoise);
-    let (dense, memoised) = (painter(false), painter(true));
+    let generator =
+        |memoise| ReadyGenerator::new(random(|p| config.build(p, CLASSES)).1, Kind::Float, memoise);
+    let (dense, memoised) = (generator(false), generator(true));
     assert!(matches!(dense, ReadyGenerator::Dense(..)) && matches!(memoised, ReadyGenerator::Memoised(_)));
     let labels = street((2, 32, 96), 0);
     let picture = |step: f64| {
@@ -138,7 +139,7 @@ fn a_style_is_painted_as_by_the_dense_layers() {
 }
 
 #[test]
-fn what_looks_at_the_whole_picture_stays_dense() {
+fn what_depends_on_the_whole_image_stays_dense() {
     let config = pix2pixhd::Config { ngf: 2, downsamplings: 2, blocks: 1 };
     let vs = VarStore::new(Device::Cpu);
     let network = GeneratorConfig::Pix2pixhd(config).build(&vs.root(), CLASSES);
@@ -163,7 +164,7 @@ fn in_bf16_it_is_as_near_to_fp32_as_the_dense_layers_are() {
     tch::no_grad(|| {
         let exact = dense.forward(&labels, Kind::Float, false);
         weights::cast(&vs, Kind::BFloat16);
-        let error = |picture: &Tensor| (picture - &exact).abs().mean(Kind::Float).double_value(&[]);
+        let error = |image: &Tensor| (image - &exact).abs().mean(Kind::Float).double_value(&[]);
         let (theirs, ours) =
             (error(&dense.forward(&labels, Kind::BFloat16, false)), error(&memoised.forward(&labels)));
         assert!(theirs < 0.05 && ours < 1.2 * theirs, "dense {theirs}, memoised {ours}");

@@ -104,7 +104,7 @@ fn assert_near(a: &Tensor, b: &Tensor, what: &str) {
 }
 
 #[test]
-fn folded_norms_change_nothing_that_a_segmenter_says() {
+fn folded_norms_change_nothing_that_a_segmenter_computes() {
     let _alone = alone();
     for yaml in [RESNET, EFFICIENT, FCN, FRESH_FCN, PSPNET] {
         let vs = VarStore::new(Device::Cpu);
@@ -122,7 +122,7 @@ fn folded_norms_change_nothing_that_a_segmenter_says() {
 }
 
 #[test]
-fn what_a_segmenter_computes_once_changes_nothing_that_it_says() {
+fn what_a_segmenter_computes_once_changes_none_of_its_results() {
     let _alone = alone();
     for yaml in [RESNET, FCN, FRESH_FCN] {
         let build = || {
@@ -147,7 +147,7 @@ fn what_a_segmenter_computes_once_changes_nothing_that_it_says() {
 }
 
 #[test]
-fn folded_norms_change_nothing_that_a_comparer_says() {
+fn folded_norms_change_nothing_that_a_comparator_computes() {
     let _alone = alone();
     for yaml in [JOINT, DIRECT, IOU_ONLY, CONFIDENCE_ONLY, FUSED, CORRECTED, SMALL_FUSED, PRETRAINED_JOINT] {
         let vs = VarStore::new(Device::Cpu);
@@ -199,7 +199,7 @@ fn dropout_makes_the_passes_differ_and_nothing_else() {
 }
 
 #[test]
-fn pspnet_judges_an_earlier_layer_when_it_trains() {
+fn pspnet_classifies_an_earlier_layer_when_it_trains() {
     let _alone = alone();
     let vs = VarStore::new(Device::Cpu);
     let network = config::<SegmenterConfig>(PSPNET).build(&vs.root(), 5).unwrap();
@@ -209,7 +209,7 @@ fn pspnet_judges_an_earlier_layer_when_it_trains() {
 }
 
 #[test]
-fn generators_paint_labels_and_nothing_else() {
+fn generators_synthesize_from_labels_and_nothing_else() {
     let _alone = alone();
     for (yaml, granularity) in [
         ("{architecture: spade, ngf: 2, hidden: 4, upsampling: more}", 64),
@@ -221,19 +221,19 @@ fn generators_paint_labels_and_nothing_else() {
         let network = config.build(&vs.root(), 5);
         let labels = Tensor::randint(5, [1, 64, 128], (Kind::Int64, Device::Cpu));
         let style = || Tensor::rand([1, 3, 64, 128], (Kind::Float, Device::Cpu));
-        let paint = |labels: &Tensor| network.synthesize(labels, &style(), Kind::Float, false).image;
+        let synthesize = |labels: &Tensor| network.synthesize(labels, &style(), Kind::Float, false).image;
         tch::no_grad(|| {
-            let picture = paint(&labels);
-            assert_eq!(picture.size(), [1, 3, 64, 128]);
-            assert!(picture.min().double_value(&[]) >= 0. && picture.max().double_value(&[]) <= 1.);
-            assert_eq!(picture, paint(&labels), "{yaml}");
-            assert_ne!(picture, paint(&labels.zeros_like()), "{yaml}");
+            let image = synthesize(&labels);
+            assert_eq!(image.size(), [1, 3, 64, 128]);
+            assert!(image.min().double_value(&[]) >= 0. && image.max().double_value(&[]) <= 1.);
+            assert_eq!(image, synthesize(&labels), "{yaml}");
+            assert_ne!(image, synthesize(&labels.zeros_like()), "{yaml}");
         });
     }
 }
 
 #[test]
-fn a_style_is_seen_and_drawn_only_when_training() {
+fn a_style_is_encoded_and_sampled_only_when_training() {
     let _alone = alone();
     let vs = VarStore::new(Device::Cpu);
     let config: GeneratorConfig = config(
@@ -246,12 +246,12 @@ fn a_style_is_seen_and_drawn_only_when_training() {
     let style = || Tensor::rand([2, 3, 32, 64], (Kind::Float, Device::Cpu));
     let (day, night) = (style(), style());
     tch::no_grad(|| {
-        let paint = |style: &Tensor| network.synthesize(&labels, style, Kind::Float, false);
-        let painted = paint(&day);
-        assert_eq!(painted.image.size(), [2, 3, 32, 64]);
-        assert!(painted.divergence.is_none());
-        assert_eq!(painted.image, paint(&day).image);
-        assert_ne!(painted.image, paint(&night).image);
+        let synthesize = |style: &Tensor| network.synthesize(&labels, style, Kind::Float, false);
+        let by_day = synthesize(&day);
+        assert_eq!(by_day.image.size(), [2, 3, 32, 64]);
+        assert!(by_day.divergence.is_none());
+        assert_eq!(by_day.image, synthesize(&day).image);
+        assert_ne!(by_day.image, synthesize(&night).image);
         assert!(network.synthesize(&labels, &day, Kind::Float, true).divergence.is_some());
     });
 }
@@ -260,7 +260,7 @@ fn random_softmax(batch: i64) -> Softmax {
     Softmax::of(Tensor::rand([batch, 5, 64, 96], (Kind::Float, Device::Cpu)).softmax(1, Kind::Float))
 }
 
-/// What F makes of two pictures that it compares with one.
+/// The output of the comparator F for two images that it compares with one.
 fn compare_twice(yaml: &str) -> [Compared; 2] {
     let vs = VarStore::new(Device::Cpu);
     let network = config::<ComparatorConfig>(yaml).build(&vs.root(), 5);
@@ -282,7 +282,7 @@ fn compare_twice(yaml: &str) -> [Compared; 2] {
 }
 
 #[test]
-fn the_joint_comparer_sees_both_pictures() {
+fn the_joint_comparator_sees_both_images() {
     let _alone = alone();
     for yaml in [JOINT, PRETRAINED_JOINT] {
         let [a, b] = compare_twice(yaml);
@@ -304,7 +304,7 @@ fn direct_prediction_never_sees_the_synthetic_one() {
 }
 
 #[test]
-fn a_picture_is_not_made_smaller_than_a_pixel() {
+fn an_image_is_not_made_smaller_than_a_pixel() {
     let _alone = alone();
     let [a, b] = compare_twice("{architecture: fused, width: 8, shrink: 255}");
     assert_eq!(a.confidence.as_ref().unwrap().size(), [2, 1, 64, 96]);
@@ -353,7 +353,7 @@ fn an_encoder_takes_images_of_any_size() {
 }
 
 #[test]
-fn the_pixel_level_comparer_sees_both_pictures_and_estimates_no_iou() {
+fn the_pixel_level_comparator_sees_both_images_and_estimates_no_iou() {
     let _alone = alone();
     let [a, b] = compare_twice(CONFIDENCE_ONLY);
     assert_ne!(a.confidence, b.confidence);

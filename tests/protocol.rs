@@ -89,11 +89,11 @@ fn setup(data: &Path, out: &Path) -> Setup {
 #[test]
 fn every_stage_is_done_once_and_none_twice() {
     let [data, out, other] = [(); 3].map(|()| tempfile::tempdir().unwrap());
-    let (drive, strange) = (other.path().join("drive"), other.path().join("strange"));
+    let (drive, anomalies) = (other.path().join("drive"), other.path().join("anomalous"));
     write_data(data.path(), 1);
     write_data(&drive, 1);
-    write_anomalies(&strange);
-    let setup = Setup { transfers: vec![drive, strange], ..setup(data.path(), out.path()) };
+    write_anomalies(&anomalies);
+    let setup = Setup { transfers: vec![drive, anomalies], ..setup(data.path(), out.path()) };
     let protocol: Protocol = serde_norway::from_str(SMALL).unwrap();
 
     let planned = protocol.stages(&setup).unwrap();
@@ -127,7 +127,7 @@ fn every_stage_is_done_once_and_none_twice() {
     assert_eq!(names, ["fused", "tcp", "tcp as released"]);
     let read = |name: &str| std::fs::read_to_string(out.path().join(name)).unwrap();
     assert!(read("figures/m-pix2pixhd/working/report.html").contains("fused"));
-    assert!(read("figures/m-spade/transfer-strange/report.html").contains("max logit"));
+    assert!(read("figures/m-spade/transfer-anomalous/report.html").contains("max logit"));
 
     // The tables hold every detector by its name, seeds on one line.
     let table_a = read("tables/table_a.md");
@@ -210,18 +210,18 @@ fn larger_labels_have_a_table_of_their_own_and_a_new_detector_is_measured_at_onc
 #[test]
 fn a_data_set_that_is_not_whole_and_two_of_one_name_are_named() {
     let [data, out, other] = [(); 3].map(|()| tempfile::tempdir().unwrap());
-    let strange = other.path().join("strange");
+    let anomalies = other.path().join("anomalous");
     write_data(data.path(), 1);
-    write_anomalies(&strange);
-    std::fs::remove_file(strange.join("labels_masks/1.png")).unwrap();
+    write_anomalies(&anomalies);
+    std::fs::remove_file(anomalies.join("labels_masks/1.png")).unwrap();
     let here = setup(data.path(), out.path());
     let protocol = one_system("[]");
-    let broken = Setup { transfers: vec![strange.clone()], ..here.clone() };
+    let broken = Setup { transfers: vec![anomalies.clone()], ..here.clone() };
     let error = protocol.run(&broken, |_| ()).unwrap_err().to_string();
-    assert!(error.contains("strange") && error.contains('1'), "{error}");
-    let twice = Setup { transfers: vec![strange, "elsewhere/strange".into()], ..here };
+    assert!(error.contains("anomalous") && error.contains('1'), "{error}");
+    let twice = Setup { transfers: vec![anomalies, "elsewhere/anomalous".into()], ..here };
     let error = protocol.stages(&twice).unwrap_err().to_string();
-    assert!(error.contains("elsewhere/strange"), "{error}");
+    assert!(error.contains("elsewhere/anomalous"), "{error}");
 }
 
 #[test]
