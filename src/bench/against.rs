@@ -80,8 +80,8 @@ impl Drop for Folder {
     }
 }
 
-/// Times the reference networks by `python`, an interpreter that finds torch and safetensors, on `sample`, with
-/// as many threads as this process.
+/// Times the reference networks in `python`, an interpreter that finds torch and safetensors, on
+/// `sample`, with as many threads as this process.
 pub fn measure(
     python: &Path,
     subject: &Subject,

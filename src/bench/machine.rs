@@ -25,7 +25,8 @@ const COPIED: i64 = 64 << 20;
 const TURNS: usize = 20;
 
 impl Machine {
-    /// Measures, and takes the fastest of some turns: a turn that other work slows down is not the machine's best.
+    /// Measures, and takes the fastest of several turns: a turn that other work slows down is not the
+    /// machine's best.
     pub fn measure(device: Device, kind: Kind) -> Self {
         let x = channels_last(&Tensor::rand([1, CHANNELS, 64, 128], (Kind::Float, device)).to_kind(kind));
         let weight = Tensor::rand([CHANNELS, CHANNELS, 3, 3], (Kind::Float, device)).to_kind(kind);

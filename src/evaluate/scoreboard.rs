@@ -120,7 +120,7 @@ impl Scoreboard {
 
     /// Bytes that figures of `images` images like those so far take in exact memory, at their peak.
     pub fn needs(&self, images: usize) -> u64 {
-        // Of a pixel: a score of each detector and the truth; then, of one detector at a time, the keys
+        // Per pixel: a score of each detector and the truth; then, for one detector at a time, the keys
         // that are sorted, the steps of the ranking and of its reverse.
         let pixel = 4 * self.rows.len() as u64 + 1 + 8 + 16 + 16;
         self.pixels / self.images.max(1) * images as u64 * pixel
