@@ -12,6 +12,7 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 use synthcp_monitor::checkpoint::weights;
 use synthcp_monitor::frame::{Frame, Stamp};
 use synthcp_monitor::model::bundle::{DESCRIPTION, Description, sha256};
+use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::model::inference::Inference;
 use synthcp_monitor::monitor::assessment::{Mode, Wanted};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorError, MonitorOptions};
@@ -63,7 +64,7 @@ fn random_bundle_of(changes: &[(&str, &str)]) -> TempDir {
 }
 
 fn options() -> MonitorOptions {
-    MonitorOptions { device: "cpu".into(), precision: "fp32".into(), ..MonitorOptions::default() }
+    MonitorOptions { device: DeviceChoice::Cpu, precision: Precision::Fp32, ..MonitorOptions::default() }
 }
 
 fn load(folder: &Path) -> Result<Monitor, String> {

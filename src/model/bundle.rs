@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::checkpoint::weights::{self, Tensors, WeightsError};
 use crate::labels::{LabelError, LabelSet};
 use crate::model::anomaly;
+use crate::model::compute::ComputeError;
 use crate::network::comparison::ComparatorConfig;
 use crate::network::segmentation::torchscript::TorchScriptError;
 use crate::network::segmentation::{NotBuilt, SegmenterConfig};
@@ -149,15 +150,8 @@ pub enum BundleError {
     #[error(transparent)]
     NotBuilt(#[from] NotBuilt),
     /// The device or precision cannot be had.
-    #[error("{field} is '{value}'; {expected}")]
-    Option {
-        /// Which option.
-        field: &'static str,
-        /// Its value.
-        value: String,
-        /// What would be right.
-        expected: String,
-    },
+    #[error(transparent)]
+    Compute(#[from] ComputeError),
 }
 
 /// A bundle that was read and checked; networks are built from it.

@@ -1,45 +1,145 @@
-//! Where and in which precision the networks run.
+//! Where and in which precision the networks run: what a person may ask for, and what this machine
+//! makes of it.
+
+use std::fmt::{Display, Formatter};
+use std::str::FromStr;
 
 use tch::{Device, Kind};
 
-use super::bundle::BundleError;
-
-/// Parses `auto`, `cpu`, `cuda` or `cuda:N`; `auto` takes the first GPU, where libtorch sees one.
-pub fn device(text: &str) -> Result<Device, BundleError> {
-    let wrong = |expected: String| BundleError::Option { field: "device", value: text.into(), expected };
-    let index = match text {
-        "auto" => return Ok(Device::cuda_if_available()),
-        "cpu" => return Ok(Device::Cpu),
-        "cuda" => 0,
-        other => match other.strip_prefix("cuda:").and_then(|n| n.parse().ok()) {
-            Some(index) => index,
-            None => return Err(wrong("auto, cpu, cuda or cuda:N is accepted".into())),
-        },
-    };
-    let count = tch::Cuda::device_count();
-    if (index as i64) < count {
-        return Ok(Device::Cuda(index));
-    }
-    Err(wrong(format!("libtorch sees {count} CUDA devices")))
+/// Where the networks shall run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// On the first GPU, where libtorch sees one.
+    #[default]
+    Auto,
+    /// On the CPU.
+    Cpu,
+    /// On the GPU of that number, from 0.
+    Cuda(usize),
 }
 
-/// Parses `auto`, `fp32`, `bf16` or `fp16`; `auto` takes fp16 on a GPU, bf16 on a CPU that computes in
-/// it, and fp32 elsewhere.
-pub fn precision(text: &str, device: Device) -> Result<Kind, BundleError> {
-    let wrong = |expected: &str| BundleError::Option {
-        field: "precision",
-        value: text.into(),
-        expected: expected.into(),
-    };
-    match (text, device) {
-        ("auto", Device::Cpu) => Ok(if cpu_has_bf16() { Kind::BFloat16 } else { Kind::Float }),
-        ("auto", _) => Ok(Kind::Half),
-        ("fp32", _) => Ok(Kind::Float),
-        ("bf16", _) => Ok(Kind::BFloat16),
-        ("fp16", Device::Cpu) => Err(wrong("fp16 needs a GPU; a CPU takes auto, fp32 or bf16")),
-        ("fp16", _) => Ok(Kind::Half),
-        _ => Err(wrong("auto, fp32, bf16 or fp16 is accepted")),
+impl DeviceChoice {
+    /// What a person may write.
+    pub const ACCEPTED: &str = "auto, cpu, cuda or cuda:N";
+
+    /// The device that is meant, if this machine has it.
+    pub fn resolve(self) -> Result<Device, ComputeError> {
+        match self {
+            Self::Auto => Ok(Device::cuda_if_available()),
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(index) => {
+                let count = usize::try_from(tch::Cuda::device_count()).unwrap_or_default();
+                if index < count {
+                    return Ok(Device::Cuda(index));
+                }
+                Err(ComputeError::NoSuchDevice { device: self, count })
+            }
+        }
     }
+}
+
+impl FromStr for DeviceChoice {
+    type Err = ComputeError;
+
+    fn from_str(text: &str) -> Result<Self, ComputeError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            other => other
+                .strip_prefix("cuda:")
+                .and_then(|index| index.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| ComputeError::UnknownDevice(text.into())),
+        }
+    }
+}
+
+impl Display for DeviceChoice {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+/// The arithmetic in which the networks shall run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// fp16 on a GPU, bf16 on a CPU that computes in it, fp32 elsewhere.
+    #[default]
+    Auto,
+    /// 32 bits.
+    Fp32,
+    /// The upper half of those.
+    Bf16,
+    /// IEEE half precision.
+    Fp16,
+}
+
+impl Precision {
+    /// What a person may write.
+    pub const WORDS: &[&str] = &["auto", "fp32", "bf16", "fp16"];
+
+    /// The kind of tensor that is meant on `device`, if the device computes in it.
+    pub fn resolve(self, device: Device) -> Result<Kind, ComputeError> {
+        match (self, device) {
+            (Self::Auto, Device::Cpu) => Ok(if cpu_has_bf16() { Kind::BFloat16 } else { Kind::Float }),
+            (Self::Fp16, Device::Cpu) => Err(ComputeError::HalfOnCpu),
+            (Self::Auto | Self::Fp16, _) => Ok(Kind::Half),
+            (Self::Fp32, _) => Ok(Kind::Float),
+            (Self::Bf16, _) => Ok(Kind::BFloat16),
+        }
+    }
+}
+
+impl FromStr for Precision {
+    type Err = ComputeError;
+
+    fn from_str(text: &str) -> Result<Self, ComputeError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "fp32" => Ok(Self::Fp32),
+            "bf16" => Ok(Self::Bf16),
+            "fp16" => Ok(Self::Fp16),
+            other => Err(ComputeError::UnknownPrecision(other.into())),
+        }
+    }
+}
+
+impl Display for Precision {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Fp32 => "fp32",
+            Self::Bf16 => "bf16",
+            Self::Fp16 => "fp16",
+        })
+    }
+}
+
+/// A device or precision that cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ComputeError {
+    /// No device is called so.
+    #[error("device is '{0}'; {accepted} is accepted", accepted = DeviceChoice::ACCEPTED)]
+    UnknownDevice(String),
+    /// The machine has fewer.
+    #[error("device is '{device}'; libtorch sees {count} CUDA devices")]
+    NoSuchDevice {
+        /// The one asked for.
+        device: DeviceChoice,
+        /// How many there are.
+        count: usize,
+    },
+    /// No precision is called so.
+    #[error("precision is '{0}'; auto, fp32, bf16 or fp16 is accepted")]
+    UnknownPrecision(String),
+    /// CPUs do not compute in fp16.
+    #[error("precision is 'fp16'; fp16 needs a GPU; a CPU takes auto, fp32 or bf16")]
+    HalfOnCpu,
 }
 
 /// Whether the CPU multiplies bf16 in hardware.
@@ -56,10 +156,30 @@ mod tests {
 
     #[test]
     fn words_that_are_not_known_are_refused_by_name() {
-        let error = device("gpu").unwrap_err().to_string();
-        assert!(error.contains("device is 'gpu'") && error.contains("cuda:N"), "{error}");
-        let error = precision("int8", Device::Cpu).unwrap_err().to_string();
-        assert!(error.contains("precision is 'int8'") && error.contains("bf16"), "{error}");
-        assert!(precision("fp16", Device::Cpu).is_err());
+        let error = |text: &str| text.parse::<DeviceChoice>().unwrap_err().to_string();
+        assert_eq!(error("gpu"), "device is 'gpu'; auto, cpu, cuda or cuda:N is accepted");
+        assert_eq!(error("cuda:x"), "device is 'cuda:x'; auto, cpu, cuda or cuda:N is accepted");
+        let error = "int8".parse::<Precision>().unwrap_err().to_string();
+        assert_eq!(error, "precision is 'int8'; auto, fp32, bf16 or fp16 is accepted");
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for device in [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda(0), DeviceChoice::Cuda(3)] {
+            assert_eq!(device.to_string().parse(), Ok(device));
+        }
+        assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
+        for word in Precision::WORDS {
+            assert_eq!(word.parse::<Precision>().unwrap().to_string(), *word);
+        }
+    }
+
+    #[test]
+    fn what_the_machine_lacks_is_refused_with_what_it_has() {
+        let error = DeviceChoice::Cuda(1000).resolve().unwrap_err().to_string();
+        assert!(error.starts_with("device is 'cuda:1000'; libtorch sees "), "{error}");
+        let error = Precision::Fp16.resolve(Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains("precision is 'fp16'") && error.contains("a CPU takes"), "{error}");
+        assert_eq!(Precision::Fp16.resolve(Device::Cuda(0)), Ok(Kind::Half));
     }
 }

@@ -12,17 +12,17 @@ use crate::data::resize_labels;
 use crate::frame::Frame;
 use crate::labels::LabelSet;
 use crate::model::bundle::{Bundle, BundleError, Thresholds};
-use crate::model::compute;
+use crate::model::compute::{DeviceChoice, Precision};
 use crate::model::inference::Inference;
 use crate::model::networks::{Arithmetic, Networks};
 
 /// Where and how the networks run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MonitorOptions {
-    /// `auto`, `cpu` or `cuda:N`.
-    pub device: String,
-    /// `auto`, `fp32`, `bf16` or `fp16`.
-    pub precision: String,
+    /// Where the networks run.
+    pub device: DeviceChoice,
+    /// In which arithmetic.
+    pub precision: Precision,
     /// Threads for tensor operations; 0 leaves the default.
     pub threads: usize,
     /// Whether the second pass of M and the anomaly score are computed.
@@ -38,8 +38,8 @@ pub struct MonitorOptions {
 impl Default for MonitorOptions {
     fn default() -> Self {
         Self {
-            device: "auto".into(),
-            precision: "auto".into(),
+            device: DeviceChoice::Auto,
+            precision: Precision::Auto,
             threads: 0,
             anomaly: true,
             memoise: true,
@@ -105,8 +105,8 @@ impl Monitor {
         if options.threads > 0 {
             tch::set_num_threads(options.threads.min(i32::MAX as usize) as i32);
         }
-        let device = compute::device(&options.device)?;
-        let kind = compute::precision(&options.precision, device)?;
+        let device = options.device.resolve()?;
+        let kind = options.precision.resolve(device)?;
         let networks = Networks::load(&bundle, Arithmetic { device, kind, memoise: options.memoise })?;
         Ok(Self {
             name: bundle.name,

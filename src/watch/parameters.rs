@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::model::compute::{DeviceChoice, Precision};
 use crate::monitor::pipeline::MonitorOptions;
 use crate::watch::debounce::Patience;
 
@@ -64,7 +65,7 @@ pub enum Kind {
     Text(&'static str),
     /// The default, then every allowed word, the default among them.
     Word(&'static str, &'static [&'static str]),
-    /// `auto`, `cpu` or `cuda:N`.
+    /// Text that a [`DeviceChoice`] is read from.
     Device,
 }
 
@@ -89,7 +90,7 @@ impl Kind {
             Self::ShareOrBundle => "a real number in [0.0, 1.0], or -1.0 for the bundle's".to_owned(),
             Self::Text(_) => "a string".to_owned(),
             Self::Word(_, words) => format!("one of {}", words.join(", ")),
-            Self::Device => "auto, cpu or cuda:N".to_owned(),
+            Self::Device => DeviceChoice::ACCEPTED.to_owned(),
         }
     }
 
@@ -105,11 +106,7 @@ impl Kind {
             (Self::Double(_, least, greatest), Value::Double(v)) => (least..=greatest).contains(v),
             (Self::ShareOrBundle, Value::Double(v)) => *v == FROM_BUNDLE || (0.0..=1.0).contains(v),
             (Self::Word(_, words), Value::Text(v)) => words.contains(&v.as_str()),
-            (Self::Device, Value::Text(v)) => {
-                v == "auto"
-                    || v == "cpu"
-                    || v.strip_prefix("cuda:").is_some_and(|index| index.parse::<u8>().is_ok())
-            }
+            (Self::Device, Value::Text(v)) => v.parse::<DeviceChoice>().is_ok(),
             _ => false,
         };
         ok.then(|| value.clone())
@@ -144,10 +141,10 @@ const QOS: &[&str] = &["sensor_data", "default"];
 /// Every parameter.
 pub const TABLE: &[Declaration] = &[
     fixed("bundle", Kind::Text("street"), "Model bundle: a name under models/ or the path of a folder."),
-    fixed("device", Kind::Device, "Where the networks run: auto, cpu or cuda:N."),
+    fixed("device", Kind::Device, "Where the networks run: auto, cpu, cuda or cuda:N."),
     fixed(
         "precision",
-        Kind::Word("auto", &["auto", "fp32", "bf16", "fp16"]),
+        Kind::Word("auto", Precision::WORDS),
         "Arithmetic of the networks: auto, fp32, bf16 or fp16.",
     ),
     fixed(
@@ -342,8 +339,8 @@ impl Parameters {
         Settings {
             bundle: self.text("bundle"),
             monitor: MonitorOptions {
-                device: self.text("device"),
-                precision: self.text("precision"),
+                device: self.text("device").parse().unwrap_or_default(),
+                precision: self.text("precision").parse().unwrap_or_default(),
                 threads: self.count("threads"),
                 anomaly: self.flag("anomaly"),
                 memoise: self.flag("memoise"),

@@ -10,7 +10,7 @@ use synthcp_monitor::bench::subject::{Subject, reference};
 use synthcp_monitor::bench::{stages, sweep};
 use synthcp_monitor::data::{self, Sample, Slice};
 use synthcp_monitor::model::bundle::Bundle;
-use synthcp_monitor::model::compute;
+use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::model::networks::Arithmetic;
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
 
@@ -40,12 +40,12 @@ pub struct Args {
     /// Resize the frames to this width and height first, as a camera would send them.
     #[arg(long, num_args = 2)]
     camera: Option<Vec<u32>>,
-    /// auto, cpu or cuda:N.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    /// auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value_t)]
+    device: DeviceChoice,
     /// auto, fp32, bf16 or fp16.
-    #[arg(long, default_value = "auto")]
-    precision: String,
+    #[arg(long, default_value_t)]
+    precision: Precision,
     /// Run this many frames in a row through the bundle and report the memory.
     #[arg(long, conflicts_with_all = ["reference", "sweep"])]
     soak: Option<usize>,
@@ -69,8 +69,8 @@ pub fn run(args: &Args) -> Outcome {
     if let Some(frames) = args.soak {
         return soak(args, &samples, frames);
     }
-    let device = compute::device(&args.device)?;
-    let kind = compute::precision(&args.precision, device)?;
+    let device = args.device.resolve()?;
+    let kind = args.precision.resolve(device)?;
     let arithmetic = Arithmetic { device, kind, memoise: true };
     if let Some(shrink) = args.sweep {
         return sweep(args, arithmetic, &samples, shrink);
@@ -114,7 +114,7 @@ fn compare(ways: &[Way], ours: f64) {
 }
 
 fn soak(args: &Args, samples: &[Sample], frames: usize) -> Outcome {
-    let (device, precision) = (args.device.clone(), args.precision.clone());
+    let (device, precision) = (args.device, args.precision);
     let monitor =
         Monitor::load(&args.bundle, &MonitorOptions { device, precision, ..MonitorOptions::default() })?;
     let soak =

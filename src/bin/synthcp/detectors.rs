@@ -9,6 +9,7 @@ use synthcp_monitor::data::{self, Slice};
 use synthcp_monitor::evaluate::evaluation::EvaluationError;
 use synthcp_monitor::evaluate::scoreboard::Memory;
 use synthcp_monitor::evaluate::summary::WORST;
+use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
 use synthcp_monitor::score::catalogue::{self, Boxed, PASSES, Parts};
 use synthcp_monitor::score::{sml, trained};
@@ -41,22 +42,19 @@ pub struct Measured {
     /// Folder for tables (Markdown, CSV, JSON), figures (SVG) and report.html.
     #[arg(long)]
     pub out: Option<PathBuf>,
-    /// auto, cpu or cuda:N.
-    #[arg(long, default_value = "auto")]
-    pub device: String,
+    /// auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value_t)]
+    pub device: DeviceChoice,
     /// auto, fp32, bf16 or fp16.
-    #[arg(long, default_value = "auto")]
-    pub precision: String,
+    #[arg(long, default_value_t)]
+    pub precision: Precision,
 }
 
 impl Measured {
     /// The bundle, loaded.
     pub fn monitor(&self) -> Result<Monitor, Box<dyn Error>> {
-        let options = MonitorOptions {
-            device: self.device.clone(),
-            precision: self.precision.clone(),
-            ..MonitorOptions::default()
-        };
+        let options =
+            MonitorOptions { device: self.device, precision: self.precision, ..MonitorOptions::default() };
         let monitor = Monitor::load(&self.bundle, &options)?;
         eprintln!("{}", monitor.description());
         Ok(monitor)

@@ -8,6 +8,7 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 use synthcp_monitor::data::npy;
 use synthcp_monitor::frame::Frame;
+use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::monitor::assessment::{Maps, Report, Wanted};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
 use synthcp_monitor::picture::strip::frame_strip;
@@ -23,12 +24,12 @@ pub struct Args {
     /// Folder for report.jsonl and the pictures.
     #[arg(long)]
     out: PathBuf,
-    /// auto, cpu or cuda:N.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    /// auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value_t)]
+    device: DeviceChoice,
     /// auto, fp32, bf16 or fp16.
-    #[arg(long, default_value = "auto")]
-    precision: String,
+    #[arg(long, default_value_t)]
+    precision: Precision,
     /// Writes every map of every image as well: scores as npy, the others as png.
     #[arg(long)]
     maps: bool,
@@ -43,8 +44,8 @@ pub struct Args {
 /// Assesses every image; an unreadable one is an error that names it.
 pub fn run(args: &Args) -> Outcome {
     let options = MonitorOptions {
-        device: args.device.clone(),
-        precision: args.precision.clone(),
+        device: args.device,
+        precision: args.precision,
         threads: args.threads,
         ..MonitorOptions::default()
     };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args as ClapArgs;
-use synthcp_monitor::model::compute;
+use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::protocol::plan::Protocol;
 use synthcp_monitor::protocol::run::End;
 use synthcp_monitor::protocol::stage::{Setup, Stage};
@@ -37,12 +37,12 @@ pub struct Args {
     /// Only lists the stages, their steps and the expected time.
     #[arg(long)]
     plan: bool,
-    /// auto, cpu or cuda:N.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    /// auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value_t)]
+    device: DeviceChoice,
     /// auto, fp32 or bf16.
-    #[arg(long, default_value = "auto")]
-    precision: String,
+    #[arg(long, default_value_t)]
+    precision: Precision,
 }
 
 /// Lists the stages or carries them out.
@@ -50,7 +50,7 @@ pub fn run(args: &Args) -> Outcome {
     let named = |e: &dyn std::fmt::Display| format!("{}: {e}", args.protocol.display());
     let text = std::fs::read_to_string(&args.protocol).map_err(|e| named(&e))?;
     let protocol: Protocol = serde_norway::from_str(&text).map_err(|e| named(&e))?;
-    let device = compute::device(&args.device)?;
+    let device = args.device.resolve()?;
     let pause_at = match args.minutes {
         Some(minutes) => Some(Instant::now() + Duration::try_from_secs_f64(60. * minutes)?),
         None => None,
@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> Outcome {
         out: args.out.clone(),
         pretrained: args.pretrained.clone(),
         device,
-        kind: compute::precision(&args.precision, device)?,
+        kind: args.precision.resolve(device)?,
         pause_at,
         command: format!("synthcp reproduce --protocol {}", args.protocol.display()),
     };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use indicatif::ProgressBar;
 use synthcp_monitor::evaluate::street::{Plan, Trial};
+use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
 use synthcp_monitor::street::{DriveOptions, Town, bag, export};
 use synthcp_monitor::watch::debounce::Patience;
@@ -68,12 +69,12 @@ pub enum Action {
         /// Images that are degraded.
         #[arg(long, default_value = "12")]
         degraded: NonZeroUsize,
-        /// auto, cpu or cuda:N.
-        #[arg(long, default_value = "auto")]
-        device: String,
+        /// auto, cpu, cuda or cuda:N.
+        #[arg(long, default_value_t)]
+        device: DeviceChoice,
         /// auto, fp32, bf16 or fp16.
-        #[arg(long, default_value = "auto")]
-        precision: String,
+        #[arg(long, default_value_t)]
+        precision: Precision,
     },
 }
 
@@ -109,11 +110,8 @@ pub fn run(action: &Action) -> Outcome {
             bar.finish_and_clear();
         }
         Action::Measure { bundle, seed, frames, drives, drive_frames, degraded, device, precision } => {
-            let options = MonitorOptions {
-                device: device.clone(),
-                precision: precision.clone(),
-                ..MonitorOptions::default()
-            };
+            let options =
+                MonitorOptions { device: *device, precision: *precision, ..MonitorOptions::default() };
             let monitor = Monitor::load(bundle, &options)?;
             eprintln!("{}", monitor.description());
             let plan = Plan {

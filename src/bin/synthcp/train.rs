@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use synthcp_monitor::data::Slice;
-use synthcp_monitor::model::compute;
+use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::train::recipe::Recipe;
 use synthcp_monitor::train::training::{Training, Workspace};
 
@@ -57,12 +57,12 @@ pub struct Common {
     /// Goes on from the checkpoints in the work folder.
     #[arg(long)]
     pub resume: bool,
-    /// auto, cpu or cuda:N.
-    #[arg(long, default_value = "auto")]
-    pub device: String,
+    /// auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value_t)]
+    pub device: DeviceChoice,
     /// auto, fp32 or bf16.
-    #[arg(long, default_value = "auto")]
-    pub precision: String,
+    #[arg(long, default_value_t)]
+    pub precision: Precision,
 }
 
 /// `synthcp train all`.
@@ -146,7 +146,7 @@ fn prepare(common: &Common) -> Result<(Recipe, Workspace), Box<dyn std::error::E
 impl Common {
     /// Where and on which data to train.
     pub fn workspace(&self) -> Result<Workspace, Box<dyn std::error::Error>> {
-        let device = compute::device(&self.device)?;
+        let device = self.device.resolve()?;
         Ok(Workspace {
             data: self.data.clone(),
             slice: self.slice.clone(),
@@ -155,7 +155,7 @@ impl Common {
             synthesizers: None,
             pretrained: self.pretrained.clone(),
             device,
-            kind: compute::precision(&self.precision, device)?,
+            kind: self.precision.resolve(device)?,
             resume: self.resume,
             minutes: self.minutes,
             pause_at: None,
