@@ -300,14 +300,7 @@ mod tests {
 
     #[test]
     fn failure_scores_are_counted_whatever_they_are() {
-        let limits = Thresholds {
-            caution: 0.6,
-            failure: 0.8,
-            error: 0.5,
-            anomaly: 0.5,
-            anomaly_area: 0.1,
-            guarantee: String::new(),
-        };
+        let limits = Thresholds::uncalibrated();
         let image = |failure, true_miou| ImageFigures {
             name: String::new(),
             true_miou,

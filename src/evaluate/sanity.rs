@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::evaluation::EvaluationError;
 use crate::data::{self, Slice};
-use crate::frame::{Frame, Stamp};
+use crate::frame::Frame;
 use crate::labels::LabelSet;
 use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::{Monitor, MonitorError};
@@ -35,8 +35,7 @@ impl Sanity {
         let (layout, pairs) = data::list(folder, slice, false)?;
         let raw = LabelSet::by_name(layout.label_set())?.raw_table();
         let score = |image: RgbImage| -> Result<f32, MonitorError> {
-            let frame = Frame { image, stamp: Stamp::default(), camera: String::new() };
-            Ok(monitor.process(&frame, Wanted::default())?.report.failure_score)
+            Ok(monitor.process(&Frame::new(image), Wanted::default())?.report.failure_score)
         };
         let (mut frames, mut above, mut count) = (Vec::new(), 0, 0);
         for pair in pairs.pairs.into_iter().take(FLIPPED) {

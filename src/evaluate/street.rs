@@ -3,7 +3,6 @@
 
 use std::fmt;
 
-use image::RgbImage;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -12,7 +11,7 @@ use super::evaluation::EvaluationError;
 use super::scoreboard::Memory;
 use crate::data::anomaly::AnomalySample;
 use crate::data::degradation::Degradation;
-use crate::frame::{Frame, Stamp};
+use crate::frame::Frame;
 use crate::metric::segmentation::Confusion;
 use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::Monitor;
@@ -88,10 +87,6 @@ fn share(frame: &Rendered) -> f32 {
     anomalous as f32 / frame.anomaly.len().max(1) as f32
 }
 
-fn frame_of(image: RgbImage) -> Frame {
-    Frame { image, stamp: Stamp::default(), camera: String::new() }
-}
-
 impl Trial {
     /// Tests `monitor`; `each` is called after each frame.
     pub fn of(monitor: &Monitor, plan: &Plan, mut each: impl FnMut()) -> Result<Self, EvaluationError> {
@@ -134,7 +129,7 @@ fn alarms(monitor: &Monitor, plan: &Plan, each: &mut impl FnMut()) -> Result<Ala
             let mut noticeable = false;
             for frame in drive(seed, anomalies, RATE).take(plan.drive_frames) {
                 let there = share(&frame) >= NOTICEABLE;
-                let report = monitor.process(&frame_of(frame.image), Wanted::default())?.report;
+                let report = monitor.process(&Frame::new(frame.image), Wanted::default())?.report;
                 let raw = Level::of(report.failure_score, report.anomaly_area, monitor.thresholds());
                 let level = debounce.update(raw, plan.patience);
                 each();
@@ -194,7 +189,7 @@ fn failures(
                 let rng = &mut ChaCha8Rng::seed_from_u64(plan.seed + number as u64);
                 let (image, labels) = degradation.apply(&frame.image, &frame.labels, strength, rng);
                 let wanted = Wanted { labels: true, ..Wanted::default() };
-                let assessment = monitor.process(&frame_of(image), wanted)?;
+                let assessment = monitor.process(&Frame::new(image), wanted)?;
                 let predicted = assessment.maps.labels.unwrap_or_default();
                 let confusion = Confusion::of(predicted.as_raw(), labels.as_raw(), classes)?;
                 sums.0 += f64::from(assessment.report.failure_score) / frames.len() as f64;

@@ -41,6 +41,29 @@ pub struct Thresholds {
     pub guarantee: String,
 }
 
+impl Thresholds {
+    /// Not known yet: every limit is NaN.
+    pub const fn unknown() -> Self {
+        Self::alike(f32::NAN)
+    }
+
+    /// Limits of 1, which hardly anything reaches.
+    pub const fn open() -> Self {
+        Self::alike(1.)
+    }
+
+    /// Round numbers for networks that nobody calibrated; they promise nothing.
+    pub const fn uncalibrated() -> Self {
+        let guarantee = String::new();
+        Self { caution: 0.5, failure: 0.8, error: 0.5, anomaly: 0.5, anomaly_area: 1., guarantee }
+    }
+
+    const fn alike(limit: f32) -> Self {
+        let guarantee = String::new();
+        Self { caution: limit, failure: limit, error: limit, anomaly: limit, anomaly_area: limit, guarantee }
+    }
+}
+
 /// One network of a bundle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -78,6 +78,23 @@ pub struct Report {
     pub latency: Latency,
 }
 
+#[cfg(test)]
+impl Report {
+    /// The report of a frame on which nothing stands out, for tests that look at something else.
+    pub(crate) fn example(mode: Mode, failure_score: f32) -> Self {
+        Self {
+            mode,
+            failure_score,
+            predicted_miou: 1.0 - failure_score,
+            classes: Vec::new(),
+            error_area: 0.1,
+            anomaly_area: 0.0,
+            regions: Vec::new(),
+            latency: Latency::default(),
+        }
+    }
+}
+
 /// Which pictures a caller wants; what nobody asked for is not computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {

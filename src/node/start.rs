@@ -97,7 +97,7 @@ pub fn run() -> Result<(), NodeError> {
     let reports = Reports::create(&mut node, settings.reliable_output)?;
     let images = Images::create(&mut node, settings.reliable_output)?;
     let announcements = Announcements::create(&mut node)?;
-    let shared = Arc::new(Shared::new(parameters, clock, unknown_thresholds(), Instant::now()));
+    let shared = Arc::new(Shared::new(parameters, clock, Thresholds::unknown(), Instant::now()));
     let name = diagnostic_name(&node)?;
     let mut timer =
         Timer::new(shared.clone(), reports.clone(), announcements, settings.clone(), log.clone(), name);
@@ -181,18 +181,6 @@ fn node_clock(node: &Node) -> NodeClock {
 fn diagnostic_name(node: &Node) -> r2r::Result<String> {
     let full = node.fully_qualified_name()?;
     Ok(full.trim_start_matches('/').to_owned())
-}
-
-fn unknown_thresholds() -> Thresholds {
-    let unknown = f32::NAN;
-    Thresholds {
-        caution: unknown,
-        failure: unknown,
-        error: unknown,
-        anomaly: unknown,
-        anomaly_area: unknown,
-        guarantee: String::new(),
-    }
 }
 
 fn load(settings: &Settings) -> Result<Monitor, NodeError> {

@@ -86,7 +86,7 @@ mod tests {
     use image::{GrayImage, Luma};
 
     use super::*;
-    use crate::monitor::assessment::{Latency, Maps, Report};
+    use crate::monitor::assessment::{Maps, Report};
 
     const NOMINAL: Badge = Badge { text: "NOMINAL", color: [0, 120, 60] };
 
@@ -96,16 +96,7 @@ mod tests {
     }
 
     fn assessment(regions: Vec<Region>, error_mask: Option<GrayImage>) -> Assessment {
-        let report = Report {
-            mode: Mode::Full,
-            failure_score: 0.4,
-            predicted_miou: 0.6,
-            classes: Vec::new(),
-            error_area: 0.1,
-            anomaly_area: 0.1,
-            regions,
-            latency: Latency::default(),
-        };
+        let report = Report { regions, ..Report::example(Mode::Full, 0.4) };
         Assessment { report, maps: Maps { error_mask, ..Maps::default() } }
     }
 

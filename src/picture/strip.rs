@@ -91,30 +91,13 @@ mod tests {
     use image::GrayImage;
 
     use super::*;
-    use crate::monitor::assessment::{Latency, Maps, Mode, Report, ScoreMap};
+    use crate::monitor::assessment::{Maps, Mode, Report, ScoreMap};
 
     fn assessment(maps: Maps) -> Assessment {
-        let report = Report {
-            mode: Mode::Full,
-            failure_score: f32::NAN,
-            predicted_miou: 0.5,
-            classes: Vec::new(),
-            error_area: 0.1,
-            anomaly_area: 0.0,
-            regions: Vec::new(),
-            latency: Latency::default(),
-        };
-        Assessment { report, maps }
+        Assessment { report: Report::example(Mode::Full, f32::NAN), maps }
     }
 
-    const LIMITS: Thresholds = Thresholds {
-        caution: 0.5,
-        failure: 0.8,
-        error: 0.5,
-        anomaly: 0.5,
-        anomaly_area: 0.1,
-        guarantee: String::new(),
-    };
+    const LIMITS: Thresholds = Thresholds::uncalibrated();
 
     #[test]
     fn panels_stand_side_by_side() {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::TrainError;
 use crate::data::{self, Slice};
-use crate::frame::{Frame, Stamp};
+use crate::frame::Frame;
 use crate::labels::IGNORE;
 use crate::model::bundle::{BundleError, Thresholds};
 use crate::monitor::assessment::Wanted;
@@ -40,8 +40,7 @@ pub fn calibrate(bundle: &Path, folder: &Path, slice: &Slice) -> Result<Threshol
     let mut maps = Vec::new();
     let wanted = Wanted { error_probability: true, anomaly_score: true, labels: true, ..Wanted::default() };
     for sample in &dataset.samples {
-        let frame = Frame { image: sample.image.clone(), stamp: Stamp::default(), camera: String::new() };
-        let assessment = monitor.process(&frame, wanted)?;
+        let assessment = monitor.process(&Frame::new(sample.image.clone()), wanted)?;
         failure.push(assessment.report.failure_score);
         let (Some(labels), Some(errors), Some(anomalies)) =
             (assessment.maps.labels, assessment.maps.error_probability, assessment.maps.anomaly_score)

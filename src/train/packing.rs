@@ -24,12 +24,6 @@ pub struct Origin {
     pub command: String,
 }
 
-/// Limits that nothing reaches.
-fn open() -> Thresholds {
-    let guarantee = String::new();
-    Thresholds { caution: 1., failure: 1., error: 1., anomaly: 1., anomaly_area: 1., guarantee }
-}
-
 /// Packs the networks that a recipe left in the work folder into the bundle `out`; thresholds from the
 /// samples in `calibration`, which none of the networks may have seen.
 pub fn pack(
@@ -51,7 +45,7 @@ pub fn pack(
     let takes = [("M", recipe.segmentation.takes_pretrained()), ("F", recipe.comparison.takes_pretrained())];
     let trained_on = workspace.trained_on(&takes);
     let origin = Origin { trained_on, command };
-    write(out, recipe, &vs, layout.label_set(), &origin, open())?;
+    write(out, recipe, &vs, layout.label_set(), &origin, Thresholds::open())?;
     let thresholds = calibrate(out, &workspace.data, calibration)?;
     Ok(write(out, recipe, &vs, layout.label_set(), &origin, thresholds)?)
 }

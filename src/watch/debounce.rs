@@ -206,14 +206,7 @@ mod tests {
 
     #[test]
     fn limits_belong_to_the_higher_level_and_nan_is_failure() {
-        let thresholds = Thresholds {
-            caution: 0.3,
-            failure: 0.6,
-            error: 0.5,
-            anomaly: 0.5,
-            anomaly_area: 0.02,
-            guarantee: String::new(),
-        };
+        let thresholds = Thresholds { caution: 0.3, failure: 0.6, ..Thresholds::uncalibrated() };
         let level = |score| Level::of(score, f32::NAN, &thresholds);
         assert_eq!([level(0.29), level(0.3), level(0.59), level(0.6)], [Nominal, Caution, Caution, Failure]);
         assert_eq!(level(f32::NAN), Failure);
@@ -223,19 +216,12 @@ mod tests {
 
     #[test]
     fn strange_things_call_for_caution_and_no_more() {
-        let thresholds = Thresholds {
-            caution: 0.3,
-            failure: 0.6,
-            error: 0.5,
-            anomaly: 0.5,
-            anomaly_area: 0.02,
-            guarantee: String::new(),
-        };
+        let thresholds = Thresholds { anomaly_area: 0.02, ..Thresholds::uncalibrated() };
         let level = |area| Level::of(0.1, area, &thresholds);
         assert_eq!(
             [level(0.019), level(0.02), level(1.), level(f32::NAN)],
             [Nominal, Caution, Caution, Nominal]
         );
-        assert_eq!(Level::of(0.7, 0., &thresholds), Failure);
+        assert_eq!(Level::of(0.9, 0., &thresholds), Failure);
     }
 }

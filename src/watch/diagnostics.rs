@@ -285,14 +285,8 @@ mod tests {
 
     fn verdict(validity: Validity, reason: &str, total: Duration) -> Verdict {
         let report = (validity == Validity::Ok).then(|| Report {
-            mode: Mode::Full,
-            failure_score: 0.25,
-            predicted_miou: 0.75,
-            classes: Vec::new(),
-            error_area: 0.1,
-            anomaly_area: 0.0,
-            regions: Vec::new(),
             latency: Latency { segment: Duration::from_millis(12), ..Latency::default() },
+            ..Report::example(Mode::Full, 0.25)
         });
         Verdict {
             stamp: Stamp { sec: 3, nanosec: 5 },
@@ -301,14 +295,7 @@ mod tests {
             reason: reason.to_owned(),
             level: Level::Nominal,
             report,
-            thresholds: Thresholds {
-                caution: 0.3,
-                failure: 0.6,
-                error: 0.5,
-                anomaly: 0.5,
-                anomaly_area: 1.,
-                guarantee: String::new(),
-            },
+            thresholds: Thresholds::uncalibrated(),
             decode: None,
             total: Some(total),
             image_age_secs: Some(0.01),

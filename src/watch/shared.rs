@@ -170,14 +170,6 @@ pub(crate) mod tests {
 
     /// A state in which nothing has happened yet.
     pub(crate) fn state(now: Instant) -> State {
-        let thresholds = Thresholds {
-            caution: 0.3,
-            failure: 0.6,
-            error: 0.5,
-            anomaly: 0.5,
-            anomaly_area: 1.,
-            guarantee: String::new(),
-        };
-        State::new(thresholds, now)
+        State::new(Thresholds::uncalibrated(), now)
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::frame::{CameraImage, Content};
-use crate::monitor::assessment::{Latency, Report};
+use crate::monitor::assessment::Report;
 use crate::watch::mailbox::Counts;
 use crate::watch::parameters::{Parameters, SharedParameters, Value};
 
@@ -13,16 +13,7 @@ struct Puppet<F> {
 impl<F: FnMut(Mode) -> Result<f32, String>> Judge for Puppet<F> {
     fn judge(&mut self, _: &Frame, mode: Mode, _: Wanted) -> Result<Assessment, String> {
         (self.act)(mode).map(|failure_score| Assessment {
-            report: Report {
-                mode,
-                failure_score,
-                predicted_miou: 1.0 - failure_score,
-                classes: Vec::new(),
-                error_area: 0.0,
-                anomaly_area: 0.0,
-                regions: Vec::new(),
-                latency: Latency::default(),
-            },
+            report: Report::example(mode, failure_score),
             maps: Maps::default(),
         })
     }
@@ -37,14 +28,7 @@ impl<F: FnMut(Mode) -> Result<f32, String>> Judge for Puppet<F> {
 }
 
 fn thresholds() -> Thresholds {
-    Thresholds {
-        caution: 0.3,
-        failure: 0.6,
-        error: 0.5,
-        anomaly: 0.5,
-        anomaly_area: 1.,
-        guarantee: "calibrated".to_owned(),
-    }
+    Thresholds { guarantee: "calibrated".to_owned(), ..Thresholds::uncalibrated() }
 }
 
 fn session<F: FnMut(Mode) -> Result<f32, String>>(

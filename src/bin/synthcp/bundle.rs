@@ -96,14 +96,7 @@ fn random(recipe: Option<&Path>, out: &Path, seed: i64) -> Outcome {
     packing::build(&recipe, &vs, 19)?;
     let origin =
         Origin { trained_on: "nothing".into(), command: format!("synthcp bundle random --seed {seed}") };
-    let thresholds = Thresholds {
-        caution: 0.5,
-        failure: 0.8,
-        error: 0.5,
-        anomaly: 0.5,
-        anomaly_area: 1.,
-        guarantee: "none: random weights".into(),
-    };
+    let thresholds = Thresholds { guarantee: "none: random weights".into(), ..Thresholds::uncalibrated() };
     Ok(packing::write(out, &recipe, &vs, "cityscapes", &origin, thresholds)?)
 }
 
