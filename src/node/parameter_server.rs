@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use r2r::indexmap::IndexMap;
 use r2r::{Parameter, ParameterValue, RosParams};
 
-use crate::watch::parameters::{ParameterError, Parameters, SharedParameters, TABLE, Value};
+use crate::watch::parameters::{ParameterError, Parameters, TABLE, Value};
+use crate::watch::shared::SharedParameters;
 
 /// Overrides for parameters that do not exist.
 pub type Unknown = Vec<String>;

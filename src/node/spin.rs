@@ -19,7 +19,8 @@ use super::log::Log;
 use crate::frame::{CameraImage, Content, Stamp};
 use crate::watch::duplicates::Duplicates;
 use crate::watch::mailbox::Arrival;
-use crate::watch::parameters::{Settings, Transport};
+use crate::watch::parameters::Transport;
+use crate::watch::settings::Settings;
 use crate::watch::shared::Shared;
 
 /// Longest wait for a message; bounds how long the end of the node takes.

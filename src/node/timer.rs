@@ -9,7 +9,7 @@ use super::output::{Announcements, Identity, Reports};
 use crate::watch::debounce::Level;
 use crate::watch::diagnostics::{Severity, Snapshot, Status, hanging, statuses};
 use crate::watch::mailbox::Counts;
-use crate::watch::parameters::Settings;
+use crate::watch::settings::Settings;
 use crate::watch::shared::Shared;
 use crate::watch::verdict::{Validity, Verdict};
 use crate::watch::watchdog::{Alarm, Liveness, REPEAT};

@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use super::mailbox::Counts;
-use super::parameters::{Live, Settings, Transport};
+use super::parameters::Transport;
+use super::settings::{Live, Settings};
 use super::shared::State;
 use super::verdict::Validity;
 use crate::monitor::assessment::Mode;

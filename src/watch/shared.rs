@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::decoding::Turn;
 use super::mailbox::{Arrival, Mailbox};
-use super::parameters::SharedParameters;
+use super::parameters::{ParameterError, Parameters, Value};
+use super::settings::Live;
 use super::verdict::{Validity, Verdict};
 use crate::frame::Stamp;
 use crate::model::bundle::Thresholds;
@@ -63,6 +64,34 @@ impl Shared {
     pub fn age_secs(&self, stamp: Stamp) -> Option<f64> {
         let taken = f64::from(stamp.sec) + f64::from(stamp.nanosec) * 1e-9;
         (self.clock)().map(|now| now.as_secs_f64() - taken)
+    }
+}
+
+/// The values in force, shared by everything that reads them.
+#[derive(Clone, Debug)]
+pub struct SharedParameters {
+    values: Arc<Mutex<Parameters>>,
+}
+
+impl SharedParameters {
+    /// Shares `values`.
+    pub fn new(values: Parameters) -> Self {
+        Self { values: Arc::new(Mutex::new(values)) }
+    }
+
+    /// The settings that may change while the node runs, as they are now.
+    pub fn live(&self) -> Live {
+        self.lock().live()
+    }
+
+    /// Gives `name` a new value.
+    pub fn set(&self, name: &str, value: &Value) -> Result<(), ParameterError> {
+        self.lock().set(name, value)
+    }
+
+    /// Access to the values, never for longer than it takes to read or write them.
+    pub fn lock(&self) -> MutexGuard<'_, Parameters> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

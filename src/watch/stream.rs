@@ -9,7 +9,7 @@ use image::RgbImage;
 
 use super::decoding::Decoded;
 use super::mailbox::Arrival;
-use super::parameters::{Live, Overrides};
+use super::settings::{Live, Overrides};
 use super::shared::Shared;
 use super::verdict::{Validity, Verdict};
 use crate::frame::{Frame, Stamp};

@@ -2,7 +2,8 @@ use super::*;
 use crate::frame::{CameraImage, Content};
 use crate::monitor::assessment::Report;
 use crate::watch::mailbox::Counts;
-use crate::watch::parameters::{Parameters, SharedParameters, Value};
+use crate::watch::parameters::{Parameters, Value};
+use crate::watch::shared::SharedParameters;
 
 /// Does with each frame what the test says.
 struct Puppet<F> {

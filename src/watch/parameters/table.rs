@@ -1,0 +1,187 @@
+//! The table of the parameters: a row each, with the type that its value is read as.
+
+use std::time::Duration;
+
+use super::shape::{
+    Shape, count, device, flag, number, optional_text, seconds, seconds_or_off, share_or_bundle, text, word,
+};
+use super::value::{Kind, Value};
+use super::word::{Qos, Transport};
+use crate::model::compute::{DeviceChoice, Precision};
+use crate::watch::debounce::Patience;
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Declaration {
+    /// Name, nested by dots.
+    pub name: &'static str,
+    /// Type, default and allowed values.
+    pub kind: Kind,
+    /// Whether it may change while the node runs.
+    pub changeable: bool,
+    /// What it does, with its unit; shown by `ros2 param describe`.
+    pub description: &'static str,
+}
+
+/// A row of the table whose value is read as a `T`.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter<T> {
+    pub(super) declaration: Declaration,
+    pub(super) read: fn(&Value) -> Option<T>,
+}
+
+const fn fixed<T>(name: &'static str, shape: Shape<T>, description: &'static str) -> Parameter<T> {
+    declared(name, shape, false, description)
+}
+
+const fn live<T>(name: &'static str, shape: Shape<T>, description: &'static str) -> Parameter<T> {
+    declared(name, shape, true, description)
+}
+
+const fn declared<T>(
+    name: &'static str,
+    shape: Shape<T>,
+    changeable: bool,
+    description: &'static str,
+) -> Parameter<T> {
+    let declaration = Declaration { name, kind: shape.kind, changeable, description };
+    Parameter { declaration, read: shape.read }
+}
+
+/// Declares every parameter once: a name of its own, which the settings are read by, and a row.
+macro_rules! table {
+    ($($parameter:ident: $type:ty = $row:expr;)*) => {
+        $(pub(in crate::watch) const $parameter: Parameter<$type> = $row;)*
+
+        /// Every parameter.
+        pub const TABLE: &[Declaration] = &[$($parameter.declaration),*];
+    };
+}
+
+table! {
+    BUNDLE: String = fixed(
+        "bundle",
+        text("street"),
+        "Model bundle: a name under models/ or the path of a folder.",
+    );
+    DEVICE: DeviceChoice = fixed(
+        "device",
+        device(),
+        "Where the networks run: auto, cpu, cuda or cuda:N.",
+    );
+    PRECISION: Precision = fixed(
+        "precision",
+        word("auto"),
+        "Arithmetic of the networks: auto, fp32, bf16 or fp16.",
+    );
+    THREADS: usize = fixed(
+        "threads",
+        count(0, 0, 1024),
+        "Threads for the networks on a CPU; 0 leaves it to libtorch.",
+    );
+    ANOMALY: bool = fixed(
+        "anomaly",
+        flag(true),
+        "Whether the anomaly score is computed.",
+    );
+    MEMOISE: bool = fixed(
+        "memoise",
+        flag(true),
+        "Whether what comes back unchanged is computed once: the same, sooner.",
+    );
+    IMAGE_TRANSPORT: Transport = fixed(
+        "image_transport",
+        word("auto"),
+        "Topics to listen to: raw (image), compressed (image/compressed) or auto (both).",
+    );
+    INPUT_QOS: Qos = fixed(
+        "input_qos",
+        word("sensor_data"),
+        "QoS of the inputs: sensor_data (best effort, hears every camera) or default (reliable).",
+    );
+    OUTPUT_QOS: Qos = fixed(
+        "output_qos",
+        word("default"),
+        "QoS of the outputs: default (reliable, what RViz asks for) or sensor_data (best effort).",
+    );
+    SOURCE_TIMEOUT: Option<Duration> = live(
+        "source_timeout",
+        seconds_or_off(0.5, 3600.0),
+        "Seconds without an image after which the report is STALE, in [0, 3600]; 0 never.",
+    );
+    TRIGGER_FRAMES: u32 = live(
+        "trigger_frames",
+        count(Patience::DEFAULT.trigger as i64, 1, 1000),
+        "Frames in a row above a threshold before the level rises, in [1, 1000].",
+    );
+    RELEASE_FRAMES: u32 = live(
+        "release_frames",
+        count(Patience::DEFAULT.release as i64, 1, 1000),
+        "Frames in a row below a threshold before the level falls, in [1, 1000].",
+    );
+    THRESHOLD_CAUTION: Option<f32> = live(
+        "threshold.caution",
+        share_or_bundle(),
+        "Failure score from which a frame counts towards CAUTION, in [0, 1]; -1 takes the bundle's.",
+    );
+    THRESHOLD_FAILURE: Option<f32> = live(
+        "threshold.failure",
+        share_or_bundle(),
+        "Failure score from which a frame counts towards FAILURE, in [0, 1]; -1 takes the bundle's.",
+    );
+    THRESHOLD_ERROR: Option<f32> = live(
+        "threshold.error",
+        share_or_bundle(),
+        "Error probability from which a pixel is in the error mask, in [0, 1]; -1 takes the bundle's.",
+    );
+    THRESHOLD_ANOMALY: Option<f32> = live(
+        "threshold.anomaly",
+        share_or_bundle(),
+        "Anomaly score from which a pixel is in the anomaly mask, in [0, 1]; -1 takes the bundle's.",
+    );
+    THRESHOLD_ANOMALY_AREA: Option<f32> = live(
+        "threshold.anomaly_area",
+        share_or_bundle(),
+        "Share of the image in the anomaly mask from which a frame counts towards CAUTION, in [0, 1]; -1 takes the bundle's.",
+    );
+    MIN_REGION_AREA: f64 = fixed(
+        "min_region_area",
+        number(0.0005, 0.0, 1.0),
+        "Smallest anomalous region reported, as a share of the valid image in [0, 1].",
+    );
+    MAX_REGIONS: usize = fixed(
+        "max_regions",
+        count(32, 0, 1000),
+        "Most anomalous regions reported a frame, in [0, 1000].",
+    );
+    VALID_MASK: Option<String> = fixed(
+        "valid_mask",
+        optional_text(),
+        "PNG of the camera's size; pixels that are 0 are never scored. Empty: all are.",
+    );
+    DEGRADED_DEADLINE: Option<Duration> = live(
+        "degraded.deadline",
+        seconds_or_off(0.0, 3600.0),
+        "Seconds a frame may take before the monitor falls back to the segmenter's own confidence, in [0, 3600]; 0 never.",
+    );
+    MAX_PROCESSING_TIME: Option<Duration> = live(
+        "max_processing_time",
+        seconds_or_off(0.2, 3600.0),
+        "Seconds a frame may take before diagnostics warn, in [0, 3600]; 0 never.",
+    );
+    MAX_CONSECUTIVE_DELAY: Duration = live(
+        "max_consecutive_delay",
+        seconds(1.0, 0.0, 3600.0),
+        "Seconds over max_processing_time without a break before the warning is an error, in [0, 3600].",
+    );
+    DIAGNOSTICS_PERIOD: Duration = fixed(
+        "diagnostics.period",
+        seconds(0.5, 0.05, 60.0),
+        "Seconds between messages on /diagnostics, in [0.05, 60].",
+    );
+    USE_SIM_TIME: bool = fixed(
+        "use_sim_time",
+        flag(false),
+        "Take the time from /clock.",
+    );
+}

@@ -1,0 +1,109 @@
+//! What the values of the parameters mean: the settings of the start, and those that may change.
+
+use std::time::Duration;
+
+use super::debounce::Patience;
+use super::parameters::table as parameter;
+use super::parameters::{Parameters, Qos, Transport};
+use crate::monitor::pipeline::MonitorOptions;
+
+/// The node's settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Name or path of the bundle.
+    pub bundle: String,
+    /// Where and how the networks run.
+    pub monitor: MonitorOptions,
+    /// Picture of the pixels that count.
+    pub valid_mask: Option<String>,
+    /// Which image topics are listened to.
+    pub transport: Transport,
+    /// Whether inputs are reliable rather than best effort.
+    pub reliable_input: bool,
+    /// Whether outputs are reliable rather than best effort.
+    pub reliable_output: bool,
+    /// Time between messages on `/diagnostics`.
+    pub diagnostics_period: Duration,
+    /// Whether the time comes from `/clock`.
+    pub use_sim_time: bool,
+    /// What may change while the node runs.
+    pub live: Live,
+}
+
+/// Settings that may change while the node runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Live {
+    /// Silence after which the report is STALE.
+    pub source_timeout: Option<Duration>,
+    /// Frames in a row that change the level.
+    pub patience: Patience,
+    /// Thresholds that replace the bundle's.
+    pub thresholds: Overrides,
+    /// Time after which the whole method is given up.
+    pub degraded_deadline: Option<Duration>,
+    /// Time after which diagnostics warn.
+    pub max_processing_time: Option<Duration>,
+    /// Time over `max_processing_time` after which the warning is an error.
+    pub max_consecutive_delay: Duration,
+}
+
+/// Thresholds set by hand; `None` leaves the bundle's.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Overrides {
+    /// See [`Thresholds`](crate::model::bundle::Thresholds).
+    pub caution: Option<f32>,
+    /// See [`Thresholds`](crate::model::bundle::Thresholds).
+    pub failure: Option<f32>,
+    /// See [`Thresholds`](crate::model::bundle::Thresholds).
+    pub error: Option<f32>,
+    /// See [`Thresholds`](crate::model::bundle::Thresholds).
+    pub anomaly: Option<f32>,
+    /// See [`Thresholds`](crate::model::bundle::Thresholds).
+    pub anomaly_area: Option<f32>,
+}
+
+impl Parameters {
+    /// The settings that these values mean.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            bundle: self.read(&parameter::BUNDLE),
+            monitor: MonitorOptions {
+                device: self.read(&parameter::DEVICE),
+                precision: self.read(&parameter::PRECISION),
+                threads: self.read(&parameter::THREADS),
+                anomaly: self.read(&parameter::ANOMALY),
+                memoise: self.read(&parameter::MEMOISE),
+                min_region_area: self.read(&parameter::MIN_REGION_AREA) as f32,
+                max_regions: self.read(&parameter::MAX_REGIONS),
+            },
+            valid_mask: self.read(&parameter::VALID_MASK),
+            transport: self.read(&parameter::IMAGE_TRANSPORT),
+            reliable_input: self.read(&parameter::INPUT_QOS) == Qos::Default,
+            reliable_output: self.read(&parameter::OUTPUT_QOS) == Qos::Default,
+            diagnostics_period: self.read(&parameter::DIAGNOSTICS_PERIOD),
+            use_sim_time: self.read(&parameter::USE_SIM_TIME),
+            live: self.live(),
+        }
+    }
+
+    /// Those of them that may change while the node runs.
+    pub fn live(&self) -> Live {
+        Live {
+            source_timeout: self.read(&parameter::SOURCE_TIMEOUT),
+            patience: Patience {
+                trigger: self.read(&parameter::TRIGGER_FRAMES),
+                release: self.read(&parameter::RELEASE_FRAMES),
+            },
+            thresholds: Overrides {
+                caution: self.read(&parameter::THRESHOLD_CAUTION),
+                failure: self.read(&parameter::THRESHOLD_FAILURE),
+                error: self.read(&parameter::THRESHOLD_ERROR),
+                anomaly: self.read(&parameter::THRESHOLD_ANOMALY),
+                anomaly_area: self.read(&parameter::THRESHOLD_ANOMALY_AREA),
+            },
+            degraded_deadline: self.read(&parameter::DEGRADED_DEADLINE),
+            max_processing_time: self.read(&parameter::MAX_PROCESSING_TIME),
+            max_consecutive_delay: self.read(&parameter::MAX_CONSECUTIVE_DELAY),
+        }
+    }
+}
