@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! spin thread               decoding thread   inference thread   publishing thread   main thread
-//! topics --> drain --> slot --> decode --> judge, debounce --> report, images        steady timers: watchdog,
+//! topics --> drain --> slot --> decode --> assess, debounce --> report, images        steady timers: watchdog,
 //!                    (newest                                                         diagnostics, signals
 //!                     wins)                                                              '--> STALE and STARTING
 //! ```
 //!
-//! The next image is decoded while the one in hand is judged and the one before it is published.
+//! The next image is decoded while the one in hand is assessed and the one before it is published.
 //!
-//! Nothing here knows how a frame is judged, and nothing outside knows ROS.
+//! Nothing here knows how a frame is assessed, and nothing outside knows ROS.
 
 pub mod bundle_folder;
 pub mod log;

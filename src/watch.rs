@@ -7,6 +7,7 @@ pub mod diagnostics;
 pub mod duplicates;
 pub mod mailbox;
 pub mod parameters;
+pub mod schedule;
 pub mod settings;
 pub mod shared;
 pub mod stream;

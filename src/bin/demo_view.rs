@@ -22,7 +22,7 @@ use tokio::time::timeout;
 /// Longest wait for a message; limits how long the shutdown takes.
 const WAIT: Duration = Duration::from_millis(10);
 /// Longest wait for the last frame's images at the end.
-const PATIENCE: Duration = Duration::from_secs(2);
+const IMAGES_LIMIT: Duration = Duration::from_secs(2);
 /// Most images that wait to be compressed; more are lost.
 const BACKLOG: usize = 64;
 
@@ -173,7 +173,7 @@ impl View {
             }
             Ok(())
         };
-        timeout(PATIENCE, rest).await.unwrap_or(Ok(()))
+        timeout(IMAGES_LIMIT, rest).await.unwrap_or(Ok(()))
     }
 
     fn has_enough(&self) -> bool {

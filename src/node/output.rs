@@ -13,7 +13,7 @@ use crate::labels::LabelSet;
 use crate::monitor::assessment::{Assessment, Maps, Wanted};
 use crate::picture::overlay::{Badge, overlay_frame};
 use crate::watch::debounce::Level;
-use crate::watch::stream::Judged;
+use crate::watch::stream::Assessed;
 use crate::watch::verdict::Verdict;
 
 /// Reports, with the names that every report carries.
@@ -23,7 +23,7 @@ pub struct Reports {
     identity: Arc<Mutex<Identity>>,
 }
 
-/// The bundle that judges; empty while it loads.
+/// The bundle in use; empty while it loads.
 #[derive(Clone, Default)]
 pub struct Identity {
     /// Its label set.
@@ -43,12 +43,12 @@ impl Reports {
         Ok(Self { publisher, identity: Arc::default() })
     }
 
-    /// Says which bundle judges from now on.
+    /// Says which bundle is used from now on.
     pub fn identify(&self, identity: Identity) {
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
     }
 
-    /// The bundle that judges.
+    /// The bundle in use.
     pub fn identity(&self) -> Identity {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -83,7 +83,7 @@ impl Announcements {
         self.label_info.publish(message)
     }
 
-    /// Publishes what judges, as YAML.
+    /// Publishes what the bundle is made of, as YAML.
     pub fn model_info(&self, yaml: &str) -> r2r::Result<()> {
         self.model_info.publish(&Text { data: messages::text(yaml) })
     }
@@ -166,9 +166,9 @@ impl Images {
         }
     }
 
-    /// Publishes the pictures of one judged image to those who listened before it was judged.
-    pub fn send(&self, judged: Judged, audience: Audience, labels: Option<&LabelSet>) -> r2r::Result<()> {
-        let Judged { verdict, maps, image, .. } = judged;
+    /// Publishes the pictures of one assessed image to those who listened before it was assessed.
+    pub fn send(&self, assessed: Assessed, audience: Audience, labels: Option<&LabelSet>) -> r2r::Result<()> {
+        let Assessed { verdict, maps, image, .. } = assessed;
         let (Some(report), Some(image), Some(labels)) = (verdict.report, image, labels) else {
             return Ok(());
         };

@@ -24,14 +24,14 @@ use crate::watch::decoding::{self, Decoded};
 use crate::watch::parameters::ParameterError;
 use crate::watch::settings::Settings;
 use crate::watch::shared::{NodeClock, Shared};
-use crate::watch::stream::{Judge, Judged, Session, merged};
+use crate::watch::stream::{Assessed, Assessor, Session, merged};
 use crate::watch::verdict::Validity;
 
-/// Judgements that may wait to be published before inference waits for them.
+/// Assessed images that may wait to be published before inference waits for them.
 const WAITING: usize = 1;
 
 /// How long the end waits for the frame in hand.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const SHUTDOWN_LIMIT: Duration = Duration::from_millis(1500);
 
 /// Why the node does not run.
 #[derive(Debug, thiserror::Error)]
@@ -119,12 +119,12 @@ pub fn run() -> Result<(), NodeError> {
         let (shared, log, stop) = (shared.clone(), log.clone(), stop.clone());
         thread::Builder::new().name("spin".to_owned()).spawn(move || spin(node, inputs, shared, log, stop))?
     };
-    let (outbox, judgements) = sync_channel(WAITING);
+    let (outbox, outcomes) = sync_channel(WAITING);
     let publishing = {
         let (reports, images, log) = (reports.clone(), images.clone(), log.clone());
         thread::Builder::new()
             .name("publishing".to_owned())
-            .spawn(move || publish(judgements, &reports, &images, &log))?
+            .spawn(move || publish(outcomes, &reports, &images, &log))?
     };
     // Handed over directly: nothing waits in between.
     let (to_inference, decoded) = sync_channel(0);
@@ -158,14 +158,14 @@ pub fn run() -> Result<(), NodeError> {
     }));
     log.info("shutting down");
     shared.mailbox.close();
-    join_within(decoding, PATIENCE);
-    join_within(inferring, PATIENCE);
-    join_within(publishing, PATIENCE);
+    join_within(decoding, SHUTDOWN_LIMIT);
+    join_within(inferring, SHUTDOWN_LIMIT);
+    join_within(publishing, SHUTDOWN_LIMIT);
     if let Err(error) = timer.farewell() {
         log.error(&format!("could not say that the node ends: {error}"));
     }
     stop.store(true, Ordering::Relaxed);
-    join_within(spinning, PATIENCE);
+    join_within(spinning, SHUTDOWN_LIMIT);
     outcome
 }
 
@@ -196,7 +196,7 @@ fn load(settings: &Settings) -> Result<Monitor, NodeError> {
     Ok(monitor)
 }
 
-/// Tells the world which bundle judges.
+/// Tells the world which bundle is in use.
 fn introduce(monitor: &Monitor, timer: &Timer, reports: &Reports, shared: &Shared) -> r2r::Result<()> {
     let labels = monitor.labels();
     let identity = Identity {
@@ -232,39 +232,39 @@ fn model_info(identity: &Identity, thresholds: &Thresholds) -> String {
     serde_norway::to_string(&info).unwrap_or_default()
 }
 
-/// Judges what is decoded until there will be no more.
-fn infer<J: Judge>(
-    mut session: Session<J>,
+/// Assesses what is decoded until there will be no more.
+fn infer<A: Assessor>(
+    mut session: Session<A>,
     decoded: Receiver<Decoded>,
     images: &Images,
-    outbox: &SyncSender<(Judged, Audience)>,
+    outbox: &SyncSender<(Assessed, Audience)>,
     log: &Log,
 ) {
     let (mut throttle, mut told_jump) = (Throttle::default(), false);
     for next in decoded {
         let audience = images.audience();
-        let judged = session.assess(next, audience.wanted());
-        let verdict = &judged.verdict;
+        let assessed = session.assess(next, audience.wanted());
+        let verdict = &assessed.verdict;
         let faulty = matches!(verdict.validity, Validity::Failed | Validity::InvalidInput);
         if faulty && throttle.allows(Instant::now()) {
             log.error(&verdict.reason);
         }
-        if judged.jumped && !std::mem::replace(&mut told_jump, true) {
+        if assessed.jumped && !std::mem::replace(&mut told_jump, true) {
             log.warn("stamps have jumped back; starting afresh, now and whenever it happens again");
         }
-        if outbox.send((judged, audience)).is_err() {
+        if outbox.send((assessed, audience)).is_err() {
             return;
         }
     }
 }
 
-/// Publishes judgements, each while the next image is judged, until there will be no more.
-fn publish(judgements: Receiver<(Judged, Audience)>, reports: &Reports, images: &Images, log: &Log) {
+/// Publishes each assessed image while the next one is assessed, until there will be no more.
+fn publish(outcomes: Receiver<(Assessed, Audience)>, reports: &Reports, images: &Images, log: &Log) {
     let mut throttle = Throttle::default();
     let labels = reports.identity().labels;
-    for (judged, audience) in judgements {
-        let sent = reports.send(&judged.verdict);
-        if let Err(error) = sent.and_then(|()| images.send(judged, audience, labels.as_ref()))
+    for (assessed, audience) in outcomes {
+        let sent = reports.send(&assessed.verdict);
+        if let Err(error) = sent.and_then(|()| images.send(assessed, audience, labels.as_ref()))
             && throttle.allows(Instant::now())
         {
             log.error(&format!("could not publish: {error}"));

@@ -14,7 +14,7 @@ use crate::watch::shared::Shared;
 use crate::watch::verdict::{Validity, Verdict};
 use crate::watch::watchdog::{Alarm, Liveness, REPEAT};
 
-/// Publishes reports that judge no image, and the diagnostics.
+/// Publishes reports that assess no image, and the diagnostics.
 pub struct Timer {
     shared: Arc<Shared>,
     reports: Reports,
@@ -85,7 +85,7 @@ impl Timer {
         if let Some(owed) = hang.filter(|_| due) {
             self.last_hang = Some(now);
             let reason = format!(
-                "images arrive, and none has been judged for {:.1} s; max_consecutive_delay is {} s",
+                "images arrive, and none has been assessed for {:.1} s; max_consecutive_delay is {} s",
                 owed.as_secs_f64(),
                 live.max_consecutive_delay.as_secs_f64()
             );
@@ -95,7 +95,7 @@ impl Timer {
         Ok(())
     }
 
-    /// Publishes a report that judges no image. Whatever was judged before no longer counts.
+    /// Publishes a report that assesses no image. Whatever was assessed before no longer counts.
     pub fn report(&self, validity: Validity, reason: String) -> r2r::Result<()> {
         let verdict = {
             let mut state = self.shared.state();
@@ -159,5 +159,5 @@ impl Timer {
     }
 }
 
-/// Time between looks.
+/// Time between ticks.
 pub const TICK: Duration = Duration::from_millis(50);

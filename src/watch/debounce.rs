@@ -21,10 +21,10 @@ impl Level {
     /// The level of one frame alone. `anomaly_area` is NaN where anomalies are not looked for, and
     /// then raises nothing.
     pub fn of(failure_score: f32, anomaly_area: f32, thresholds: &Thresholds) -> Self {
-        let strange = anomaly_area >= thresholds.anomaly_area;
+        let anomalous = anomaly_area >= thresholds.anomaly_area;
         // Written so that a NaN score or limit falls through to the safe end.
         if failure_score < thresholds.failure.min(thresholds.caution) {
-            if strange { Self::Caution } else { Self::Nominal }
+            if anomalous { Self::Caution } else { Self::Nominal }
         } else if failure_score < thresholds.failure {
             Self::Caution
         } else {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn strange_things_call_for_caution_and_no_more() {
+    fn anomalous_frames_call_for_caution_and_no_more() {
         let thresholds = Thresholds { anomaly_area: 0.02, ..Thresholds::uncalibrated() };
         let level = |area| Level::of(0.1, area, &thresholds);
         assert_eq!(

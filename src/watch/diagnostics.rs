@@ -142,7 +142,10 @@ fn inference(snapshot: &Snapshot) -> Status {
     let Snapshot { state, counts, live, now, .. } = *snapshot;
     let failed = state.last_verdict.as_ref().filter(|verdict| verdict.validity == Validity::Failed);
     let (severity, message) = if let Some(owed) = hanging(state, live, now) {
-        (Severity::Error, format!("images arrive, and none has been judged for {:.1} s", owed.as_secs_f64()))
+        (
+            Severity::Error,
+            format!("images arrive, and none has been assessed for {:.1} s", owed.as_secs_f64()),
+        )
     } else if let Some(verdict) = failed {
         (Severity::Error, verdict.reason.clone())
     } else if snapshot.bundle.0.is_empty() {
@@ -150,10 +153,10 @@ fn inference(snapshot: &Snapshot) -> Status {
     } else {
         match state.mode {
             None => (Severity::Ok, "no frame processed yet".to_owned()),
-            Some(Mode::Full) => (Severity::Ok, "frames are judged by the whole method".to_owned()),
+            Some(Mode::Full) => (Severity::Ok, "frames are assessed by the whole method".to_owned()),
             Some(Mode::LogitsOnly) => (
                 Severity::Warn,
-                "synthesis misses degraded.deadline: judging by the segmenter's own confidence".to_owned(),
+                "synthesis misses degraded.deadline: assessing by the segmenter's own confidence".to_owned(),
             ),
         }
     };
@@ -233,7 +236,7 @@ fn segmentation(snapshot: &Snapshot) -> Status {
     let report = verdict.and_then(|verdict| verdict.report.as_ref());
     let level = state.debounce.level();
     let (severity, message) = match (verdict, level) {
-        (None, _) => (Severity::Stale, "no image to judge".to_owned()),
+        (None, _) => (Severity::Stale, "no image to assess".to_owned()),
         (Some(_), Level::Nominal) => (Severity::Ok, "the segmentation can be used".to_owned()),
         (Some(_), Level::Caution) => (Severity::Warn, "the segmentation may be wrong".to_owned()),
         (Some(_), Level::Failure) => (Severity::Error, "the segmentation must not be relied on".to_owned()),
@@ -305,7 +308,7 @@ mod tests {
         }
     }
 
-    fn look(state: &State, now: Instant) -> Vec<Status> {
+    fn statuses_of(state: &State, now: Instant) -> Vec<Status> {
         let settings = Parameters::default().settings();
         let snapshot = Snapshot {
             state,
@@ -331,7 +334,7 @@ mod tests {
     #[test]
     fn before_the_first_frame_it_waits() {
         let now = Instant::now();
-        let found = look(&state(now), now);
+        let found = statuses_of(&state(now), now);
         use Severity::{Ok, Stale, Warn};
         assert_eq!(
             brief(&found),
@@ -342,16 +345,16 @@ mod tests {
     }
 
     #[test]
-    fn a_judged_frame_shows_its_numbers() {
+    fn an_assessed_frame_shows_its_numbers() {
         let now = Instant::now();
         let mut state = state(now);
         state.watchdog.feed(now);
-        state.judged(
+        state.assessed(
             &verdict(Validity::Ok, "", Duration::from_millis(80)),
             Some(Duration::from_millis(200)),
             now,
         );
-        let found = look(&state, now);
+        let found = statuses_of(&state, now);
         use Severity::{Error, Ok};
         // The level has not been released yet: one good frame is not enough.
         assert_eq!(
@@ -368,8 +371,8 @@ mod tests {
         let now = Instant::now();
         let mut state = state(now);
         state.watchdog.feed(now);
-        state.judged(&verdict(Validity::Ok, "", Duration::ZERO), None, now);
-        let found = look(&state, now + Duration::from_secs(2));
+        state.assessed(&verdict(Validity::Ok, "", Duration::ZERO), None, now);
+        let found = statuses_of(&state, now + Duration::from_secs(2));
         assert_eq!(value(&found[0], "state"), "stale");
         assert_eq!((found[0].severity, found[3].severity), (Severity::Error, Severity::Stale));
     }
@@ -379,12 +382,12 @@ mod tests {
         let now = Instant::now();
         let mut state = state(now);
         state.watchdog.feed(now);
-        state.judged(&verdict(Validity::InvalidInput, "step is 3", Duration::ZERO), None, now);
-        let found = look(&state, now);
+        state.assessed(&verdict(Validity::InvalidInput, "step is 3", Duration::ZERO), None, now);
+        let found = statuses_of(&state, now);
         assert_eq!((value(&found[0], "state"), found[0].message.as_str()), ("rejected", "step is 3"));
         assert_eq!(found[1].severity, Severity::Ok);
-        state.judged(&verdict(Validity::Failed, "no memory", Duration::ZERO), None, now);
-        let found = look(&state, now);
+        state.assessed(&verdict(Validity::Failed, "no memory", Duration::ZERO), None, now);
+        let found = statuses_of(&state, now);
         assert_eq!((found[0].severity, found[1].severity), (Severity::Ok, Severity::Error));
         assert_eq!(value(&found[1], "last_failure"), "no memory");
     }
@@ -395,13 +398,13 @@ mod tests {
         let mut state = state(now);
         state.watchdog.feed(now);
         let limit = Some(Duration::from_millis(200));
-        state.judged(&verdict(Validity::Ok, "", Duration::from_millis(300)), limit, now);
-        assert_eq!(look(&state, now)[2].severity, Severity::Warn);
+        state.assessed(&verdict(Validity::Ok, "", Duration::from_millis(300)), limit, now);
+        assert_eq!(statuses_of(&state, now)[2].severity, Severity::Warn);
         let later = now + Duration::from_millis(1100);
-        state.judged(&verdict(Validity::Ok, "", Duration::from_millis(300)), limit, later);
-        assert_eq!(look(&state, later)[2].severity, Severity::Error);
-        state.judged(&verdict(Validity::Ok, "", Duration::from_millis(100)), limit, later);
-        assert_eq!(look(&state, later)[2].severity, Severity::Ok);
+        state.assessed(&verdict(Validity::Ok, "", Duration::from_millis(300)), limit, later);
+        assert_eq!(statuses_of(&state, later)[2].severity, Severity::Error);
+        state.assessed(&verdict(Validity::Ok, "", Duration::from_millis(100)), limit, later);
+        assert_eq!(statuses_of(&state, later)[2].severity, Severity::Ok);
     }
 
     #[test]
@@ -413,13 +416,13 @@ mod tests {
         assert_eq!(hanging(&state, live, now + Duration::from_secs(5)), None);
         let later = now + Duration::from_millis(5001);
         assert_eq!(hanging(&state, live, later), Some(Duration::from_millis(5001)));
-        assert_eq!(look(&state, later)[1].severity, Severity::Error);
+        assert_eq!(statuses_of(&state, later)[1].severity, Severity::Error);
         let mut verdict = verdict(Validity::Ok, "", Duration::from_millis(100));
-        state.judged(&verdict, None, later);
-        assert_eq!((state.owed_since, look(&state, later)[1].severity), (None, Severity::Ok));
+        state.assessed(&verdict, None, later);
+        assert_eq!((state.owed_since, statuses_of(&state, later)[1].severity), (None, Severity::Ok));
         // One that came meanwhile is due from now on.
         verdict.counts.received = 1;
-        state.judged(&verdict, None, later);
+        state.assessed(&verdict, None, later);
         assert_eq!(state.owed_since, Some(later));
     }
 }

@@ -24,7 +24,7 @@ pub struct Arrival {
 pub struct Counts {
     /// Arrived.
     pub received: u64,
-    /// Judged, those whose inference failed included.
+    /// Assessed, those whose inference failed included.
     pub processed: u64,
     /// Overwritten by a newer one before their turn.
     pub dropped: u64,
@@ -85,7 +85,7 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Counts the item last taken as judged, and gives the counts with it.
+    /// Counts the item last taken as assessed, and gives the counts with it.
     pub fn count_processed(&self) -> Counts {
         let mut slot = self.lock();
         slot.counts.processed += 1;

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::decoding::Turn;
 use super::mailbox::{Arrival, Mailbox};
 use super::parameters::{ParameterError, Parameters, Value};
+use super::schedule::InferenceSchedule;
 use super::settings::Live;
 use super::verdict::{Validity, Verdict};
 use crate::frame::Stamp;
@@ -28,7 +28,7 @@ pub struct Shared {
     /// The newest image, on its way to inference.
     pub mailbox: Mailbox<Arrival>,
     /// When inference will want it.
-    pub turn: Turn,
+    pub schedule: InferenceSchedule,
     /// The node's time.
     pub clock: NodeClock,
     state: Mutex<State>,
@@ -40,7 +40,7 @@ impl Shared {
         Self {
             parameters,
             mailbox: Mailbox::default(),
-            turn: Turn::default(),
+            schedule: InferenceSchedule::default(),
             clock,
             state: Mutex::new(State::new(thresholds, now)),
         }
@@ -167,7 +167,7 @@ impl State {
     }
 
     /// Notes the report on an image.
-    pub fn judged(&mut self, verdict: &Verdict, limit: Option<Duration>, now: Instant) {
+    pub fn assessed(&mut self, verdict: &Verdict, limit: Option<Duration>, now: Instant) {
         self.owed_since = (verdict.counts.outstanding() > 0).then_some(now);
         self.last_report = Some(now);
         match verdict.validity {

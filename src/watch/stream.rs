@@ -1,5 +1,5 @@
-//! From an image to a verdict: judge, debounce. No error and no panic inside ends
-//! the node; each becomes a report that says so.
+//! From an image to a verdict: assess, debounce. No error and no panic inside ends the node; each
+//! becomes a report that says so.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use image::RgbImage;
 
-use super::decoding::Decoded;
+use super::decoding::{Decoded, panic_message};
 use super::mailbox::Arrival;
 use super::settings::{Live, Overrides};
 use super::shared::Shared;
@@ -23,17 +23,17 @@ use crate::watch::debounce::Level;
 const JUMP_BACK: f64 = 1.0;
 
 /// Whatever maps a frame to an assessment; in tests, something without networks.
-pub trait Judge {
+pub trait Assessor {
     /// Assesses one frame.
-    fn judge(&mut self, frame: &Frame, mode: Mode, wanted: Wanted) -> Result<Assessment, String>;
+    fn assess(&mut self, frame: &Frame, mode: Mode, wanted: Wanted) -> Result<Assessment, String>;
     /// The limits it was calibrated with.
     fn thresholds(&self) -> Thresholds;
     /// Replaces the limits.
     fn set_thresholds(&mut self, thresholds: Thresholds);
 }
 
-impl Judge for Monitor {
-    fn judge(&mut self, frame: &Frame, mode: Mode, wanted: Wanted) -> Result<Assessment, String> {
+impl Assessor for Monitor {
+    fn assess(&mut self, frame: &Frame, mode: Mode, wanted: Wanted) -> Result<Assessment, String> {
         match mode {
             Mode::Full => self.process(frame, wanted),
             Mode::LogitsOnly => self.process_logits_only(frame, wanted),
@@ -52,7 +52,7 @@ impl Judge for Monitor {
 
 /// A verdict with the pictures that go with it.
 #[derive(Debug)]
-pub struct Judged {
+pub struct Assessed {
     /// The report.
     pub verdict: Verdict,
     /// The pictures that were asked for.
@@ -63,24 +63,24 @@ pub struct Judged {
     pub jumped: bool,
 }
 
-/// One judge at work on a stream of images.
-pub struct Session<J> {
-    judge: J,
+/// One assessor at work on a stream of images.
+pub struct Session<A> {
+    assessor: A,
     calibrated: Thresholds,
     overrides: Overrides,
     shared: Arc<Shared>,
     deadline: Deadline,
     last_stamp: Option<Stamp>,
-    /// How long the last image took that could be judged.
+    /// How long the last image took that could be assessed.
     usual: Duration,
 }
 
-impl<J: Judge> Session<J> {
-    /// Begins with the judge's own thresholds.
-    pub fn new(judge: J, shared: Arc<Shared>) -> Self {
-        let calibrated = judge.thresholds();
+impl<A: Assessor> Session<A> {
+    /// Begins with the assessor's own thresholds.
+    pub fn new(assessor: A, shared: Arc<Shared>) -> Self {
+        let calibrated = assessor.thresholds();
         Self {
-            judge,
+            assessor,
             calibrated,
             overrides: Overrides::default(),
             shared,
@@ -90,7 +90,7 @@ impl<J: Judge> Session<J> {
         }
     }
 
-    /// Judges a picture that no camera took: the first pass of a network is slow, and better slow
+    /// Assesses a picture that no camera took: the first pass of a network is slow, and better slow
     /// now than on the first frame.
     pub fn warm_up(&mut self) -> Result<(), String> {
         let frame = Frame::new(RgbImage::new(64, 64));
@@ -101,26 +101,26 @@ impl<J: Judge> Session<J> {
     }
 
     /// The verdict on one image.
-    pub fn assess(&mut self, decoded: Decoded, wanted: Wanted) -> Judged {
+    pub fn assess(&mut self, decoded: Decoded, wanted: Wanted) -> Assessed {
         let start = Instant::now();
         let Decoded { arrival, image, took } = decoded;
-        self.shared.turn.begin(start + self.usual);
-        let judged = self.judged(&arrival, image, took, start, wanted);
-        if judged.verdict.report.is_some() {
+        self.shared.schedule.begin(start + self.usual);
+        let assessed = self.assessed(&arrival, image, took, start, wanted);
+        if assessed.verdict.report.is_some() {
             self.usual = start.elapsed();
         }
-        self.shared.turn.end();
-        judged
+        self.shared.schedule.end();
+        assessed
     }
 
-    fn judged(
+    fn assessed(
         &mut self,
         arrival: &Arrival,
         image: Result<RgbImage, String>,
         decode: Duration,
         start: Instant,
         wanted: Wanted,
-    ) -> Judged {
+    ) -> Assessed {
         let live = self.shared.parameters.live();
         self.apply(live.thresholds);
         let stamp = arrival.image.stamp;
@@ -131,7 +131,7 @@ impl<J: Judge> Session<J> {
             Err(reason) => {
                 let blank = self.blank(arrival, Validity::InvalidInput, reason);
                 let verdict = Verdict { counts: self.shared.mailbox.count_invalid(), ..blank };
-                return Judged { image: None, maps: Maps::default(), ..self.finish(verdict, live, jumped) };
+                return Assessed { image: None, maps: Maps::default(), ..self.finish(verdict, live, jumped) };
             }
         };
         self.shared.state().size = Some(image.dimensions());
@@ -158,18 +158,18 @@ impl<J: Judge> Session<J> {
             counts: self.shared.mailbox.count_processed(),
             ..blank
         };
-        Judged { image: Some(frame.image), maps, ..self.finish(verdict, live, jumped) }
+        Assessed { image: Some(frame.image), maps, ..self.finish(verdict, live, jumped) }
     }
 
-    /// A judgement in which neither an error nor a panic gets further than its text.
+    /// An assessment in which neither an error nor a panic gets further than its text.
     fn guarded(&mut self, frame: &Frame, mode: Mode, wanted: Wanted) -> Result<Assessment, String> {
-        catch_unwind(AssertUnwindSafe(|| self.judge.judge(frame, mode, wanted)))
+        catch_unwind(AssertUnwindSafe(|| self.assessor.assess(frame, mode, wanted)))
             .unwrap_or_else(|panic| Err(panic_message(panic.as_ref())))
     }
 
     /// Debounces the verdict and notes it for diagnostics.
-    fn finish(&self, mut verdict: Verdict, live: Live, jumped: bool) -> Judged {
-        let (score, strange) = verdict
+    fn finish(&self, mut verdict: Verdict, live: Live, jumped: bool) -> Assessed {
+        let (score, anomalous) = verdict
             .report
             .as_ref()
             .map_or((f32::NAN, f32::NAN), |report| (report.failure_score, report.anomaly_area));
@@ -177,9 +177,10 @@ impl<J: Judge> Session<J> {
         if jumped {
             state.debounce.forget_streaks();
         }
-        verdict.level = state.debounce.update(Level::of(score, strange, &verdict.thresholds), live.patience);
-        state.judged(&verdict, live.max_processing_time, Instant::now());
-        Judged { verdict, maps: Maps::default(), image: None, jumped }
+        verdict.level =
+            state.debounce.update(Level::of(score, anomalous, &verdict.thresholds), live.patience);
+        state.assessed(&verdict, live.max_processing_time, Instant::now());
+        Assessed { verdict, maps: Maps::default(), image: None, jumped }
     }
 
     fn blank(&self, arrival: &Arrival, validity: Validity, reason: String) -> Verdict {
@@ -191,7 +192,7 @@ impl<J: Judge> Session<J> {
             reason,
             level: Level::Failure,
             report: None,
-            thresholds: self.judge.thresholds(),
+            thresholds: self.assessor.thresholds(),
             decode: None,
             total: None,
             image_age_secs: self.shared.age_secs(stamp),
@@ -207,7 +208,7 @@ impl<J: Judge> Session<J> {
         let thresholds = merged(&self.calibrated, overrides);
         self.overrides = overrides;
         self.shared.state().thresholds = thresholds.clone();
-        self.judge.set_thresholds(thresholds);
+        self.assessor.set_thresholds(thresholds);
     }
 
     fn note_stamp(&mut self, stamp: Stamp) -> bool {
@@ -243,16 +244,6 @@ fn degraded_reason(live: Live) -> String {
     format!(
         "synthesis takes longer than degraded.deadline ({deadline} s); scores are the segmenter's own confidence"
     )
-}
-
-/// What a panic said.
-pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message");
-    format!("a fault inside the monitor: {text}")
 }
 
 #[cfg(test)]

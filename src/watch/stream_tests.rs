@@ -11,8 +11,8 @@ struct Puppet<F> {
     thresholds: Thresholds,
 }
 
-impl<F: FnMut(Mode) -> Result<f32, String>> Judge for Puppet<F> {
-    fn judge(&mut self, _: &Frame, mode: Mode, _: Wanted) -> Result<Assessment, String> {
+impl<F: FnMut(Mode) -> Result<f32, String>> Assessor for Puppet<F> {
+    fn assess(&mut self, _: &Frame, mode: Mode, _: Wanted) -> Result<Assessment, String> {
         (self.act)(mode).map(|failure_score| Assessment {
             report: Report::example(mode, failure_score),
             maps: Maps::default(),
@@ -80,7 +80,7 @@ fn a_good_frame_is_ok_and_keeps_its_header() {
 }
 
 #[test]
-fn an_unreadable_frame_is_invalid_and_the_next_is_judged() {
+fn an_unreadable_frame_is_invalid_and_the_next_is_assessed() {
     let (mut session, shared) = session(|_| Ok(0.1), &[]);
     let verdict = through(&mut session, &shared, arrival(1, "rgb9"));
     assert_eq!(verdict.validity, Validity::InvalidInput);
