@@ -1,13 +1,14 @@
 //! The ROS 2 node: topics in, the monitor in the middle, topics out.
 //!
 //! ```text
-//! spin thread               decoding thread   inference thread   publishing thread   main thread
-//! topics --> drain --> slot --> decode --> assess, debounce --> report, images        steady timers: watchdog,
-//!                    (newest                                                         diagnostics, signals
-//!                     wins)                                                              '--> STALE and STARTING
+//! spin thread                  decoding thread   inference thread      publishing thread   main thread
+//! topics --> drain --> mailbox --> decode ------> assess, debounce --> report, images      steady timers: watchdog,
+//!                     (newest                                                              diagnostics, signals
+//!                       wins)                                                              '--> STALE and STARTING
 //! ```
 //!
 //! The next image is decoded while the one in hand is assessed and the one before it is published.
+//! [`start::run`] lays the threads out in this order.
 //!
 //! Nothing here knows how a frame is assessed, and nothing outside knows ROS.
 

@@ -14,3 +14,4 @@ pub mod stream;
 pub mod validity;
 pub mod verdict;
 pub mod watchdog;
+pub mod workers;

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use r2r::Node;
@@ -20,17 +19,18 @@ use super::spin::{Inputs, spin};
 use super::timer::{TICK, Timer};
 use crate::model::bundle::{BundleError, Thresholds};
 use crate::monitor::pipeline::Monitor;
-use crate::watch::decoding::{self, Decoded};
+use crate::watch::decoding::{Decoded, decode};
 use crate::watch::parameters::ParameterError;
 use crate::watch::settings::Settings;
 use crate::watch::shared::{NodeClock, Shared};
 use crate::watch::stream::{Assessed, Assessor, Session, merged};
 use crate::watch::verdict::Validity;
+use crate::watch::workers::Workers;
 
 /// Assessed images that may wait to be published before inference waits for them.
 const WAITING: usize = 1;
 
-/// How long the end waits for the frame in hand.
+/// How long the end waits for each thread, and the frame that it has in hand.
 const SHUTDOWN_LIMIT: Duration = Duration::from_millis(1500);
 
 /// Why the node does not run.
@@ -114,58 +114,45 @@ pub fn run() -> Result<(), NodeError> {
     }
     log.info(&format!("ready: bundle {}", reports.identity().bundle));
 
+    let (mut receiving, mut assessing) = (Workers::default(), Workers::default());
+    // From the topics to the mailbox.
     let stop = Arc::new(AtomicBool::new(false));
-    let spinning = {
+    receiving.spawn("spin", {
         let (shared, log, stop) = (shared.clone(), log.clone(), stop.clone());
-        thread::Builder::new().name("spin".to_owned()).spawn(move || spin(node, inputs, shared, log, stop))?
-    };
-    let (outbox, outcomes) = sync_channel(WAITING);
-    let publishing = {
-        let (reports, images, log) = (reports.clone(), images.clone(), log.clone());
-        thread::Builder::new()
-            .name("publishing".to_owned())
-            .spawn(move || publish(outcomes, &reports, &images, &log))?
-    };
-    // Handed over directly: nothing waits in between.
+        move || spin(node, inputs, shared, log, stop)
+    })?;
+    // From the mailbox to pixels, handed over directly: nothing waits in between.
     let (to_inference, decoded) = sync_channel(0);
-    let decoding = {
+    assessing.spawn("decoding", {
         let shared = shared.clone();
-        thread::Builder::new()
-            .name("decoding".to_owned())
-            .spawn(move || decoding::decode(&shared, &to_inference))?
-    };
-    let inferring = {
+        move || decode(&shared, &to_inference)
+    })?;
+    // From pixels to a verdict.
+    let (to_publishing, assessed) = sync_channel(WAITING);
+    assessing.spawn("inference", {
+        let (images, log) = (images.clone(), log.clone());
+        move || infer(session, decoded, &images, &to_publishing, &log)
+    })?;
+    // From a verdict to the topics.
+    assessing.spawn("publishing", {
         let log = log.clone();
-        thread::Builder::new()
-            .name("inference".to_owned())
-            .spawn(move || infer(session, decoded, &images, &outbox, &log))?
-    };
+        move || publish(assessed, &reports, &images, &log)
+    })?;
 
-    let outcome = runtime.block_on(watch(&mut timer, signals, settings.diagnostics_period, &log, || {
-        if spinning.is_finished() {
-            return Err(NodeError::ThreadEnded("spin"));
-        }
-        if decoding.is_finished() {
-            return Err(NodeError::ThreadEnded("decoding"));
-        }
-        if inferring.is_finished() {
-            return Err(NodeError::ThreadEnded("inference"));
-        }
-        if publishing.is_finished() {
-            return Err(NodeError::ThreadEnded("publishing"));
-        }
-        Ok(())
-    }));
+    let alive = || match receiving.ended().or(assessing.ended()) {
+        Some(name) => Err(NodeError::ThreadEnded(name)),
+        None => Ok(()),
+    };
+    let outcome = runtime.block_on(watch(&mut timer, signals, settings.diagnostics_period, &log, alive));
     log.info("shutting down");
     shared.mailbox.close();
-    join_within(decoding, SHUTDOWN_LIMIT);
-    join_within(inferring, SHUTDOWN_LIMIT);
-    join_within(publishing, SHUTDOWN_LIMIT);
+    assessing.join_within(SHUTDOWN_LIMIT);
+    // The last words need the node, which ends with the thread that spins it.
     if let Err(error) = timer.farewell() {
         log.error(&format!("could not say that the node ends: {error}"));
     }
     stop.store(true, Ordering::Relaxed);
-    join_within(spinning, SHUTDOWN_LIMIT);
+    receiving.join_within(SHUTDOWN_LIMIT);
     outcome
 }
 
@@ -237,7 +224,7 @@ fn infer<A: Assessor>(
     mut session: Session<A>,
     decoded: Receiver<Decoded>,
     images: &Images,
-    outbox: &SyncSender<(Assessed, Audience)>,
+    to_publishing: &SyncSender<(Assessed, Audience)>,
     log: &Log,
 ) {
     let (mut throttle, mut told_jump) = (Throttle::default(), false);
@@ -252,7 +239,7 @@ fn infer<A: Assessor>(
         if assessed.jumped && !std::mem::replace(&mut told_jump, true) {
             log.warn("stamps have jumped back; starting afresh, now and whenever it happens again");
         }
-        if outbox.send((assessed, audience)).is_err() {
+        if to_publishing.send((assessed, audience)).is_err() {
             return;
         }
     }
@@ -301,17 +288,5 @@ async fn watch(
             }
             _ = diagnoses.tick() => complain(timer.diagnose()),
         }
-    }
-}
-
-/// Waits for a thread, but not for ever: one that hangs must not keep the process.
-fn join_within(thread: JoinHandle<()>, patience: Duration) {
-    let end = Instant::now() + patience;
-    while !thread.is_finished() && Instant::now() < end {
-        thread::sleep(Duration::from_millis(5));
-    }
-    if thread.is_finished() {
-        // Its panic, if any, has been reported by the hook.
-        let _ = thread.join();
     }
 }

@@ -1,0 +1,71 @@
+//! Threads that run until the end, by name.
+
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Time between two glances at a thread that is to end.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Threads in the order in which they end.
+#[derive(Debug, Default)]
+pub struct Workers(Vec<(&'static str, JoinHandle<()>)>);
+
+impl Workers {
+    /// Starts `work` on a thread of its own, which ends after those started before it.
+    pub fn spawn(&mut self, name: &'static str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(work)?;
+        self.0.push((name, thread));
+        Ok(())
+    }
+
+    /// The first that has ended, if one has.
+    pub fn ended(&self) -> Option<&'static str> {
+        self.0.iter().find(|(_, thread)| thread.is_finished()).map(|(name, _)| *name)
+    }
+
+    /// Waits for each, but for none longer than `limit`: one that hangs must not keep the process.
+    pub fn join_within(self, limit: Duration) {
+        for (_, thread) in self.0 {
+            let end = Instant::now() + limit;
+            while !thread.is_finished() && Instant::now() < end {
+                thread::sleep(PAUSE);
+            }
+            if thread.is_finished() {
+                // Its panic, if any, has been reported by the hook.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn the_one_that_has_ended_is_named() {
+        let (hold, held) = channel::<()>();
+        let mut workers = Workers::default();
+        workers.spawn("patient", move || held.recv().unwrap_or_default()).unwrap();
+        assert_eq!(workers.ended(), None);
+        workers.spawn("hasty", || {}).unwrap();
+        while workers.ended().is_none() {
+            thread::sleep(PAUSE);
+        }
+        assert_eq!(workers.ended(), Some("hasty"));
+        drop(hold);
+        workers.join_within(Duration::from_secs(60));
+    }
+
+    #[test]
+    fn one_that_hangs_is_left_behind() {
+        let (_hold, held) = channel::<()>();
+        let mut workers = Workers::default();
+        workers.spawn("hanging", move || held.recv().unwrap_or_default()).unwrap();
+        let start = Instant::now();
+        workers.join_within(Duration::from_millis(20));
+        assert!(start.elapsed() >= Duration::from_millis(20));
+    }
+}
