@@ -5,6 +5,7 @@ pub mod debounce;
 pub mod decoding;
 pub mod diagnostics;
 pub mod duplicates;
+pub mod events;
 pub mod mailbox;
 pub mod parameters;
 pub mod schedule;

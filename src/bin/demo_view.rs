@@ -15,6 +15,7 @@ use synthcp_monitor::bag::writer::Offer;
 use synthcp_monitor::drive::line::{HEADING, Line};
 use synthcp_monitor::drive::recording::{Files, News, Recording, RecordingError, TOPICS};
 use synthcp_monitor::node::process::{Signals, context, own_arguments};
+use synthcp_monitor::watch::events;
 use synthcp_monitor::watch::validity::Validity;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, channel, unbounded_channel};
 use tokio::time::timeout;
@@ -39,6 +40,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    events::to_stderr();
     match run(&Args::parse_from(own_arguments(std::env::args()))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

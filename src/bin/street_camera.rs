@@ -14,6 +14,7 @@ use synthcp_monitor::frame::Stamp;
 use synthcp_monitor::node::messages;
 use synthcp_monitor::node::process::{Signals, context, own_arguments};
 use synthcp_monitor::street::{Drive, DriveOptions, Rendered, Town};
+use synthcp_monitor::watch::events;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// The camera's name in headers.
@@ -55,6 +56,7 @@ fn size(text: &str) -> Result<(u32, u32), String> {
 }
 
 fn main() -> ExitCode {
+    events::to_stderr();
     match run(&Args::parse_from(own_arguments(std::env::args()))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -48,6 +48,15 @@ impl Log {
         self.publish(Line::ERROR as u8, message);
     }
 
+    /// What the library has to say.
+    pub fn event(&self, level: tracing::Level, message: &str) {
+        match level {
+            tracing::Level::ERROR => self.error(message),
+            tracing::Level::WARN => self.warn(message),
+            _ => self.info(message),
+        }
+    }
+
     fn publish(&self, level: u8, msg: String) {
         let now = (self.clock)().unwrap_or_default();
         let stamp = Stamp { sec: now.as_secs() as i32, nanosec: now.subsec_nanos() };

@@ -20,6 +20,7 @@ use super::timer::{TICK, Timer};
 use crate::model::bundle::{BundleError, Thresholds};
 use crate::monitor::pipeline::Monitor;
 use crate::watch::decoding::{Decoded, decode};
+use crate::watch::events::Events;
 use crate::watch::parameters::ParameterError;
 use crate::watch::settings::Settings;
 use crate::watch::shared::{NodeClock, Shared};
@@ -79,6 +80,7 @@ impl NodeError {
 
 /// Runs the node until SIGINT or SIGTERM.
 pub fn run() -> Result<(), NodeError> {
+    let events = Events::install();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // From here on a signal waits until the node can end in order.
     let signals = runtime.block_on(async { Signals::new() })?;
@@ -91,6 +93,8 @@ pub fn run() -> Result<(), NodeError> {
     let inputs = Inputs::create(&mut node, &settings, parameter_server::handler(&parameters))?;
     let clock = node_clock(&node);
     let log = Log::create(&mut node, clock.clone())?;
+    let listener = log.clone();
+    events.tell(move |level, message| listener.event(level, message));
     for name in unknown {
         log.warn(&format!("parameter {name} does not exist and is ignored; is it misspelt?"));
     }

@@ -18,6 +18,7 @@ mod weights;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use synthcp_monitor::watch::events;
 
 /// Synthesize then compare: watches a semantic segmentation for failures.
 #[derive(Parser)]
@@ -59,7 +60,9 @@ enum Command {
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let cli = Cli::parse();
+    events::to_stderr();
+    let outcome = match cli.command {
         Command::Monitor(args) => monitor::run(&args),
         Command::Train(stage) => train::run(&stage),
         Command::Reproduce(args) => reproduce::run(&args),
