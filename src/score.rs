@@ -1,14 +1,25 @@
-//! Scores a pixel or an image can have, one file each; [`catalogue`] lists the detectors that give them.
+//! Scores that a pixel or an image can have, one file each; [`catalogue`] gives the detectors by name,
+//! [`trained`] those that training left in a folder.
 
 pub mod catalogue;
-pub mod compared;
+mod class_statistics;
 pub mod detector;
-pub mod dropout_regressor;
-pub mod logits;
-pub mod mc_dropout;
-pub mod reconstruction;
-pub mod sml;
-pub mod synthcp;
-pub mod tcp;
+mod entry;
 pub mod trained;
-pub mod vae_alarm;
+
+/// Declares the modules of the detectors, each with its `ENTRIES`, and collects these in the order of tables.
+macro_rules! detectors {
+    ($($module:ident),* $(,)?) => {
+        $(pub mod $module;)*
+
+        const DETECTORS: &[&[entry::Entry]] = &[$($module::ENTRIES),*];
+    };
+}
+
+// The one list: a new detector is a file and a line here.
+detectors! {
+    synthcp,
+    logits,
+    sml,
+    mc_dropout,
+}

@@ -1,20 +1,20 @@
-//! The lines of the tables: which figures belong together, and under which name.
+//! The lines of the tables: whose figures belong together, and under which name.
 
 use super::outcome::{ImageLevel, Outcome, PixelLevel};
 use super::plan::{Protocol, System};
 use crate::evaluate::table::Cell;
-use crate::network::baseline::BaselineConfig;
+use crate::network::baseline::{BaselineConfig, compared};
 use crate::score::synthcp::with_msp;
 use crate::train::baseline::Plan;
 
-/// A detector in the tables: its figures for every seed.
+/// A detector in the tables: its figures of every seed.
 #[derive(Default)]
 pub(super) struct Line<'a> {
     /// Its name for people.
     pub title: String,
-    /// Pixel level, one per seed.
+    /// Pixel level, a seed each.
     pub pixels: Vec<&'a PixelLevel>,
-    /// Image level, one per seed.
+    /// Image level, a seed each.
     pub ious: Vec<&'a ImageLevel>,
 }
 
@@ -25,8 +25,8 @@ impl Protocol {
         let mut names: Vec<(String, Vec<String>)> = Vec::new();
         let all = outcome.pixels.iter().map(|p| &p.name).chain(outcome.ious.iter().map(|i| &i.name));
         let is_trained = |name: &str| system.baselines.iter().any(|b| name == b || has_suffix(name, b));
-        // The bundles' comparator F, trained on this system from other seeds.
-        let f = BaselineConfig::Comparison { network: self.comparison.network.clone() };
+        // The bundles' F, trained on this system from other seeds.
+        let f = BaselineConfig::Comparison(compared::Config { network: self.comparison.network.clone() });
         let seeds_of_f = || {
             let is_seed = |p: &Plan| p.network == f && p.steps == self.comparison.steps;
             system.baselines.iter().filter(move |b| self.baselines.get(*b).is_some_and(is_seed))
@@ -73,10 +73,10 @@ impl Protocol {
         lines
     }
 
-    /// The title of a trained detector, with its steps where the same network was also trained for another
-    /// number of steps.
+    /// The title of what was trained, with its steps where the same network was also trained for another
+    /// number of them.
     fn title(&self, system: &System, plan: &Plan) -> String {
-        let f = BaselineConfig::Comparison { network: self.comparison.network.clone() };
+        let f = BaselineConfig::Comparison(compared::Config { network: self.comparison.network.clone() });
         let trained = system.baselines.iter().filter_map(|b| self.baselines.get(b));
         let trained = trained.map(|other| (&other.network, other.steps));
         let mut trained = trained.chain(std::iter::once((&f, self.comparison.steps)));

@@ -3,8 +3,17 @@
 use tch::{Kind, TchError, Tensor};
 
 use super::detector::{Detection, Detector};
+use super::entry::{Entry, made};
 use crate::model::inference::Inference;
 pub use crate::network::softmax::entropy;
+
+/// In the catalogue.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry { id: "msp", needs: "M", make: |_| made(FromLogits::probability("1 - MSP", msp)) },
+    Entry { id: "max-logit", needs: "M", make: |_| made(FromLogits::score("max logit", max_logit)) },
+    Entry { id: "energy", needs: "M", make: |_| made(FromLogits::score("energy", energy)) },
+    Entry { id: "entropy", needs: "M", make: |_| made(FromLogits::score("entropy", entropy)) },
+];
 
 /// One minus the largest softmax (MSP: Hendrycks, Gimpel, "A Baseline for Detecting Misclassified and
 /// Out-of-Distribution Examples", ICLR 2017). `N x C x H x W` logits to `N x 1 x H x W` in \[0, 1\].

@@ -7,10 +7,18 @@
 use tch::{Kind, TchError, Tensor};
 
 use super::detector::{Detection, Detector};
+use super::entry::{Entry, made};
 use super::logits;
 use crate::model::inference::Inference;
 use crate::network::layers::spatial;
 use crate::network::segmentation::Segmenter;
+
+/// In the catalogue.
+pub(super) const ENTRIES: &[Entry] = &[Entry {
+    id: "mc-dropout",
+    needs: "an M with dropout",
+    make: |parts| if parts.networks.has_dropout() { made(McDropout { passes: parts.passes }) } else { None },
+}];
 
 /// Mean softmax of `passes` passes over `image`, `N x classes x H x W`, fp32; `None` of an M without
 /// dropout. The draws are from libtorch's generator.
@@ -32,6 +40,15 @@ pub fn mean_softmax(m: &dyn Segmenter, image: &Tensor, passes: usize) -> Option<
 pub fn entropy(mean_softmax: &Tensor) -> Tensor {
     // The logarithm of a softmax is a logit.
     logits::entropy(&mean_softmax.clamp_min(1e-12).log())
+}
+
+/// Of each class, the mean over the image of p log p + (1 - p) log(1 - p), p being its mean softmax: how
+/// little the class is in doubt. `N x C x H x W` to `N x C` in \[-log 2, 0\]. What SynthCP's code has a
+/// linear layer tell IoUs from.
+pub fn class_entropy(mean_softmax: &Tensor) -> Tensor {
+    let terms = |p: Tensor| &p * p.clamp_min(1e-12).log();
+    let sum = terms(mean_softmax.shallow_clone()) + terms(1. - mean_softmax);
+    sum.mean_dim([2i64, 3].as_slice(), false, Kind::Float)
 }
 
 /// The entropy as a detector.
@@ -95,6 +112,14 @@ mod tests {
         let mean = Tensor::from_slice(&[0.75f32, 0.25]).view([1, 2, 1, 1]);
         let expected = -(0.75 * 0.75f64.ln() + 0.25 * 0.25f64.ln()) / 2f64.ln();
         assert!((entropy(&mean).double_value(&[]) - expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_class_that_is_always_or_never_there_is_not_in_doubt() {
+        let mean = Tensor::from_slice(&[1f32, 0.5, 0., 0.5]).view([1, 2, 1, 2]);
+        let doubt = Vec::<f32>::try_from(class_entropy(&mean).flatten(0, -1)).unwrap();
+        // One of two pixels is torn, for both classes alike.
+        assert!(doubt.iter().all(|d| (f64::from(*d) + 2f64.ln() / 2.).abs() < 1e-6), "{doubt:?}");
     }
 
     #[test]

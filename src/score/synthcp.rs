@@ -3,10 +3,39 @@
 use tch::{TchError, Tensor};
 
 use super::detector::{Detection, Detector};
+use super::entry::{Entry, made};
 use crate::model::anomaly;
 use crate::model::inference::Inference;
 
-/// F as the bundle has it: error probabilities where it scores pixels, and the IoU of each class.
+/// In the catalogue.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        id: "synthcp",
+        needs: "F",
+        make: |parts| made(BundleComparator::new(parts.networks.comparator_title())),
+    },
+    Entry {
+        id: "synthcp+msp",
+        needs: "F",
+        make: |parts| made(WithMsp::new(parts.networks.comparator_title())),
+    },
+    Entry {
+        id: "cosine",
+        needs: "G",
+        make: |parts| made(Cosine { name: OWN_COSINE, config: parts.networks.anomaly_config() }),
+    },
+    Entry {
+        id: "cosine-paper",
+        needs: "an anomaly score of the bundle that is not the paper's",
+        make: |parts| {
+            let config = anomaly::Config::default();
+            let other = parts.networks.anomaly_config() != config;
+            if other { made(Cosine { name: "SynthCP cosine, the paper's", config }) } else { None }
+        },
+    },
+];
+
+/// F as the bundle has it: error probabilities where it looks at pixels, and the IoU of each class.
 pub struct BundleComparator {
     name: String,
 }

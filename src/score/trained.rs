@@ -2,24 +2,15 @@
 //! holds its weights.
 
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use tch::Device;
 use tch::nn::VarStore;
 
-use super::compared::ByComparison;
 use super::detector::Detector;
-use super::dropout_regressor::DropoutRegressor;
-use super::reconstruction::Reconstruction;
-use super::tcp::{Score, TrueClassProbability};
-use super::vae_alarm::VaeAlarm;
+use super::entry::Boxed;
 use crate::checkpoint::weights::{self, Tensors, WeightsError};
 use crate::model::bundle::{BundleError, Entry, checked};
-use crate::network::baseline::BaselineConfig;
-use crate::network::baseline::autoencoder::Autoencoder;
-use crate::network::baseline::regressor::Regressor;
-use crate::network::baseline::tcp::{self, Tcp};
-use crate::network::baseline::vae;
+use crate::network::baseline::{BaselineConfig, baselines};
 
 /// What `<name>.yaml` says.
 pub type Description = Entry<BaselineConfig>;
@@ -27,7 +18,7 @@ pub type Description = Entry<BaselineConfig>;
 /// Loads every detector in `folder`, in the order of their names, for `classes` classes. TCP gives two: as
 /// its paper has it, and as SynthCP's code scores it; so do Fs that score pixels and are not told of M's
 /// softmax as a prior. No folder, no detectors.
-pub fn load(folder: &Path, classes: i64, device: Device) -> Result<Vec<Box<dyn Detector>>, BundleError> {
+pub fn load(folder: &Path, classes: i64, device: Device) -> Result<Vec<Boxed>, BundleError> {
     load_if(folder, classes, device, |_| true)
 }
 
@@ -37,7 +28,7 @@ pub fn load_if(
     classes: i64,
     device: Device,
     wanted: impl Fn(&BaselineConfig) -> bool,
-) -> Result<Vec<Box<dyn Detector>>, BundleError> {
+) -> Result<Vec<Boxed>, BundleError> {
     if !folder.exists() {
         return Ok(Vec::new());
     }
@@ -64,54 +55,54 @@ fn load_one(
     description: &Description,
     classes: i64,
     device: Device,
-) -> Result<Vec<Box<dyn Detector>>, BundleError> {
+) -> Result<Vec<Boxed>, BundleError> {
     let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     let file = path.with_file_name(&description.weights);
     let bytes = checked(file.clone(), "baseline", &description.sha256)?;
     let tensors = weights::parse(&bytes, &file)?;
-    let vs = VarStore::new(device);
-    let root = vs.root();
-    let fill = || weights::load(&vs, &tensors, &file);
-    Ok(match &description.network {
-        BaselineConfig::Tcp(config) => {
-            let branch = Rc::new(Tcp::new(&root, config, features(&tensors, &file)?));
-            fill()?;
-            vec![
-                Box::new(TrueClassProbability::new(name.clone(), branch.clone(), Score::Estimate)),
-                Box::new(TrueClassProbability::new(format!("{name} as released"), branch, Score::AsReleased)),
-            ]
-        }
-        BaselineConfig::VaeAlarm(config) => {
-            let network = vae::VaeAlarm::new(&root, config, classes);
-            fill()?;
-            vec![Box::new(VaeAlarm::new(name, network))]
-        }
-        BaselineConfig::Autoencoder(config) => {
-            let network = Autoencoder::new(&root, config);
-            fill()?;
-            vec![Box::new(Reconstruction::new(name, network))]
-        }
-        BaselineConfig::McDropout { passes } => {
-            let regressor = Regressor::new(&root, classes, classes);
-            fill()?;
-            vec![Box::new(DropoutRegressor::new(name, *passes, regressor))]
-        }
-        BaselineConfig::Comparison { network: config } => {
-            let mut network = config.build(&root, classes);
-            fill()?;
-            network.fold();
-            let detectors = ByComparison::detectors(name, network, config.is_scored_with_msp());
-            detectors.into_iter().map(|detector| Box::new(detector) as Box<dyn Detector>).collect()
-        }
-    })
+    let stored = Stored { name, classes, vs: VarStore::new(device), tensors, file };
+    Ok(of(&description.network).load(&stored)?)
 }
 
-/// How many features of M a branch was trained on.
-fn features(tensors: &Tensors, path: &Path) -> Result<i64, WeightsError> {
-    let shape = tensors.get(tcp::FIRST).map(|first| first.size());
-    shape.and_then(|shape| shape.get(1).copied()).ok_or_else(|| WeightsError::Missing {
-        path: path.into(),
-        name: tcp::FIRST.into(),
-        expected: vec![-1, -1, 3, 3],
-    })
+/// What training left of one detector.
+struct Stored {
+    /// Its name.
+    name: String,
+    /// Classes of the label set.
+    classes: i64,
+    /// Where its network is to be built, before [`Stored::fill`].
+    vs: VarStore,
+    tensors: Tensors,
+    file: PathBuf,
 }
+
+impl Stored {
+    /// Gives the network that was built the weights of the file.
+    fn fill(&self) -> Result<(), WeightsError> {
+        weights::load(&self.vs, &self.tensors, &self.file)
+    }
+}
+
+/// A baseline's configuration, which knows how its detectors are had.
+trait Load {
+    /// Builds the network, fills it and gives the detectors that it makes: mostly one.
+    fn load(&self, stored: &Stored) -> Result<Vec<Boxed>, WeightsError>;
+}
+
+/// A single detector.
+fn one(detector: impl Detector + 'static) -> Vec<Boxed> {
+    vec![Box::new(detector)]
+}
+
+macro_rules! load {
+    ($($(#[$about:meta])* $variant:ident in $module:ident,)*) => {
+        $(mod $module;)*
+
+        fn of(network: &BaselineConfig) -> &dyn Load {
+            match network {
+                $(BaselineConfig::$variant(config) => config,)*
+            }
+        }
+    };
+}
+baselines!(load);

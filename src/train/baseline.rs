@@ -5,10 +5,7 @@
 //! learns, as its authors have it, from the training images of the M that it will assess; and, as F does,
 //! from degraded ones, where that M errs.
 
-pub mod autoencoder;
-pub mod regression;
-pub mod tcp;
-pub mod vae;
+mod regression;
 
 use std::path::{Path, PathBuf};
 
@@ -16,10 +13,13 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Kind};
 
-use super::TrainError;
+use super::batch::TensorSet;
+use super::checkpoint::Run;
+use super::predictions::Predictions;
+use super::{TrainError, segmentation};
 use crate::checkpoint::weights;
 use crate::model::bundle::sha256;
-use crate::network::baseline::BaselineConfig;
+use crate::network::baseline::{BaselineConfig, baselines};
 use crate::score::trained::Description;
 
 /// What is trained and for how long.
@@ -55,6 +55,43 @@ pub struct Options {
     /// In which precision; parameters stay fp32.
     pub kind: Kind,
 }
+
+/// What there is to learn from; what is read from the work folder is read when it is asked for.
+pub struct Lessons<'a> {
+    /// Labelled images.
+    pub set: &'a TensorSet,
+    /// Whether some are to be shown degraded.
+    pub degraded: bool,
+    /// M, trained on them.
+    pub segmenter: &'a dyn Fn() -> Result<segmentation::Trained, TrainError>,
+    /// The folds' predictions.
+    pub predictions: &'a dyn Fn() -> Result<Predictions, TrainError>,
+    /// Whether their logits are resized with aligned corners.
+    pub align_corners: bool,
+    /// ImageNet weights for an encoder that takes them.
+    pub pretrained: Option<&'a Path>,
+}
+
+/// A baseline's configuration, which knows how its network is trained.
+pub trait Train {
+    /// Builds the network and trains it; its parameters.
+    fn train(&self, lessons: &Lessons, options: Options, run: &Run) -> Result<VarStore, TrainError>;
+}
+
+macro_rules! train {
+    ($($(#[$about:meta])* $variant:ident in $module:ident,)*) => {
+        $(mod $module;)*
+
+        impl Train for BaselineConfig {
+            fn train(&self, lessons: &Lessons, options: Options, run: &Run) -> Result<VarStore, TrainError> {
+                match self {
+                    $(Self::$variant(config) => config.train(lessons, options, run),)*
+                }
+            }
+        }
+    };
+}
+baselines!(train);
 
 /// Writes a trained detector into `folder`, from where
 /// [`trained::load`](crate::score::trained::load) reads it. Returns the path of its description.

@@ -15,8 +15,7 @@ use crate::model::pixels::{to_bytes, to_input};
 use crate::network::layers::{resize_bilinear, spatial};
 use crate::network::segmentation::Segmenter;
 use crate::network::synthesis::{Generator, Synthesize};
-use crate::score::dropout_regressor::class_entropy;
-use crate::score::mc_dropout::mean_softmax;
+use crate::score::mc_dropout::{class_entropy, mean_softmax};
 
 /// Images with M's logits and G's pictures of M's labels.
 #[derive(Debug)]

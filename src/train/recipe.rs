@@ -59,8 +59,8 @@ impl Recipe {
     /// Passes of M with dropout at work over each image of the folds: as many as the baseline that learns
     /// from them takes, none where there is none.
     pub fn dropout_passes(&self) -> usize {
-        let passes = |plan: &Plan| match plan.network {
-            BaselineConfig::McDropout { passes } => Some(passes),
+        let passes = |plan: &Plan| match &plan.network {
+            BaselineConfig::McDropout(config) => Some(config.passes),
             _ => None,
         };
         self.baselines.values().find_map(passes).unwrap_or(0)

@@ -10,7 +10,7 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::TrainError;
-use super::baseline;
+use super::baseline::{self, Lessons, Train};
 use super::batch::TensorSet;
 use super::checkpoint::{self, Run};
 use super::predictions::{self, Predictions};
@@ -20,9 +20,6 @@ use super::{comparison, segmentation, synthesis};
 use crate::checkpoint::weights;
 use crate::data::{self, Dataset, Slice, folds};
 use crate::labels::LabelSet;
-use crate::network::baseline::BaselineConfig;
-use crate::network::baseline::regressor::Regressor;
-use crate::network::comparison::ComparatorConfig;
 use crate::network::synthesis::Generator;
 
 /// Where and on what a recipe is carried out.
@@ -242,35 +239,18 @@ impl Training {
     /// Trains F on the folds' predictions.
     pub fn comparison(&self, predictions: &Predictions) -> Result<VarStore, TrainError> {
         let run = self.run("comparison", self.recipe.comparison_steps);
-        let options = baseline::Options {
-            classes: self.classes,
+        let network = &self.recipe.comparison;
+        let options = comparison::Options {
+            network: network.clone(),
+            pretrained: self.pretrained(network.takes_pretrained()),
+            align_corners: self.recipe.segmentation.align_corners(),
             batch: self.recipe.batch[2],
             rate: self.recipe.rate[2],
             seed: self.recipe.seed,
             device: self.workspace.device,
             kind: self.workspace.kind,
         };
-        self.compare(&self.recipe.comparison, predictions, options, &run)
-    }
-
-    fn compare(
-        &self,
-        network: &ComparatorConfig,
-        predictions: &Predictions,
-        o: baseline::Options,
-        run: &Run,
-    ) -> Result<VarStore, TrainError> {
-        let options = comparison::Options {
-            network: network.clone(),
-            pretrained: self.pretrained(network.takes_pretrained()),
-            align_corners: self.recipe.segmentation.align_corners(),
-            batch: o.batch,
-            rate: o.rate,
-            seed: o.seed,
-            device: o.device,
-            kind: o.kind,
-        };
-        Ok(comparison::train(predictions, self.classes, &options, run)?.0)
+        Ok(comparison::train(predictions, self.classes, &options, &run)?.0)
     }
 
     /// Trains the recipe's baseline `name` and leaves it with the other detectors in the work folder.
@@ -289,42 +269,19 @@ impl Training {
             device: self.workspace.device,
             kind: self.workspace.kind,
         };
-        let align_corners = self.recipe.segmentation.align_corners();
         let stage = format!("{BASELINES}/{name}");
         let run = Run { identity: format!("{stage}, seed {}", options.seed), ..self.run(&stage, plan.steps) };
-        let vs = match &plan.network {
-            BaselineConfig::Tcp(config) => {
-                let m = self.trained_segmentation()?;
-                baseline::tcp::train(&self.set, &*m.network, self.recipe.degraded, config, options, &run)?
-            }
-            BaselineConfig::VaeAlarm(config) => {
-                let predictions = self.stored_predictions()?;
-                let alarm = Run { path: run.path.with_file_name("regressor.safetensors"), ..run.clone() };
-                baseline::vae::train(&self.set, &predictions, align_corners, config, options, [&run, &alarm])?
-            }
-            BaselineConfig::Autoencoder(config) => {
-                baseline::autoencoder::train(&self.set, config, options, &run)?
-            }
-            BaselineConfig::McDropout { .. } => {
-                let predictions = self.stored_predictions()?;
-                let features = &predictions.dropout;
-                if bool::try_from(features.isnan().any()).unwrap_or(true) {
-                    return Err(TrainError::NoDropout);
-                }
-                tch::manual_seed(options.seed as i64);
-                let vs = VarStore::new(options.device);
-                let regressor = Regressor::new(&vs.root(), self.classes, self.classes);
-                baseline::regression::train(features, &predictions, (&vs, &regressor), options, &run)?;
-                vs
-            }
-            BaselineConfig::Comparison { network } => {
-                self.compare(network, &self.stored_predictions()?, options, &run)?
-            }
+        let lessons = Lessons {
+            set: &self.set,
+            degraded: self.recipe.degraded,
+            segmenter: &|| self.trained_segmentation(),
+            predictions: &|| self.stored_predictions(),
+            align_corners: self.recipe.segmentation.align_corners(),
+            pretrained: self.workspace.pretrained.as_deref(),
         };
+        let vs = plan.network.train(&lessons, options, &run)?;
         let folder = self.workspace.work.join(DETECTORS);
-        let takes =
-            matches!(&plan.network, BaselineConfig::Comparison { network } if network.takes_pretrained());
-        let trained_on = self.workspace.trained_on(&[(name, takes)]);
+        let trained_on = self.workspace.trained_on(&[(name, plan.network.takes_pretrained())]);
         baseline::export(&folder, name, &plan.network, &vs, (&trained_on, command))
     }
 }

@@ -21,10 +21,7 @@ pub struct Measured {
     /// Folder of the bundle.
     #[arg(long, default_value = "models/street")]
     pub bundle: PathBuf,
-    /// Detectors: synthcp, synthcp+msp, cosine, cosine-paper, msp, max-logit, energy, entropy, sml,
-    /// mc-dropout, and those trained beside it, by the names of their files in its folder `detectors`. All
-    /// that the bundle can by default.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', help = known())]
     pub detectors: Vec<String>,
     /// Labelled samples that no figure is measured on, for detectors with statistics (sml) and for
     /// limits of anomaly scores: PART, START..END or PART:START..END.
@@ -48,6 +45,14 @@ pub struct Measured {
     /// auto, fp32, bf16 or fp16.
     #[arg(long, default_value_t)]
     pub precision: Precision,
+}
+
+fn known() -> String {
+    format!(
+        "Detectors: {}, and those trained beside the bundle, by the names of their files in its folder \
+         `detectors`. All that the bundle can by default",
+        catalogue::names()
+    )
 }
 
 impl Measured {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
+use super::Baseline;
 use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, channels_last, spatial};
 
 /// Sizes.
@@ -21,6 +22,12 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self { width: 32, latent: 16 }
+    }
+}
+
+impl Baseline for Config {
+    fn title(&self) -> String {
+        "auto-encoder".into()
     }
 }
 

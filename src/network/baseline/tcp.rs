@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
+use super::Baseline;
 use crate::network::layers::{Conv2d, ConvOptions, resize_bilinear};
 
 /// Size; the default is the one published for segmentation.
@@ -19,6 +20,16 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self { widths: [400, 120, 64, 64] }
+    }
+}
+
+impl Baseline for Config {
+    fn title(&self) -> String {
+        "TCP".into()
+    }
+
+    fn reads_features_of_m(&self) -> bool {
+        true
     }
 }
 

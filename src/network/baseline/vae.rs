@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
+use super::Baseline;
 use super::regressor::Regressor;
 use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, Linear, channels_last, one_hot};
 
@@ -24,6 +25,12 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self { grid: [64, 128], width: 32, latent: 128 }
+    }
+}
+
+impl Baseline for Config {
+    fn title(&self) -> String {
+        "VAE alarm".into()
     }
 }
 

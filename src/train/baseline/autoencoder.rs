@@ -1,14 +1,13 @@
-//! Trainer of the auto-encoder: the mean square of the colours that were lost.
+//! Training of the auto-encoder: the mean square of the colours that were lost.
 
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
-use super::Options;
-use crate::model::pixels::{to_bytes, to_input};
+use super::{Lessons, Options, Train};
 use crate::network::baseline::autoencoder::{Autoencoder, Config};
 use crate::network::layers::channels_last;
 use crate::train::TrainError;
-use crate::train::batch::{Augmentation, TensorSet, draw, generator};
+use crate::train::batch::{Augmentation, TensorSet, draw, generator, to_bytes, to_input};
 use crate::train::checkpoint::{self, Run, Task, Trainee};
 use crate::train::optimizer::{Adam, AdamOptions};
 use crate::train::progress::poly;
@@ -17,7 +16,7 @@ const AUGMENTATION: Augmentation = Augmentation { zoom: (1., 1.25), color: 0., s
 /// Samples in the preview.
 const PREVIEW: i64 = 6;
 
-struct Trainer<'a> {
+struct Training<'a> {
     vs: VarStore,
     network: Autoencoder,
     optimizer: Adam,
@@ -25,7 +24,7 @@ struct Trainer<'a> {
     options: Options,
 }
 
-impl Task for Trainer<'_> {
+impl Task for Training<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
         let (images, _) = draw(self.set, o.batch, AUGMENTATION, &mut generator(o.seed, step));
@@ -48,13 +47,15 @@ impl Task for Trainer<'_> {
     }
 }
 
-/// Trains the auto-encoder on the images of `set`.
-pub fn train(set: &TensorSet, config: &Config, options: Options, run: &Run) -> Result<VarStore, TrainError> {
-    tch::manual_seed(options.seed as i64);
-    let vs = VarStore::new(options.device);
-    let network = Autoencoder::new(&vs.root(), config);
-    let optimizer = Adam::new(&vs, AdamOptions::default());
-    let mut training = Trainer { vs, network, optimizer, set, options };
-    checkpoint::run(&mut training, run)?;
-    Ok(training.vs)
+impl Train for Config {
+    /// On the images of the set.
+    fn train(&self, lessons: &Lessons, options: Options, run: &Run) -> Result<VarStore, TrainError> {
+        tch::manual_seed(options.seed as i64);
+        let vs = VarStore::new(options.device);
+        let network = Autoencoder::new(&vs.root(), self);
+        let optimizer = Adam::new(&vs, AdamOptions::default());
+        let mut training = Training { vs, network, optimizer, set: lessons.set, options };
+        checkpoint::run(&mut training, run)?;
+        Ok(training.vs)
+    }
 }

@@ -1,18 +1,17 @@
-//! Trainer of the confidence branch: M is frozen and in inference mode; the branch learns the softmax
+//! Training of the confidence branch: M is frozen and in inference mode; the branch learns the softmax
 //! that M gives the true class of each pixel, by the mean square.
 
 use rand::RngExt;
 use tch::nn::VarStore;
 use tch::{IndexOp, Kind, Tensor};
 
-use super::Options;
+use super::{Lessons, Options, Train};
 use crate::labels::IGNORE;
-use crate::model::pixels::to_input;
 use crate::network::baseline::tcp::{Config, Tcp, true_class_probability};
 use crate::network::layers::spatial;
 use crate::network::segmentation::Segmenter;
 use crate::train::TrainError;
-use crate::train::batch::{TensorSet, generator};
+use crate::train::batch::{TensorSet, generator, to_input};
 use crate::train::checkpoint::{self, Run, Task, Trainee};
 use crate::train::degrade::degrade;
 use crate::train::optimizer::{Adam, AdamOptions};
@@ -21,7 +20,7 @@ use crate::train::progress::poly;
 /// Share of degraded images, that of F's examples.
 const DEGRADED: f64 = 1. / 3.;
 
-struct Trainer<'a> {
+struct Training<'a> {
     vs: VarStore,
     branch: Tcp,
     optimizer: Adam,
@@ -31,7 +30,7 @@ struct Trainer<'a> {
     options: Options,
 }
 
-impl Task for Trainer<'_> {
+impl Task for Training<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
         let mut rng = generator(o.seed, step);
@@ -69,22 +68,19 @@ impl Task for Trainer<'_> {
     }
 }
 
-/// Trains the branch on what `m` makes of `set`, `degraded` for a part.
-pub fn train(
-    set: &TensorSet,
-    m: &dyn Segmenter,
-    degraded: bool,
-    config: &Config,
-    options: Options,
-    run: &Run,
-) -> Result<VarStore, TrainError> {
-    tch::manual_seed(options.seed as i64);
-    let one = set.select(&[0]).images;
-    let features = tch::no_grad(|| m.features(&to_input(&one, options.device, options.kind)));
-    let vs = VarStore::new(options.device);
-    let branch = Tcp::new(&vs.root(), config, features.size()[1]);
-    let optimizer = Adam::new(&vs, AdamOptions::default());
-    let mut training = Trainer { vs, branch, optimizer, m, set, degraded, options };
-    checkpoint::run(&mut training, run)?;
-    Ok(training.vs)
+impl Train for Config {
+    /// On what M makes of the set, degraded for a part.
+    fn train(&self, lessons: &Lessons, options: Options, run: &Run) -> Result<VarStore, TrainError> {
+        let segmenter = (lessons.segmenter)()?;
+        let (m, set, degraded) = (&*segmenter.network, lessons.set, lessons.degraded);
+        tch::manual_seed(options.seed as i64);
+        let one = set.select(&[0]).images;
+        let features = tch::no_grad(|| m.features(&to_input(&one, options.device, options.kind)));
+        let vs = VarStore::new(options.device);
+        let branch = Tcp::new(&vs.root(), self, features.size()[1]);
+        let optimizer = Adam::new(&vs, AdamOptions::default());
+        let mut training = Training { vs, branch, optimizer, m, set, degraded, options };
+        checkpoint::run(&mut training, run)?;
+        Ok(training.vs)
+    }
 }

@@ -1,11 +1,11 @@
-//! Trainer of the VAE alarm: the shape model on ground-truth label maps, then the regressor on how well
+//! Training of the VAE alarm: the shape model on ground-truth label maps, then the regressor on how well
 //! it repeats the folds' predictions.
 
 use rand::RngExt;
 use tch::nn::VarStore;
 use tch::{IndexOp, Kind, Tensor};
 
-use super::{Options, regression};
+use super::{Lessons, Options, Train, regression};
 use crate::network::baseline::vae::{Config, VaeAlarm, dice_loss};
 use crate::network::layers::spatial;
 use crate::train::TrainError;
@@ -20,7 +20,7 @@ const DIVERGENCE: f64 = 0.01;
 /// Predictions shown to the shape model at once.
 const BATCH: i64 = 16;
 
-struct Trainer<'a> {
+struct Training<'a> {
     vs: &'a VarStore,
     network: &'a VaeAlarm,
     optimizer: Adam,
@@ -28,7 +28,7 @@ struct Trainer<'a> {
     options: Options,
 }
 
-impl Task for Trainer<'_> {
+impl Task for Training<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
         let mut rng = generator(o.seed, step);
@@ -51,25 +51,21 @@ impl Task for Trainer<'_> {
     }
 }
 
-/// Trains the shape model on the labels of `set` by `shape`, then the regressor on `predictions` by
-/// `alarm`.
-pub fn train(
-    set: &TensorSet,
-    predictions: &Predictions,
-    align_corners: bool,
-    config: &Config,
-    options: Options,
-    [shape, alarm]: [&Run; 2],
-) -> Result<VarStore, TrainError> {
-    tch::manual_seed(options.seed as i64);
-    let vs = VarStore::new(options.device);
-    let network = VaeAlarm::new(&vs.root(), config, options.classes);
-    let optimizer = Adam::new(&vs, AdamOptions::default());
-    let mut training = Trainer { vs: &vs, network: &network, optimizer, set, options };
-    checkpoint::run(&mut training, shape)?;
-    let features = features(&network, predictions, align_corners, options);
-    regression::train(&features, predictions, (&vs, network.regressor()), options, alarm)?;
-    Ok(vs)
+impl Train for Config {
+    /// The shape model on the set's labels, then the regressor on the predictions.
+    fn train(&self, lessons: &Lessons, options: Options, run: &Run) -> Result<VarStore, TrainError> {
+        let predictions = (lessons.predictions)()?;
+        let alarm = Run { path: run.path.with_file_name("regressor.safetensors"), ..run.clone() };
+        tch::manual_seed(options.seed as i64);
+        let vs = VarStore::new(options.device);
+        let network = VaeAlarm::new(&vs.root(), self, options.classes);
+        let optimizer = Adam::new(&vs, AdamOptions::default());
+        let mut training = Training { vs: &vs, network: &network, optimizer, set: lessons.set, options };
+        checkpoint::run(&mut training, run)?;
+        let features = features(&network, &predictions, lessons.align_corners, options);
+        regression::train(&features, &predictions, (&vs, network.regressor()), options, &alarm)?;
+        Ok(vs)
+    }
 }
 
 /// What the shape model makes of every label map that M predicted.

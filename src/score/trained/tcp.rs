@@ -10,14 +10,43 @@ use std::rc::Rc;
 
 use tch::TchError;
 
-use super::detector::{Detection, Detector};
+use super::{Load, Stored};
+use crate::checkpoint::weights::WeightsError;
 use crate::model::inference::Inference;
-use crate::network::baseline::tcp::Tcp;
+use crate::network::baseline::tcp::{Config, FIRST, Tcp};
 use crate::network::layers::spatial;
+use crate::score::detector::{Detection, Detector};
+use crate::score::entry::Boxed;
+
+impl Load for Config {
+    /// Two: as the paper has it, and as SynthCP's code scores it.
+    fn load(&self, stored: &Stored) -> Result<Vec<Boxed>, WeightsError> {
+        let branch = Rc::new(Tcp::new(&stored.vs.root(), self, features(stored)?));
+        stored.fill()?;
+        let scores = [
+            (stored.name.clone(), Score::Estimate),
+            (format!("{} as released", stored.name), Score::AsReleased),
+        ];
+        let detector = |(name, score)| -> Boxed {
+            Box::new(TrueClassProbability { name, branch: branch.clone(), score })
+        };
+        Ok(scores.map(detector).into())
+    }
+}
+
+/// How many features of M the branch was trained on.
+fn features(stored: &Stored) -> Result<i64, WeightsError> {
+    let shape = stored.tensors.get(FIRST).map(|first| first.size());
+    shape.and_then(|shape| shape.get(1).copied()).ok_or_else(|| WeightsError::Missing {
+        path: stored.file.clone(),
+        name: FIRST.into(),
+        expected: vec![-1, -1, 3, 3],
+    })
+}
 
 /// How the branch's estimate becomes a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Score {
+enum Score {
     /// One less the estimate, as the method has it.
     Estimate,
     /// Two less the estimate and less M's largest softmax.
@@ -25,17 +54,10 @@ pub enum Score {
 }
 
 /// The detector.
-pub struct TrueClassProbability {
+struct TrueClassProbability {
     name: String,
     branch: Rc<Tcp>,
     score: Score,
-}
-
-impl TrueClassProbability {
-    /// By a trained branch.
-    pub fn new(name: String, branch: Rc<Tcp>, score: Score) -> Self {
-        Self { name, branch, score }
-    }
 }
 
 impl Detector for TrueClassProbability {

@@ -4,21 +4,25 @@
 
 use tch::TchError;
 
-use super::detector::{Detection, Detector};
+use super::{Load, Stored, one};
+use crate::checkpoint::weights::WeightsError;
 use crate::model::inference::Inference;
-use crate::network::baseline::autoencoder::Autoencoder;
+use crate::network::baseline::autoencoder::{Autoencoder, Config};
+use crate::score::detector::{Detection, Detector};
+use crate::score::entry::Boxed;
 
-/// The detector.
-pub struct Reconstruction {
-    name: String,
-    network: Autoencoder,
+impl Load for Config {
+    fn load(&self, stored: &Stored) -> Result<Vec<Boxed>, WeightsError> {
+        let network = Autoencoder::new(&stored.vs.root(), self);
+        stored.fill()?;
+        Ok(one(Reconstruction { name: stored.name.clone(), network }))
+    }
 }
 
-impl Reconstruction {
-    /// By a trained auto-encoder.
-    pub fn new(name: String, network: Autoencoder) -> Self {
-        Self { name, network }
-    }
+/// The detector, by a trained auto-encoder.
+struct Reconstruction {
+    name: String,
+    network: Autoencoder,
 }
 
 impl Detector for Reconstruction {

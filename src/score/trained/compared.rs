@@ -5,10 +5,30 @@ use std::rc::Rc;
 
 use tch::TchError;
 
-use super::detector::{Detection, Detector};
-use super::synthcp::with_msp;
+use super::{Load, Stored};
+use crate::checkpoint::weights::WeightsError;
 use crate::model::inference::Inference;
+use crate::network::baseline::compared::Config;
 use crate::network::comparison::Comparator;
+use crate::score::detector::{Detection, Detector};
+use crate::score::entry::Boxed;
+use crate::score::synthcp::with_msp;
+
+impl Load for Config {
+    /// Its own answers and, of an F that looks at pixels and is not told of M's softmax as a prior, its errors
+    /// together with M's doubt.
+    fn load(&self, stored: &Stored) -> Result<Vec<Boxed>, WeightsError> {
+        let mut network = self.network.build(&stored.vs.root(), stored.classes);
+        stored.fill()?;
+        network.fold();
+        let network: Rc<dyn Comparator> = network.into();
+        let scores = [(stored.name.clone(), Score::Alone), (with_msp(&stored.name), Score::WithMsp)];
+        let scores = scores.into_iter().take(1 + usize::from(self.network.is_scored_with_msp()));
+        let detector =
+            |(name, score)| -> Boxed { Box::new(ByComparison { name, network: network.clone(), score }) };
+        Ok(scores.map(detector).collect())
+    }
+}
 
 /// What becomes of the network's confidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,21 +40,10 @@ enum Score {
 }
 
 /// The detector.
-pub struct ByComparison {
+struct ByComparison {
     name: String,
     network: Rc<dyn Comparator>,
     score: Score,
-}
-
-impl ByComparison {
-    /// By a trained network: its own answers and, where `is_scored_with_msp`, its errors together with M's
-    /// doubt.
-    pub fn detectors(name: String, network: Box<dyn Comparator>, is_scored_with_msp: bool) -> Vec<Self> {
-        let network: Rc<dyn Comparator> = network.into();
-        let scores = [(name.clone(), Score::Alone), (with_msp(&name), Score::WithMsp)];
-        let detector = |(name, score)| Self { name, network: network.clone(), score };
-        scores.into_iter().take(1 + usize::from(is_scored_with_msp)).map(detector).collect()
-    }
 }
 
 impl Detector for ByComparison {

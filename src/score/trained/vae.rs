@@ -4,28 +4,34 @@
 
 use tch::{TchError, Tensor};
 
-use super::detector::{Detection, Detector};
+use super::{Load, Stored, one};
+use crate::checkpoint::weights::WeightsError;
 use crate::model::inference::Inference;
-use crate::network::baseline::vae;
+use crate::network::baseline::vae::{Config, VaeAlarm};
+use crate::score::detector::{Detection, Detector};
+use crate::score::entry::Boxed;
 
-/// The detector.
-pub struct VaeAlarm {
-    name: String,
-    network: vae::VaeAlarm,
+impl Load for Config {
+    fn load(&self, stored: &Stored) -> Result<Vec<Boxed>, WeightsError> {
+        let network = VaeAlarm::new(&stored.vs.root(), self, stored.classes);
+        stored.fill()?;
+        Ok(one(Alarm { name: stored.name.clone(), network }))
+    }
 }
 
-impl VaeAlarm {
-    /// By a trained shape model and its regressor.
-    pub fn new(name: String, network: vae::VaeAlarm) -> Self {
-        Self { name, network }
-    }
+/// The detector, by a trained shape model and its regressor.
+struct Alarm {
+    name: String,
+    network: VaeAlarm,
+}
 
+impl Alarm {
     fn iou(&self, labels: &Tensor) -> Tensor {
         self.network.regressor().forward(&self.network.features(labels))
     }
 }
 
-impl Detector for VaeAlarm {
+impl Detector for Alarm {
     fn name(&self) -> &str {
         &self.name
     }
