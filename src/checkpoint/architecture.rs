@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
+use strum::VariantNames;
 use tch::nn::VarStore;
 
 use crate::network::comparison::ComparatorConfig;
@@ -28,27 +29,13 @@ pub struct ArchitectureError {
     reason: String,
 }
 
-/// What makes a configuration of M, of G or of F from YAML.
-type Reader = fn(&str) -> Result<Architecture, serde_norway::Error>;
-
-const SEGMENTATION: Reader = |yaml| read(yaml, Architecture::Segmentation);
-const SYNTHESIS: Reader = |yaml| read(yaml, Architecture::Synthesis);
-const COMPARISON: Reader = |yaml| read(yaml, Architecture::Comparison);
-
 /// Every architecture's name.
-const NAMES: [(&str, Reader); 11] = [
-    ("fcn8s", SEGMENTATION),
-    ("deeplab", SEGMENTATION),
-    ("pspnet", SEGMENTATION),
-    ("torchscript", SEGMENTATION),
-    ("spade", SYNTHESIS),
-    ("pix2pixhd", SYNTHESIS),
-    ("joint", COMPARISON),
-    ("direct", COMPARISON),
-    ("iou_only", COMPARISON),
-    ("confidence_only", COMPARISON),
-    ("fused", COMPARISON),
-];
+pub fn names() -> impl Iterator<Item = &'static str> {
+    [SegmenterConfig::VARIANTS, GeneratorConfig::VARIANTS, ComparatorConfig::VARIANTS]
+        .into_iter()
+        .flatten()
+        .copied()
+}
 
 fn read<C: DeserializeOwned>(
     yaml: &str,
@@ -66,11 +53,13 @@ impl FromStr for Architecture {
         let yaml = if text.contains(':') { text.into() } else { format!("architecture: {text}") };
         let fields: serde_norway::Value = serde_norway::from_str(&yaml).map_err(|e| wrong(e.to_string()))?;
         let name = fields.get("architecture").and_then(|name| name.as_str()).unwrap_or_default();
-        let Some((_, reader)) = NAMES.iter().find(|(known, _)| *known == name) else {
-            let names = NAMES.map(|(name, _)| name).join(", ");
-            return Err(wrong(format!("not one of {names}")));
+        let read = match name {
+            name if SegmenterConfig::VARIANTS.contains(&name) => read(&yaml, Self::Segmentation),
+            name if GeneratorConfig::VARIANTS.contains(&name) => read(&yaml, Self::Synthesis),
+            name if ComparatorConfig::VARIANTS.contains(&name) => read(&yaml, Self::Comparison),
+            _ => return Err(wrong(format!("not one of {}", names().collect::<Vec<_>>().join(", ")))),
         };
-        reader(&yaml).map_err(|e| wrong(e.to_string()))
+        read.map_err(|e| wrong(e.to_string()))
     }
 }
 
@@ -93,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_name_means_reference_size() {
-        for (name, _) in NAMES {
+        for name in names() {
             assert!(name.parse::<Architecture>().is_ok(), "{name}");
         }
         let default = GeneratorConfig::Spade(spade::Config::default());

@@ -13,6 +13,7 @@ pub mod resnet18;
 pub mod trunk;
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantNames};
 use tch::nn::Path;
 use tch::{TchError, Tensor};
 
@@ -54,8 +55,9 @@ pub trait Comparator: Send {
 }
 
 /// Which network F is, and its size.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 #[serde(tag = "architecture", rename_all = "snake_case", deny_unknown_fields)]
+#[strum(serialize_all = "snake_case")]
 pub enum ComparatorConfig {
     /// Both tasks in one network: the paper's SynthCP-joint.
     Joint(joint::Config),
@@ -83,13 +85,7 @@ impl ComparatorConfig {
 
     /// The architecture's name, as in bundle.yaml.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Joint(_) => "joint",
-            Self::Direct(_) => "direct",
-            Self::IouOnly(_) => "iou_only",
-            Self::ConfidenceOnly(_) => "confidence_only",
-            Self::Fused(_) => "fused",
-        }
+        self.into()
     }
 
     /// Its name for people.

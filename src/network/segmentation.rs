@@ -1,14 +1,15 @@
 //! M: networks that give every pixel a class.
+//!
+//! A network is a file with its `Config`, which is an [`Architecture`], and a line in `segmenters!`.
 
-pub mod deeplab;
 pub mod efficientnet;
-pub mod fcn8s;
-pub mod pspnet;
 pub mod resnet;
 mod surround;
-pub mod torchscript;
+
+use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantNames};
 use tch::Tensor;
 use tch::nn::Path;
 
@@ -68,18 +69,20 @@ pub trait Segmenter: Send {
     }
 }
 
-/// Which network M is, and its size.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "architecture", rename_all = "snake_case", deny_unknown_fields)]
-pub enum SegmenterConfig {
-    /// FCN-8s on VGG16 (Long et al., 2015).
-    Fcn8s(fcn8s::Config),
-    /// DeepLab: atrous spatial pyramid pooling (Chen et al., 2017).
-    Deeplab(deeplab::Config),
-    /// PSPNet (Zhao et al., 2017).
-    Pspnet(pspnet::Config),
-    /// Anybody's network, as a TorchScript file.
-    Torchscript(torchscript::Config),
+/// A configuration of M: what is known of the network before it is built.
+pub trait Architecture {
+    /// Builds the network for `classes` classes, its parameters under `p`.
+    fn build(&self, p: &Path, classes: i64) -> Result<Box<dyn Segmenter>, NotBuilt>;
+
+    /// Whether the network's logits are resized with aligned corners.
+    fn align_corners(&self) -> bool {
+        false
+    }
+
+    /// Whether the encoder may begin from EfficientNet-lite0's ImageNet weights.
+    fn takes_pretrained(&self) -> bool {
+        false
+    }
 }
 
 /// A TorchScript network has no layers to build: it comes whole, from its file.
@@ -87,40 +90,45 @@ pub enum SegmenterConfig {
 #[error("a torchscript network comes whole from its file: it cannot be built or trained here")]
 pub struct NotBuilt;
 
-impl SegmenterConfig {
-    /// Builds the network for `classes` classes, its parameters under `p`.
-    pub fn build(&self, p: &Path, classes: i64) -> Result<Box<dyn Segmenter>, NotBuilt> {
-        Ok(match self {
-            Self::Fcn8s(config) => Box::new(fcn8s::Fcn8s::new(p, config, classes)),
-            Self::Deeplab(config) => Box::new(deeplab::DeepLab::new(p, config, classes)),
-            Self::Pspnet(config) => Box::new(pspnet::PspNet::new(p, config, classes)),
-            Self::Torchscript(_) => return Err(NotBuilt),
-        })
-    }
+/// Declares the modules of the networks and the enum of their configurations.
+macro_rules! segmenters {
+    ($($(#[$about:meta])* $variant:ident in $module:ident,)*) => {
+        $(pub mod $module;)*
 
-    /// Whether the network's logits are resized with aligned corners.
-    pub fn align_corners(&self) -> bool {
-        match self {
-            Self::Deeplab(config) => matches!(config.encoder, deeplab::Encoder::Resnet(_)),
-            Self::Torchscript(config) => config.align_corners,
-            Self::Fcn8s(_) | Self::Pspnet(_) => false,
+        /// Which network M is, and its size.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
+        #[serde(tag = "architecture", rename_all = "snake_case", deny_unknown_fields)]
+        #[strum(serialize_all = "snake_case")]
+        pub enum SegmenterConfig {
+            $($(#[$about])* $variant($module::Config),)*
         }
-    }
 
-    /// Whether the encoder may begin from EfficientNet-lite0's ImageNet weights.
-    pub fn takes_pretrained(&self) -> bool {
-        let lite0 =
-            |encoder: &deeplab::Encoder| matches!(encoder, deeplab::Encoder::EfficientnetLite0 { .. });
-        matches!(self, Self::Deeplab(config) if lite0(&config.encoder))
-    }
+        impl Deref for SegmenterConfig {
+            type Target = dyn Architecture;
 
+            fn deref(&self) -> &Self::Target {
+                match self {
+                    $(Self::$variant(config) => config,)*
+                }
+            }
+        }
+    };
+}
+
+segmenters! {
+    /// FCN-8s on VGG16 (Long et al., 2015).
+    Fcn8s in fcn8s,
+    /// DeepLab: atrous spatial pyramid pooling (Chen et al., 2017).
+    Deeplab in deeplab,
+    /// PSPNet (Zhao et al., 2017).
+    Pspnet in pspnet,
+    /// Anybody's network, as a TorchScript file.
+    Torchscript in torchscript,
+}
+
+impl SegmenterConfig {
     /// The architecture's name, as in bundle.yaml.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Fcn8s(_) => "fcn8s",
-            Self::Deeplab(_) => "deeplab",
-            Self::Pspnet(_) => "pspnet",
-            Self::Torchscript(_) => "torchscript",
-        }
+        self.into()
     }
 }

@@ -10,6 +10,7 @@ pub mod style_encoder;
 pub mod styled_spade;
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantNames};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
@@ -46,8 +47,9 @@ pub trait Generator: Send {
 }
 
 /// Which network G is, and its size.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 #[serde(tag = "architecture", rename_all = "snake_case", deny_unknown_fields)]
+#[strum(serialize_all = "snake_case")]
 pub enum GeneratorConfig {
     /// SPADE (Park et al., 2019), with or without style encoder.
     Spade(spade::Config),
@@ -67,12 +69,11 @@ impl GeneratorConfig {
         }
     }
 
-    /// The architecture's name, as in bundle.yaml.
+    /// The architecture's name, as in bundle.yaml, and what else tells it apart.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Spade(spade::Config { style: None, .. }) => "spade",
-            Self::Spade(_) => "spade with style encoder",
-            Self::Pix2pixhd(_) => "pix2pixhd",
+            Self::Spade(spade::Config { style: Some(_), .. }) => "spade with style encoder",
+            _ => self.into(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Subcommand;
-use synthcp_monitor::checkpoint::architecture::Architecture;
+use synthcp_monitor::checkpoint::architecture::{self, Architecture};
 use synthcp_monitor::checkpoint::parity::{FIXTURES, TOLERANCE};
 use synthcp_monitor::checkpoint::weights::{self, Tensors};
 use synthcp_monitor::checkpoint::{published, pytorch};
@@ -32,9 +32,7 @@ pub enum Action {
     /// Reads a published checkpoint (PyTorch's zip or legacy format, or safetensors), checks it against
     /// the network and writes it as safetensors.
     Import {
-        /// The network: fcn8s, deeplab, pspnet, torchscript, spade, pix2pixhd, joint, direct or iou_only
-        /// at reference size, or a configuration as in bundle.yaml: '{architecture: spade, ngf: 16}'.
-        #[arg(long)]
+        #[arg(long, help = networks())]
         arch: Architecture,
         /// Classes of the label set; of a bundle, those of its own.
         #[arg(long, default_value_t = 19)]
@@ -47,6 +45,14 @@ pub enum Action {
         #[arg(long)]
         to: PathBuf,
     },
+}
+
+fn networks() -> String {
+    let names = architecture::names().collect::<Vec<_>>().join(", ");
+    format!(
+        "The network: one of {names}, at reference size, or a configuration as in bundle.yaml: \
+         '{{architecture: spade, ngf: 16}}'"
+    )
 }
 
 /// A file, and what goes before its tensors' names.

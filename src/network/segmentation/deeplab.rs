@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 
 use super::efficientnet::{CHANNELS, EfficientNetLite0};
 use super::resnet::{self, ResNet, Variant};
-use super::{Sampler, Segmented, Segmenter};
+use super::{Architecture, NotBuilt, Sampler, Segmented, Segmenter};
 use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, spatial};
 
 /// The encoder under the pyramid.
@@ -47,6 +47,20 @@ impl Default for Config {
             rates: [6, 12, 18],
             decoder: 0,
         }
+    }
+}
+
+impl Architecture for Config {
+    fn build(&self, p: &Path, classes: i64) -> Result<Box<dyn Segmenter>, NotBuilt> {
+        Ok(Box::new(DeepLab::new(p, self, classes)))
+    }
+
+    fn align_corners(&self) -> bool {
+        matches!(self.encoder, Encoder::Resnet(_))
+    }
+
+    fn takes_pretrained(&self) -> bool {
+        matches!(self.encoder, Encoder::EfficientnetLite0 { .. })
     }
 }
 

@@ -8,7 +8,7 @@ use tch::nn::Path;
 use tch::{Kind, Tensor};
 
 use super::surround::{self, Surround};
-use super::{Sampler, Segmented, Segmenter};
+use super::{Architecture, NotBuilt, Sampler, Segmented, Segmenter};
 use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, IMAGENET, Rectifier, normalize, spatial};
 
 /// Channel counts, VGG16's unless said otherwise, and form.
@@ -39,6 +39,12 @@ pub enum Form {
 impl Default for Config {
     fn default() -> Self {
         Self { widths: [64, 128, 256, 512, 512], head: 4096, form: Form::Published }
+    }
+}
+
+impl Architecture for Config {
+    fn build(&self, p: &Path, classes: i64) -> Result<Box<dyn Segmenter>, NotBuilt> {
+        Ok(Box::new(Fcn8s::new(p, self, classes)))
     }
 }
 

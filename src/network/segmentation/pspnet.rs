@@ -6,7 +6,7 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use super::resnet::{self, ResNet, Variant};
-use super::{Sampler, Segmented, Segmenter};
+use super::{Architecture, NotBuilt, Sampler, Segmented, Segmenter};
 use crate::network::layers::{
     BatchNorm2d, Conv2d, ConvOptions, IMAGENET, normalize, resize_bilinear, spatial,
 };
@@ -24,6 +24,12 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self { encoder: resnet::Config { width: 64, blocks: [3, 4, 6, 3] }, pyramid: 512 }
+    }
+}
+
+impl Architecture for Config {
+    fn build(&self, p: &Path, classes: i64) -> Result<Box<dyn Segmenter>, NotBuilt> {
+        Ok(Box::new(PspNet::new(p, self, classes)))
     }
 }
 

@@ -5,9 +5,10 @@
 //! its own.
 
 use serde::{Deserialize, Serialize};
+use tch::nn::Path;
 use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
 
-use super::{Segmented, Segmenter};
+use super::{Architecture, NotBuilt, Segmented, Segmenter};
 use crate::network::layers::{IMAGENET, normalize};
 
 /// How to feed the network and read it; the defaults are torchvision's conventions.
@@ -32,6 +33,16 @@ impl Default for Config {
     fn default() -> Self {
         let (mean, std) = IMAGENET;
         Self { mean, std, bgr: false, logits: None, features: None, align_corners: false }
+    }
+}
+
+impl Architecture for Config {
+    fn build(&self, _p: &Path, _classes: i64) -> Result<Box<dyn Segmenter>, NotBuilt> {
+        Err(NotBuilt)
+    }
+
+    fn align_corners(&self) -> bool {
+        self.align_corners
     }
 }
 
