@@ -1,4 +1,4 @@
-# The node and the command line, built by cargo. r2r's build scripts read this
+# The node and the tools around it, built by cargo. r2r's build scripts read this
 # package's own messages from an ament prefix, before colcon has installed them: so
 # they are staged first, in a prefix of their own.
 find_program(CARGO cargo HINTS "$ENV{HOME}/.cargo/bin" REQUIRED)
@@ -55,21 +55,25 @@ put_first(AMENT_PREFIX_PATH "${stage}" ament_prefix_path)
 # r2r's build scripts are linked against the message libraries and run.
 put_first(LD_LIBRARY_PATH "${stage}/lib" ld_library_path)
 
+if(SYNTHCP_TOOLS)
+  set(features --features ros)
+  set(programs monitor_node synthcp street_camera demo_view)
+else()
+  set(features --no-default-features --features ros)
+  set(programs monitor_node)
+endif()
+
 add_custom_target(node ALL
   ${stage_command}
   COMMAND ${CMAKE_COMMAND} -E env
     "${ament_prefix_path}" "${ld_library_path}" "LIBTORCH=${libtorch}" "CARGO_TARGET_DIR=${SYNTHCP_CARGO_TARGET_DIR}"
-    ${CARGO} build --release --features ros --bins --locked
+    ${CARGO} build --release ${features} --bins --locked
   WORKING_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}"
   USES_TERMINAL VERBATIM)
 
 # Another component than the messages': the staging step must not want them.
-install(PROGRAMS
-  "${SYNTHCP_CARGO_TARGET_DIR}/release/monitor_node"
-  "${SYNTHCP_CARGO_TARGET_DIR}/release/synthcp"
-  "${SYNTHCP_CARGO_TARGET_DIR}/release/street_camera"
-  "${SYNTHCP_CARGO_TARGET_DIR}/release/demo_view"
-  DESTINATION "lib/${PROJECT_NAME}" COMPONENT node)
+list(TRANSFORM programs PREPEND "${SYNTHCP_CARGO_TARGET_DIR}/release/")
+install(PROGRAMS ${programs} DESTINATION "lib/${PROJECT_NAME}" COMPONENT node)
 foreach(folder config launch models)
   if(IS_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}/${folder}")
     install(DIRECTORY "${folder}" DESTINATION "share/${PROJECT_NAME}" COMPONENT node)

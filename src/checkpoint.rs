@@ -7,8 +7,11 @@
 //! ```
 
 pub mod architecture;
+#[cfg(feature = "train")]
 pub mod parity;
+#[cfg(feature = "train")]
 pub mod pickle;
 pub mod published;
+#[cfg(feature = "train")]
 pub mod pytorch;
 pub mod weights;

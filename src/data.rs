@@ -27,7 +27,7 @@ use rayon::prelude::*;
 pub use pairs::{Pair, Pairs};
 pub use slice::Slice;
 
-use crate::labels::{LabelError, LabelSet, apply_table};
+use crate::labels::{LabelError, LabelSet, apply_table, resize_labels};
 
 /// Why a data set cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -286,14 +286,6 @@ pub fn resize_image(image: RgbImage, (width, height): (u32, u32)) -> RgbImage {
         return image;
     }
     imageops::resize(&image, width, height, FilterType::Triangle)
-}
-
-/// Resizes ids; each is that of the nearest pixel.
-pub fn resize_labels(labels: GrayImage, (width, height): (u32, u32)) -> GrayImage {
-    if labels.dimensions() == (width, height) {
-        return labels;
-    }
-    imageops::resize(&labels, width, height, FilterType::Nearest)
 }
 
 fn open_image(path: &Path) -> Result<RgbImage, DataError> {

@@ -13,6 +13,7 @@ pub mod frames;
 pub mod plot;
 pub mod sanity;
 pub mod scoreboard;
+#[cfg(feature = "street")]
 pub mod street;
 pub mod summary;
 pub mod table;

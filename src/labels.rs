@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use image::imageops::{self, FilterType};
 use image::{GrayImage, Rgb, RgbImage};
 use serde::Deserialize;
 
@@ -271,6 +272,14 @@ pub fn apply_table(labels: &mut GrayImage, table: &[u8; 256]) {
     for id in labels.iter_mut() {
         *id = table[usize::from(*id)];
     }
+}
+
+/// Resizes ids, each taken from the nearest pixel.
+pub fn resize_labels(labels: GrayImage, (width, height): (u32, u32)) -> GrayImage {
+    if labels.dimensions() == (width, height) {
+        return labels;
+    }
+    imageops::resize(&labels, width, height, FilterType::Nearest)
 }
 
 fn parse_color(text: &str) -> Option<[u8; 3]> {

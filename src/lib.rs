@@ -28,14 +28,20 @@
 //! alarms in [`watch`]. No module but `node` (feature `ros`) knows ROS, and none reads a clock but to measure its
 //! own latency. ARCHITECTURE.md draws the way of a frame and says where to add what.
 
+#[cfg(feature = "data")]
 pub mod bag;
+#[cfg(feature = "train")]
 pub mod bench;
 pub mod checkpoint;
+#[cfg(feature = "data")]
 pub mod data;
+#[cfg(feature = "plots")]
 pub mod drive;
+#[cfg(feature = "plots")]
 pub mod evaluate;
 pub mod frame;
 pub mod labels;
+#[cfg(feature = "data")]
 pub mod metric;
 pub mod model;
 pub mod monitor;
@@ -43,9 +49,12 @@ pub mod network;
 #[cfg(feature = "ros")]
 pub mod node;
 pub mod picture;
+#[cfg(feature = "train")]
 pub mod protocol;
 pub mod score;
+#[cfg(feature = "street")]
 pub mod street;
+#[cfg(feature = "train")]
 pub mod train;
 pub mod watch;
 

@@ -10,6 +10,7 @@ use crate::data::Sample;
 use crate::model::anomaly;
 use crate::model::bundle::{Bundle, BundleError};
 use crate::model::networks::{Arithmetic, Networks, Specification};
+use crate::labels::resize_labels;
 use crate::model::pixels::grey_to_tensor;
 use crate::network::comparison::{ComparatorConfig, joint};
 use crate::network::segmentation::{SegmenterConfig, fcn8s};
@@ -123,7 +124,7 @@ impl Subject {
 /// The labels of `samples` as one batch of the working size, `N x H x W` bytes.
 pub fn label_batch(samples: &[&Sample], (height, width): (i64, i64), device: Device) -> tch::Tensor {
     let maps = samples.iter().map(|sample| {
-        let labels = crate::data::resize_labels(sample.labels.clone(), (width as u32, height as u32));
+        let labels = resize_labels(sample.labels.clone(), (width as u32, height as u32));
         grey_to_tensor(&labels)
     });
     tch::Tensor::stack(&maps.collect::<Vec<_>>(), 0).to_device(device)

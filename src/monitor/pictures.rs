@@ -5,7 +5,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::assessment::{Maps, Region, ScoreMap, Wanted};
 use super::scores::Scores;
-use crate::data::resize_labels;
+use crate::labels::resize_labels;
 use crate::model::bundle::Thresholds;
 
 /// `1 x H x W` ids as a picture.
