@@ -1,8 +1,9 @@
 //! The CPU's side of tensors: their memory as slices, and the widest registers there are.
 //!
 //! libtorch's memory can only be had as a raw pointer, and a function for registers that not every CPU
-//! has cannot be called safely. All `unsafe` of the crate is here. Copying numbers out and in through
-//! safe calls takes longer than the passes that are made here save (docs/performance.md).
+//! has cannot be called safely. Copying numbers out and in through safe calls takes longer than the passes
+//! that are made here save (docs/performance.md). All `unsafe` of the crate is here, but for the calls of
+//! [`read`]: only who has the tensors can promise what it asks for.
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
@@ -54,16 +55,20 @@ impl<T: Plain> Fresh<T> {
 }
 
 /// Shows `work` the numbers of `inputs`. What may be shared between threads holds no tensor, so `work`
-/// has no other way to them.
+/// has no way to them but by a lock or a static.
+///
+/// # Safety
+/// Until `work` returns nobody may write to the memory of `inputs`: no other thread through a handle of its
+/// own, and not `work`.
 ///
 /// # Panics
 /// Where an input is not a contiguous one of `T` on the CPU.
-pub fn read<T: Plain, R, const N: usize>(
+pub unsafe fn read<T: Plain, R, const N: usize>(
     inputs: [&Tensor; N],
     work: impl FnOnce([&[T]; N]) -> R + Sync,
 ) -> R {
     // Sound: the tensors are borrowed until the end, `start` has made sure that there are that many
-    // numbers of type T in one piece, and nothing writes to the tensors of a frame once they are computed.
+    // numbers of type T in one piece, and the caller promises that they stay as they are.
     work(inputs.map(|t| unsafe { std::slice::from_raw_parts(start::<T>(t).cast_const(), t.numel()) }))
 }
 

@@ -73,7 +73,7 @@ impl ClassStatistics {
         (pooled.mean[0], if deviation > 0. { deviation } else { 1. })
     }
 
-    /// The standardized largest logit, negated, so that high is strange: `N x classes x H x W` logits to
+    /// The standardized largest logit, negated, so that high is anomalous: `N x classes x H x W` logits to
     /// `N x 1 x H x W`, fp32, unbounded.
     pub fn score(&self, logits: &Tensor) -> Tensor {
         let (largest, label) = logits.to_kind(Kind::Float).max_dim(1, true);

@@ -1,6 +1,6 @@
 //! Standardized max-logit (Jung et al., "Standardized Max Logits: A Simple yet Effective Approach for
-//! Identifying Unexpected Road Obstacles", ICCV 2021): a class whose logits are always low must not look
-//! strange for it, nor one whose logits are always high familiar. The largest logit is therefore measured
+//! Identifying Unexpected Road Obstacles", ICCV 2021): a class whose logits are always low must not count
+//! as anomalous for it, nor one whose logits are always high as familiar. The largest logit is therefore measured
 //! against those of its class in training; then boundaries, where every segmenter is torn, take the score
 //! of their surroundings, and what is left is smoothed.
 

@@ -35,7 +35,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-/// F as the bundle has it: error probabilities where it looks at pixels, and the IoU of each class.
+/// F as the bundle has it: error probabilities where it scores pixels, and the IoU of each class.
 pub struct BundleComparator {
     name: String,
 }

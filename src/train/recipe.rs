@@ -34,6 +34,8 @@ pub struct Recipe {
     pub synthesis: GeneratorConfig,
     /// Channels of the first layer of G's discriminator.
     #[serde(alias = "judge_width")]
+    #[serde(alias = "discriminator_width")]
+    #[serde(alias = "discriminator_width")]
     pub discriminator_width: i64,
     /// Steps of G.
     pub synthesis_steps: u64,

@@ -72,7 +72,7 @@ fn in_one_pass(softmax: &Softmax, corrections: &Tensor, prior: &Prior) -> Correc
     let (c, h, w, width) = (classes as usize, h as usize, w as usize, width as usize);
     let lines =
         of_label.numbers().par_chunks_exact_mut(width).zip(doubt.numbers().par_chunks_exact_mut(width));
-    let lines: Vec<LineSums> = read([&grid, &probabilities], |[grid, probabilities]| {
+    let work = |[grid, probabilities]: [&[f32]; 2]| {
         let sum_up = |scratch: &mut Scratch, (line, (of_label, doubt)): (usize, (&mut [f32], &mut [f32]))| {
             let (image, row) = (line / rows.len(), rows[line % rows.len()]);
             let mut sums = LineSums::new(c);
@@ -90,7 +90,10 @@ fn in_one_pass(softmax: &Softmax, corrections: &Tensor, prior: &Prior) -> Correc
             sums
         };
         lines.enumerate().map_init(|| Scratch::new(c, w, width), sum_up).collect()
-    });
+    };
+    // Sound: a frame's tensors stay with the thread that infers, and the work computes numbers alone.
+    #[expect(unsafe_code)]
+    let lines: Vec<LineSums> = unsafe { read([&grid, &probabilities], work) };
     // In the order of the lines, so that the same frame gives the same sums.
     let mut totals = vec![0f64; 5 * n as usize * c];
     for (line, sums) in lines.iter().enumerate() {

@@ -56,7 +56,7 @@ struct Surrounded {
 
 impl Surrounded {
     /// The map with `features` in their place: the same memory at each call.
-    fn with(&self, features: &Tensor) -> &Tensor {
+    fn with(&mut self, features: &Tensor) -> &Tensor {
         cut(&self.blank, self.window).copy_(features);
         &self.blank
     }
@@ -128,10 +128,10 @@ impl Surround {
     }
 
     /// Features of `image` (normalized, its weights those of [`Self::new`]) after each stage's pool, whole maps, as the layers give them one by one.
-    pub fn pools(&self, stages: &[Vec<&Conv2d>], image: &Tensor) -> Vec<Tensor> {
-        let mut inputs = self.inputs.iter();
+    pub fn pools(&mut self, stages: &[Vec<&Conv2d>], image: &Tensor) -> Vec<Tensor> {
+        let mut inputs = self.inputs.iter_mut();
         let mut x = image.shallow_clone();
-        let stages = stages.iter().zip(&self.pools).enumerate();
+        let stages = stages.iter().zip(&mut self.pools).enumerate();
         stages
             .map(|(s, (stage, surrounded))| {
                 for (i, conv) in stage.iter().enumerate() {
@@ -196,7 +196,7 @@ mod tests {
         for (batch, height, width) in [(1, 16, 24), (2, 33, 47), (1, 1, 2), (1, 30, 5), (3, 7, 64)] {
             let image = || Tensor::randn([batch, 3, height, width], (Kind::Float, Device::Cpu));
             tch::no_grad(|| {
-                let surround = Surround::new(&stages, BORDER, &image());
+                let mut surround = Surround::new(&stages, BORDER, &image());
                 // The second frame must find nothing of the first.
                 for image in [image(), image()] {
                     assert!(surround.is_of(&image));

@@ -129,7 +129,7 @@ fn in_one_pass<T: Number>(x: &Tensor, rows: Rows, zoom: usize, activation: Activ
     let (c, w) = (channels as usize, w as usize);
     let mut out = Fresh::<T>::new(&[n, height as i64, width as i64, channels]);
     let lines = out.numbers();
-    read([&input, &table], |[x, table]| {
+    let work = |[x, table]: [&[T]; 2]| {
         lines.par_chunks_exact_mut((width * c).max(1)).enumerate().for_each(|(y, out)| {
             // Lines of all images in one count: an image of h lines has zoom * h of them here.
             let x = &x[y / zoom * w * c..][..w * c];
@@ -145,7 +145,12 @@ fn in_one_pass<T: Number>(x: &Tensor, rows: Rows, zoom: usize, activation: Activ
                 }
             }
         });
-    });
+    };
+    // Sound: a frame's tensors stay with the thread that infers, and the work computes numbers alone.
+    #[expect(unsafe_code)]
+    unsafe {
+        read([&input, &table], work)
+    };
     out.tensor().permute([0, 3, 1, 2])
 }
 

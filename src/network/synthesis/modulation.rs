@@ -76,13 +76,18 @@ fn copied<T: Plain>(table: &Tensor, numbers: &Tensor) -> Tensor {
     let width = width as usize;
     let numbers = Vec::<i64>::try_from(numbers).expect("a list of numbers");
     let bands = out.numbers().par_chunks_mut(BAND * width).zip(numbers.par_chunks(BAND));
-    read([table], |[table]| {
+    let work = |[table]: [&[T]; 1]| {
         bands.for_each(|(out, numbers): (&mut [T], _)| {
             for (out, &number) in out.chunks_exact_mut(width).zip(numbers) {
                 out.copy_from_slice(&table[number as usize * width..][..width]);
             }
         });
-    });
+    };
+    // Sound: a network's tensors stay with the thread that infers, and the work computes numbers alone.
+    #[expect(unsafe_code)]
+    unsafe {
+        read([table], work)
+    };
     out.tensor()
 }
 
@@ -117,9 +122,14 @@ fn hidden_in_one_pass<T: Number>(columns: &Tensor, bias: &Tensor, numbers: &Tens
     outside.fill(T::narrow(0.));
     let numbers = Vec::<i64>::try_from(numbers).expect("a list of numbers");
     let bands = patches.par_chunks_mut(BAND * width).zip(numbers.par_chunks(9 * BAND));
-    read([columns, bias], |[columns, bias]| {
+    let work = |[columns, bias]: [&[f32]; 2]| {
         bands.for_each(|(out, numbers)| widest(HiddenVectors { out, numbers, columns, bias }));
-    });
+    };
+    // Sound: a network's tensors stay with the thread that infers, and the work computes numbers alone.
+    #[expect(unsafe_code)]
+    unsafe {
+        read([columns, bias], work)
+    };
     out.tensor()
 }
 

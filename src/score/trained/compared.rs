@@ -15,7 +15,7 @@ use crate::score::entry::Boxed;
 use crate::score::synthcp::with_msp;
 
 impl Load for Config {
-    /// Its own answers and, of an F that looks at pixels and is not told of M's softmax as a prior, its errors
+    /// Its own answers and, of an F that scores pixels and is not told of M's softmax as a prior, its errors
     /// together with M's doubt.
     fn load(&self, stored: &Stored) -> Result<Vec<Boxed>, WeightsError> {
         let mut network = self.network.build(&stored.vs.root(), stored.classes);

@@ -24,7 +24,7 @@ impl Load for Config {
 /// by the entropy of the same passes.
 ///
 /// SynthCP's code fits the regressor on the training images and shows it, at test time, the entropies of
-/// training images again; here it sees those of the image that it judges.
+/// training images again; here it sees those of the image that it scores.
 struct DropoutRegressor {
     name: String,
     passes: usize,

@@ -1,4 +1,4 @@
-//! Training of the auto-encoder: the mean square of the colours that were lost.
+//! Trainer of the auto-encoder: the mean square of the colours that were lost.
 
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
@@ -7,7 +7,8 @@ use super::{Lessons, Options, Train};
 use crate::network::baseline::autoencoder::{Autoencoder, Config};
 use crate::network::layers::channels_last;
 use crate::train::TrainError;
-use crate::train::batch::{Augmentation, TensorSet, draw, generator, to_bytes, to_input};
+use crate::model::pixels::{to_bytes, to_input};
+use crate::train::batch::{Augmentation, TensorSet, draw, generator};
 use crate::train::checkpoint::{self, Run, Task, Trainee};
 use crate::train::optimizer::{Adam, AdamOptions};
 use crate::train::progress::poly;
@@ -16,7 +17,7 @@ const AUGMENTATION: Augmentation = Augmentation { zoom: (1., 1.25), color: 0., s
 /// Samples in the preview.
 const PREVIEW: i64 = 6;
 
-struct Training<'a> {
+struct Trainer<'a> {
     vs: VarStore,
     network: Autoencoder,
     optimizer: Adam,
@@ -24,7 +25,7 @@ struct Training<'a> {
     options: Options,
 }
 
-impl Task for Training<'_> {
+impl Task for Trainer<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
         let (images, _) = draw(self.set, o.batch, AUGMENTATION, &mut generator(o.seed, step));
@@ -54,7 +55,7 @@ impl Train for Config {
         let vs = VarStore::new(options.device);
         let network = Autoencoder::new(&vs.root(), self);
         let optimizer = Adam::new(&vs, AdamOptions::default());
-        let mut training = Training { vs, network, optimizer, set: lessons.set, options };
+        let mut training = Trainer { vs, network, optimizer, set: lessons.set, options };
         checkpoint::run(&mut training, run)?;
         Ok(training.vs)
     }

@@ -1,4 +1,4 @@
-//! Training of the confidence branch: M is frozen and in inference mode; the branch learns the softmax
+//! Trainer of the confidence branch: M is frozen and in inference mode; the branch learns the softmax
 //! that M gives the true class of each pixel, by the mean square.
 
 use rand::RngExt;
@@ -11,7 +11,8 @@ use crate::network::baseline::tcp::{Config, Tcp, true_class_probability};
 use crate::network::layers::spatial;
 use crate::network::segmentation::Segmenter;
 use crate::train::TrainError;
-use crate::train::batch::{TensorSet, generator, to_input};
+use crate::model::pixels::to_input;
+use crate::train::batch::{TensorSet, generator};
 use crate::train::checkpoint::{self, Run, Task, Trainee};
 use crate::train::degrade::degrade;
 use crate::train::optimizer::{Adam, AdamOptions};
@@ -20,7 +21,7 @@ use crate::train::progress::poly;
 /// Share of degraded images, that of F's examples.
 const DEGRADED: f64 = 1. / 3.;
 
-struct Training<'a> {
+struct Trainer<'a> {
     vs: VarStore,
     branch: Tcp,
     optimizer: Adam,
@@ -30,7 +31,7 @@ struct Training<'a> {
     options: Options,
 }
 
-impl Task for Training<'_> {
+impl Task for Trainer<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
         let mut rng = generator(o.seed, step);
@@ -79,7 +80,7 @@ impl Train for Config {
         let vs = VarStore::new(options.device);
         let branch = Tcp::new(&vs.root(), self, features.size()[1]);
         let optimizer = Adam::new(&vs, AdamOptions::default());
-        let mut training = Training { vs, branch, optimizer, m, set, degraded, options };
+        let mut training = Trainer { vs, branch, optimizer, m, set, degraded, options };
         checkpoint::run(&mut training, run)?;
         Ok(training.vs)
     }

@@ -1,4 +1,4 @@
-//! Training of the VAE alarm: the shape model on ground-truth label maps, then the regressor on how well
+//! Trainer of the VAE alarm: the shape model on ground-truth label maps, then the regressor on how well
 //! it repeats the folds' predictions.
 
 use rand::RngExt;
@@ -20,7 +20,7 @@ const DIVERGENCE: f64 = 0.01;
 /// Predictions shown to the shape model at once.
 const BATCH: i64 = 16;
 
-struct Training<'a> {
+struct Trainer<'a> {
     vs: &'a VarStore,
     network: &'a VaeAlarm,
     optimizer: Adam,
@@ -28,7 +28,7 @@ struct Training<'a> {
     options: Options,
 }
 
-impl Task for Training<'_> {
+impl Task for Trainer<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
         let mut rng = generator(o.seed, step);
@@ -60,7 +60,7 @@ impl Train for Config {
         let vs = VarStore::new(options.device);
         let network = VaeAlarm::new(&vs.root(), self, options.classes);
         let optimizer = Adam::new(&vs, AdamOptions::default());
-        let mut training = Training { vs: &vs, network: &network, optimizer, set: lessons.set, options };
+        let mut training = Trainer { vs: &vs, network: &network, optimizer, set: lessons.set, options };
         checkpoint::run(&mut training, run)?;
         let features = features(&network, &predictions, lessons.align_corners, options);
         regression::train(&features, &predictions, (&vs, network.regressor()), options, &alarm)?;
