@@ -1,5 +1,4 @@
 //! config/monitor.yaml holds every parameter, equal to the default in the code.
-#![cfg(feature = "ros")]
 
 use std::collections::BTreeMap;
 
