@@ -1,5 +1,5 @@
-//! A whole bundle, from its files to the report. Its weights are random: the numbers mean nothing,
-//! their shapes, ranges and errors do.
+//! A whole bundle, from its files to the report. Its weights are random, so that the numbers mean nothing;
+//! but report, pictures and networks must agree on them.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,7 +14,7 @@ use synthcp_monitor::frame::{Frame, Stamp};
 use synthcp_monitor::model::bundle::{DESCRIPTION, Description, sha256};
 use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::model::inference::Inference;
-use synthcp_monitor::monitor::assessment::{Mode, Wanted};
+use synthcp_monitor::monitor::assessment::{Mode, ScoreMap, Wanted};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorError, MonitorOptions};
 use tch::{CModule, Device, Kind, Tensor};
 use tempfile::TempDir;
@@ -71,10 +71,42 @@ fn load(folder: &Path) -> Result<Monitor, String> {
     Monitor::load(folder, &options()).map_err(|e| e.to_string())
 }
 
+fn frame_of(width: u32, height: u32) -> Frame {
+    let image = RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, (x * y) as u8]));
+    Frame { image, stamp: Stamp { sec: 3, nanosec: 4 }, camera: "front".into() }
+}
+
 /// A frame that is not of the working size.
 fn frame() -> Frame {
-    let image = RgbImage::from_fn(150, 70, |x, y| Rgb([x as u8, y as u8, (x * y) as u8]));
-    Frame { image, stamp: Stamp { sec: 3, nanosec: 4 }, camera: "front".into() }
+    frame_of(150, 70)
+}
+
+fn numbers(t: &Tensor) -> Vec<f32> {
+    Vec::try_from(t.to_kind(Kind::Float).contiguous().flatten(0, -1)).unwrap()
+}
+
+/// The monitor must report, of a frame of the working size, what the networks say of it.
+fn assert_reports_its_networks(monitor: &Monitor, what: &str) {
+    let frame = frame_of(128, 64);
+    let inference = Inference::of_image(monitor.networks(), &frame.image).unwrap();
+    let out = monitor.process(&frame, Wanted::ALL).unwrap();
+    tch::no_grad(|| {
+        let labels: Vec<u8> =
+            numbers(&inference.logits().argmax(1, false)).iter().map(|id| *id as u8).collect();
+        assert_eq!(out.maps.labels.unwrap().into_raw(), labels, "{what}");
+        assert_eq!(out.maps.error_probability.unwrap().data, numbers(&inference.error().unwrap()), "{what}");
+        let anomaly = inference.anomaly(monitor.networks().anomaly_config());
+        assert_eq!(out.maps.anomaly_score.unwrap().data, numbers(&anomaly), "{what}");
+        let colours = (inference.synthesized() * 255.).round().clamp(0., 255.).permute([0, 2, 3, 1]);
+        let colours: Vec<u8> = numbers(&colours).iter().map(|value| *value as u8).collect();
+        assert_eq!(out.maps.reconstruction.unwrap().into_raw(), colours, "{what}");
+        if let Some(iou) = &inference.comparison().iou {
+            for (class, iou) in out.report.classes.iter().zip(numbers(iou)).filter(|(class, _)| class.present)
+            {
+                assert_eq!(class.predicted_iou, iou.clamp(0., 1.), "{what}, {}", class.class_name);
+            }
+        }
+    });
 }
 
 fn edit(folder: &Path, change: impl FnOnce(&mut Description)) {
@@ -120,6 +152,54 @@ fn everything_asked_for_comes_at_the_cameras_size() {
     }
     for region in &report.regions {
         assert!(region.x + region.width <= size.0 && region.y + region.height <= size.1);
+    }
+}
+
+#[test]
+fn report_and_pictures_agree() {
+    let bundle = random_bundle();
+    let mut monitor = load(bundle.path()).unwrap();
+    let frame = frame_of(128, 64);
+    let maps = monitor.process(&frame, Wanted::ALL).unwrap().maps;
+    let middle = |map: &ScoreMap| {
+        let mut scores = map.data.clone();
+        scores.sort_by(f32::total_cmp);
+        scores[scores.len() / 2]
+    };
+    // Limits that about half of the pixels reach, whatever the weights.
+    let (error, anomaly) = (maps.error_probability.unwrap(), maps.anomaly_score.unwrap());
+    let mut limits = monitor.thresholds().clone();
+    (limits.error, limits.anomaly) = (middle(&error), middle(&anomaly));
+    monitor.set_thresholds(limits.clone());
+    let out = monitor.process(&frame, Wanted::ALL).unwrap();
+    let pixels = 128. * 64.;
+    for (map, limit, mask, area) in [
+        (&error, limits.error, out.maps.error_mask.unwrap(), out.report.error_area),
+        (&anomaly, limits.anomaly, out.maps.anomaly_mask.unwrap(), out.report.anomaly_area),
+    ] {
+        let reached: Vec<u8> = map.data.iter().map(|score| if *score >= limit { 255 } else { 0 }).collect();
+        let count = reached.iter().filter(|mark| **mark > 0).count();
+        assert!((1..reached.len()).contains(&count), "{count}");
+        assert_eq!(area, count as f32 / pixels);
+        assert_eq!(mask.into_raw(), reached);
+    }
+    let labels = out.maps.labels.unwrap();
+    for class in &out.report.classes {
+        let count = labels.as_raw().iter().filter(|id| u16::from(**id) == class.class_id).count();
+        assert_eq!(class.pixel_share, count as f32 / pixels, "{}", class.class_name);
+    }
+    // Regions are of the mask, and no more of it than there is.
+    assert!(!out.report.regions.is_empty());
+    let share: f32 = out.report.regions.iter().map(|region| region.area).sum();
+    assert!(share <= out.report.anomaly_area + 1e-6);
+    for region in &out.report.regions {
+        let inside = |i: usize| {
+            let (x, y) = (i as u32 % 128, i as u32 / 128);
+            (region.x..region.x + region.width).contains(&x)
+                && (region.y..region.y + region.height).contains(&y)
+        };
+        let peak = (0..anomaly.data.len()).filter(|&i| inside(i)).map(|i| anomaly.data[i]).fold(0., f32::max);
+        assert!((limits.anomaly..=peak).contains(&region.peak_score), "{region:?}, {peak}");
     }
 }
 
@@ -184,11 +264,10 @@ fn every_network_runs_from_a_bundle() {
         ("comparison", "{architecture: iou_only, width: 4}"),
     ] {
         let bundle = random_bundle_of(&[changes]);
-        let out = load(bundle.path()).unwrap().process(&frame(), Wanted::ALL).unwrap();
-        assert!(out.report.failure_score.is_finite(), "{changes:?}");
-        let error = out.maps.error_probability.unwrap();
-        assert!(error.data.iter().all(|s| (0. ..=1.).contains(s)), "{changes:?}");
-        assert!(out.maps.anomaly_score.is_some() && out.maps.reconstruction.is_some());
+        let monitor = load(bundle.path()).unwrap();
+        let name = changes.1.split([' ', ',']).nth(1).unwrap();
+        assert!(monitor.description().contains(name), "{name}: {}", monitor.description());
+        assert_reports_its_networks(&monitor, name);
     }
 }
 
@@ -263,6 +342,12 @@ fn bundle_with_theirs([kind, value]: [&str; 2], network: &str) -> TempDir {
     bundle
 }
 
+/// As torchvision's networks want their images.
+fn normalized(image: &Tensor) -> Tensor {
+    let row = |values: [f32; 3]| Tensor::from_slice(&values).view([1, 3, 1, 1]);
+    (image - row([0.485, 0.456, 0.406])) / row([0.229, 0.224, 0.225])
+}
+
 #[test]
 fn anybodys_network_is_m() {
     for (output, network, channels) in [
@@ -278,6 +363,13 @@ fn anybodys_network_is_m() {
         let inference = Inference::of_image(monitor.networks(), &frame().image).unwrap();
         assert_eq!(inference.logits().size(), [1, 19, 64, 128]);
         assert_eq!(inference.segmentation().features.size(), [1, channels, 32, 64]);
+        if output == TENSOR {
+            let image = monitor.networks().input(&frame().image).unwrap();
+            let input = if network.contains("bgr") { image.flip([1]) } else { normalized(&image) };
+            let theirs = CModule::load(bundle.path().join("theirs.pt")).unwrap();
+            let apart = theirs.forward_ts(&[input]).unwrap() - &inference.segmentation().grid_logits;
+            assert!(apart.abs().max().double_value(&[]) < 1e-4, "{network}");
+        }
         // In whatever precision the others compute.
         let monitor = Monitor::load(bundle.path(), &MonitorOptions::default()).unwrap();
         let out = monitor.process(&frame(), Wanted::ALL).unwrap();

@@ -9,8 +9,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use synthcp_monitor::checkpoint::weights;
 use synthcp_monitor::data::{Dataset, Sample};
+use synthcp_monitor::model::pixels::to_input;
 use synthcp_monitor::network::comparison::disagreement::MAPS;
 use synthcp_monitor::network::comparison::{Comparator, ComparatorConfig, ComparatorInput, Compared};
+use synthcp_monitor::network::layers::spatial;
 use synthcp_monitor::network::segmentation::SegmenterConfig;
 use synthcp_monitor::network::segmentation::efficientnet::EfficientNetLite0;
 use synthcp_monitor::network::softmax::Softmax;
@@ -456,8 +458,10 @@ fn training_learns() {
     let set = halves();
     for yaml in [RESNET, PSPNET] {
         let m = train(yaml, 40, 1);
-        let probabilities = segmentation::probabilities(&*m.network, &set.images, Device::Cpu, Kind::Float);
-        let right = probabilities.argmax(1, false).eq_tensor(&set.labels.to_kind(Kind::Int64));
+        let input = to_input(&set.images, Device::Cpu, Kind::Float);
+        let logits = tch::no_grad(|| m.network.forward(&input, false).logits);
+        let logits = m.network.resize_logits(&logits, spatial(&input));
+        let right = logits.argmax(1, false).eq_tensor(&set.labels.to_kind(Kind::Int64));
         let accuracy = right.to_kind(Kind::Float).mean(Kind::Float).double_value(&[]);
         assert!(accuracy > 0.9, "{yaml}: {accuracy}");
     }

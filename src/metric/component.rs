@@ -31,8 +31,6 @@ pub struct Least {
 impl Least {
     /// Of the benchmark's anomaly track.
     pub const ANOMALY_TRACK: Self = Self { predicted: 500, truth: 100 };
-    /// Of the benchmark's obstacle track.
-    pub const OBSTACLE_TRACK: Self = Self { predicted: 50, truth: 10 };
 }
 
 /// Components of any number of images, in constant memory; sums can be merged.

@@ -116,13 +116,54 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_does_not_fit_breaks_it() {
+    fn a_region_bears_its_class_and_score() {
+        let set = LabelSet::by_name("cityscapes").unwrap();
+        let image = RgbImage::from_pixel(200, 100, Rgb([100; 3]));
+        for (y, label_y) in [(50, 38), (5, 5)] {
+            let mut expected = image.clone();
+            canvas::outline(&mut expected, 20, y, 30, 20, 1, ANOMALY);
+            canvas::label(&mut expected, 20, label_y, 1, Rgb([0; 3]), ANOMALY, "car? 0.90");
+            let mut out = image.clone();
+            draw_region(&mut out, &region(20, y as u32, 30, 20), &set, 1);
+            assert!(out == expected, "at row {y}");
+        }
+    }
+
+    #[test]
+    fn the_corner_says_level_and_scores() {
+        let mut judged = assessment(Vec::new(), None);
+        let mut says = |line: &str, change: fn(&mut Report)| {
+            change(&mut judged.report);
+            let (mut out, mut expected) = (RgbImage::new(500, 40), RgbImage::new(500, 40));
+            draw_badge(&mut out, &judged, NOMINAL, 1);
+            canvas::label(&mut expected, 0, 0, 1, canvas::WHITE, Rgb(NOMINAL.color), "NOMINAL");
+            canvas::label(&mut expected, 0, 12, 1, canvas::WHITE, canvas::GROUND, line);
+            assert!(out == expected, "{line}");
+        };
+        says("failure 0.40  mIoU 0.60  error 10.0 %  anomaly 20.0 %", |report| report.anomaly_area = 0.2);
+        says("no score  error 10.0 %  anomaly 20.0 %", |report| report.failure_score = f32::NAN);
+        says("logits only  error 10.0 %  anomaly 20.0 %", |report| report.mode = Mode::LogitsOnly);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out() {
         let set = LabelSet::by_name("camvid").unwrap();
-        let regions = vec![region(0, 0, 500, 500), region(900, 900, 1, 1), region(3, 3, 0, 0)];
         for (width, height) in [(0, 0), (1, 1), (30, 700)] {
-            let mut odd = assessment(regions.clone(), Some(GrayImage::new(7, 7)));
-            odd.report.failure_score = f32::NAN;
-            overlay_frame(&RgbImage::new(width, height), &odd, &set, NOMINAL);
+            let draw = |regions: Vec<Region>, mask: Option<GrayImage>| {
+                overlay_frame(&RgbImage::new(width, height), &assessment(regions, mask), &set, NOMINAL)
+            };
+            let plain = draw(Vec::new(), None);
+            assert_eq!(plain.dimensions(), (width, height));
+            let elsewhere = vec![region(900, 900, 1, 1)];
+            assert!(draw(elsewhere, Some(GrayImage::from_pixel(7, 7, Luma([255])))) == plain);
+            // Of a region that is larger, the edges that lie on the picture are drawn.
+            let out = draw(vec![region(0, 0, 500, 500)], None);
+            let row = |y: u32| out.rows().nth(y as usize).map(|row| row.copied().collect::<Vec<_>>());
+            if height == 700 {
+                assert_eq!(row(400).unwrap()[..3], [ANOMALY, ANOMALY, Rgb([0; 3])]);
+                assert_eq!(row(499).unwrap(), [ANOMALY; 30]);
+                assert_eq!(row(500).unwrap(), [Rgb([0; 3]); 30]);
+            }
         }
     }
 

@@ -13,7 +13,6 @@ use super::progress::poly;
 use crate::checkpoint::pytorch;
 use crate::checkpoint::weights;
 use crate::labels::IGNORE;
-use crate::model::pixels::to_input;
 use crate::network::layers::{channels_last, spatial};
 use crate::network::segmentation::{Segmenter, SegmenterConfig, efficientnet};
 
@@ -124,13 +123,4 @@ pub fn train(set: &TensorSet, classes: i64, options: &Options, run: &Run) -> Res
     let mut training = Trainer { model, optimizer, set, weights, options };
     checkpoint::run(&mut training, run)?;
     Ok(training.model)
-}
-
-/// Softmax of M's logits at the working size for a batch of byte images: `N x classes x H x W`, fp32.
-pub fn probabilities(network: &dyn Segmenter, bytes: &Tensor, device: Device, kind: Kind) -> Tensor {
-    tch::no_grad(|| {
-        let input = to_input(bytes, device, kind);
-        let logits = network.forward(&input, false).logits.to_kind(Kind::Float);
-        network.resize_logits(&logits, spatial(bytes)).softmax(1, Kind::Float)
-    })
 }

@@ -53,11 +53,6 @@ impl Deadline {
         }
     }
 
-    /// Whether the whole method is given up for now.
-    pub fn is_degraded(&self) -> bool {
-        self.retry_at.is_some()
-    }
-
     /// Forgets everything, as after a jump in time.
     pub fn reset(&mut self) {
         *self = Self::default();
@@ -89,7 +84,6 @@ mod tests {
             deadline.record(now, Mode::Full, total, LIMIT);
         }
         assert_eq!(deadline.choose(now, LIMIT), Mode::Full);
-        assert!(!deadline.is_degraded());
         assert_eq!(degraded(now).choose(now, LIMIT), Mode::LogitsOnly);
     }
 
@@ -102,7 +96,9 @@ mod tests {
         assert_eq!(deadline.choose(now + RETRY, LIMIT), Mode::LogitsOnly);
         assert_eq!(deadline.choose(now + 2 * RETRY, LIMIT), Mode::Full);
         deadline.record(now + 2 * RETRY, Mode::Full, FAST, LIMIT);
-        assert!(!deadline.is_degraded());
+        assert_eq!(deadline.choose(now + 2 * RETRY, LIMIT), Mode::Full);
+        // For good: the next slow frame is the first of a new run.
+        deadline.record(now + 2 * RETRY, Mode::Full, SLOW, LIMIT);
         assert_eq!(deadline.choose(now + 2 * RETRY, LIMIT), Mode::Full);
     }
 
@@ -111,7 +107,10 @@ mod tests {
         let now = Instant::now();
         let mut deadline = degraded(now);
         assert_eq!(deadline.choose(now, None), Mode::Full);
-        deadline.record(now, Mode::Full, SLOW, None);
-        assert!(!deadline.is_degraded());
+        for _ in 0..=WINDOW {
+            deadline.record(now, Mode::Full, SLOW, None);
+        }
+        // Nothing of that counts once there is a limit again.
+        assert_eq!(deadline.choose(now, LIMIT), Mode::Full);
     }
 }
