@@ -49,13 +49,16 @@ pub enum AgainstError {
     /// The weights could not be written.
     #[error(transparent)]
     Weights(#[from] weights::WeightsError),
+    /// What it needs could not be laid out.
+    #[error(transparent)]
+    Io(#[from] io::Error),
     /// The interpreter could not be run.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or interpreter.
-        path: PathBuf,
-        /// What is wrong.
-        source: io::Error,
+    #[error("{}: {reason}", python.display())]
+    Interpreter {
+        /// The interpreter.
+        python: PathBuf,
+        /// Why.
+        reason: io::Error,
     },
     /// It ended without a result.
     #[error("{} ended with {status}; see above", python.display())]
@@ -67,17 +70,7 @@ pub enum AgainstError {
     },
     /// Its result cannot be read.
     #[error("what the script printed is no result: {0}")]
-    Result(#[from] serde_json::Error),
-}
-
-/// A folder that is removed at the end.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left of it is the system's to clear.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+    Result(serde_json::Error),
 }
 
 /// Times the reference networks in `python`, an interpreter that finds torch and safetensors, on
@@ -91,33 +84,28 @@ pub fn measure(
     let Some(parameters) = subject.parameters().map_err(BenchError::from)? else {
         return Err(AgainstError::NotReference);
     };
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| AgainstError::Io { path, source }
-    };
-    let folder = Folder(std::env::temp_dir().join(format!("synthcp_bench_{}", std::process::id())));
-    std::fs::create_dir_all(&folder.0).map_err(io(&folder.0))?;
-    let file = |name: &str| folder.0.join(name);
+    let folder = tempfile::Builder::new().prefix("synthcp_bench_").tempdir()?;
+    let file = |name: &str| folder.path().join(name);
     for (name, tensors) in ["m", "g", "f"].iter().zip(&parameters) {
         weights::write(tensors, &file(&format!("{name}.safetensors")), None)?;
     }
     weights::write(&frame(subject, arithmetic, sample)?, &file("frame.safetensors"), None)?;
     let script = file("bench_python.py");
-    std::fs::write(&script, SCRIPT).map_err(io(&script))?;
+    fs_err::write(&script, SCRIPT)?;
     let output = Command::new(python)
         .arg(&script)
-        .arg(&folder.0)
+        .arg(folder.path())
         .args(["--threads", &tch::get_num_threads().to_string()])
         // It has libraries of its own.
         .env_remove("LD_LIBRARY_PATH")
         .env_remove("PYTHONPATH")
         .stderr(Stdio::inherit())
         .output()
-        .map_err(io(python))?;
+        .map_err(|reason| AgainstError::Interpreter { python: python.to_owned(), reason })?;
     if !output.status.success() {
         return Err(AgainstError::Failed { python: python.to_owned(), status: output.status });
     }
-    Ok(serde_json::from_slice(&output.stdout)?)
+    serde_json::from_slice(&output.stdout).map_err(AgainstError::Result)
 }
 
 /// The inputs and outputs of the networks, in fp32.
