@@ -15,21 +15,16 @@ use std::path::PathBuf;
 /// Why a bag cannot be written, or a message cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BagError {
-    /// The file cannot be made or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The bag.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// The file cannot be made.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     /// The MCAP container refuses.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Mcap {
         /// The bag.
         path: PathBuf,
         /// Why.
-        source: mcap::McapError,
+        reason: mcap::McapError,
     },
     /// Bytes that do not begin as CDR does.
     #[error("a message of {len} bytes begins with {start:02x?}; little-endian CDR begins with [00, 01]")]
@@ -40,11 +35,11 @@ pub enum BagError {
         start: Vec<u8>,
     },
     /// Bytes that are not a message of this type, or a message that cannot be encoded.
-    #[error("{message}: {source}")]
+    #[error("{message}: {reason}")]
     Cdr {
         /// Type of the message.
         message: &'static str,
         /// Why.
-        source: cdr_encoding::Error,
+        reason: cdr_encoding::Error,
     },
 }

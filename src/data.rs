@@ -20,6 +20,7 @@ pub mod streethazards;
 
 use std::path::{Path, PathBuf};
 
+use fs_err as fs;
 use image::imageops::{self, FilterType};
 use image::{ExtendedColorType, GrayImage, ImageDecoder, ImageReader, RgbImage};
 use rayon::prelude::*;
@@ -33,13 +34,8 @@ use crate::labels::{LabelError, LabelSet, apply_table, resize_labels};
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// A folder or file cannot be opened.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     /// The folder holds none of the known layouts.
     #[error(
         "{}: no known data set; expected images/ and labels/ (cityscapes128), leftImg8bit/ and gtFine/ \
@@ -106,12 +102,12 @@ pub enum DataError {
         count: usize,
     },
     /// A file that is not a readable image.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Image {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: image::ImageError,
+        reason: image::ImageError,
     },
     /// A label image whose values are not ids.
     #[error("{}: its pixels are {found:?}; labels must be one byte of grey per pixel", path.display())]
@@ -203,7 +199,7 @@ impl Layout {
 
 /// Finds the layout of the data set in folder `path`.
 pub fn detect(path: &Path) -> Result<Layout, DataError> {
-    std::fs::read_dir(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+    fs::read_dir(path)?;
     if cityscapes::is_official(path) {
         Ok(Layout::Cityscapes)
     } else if cityscapes::is_small(path) {
@@ -290,14 +286,14 @@ pub fn resize_image(image: RgbImage, (width, height): (u32, u32)) -> RgbImage {
 
 fn open_image(path: &Path) -> Result<RgbImage, DataError> {
     let reader = open(path)?;
-    let decoded = reader.decode().map_err(|source| DataError::Image { path: path.to_owned(), source })?;
+    let decoded = reader.decode().map_err(|reason| DataError::Image { path: path.to_owned(), reason })?;
     Ok(decoded.into_rgb8())
 }
 
 /// Reads ids. An image with a palette would decode to colours and one of 4 bits to stretched values,
 /// so only plain bytes are accepted.
 fn open_labels(path: &Path) -> Result<GrayImage, DataError> {
-    let error = |source| DataError::Image { path: path.to_owned(), source };
+    let error = |reason| DataError::Image { path: path.to_owned(), reason };
     let decoder = open(path)?.into_decoder().map_err(error)?;
     let found = decoder.original_color_type();
     if found != ExtendedColorType::L8 {
@@ -309,7 +305,7 @@ fn open_labels(path: &Path) -> Result<GrayImage, DataError> {
 fn open(path: &Path) -> Result<ImageReader<std::io::BufReader<std::fs::File>>, DataError> {
     ImageReader::open(path)
         .and_then(|reader| reader.with_guessed_format())
-        .map_err(|source| DataError::Io { path: path.to_owned(), source })
+        .map_err(|e| DataError::Image { path: path.to_owned(), reason: e.into() })
 }
 
 #[cfg(test)]

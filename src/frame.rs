@@ -146,7 +146,7 @@ pub enum FrameError {
     },
     /// A damaged or truncated file.
     #[error("compressed image: {}", one_line(.0))]
-    Compressed(#[from] image::ImageError),
+    Compressed(image::ImageError),
 }
 
 /// Decoders end some of their messages with a line break; a report has one line.

@@ -43,7 +43,7 @@ pub enum LabelError {
     },
     /// The text is not YAML, or not a label set.
     #[error("label set: {0}")]
-    Yaml(#[from] serde_norway::Error),
+    Yaml(serde_norway::Error),
     /// The number of classes leaves no room for [`IGNORE`], or is zero.
     #[error("label set {set:?} has {count} classes; 1 to 255 fit beside the ignore id 255")]
     Count {
@@ -157,7 +157,7 @@ impl LabelSet {
     /// Reads and checks a label set: 1 to 255 classes with distinct names, `#RRGGBB` colours and
     /// raw ids of which no two are the same.
     pub fn from_yaml(yaml: &str) -> Result<Self, LabelError> {
-        let file: SetFile = serde_norway::from_str(yaml)?;
+        let file: SetFile = serde_norway::from_str(yaml).map_err(LabelError::Yaml)?;
         let set = file.name;
         if file.classes.is_empty() || file.classes.len() > usize::from(IGNORE) {
             return Err(LabelError::Count { set, count: file.classes.len() });

@@ -31,14 +31,9 @@ pub enum TrainError {
     /// Weights that are read or written.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// A file beside the weights.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    /// A file or folder beside the weights.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     /// A checkpoint of another training.
     #[error("{}: {field} was {found} and is now {expected}; resume with the same or use another folder", path.display())]
     OtherTraining {

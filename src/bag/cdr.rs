@@ -31,8 +31,8 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, BagError> {
     Ok(message)
 }
 
-fn failed<M: Message>(source: cdr_encoding::Error) -> BagError {
-    BagError::Cdr { message: M::DEFINITION.name, source }
+fn failed<M: Message>(reason: cdr_encoding::Error) -> BagError {
+    BagError::Cdr { message: M::DEFINITION.name, reason }
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub struct BagWriter {
 impl BagWriter {
     /// Creates the file, or truncates it.
     pub fn create(path: &Path) -> Result<Self, BagError> {
-        let file = File::create(path).map_err(|source| BagError::Io { path: path.to_owned(), source })?;
+        let file = fs_err::File::create(path)?.into_file();
         let options = WriteOptions::new()
             .profile("ros2")
             .library(concat!("synthcp_monitor ", env!("CARGO_PKG_VERSION")))
@@ -63,7 +63,7 @@ impl BagWriter {
         let path = path.to_owned();
         match options.create(BufWriter::new(file)) {
             Ok(writer) => Ok(Self { path, writer, bytes: 0 }),
-            Err(source) => Err(BagError::Mcap { path, source }),
+            Err(reason) => Err(BagError::Mcap { path, reason }),
         }
     }
 
@@ -104,11 +104,11 @@ impl BagWriter {
         // Dropped without a check, the buffer's last bytes might be missing.
         let Self { path, writer, .. } = self;
         let flushed = writer.into_inner().into_inner().map(drop);
-        flushed.map_err(|error| BagError::Io { path, source: error.into_error() })
+        flushed.map_err(|error| BagError::Mcap { path, reason: McapError::Io(error.into_error()) })
     }
 
     fn checked<T>(&self, result: Result<T, McapError>) -> Result<T, BagError> {
-        result.map_err(|source| BagError::Mcap { path: self.path.clone(), source })
+        result.map_err(|reason| BagError::Mcap { path: self.path.clone(), reason })
     }
 }
 
@@ -158,6 +158,6 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_is_named() {
         let error = BagWriter::create(Path::new("/nowhere/bag.mcap")).err().unwrap();
-        assert!(error.to_string().starts_with("/nowhere/bag.mcap: "), "{error}");
+        assert!(error.to_string().contains("/nowhere/bag.mcap"), "{error}");
     }
 }

@@ -31,19 +31,25 @@ pub enum BenchError {
     Bundle(#[from] BundleError),
     /// libtorch refused an operation.
     #[error("inference failed: {0}")]
-    Inference(#[from] TchError),
+    Inference(TchError),
     /// A frame could not be decoded again.
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// A frame could not be encoded as JPEG.
     #[error("encoding a frame: {0}")]
-    Encode(#[from] image::ImageError),
+    Encode(image::ImageError),
     /// Maps of different sizes met.
     #[error(transparent)]
     Region(#[from] RegionError),
     /// Nothing to measure on.
     #[error("no frames; at least one is needed")]
     NoFrames,
+}
+
+impl From<TchError> for BenchError {
+    fn from(error: TchError) -> Self {
+        Self::Inference(error)
+    }
 }
 
 /// Stages in the order of the data.
@@ -229,7 +235,7 @@ impl Times {
 impl Meter<'_> {
     fn frame(&mut self, sample: &Sample) -> Result<(), BenchError> {
         let mut jpeg = Cursor::new(Vec::new());
-        sample.image.write_to(&mut jpeg, ImageFormat::Jpeg)?;
+        sample.image.write_to(&mut jpeg, ImageFormat::Jpeg).map_err(BenchError::Encode)?;
         let Self { dense, first, next, subject, times, .. } = self;
         if let ReadyGenerator::Memoised(memoised) = first {
             memoised.forget();

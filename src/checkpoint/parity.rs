@@ -252,8 +252,7 @@ fn imagenet(x: &Tensor) -> Tensor {
 
 /// Names and shapes: a line `name [n, n]` a tensor.
 fn read_keys(path: &Path) -> Result<Vec<(String, Vec<i64>)>, WeightsError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| WeightsError::Io { path: path.into(), source })?;
+    let text = fs_err::read_to_string(path)?;
     text.lines()
         .map(|line| {
             let key = line.split_once(' ').and_then(|(name, shape)| {

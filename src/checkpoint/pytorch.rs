@@ -15,6 +15,7 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 use std::rc::Rc;
 
+use fs_err as fs;
 use tch::{Device, Tensor};
 use zip::ZipArchive;
 
@@ -23,7 +24,7 @@ use super::weights::{self, Tensors, WeightsError};
 
 /// Reads the tensors of a checkpoint: a state dict, or dictionaries around it.
 pub fn read(path: &Path) -> Result<Tensors, WeightsError> {
-    let bytes = std::fs::read(path).map_err(|source| WeightsError::Io { path: path.into(), source })?;
+    let bytes = fs::read(path)?;
     parse(&bytes, path)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use fs_err as fs;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
@@ -15,13 +16,8 @@ use crate::network::layers::channels_last;
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
     /// The file cannot be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     /// The file is not what it should be.
     #[error("{}: {reason}", path.display())]
     Format {
@@ -66,7 +62,7 @@ pub enum WeightsError {
 
 /// Reads every tensor of a safetensors file, as it is stored.
 pub fn read(path: &Path) -> Result<Tensors, WeightsError> {
-    let bytes = std::fs::read(path).map_err(|source| WeightsError::Io { path: path.into(), source })?;
+    let bytes = fs::read(path)?;
     parse(&bytes, path)
 }
 
@@ -114,7 +110,7 @@ pub fn write(tensors: &Tensors, path: &Path, kind: Option<Kind>) -> Result<(), W
     // A half-written file must never carry the name of a whole one.
     let part = path.with_extension("part");
     safetensors::serialize_to_file(views, None, &part).map_err(|e| format(e.to_string()))?;
-    std::fs::rename(&part, path).map_err(|source| WeightsError::Io { path: path.into(), source })
+    Ok(fs::rename(&part, path)?)
 }
 
 /// Copies `tensors` into the network's parameters: every one must be there, with its shape, and

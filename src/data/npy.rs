@@ -1,7 +1,6 @@
 //! Arrays as NumPy writes them (`.npy`): scores and labels from any program.
 
-use std::fs::File;
-use std::io::{BufReader, BufWriter};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use half::f16;
@@ -10,13 +9,16 @@ use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
 /// Why an array cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum NpyError {
-    /// The file cannot be opened, is not an array or ends early.
-    #[error("{}: {source}", path.display())]
-    Io {
+    /// The file cannot be opened or written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The file is not an array or ends early.
+    #[error("{}: {reason}", path.display())]
+    Array {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// Not numbers.
     #[error("{}: its dtype is {found}; expected floats of 16, 32 or 64 bits, integers or bool", path.display())]
@@ -61,8 +63,8 @@ const LARGEST: i128 = 1 << 53;
 
 /// Reads the array in file `path`.
 pub fn read(path: &Path) -> Result<Array, NpyError> {
-    let error = |source| NpyError::Io { path: path.to_owned(), source };
-    let file = File::open(path).map_err(error)?;
+    let error = |reason| NpyError::Array { path: path.to_owned(), reason };
+    let file = fs_err::File::open(path)?.into_file();
     let npy = NpyFile::new(BufReader::new(file)).map_err(error)?;
     let shape: Vec<usize> = npy.shape().iter().map(|&length| length as usize).collect();
     let fortran = npy.order() == Order::Fortran;
@@ -129,13 +131,12 @@ fn to_c_order<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
 
 /// Writes a map of `[height, width]` numbers, row by row, as `float32`.
 pub fn write(path: &Path, [height, width]: [u32; 2], numbers: &[f32]) -> Result<(), NpyError> {
-    let io = |source| NpyError::Io { path: path.into(), source };
-    let file = BufWriter::new(File::create(path).map_err(io)?);
+    let mut file = Vec::new();
     let shape = [u64::from(height), u64::from(width)];
-    let options = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(file);
-    let mut writer = options.begin_nd().map_err(io)?;
-    writer.extend(numbers).map_err(io)?;
-    writer.finish().map_err(io)
+    let mut writer = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut file).begin_nd()?;
+    writer.extend(numbers)?;
+    writer.finish()?;
+    Ok(fs_err::write(path, file)?)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use fs_err as fs;
+
 use super::DataError;
 
 /// An image file and its label file.
@@ -78,7 +80,5 @@ pub(super) fn folders(folder: &Path) -> Result<Vec<String>, DataError> {
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let error = |source| DataError::Io { path: folder.to_owned(), source };
-    let entries = std::fs::read_dir(folder).map_err(error)?;
-    entries.map(|entry| entry.map(|entry| entry.path()).map_err(error)).collect()
+    fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
 }

@@ -1,9 +1,9 @@
 //! A drive as an animated GIF: it plays anywhere, in a README too.
 
-use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
 
+use fs_err::File;
 use gif::{Encoder, EncodingError, Frame, Repeat};
 use image::RgbImage;
 use image::imageops::{self, FilterType};

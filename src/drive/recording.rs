@@ -4,6 +4,7 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use fs_err as fs;
 use image::codecs::jpeg::JpegEncoder;
 use image::{GrayImage, ImageEncoder, ImageError, ImageFormat, RgbImage};
 
@@ -28,19 +29,14 @@ pub enum RecordingError {
     #[error(transparent)]
     Bag(#[from] BagError),
     /// A file beside it.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     /// An image that arrived and cannot be read.
     #[error("image: {0}")]
-    Frame(#[from] FrameError),
+    Frame(FrameError),
     /// An image that cannot be compressed.
     #[error("image: {0}")]
-    Picture(#[from] ImageError),
+    Picture(ImageError),
     /// A message that is not a map of scores.
     #[error(
         "a map of {width}x{height} in {encoding} has {len} bytes of data; expected 32FC1 or mono8, packed"
@@ -62,7 +58,7 @@ impl RecordingError {
     pub fn is_of_one_message(&self) -> bool {
         match self {
             Self::Bag(error) => matches!(error, BagError::Encapsulation { .. } | BagError::Cdr { .. }),
-            Self::Io { .. } => false,
+            Self::Io(_) => false,
             Self::Frame(_) | Self::Picture(_) | Self::Map { .. } => true,
         }
     }
@@ -165,8 +161,7 @@ pub struct Files {
 impl Recording {
     /// Makes the folder and begins the bag in it. `namespace` is the node's, such as `/`.
     pub fn create(folder: &Path, namespace: &str) -> Result<Self, RecordingError> {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| RecordingError::Io { path: folder.to_owned(), source })?;
+        fs::create_dir_all(folder)?;
         let mut bag = BagWriter::create(&folder.join("demo.mcap"))?;
         let namespace = namespace.trim_end_matches('/');
         let mut topics = Vec::with_capacity(TOPICS.len());
@@ -265,25 +260,20 @@ impl Recording {
     pub fn finish(self) -> Result<Files, RecordingError> {
         self.bag.finish()?;
         let file = |name: &str| self.folder.join(name);
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |source| RecordingError::Io { path, source }
-        };
         let files = Files {
             page: file("report.html"),
             film: (!self.film.is_empty()).then(|| file("overlay.gif")),
             bag: file("demo.mcap"),
         };
         if let Some(path) = &files.film {
-            self.film.write(path).map_err(io(path))?;
+            self.film.write(path)?;
         }
-        let page = page::render(&self.journal);
-        std::fs::write(&files.page, page).map_err(io(&files.page))?;
+        fs::write(&files.page, page::render(&self.journal))?;
         Ok(files)
     }
 }
 
-fn rgb(image: &Image) -> Result<RgbImage, FrameError> {
+fn rgb(image: &Image) -> Result<RgbImage, RecordingError> {
     decode_raw(&RawImage {
         width: image.width,
         height: image.height,
@@ -292,6 +282,7 @@ fn rgb(image: &Image) -> Result<RgbImage, FrameError> {
         step: image.step,
         data: &image.data,
     })
+    .map_err(RecordingError::Frame)
 }
 
 /// A map of scores in \[0, 1\] or a mask, as the monitor sends them: packed.
@@ -318,24 +309,21 @@ fn gray(image: &Image) -> Result<GrayImage, RecordingError> {
     })
 }
 
-fn jpeg(image: &RgbImage) -> Result<Vec<u8>, ImageError> {
+fn jpeg(image: &RgbImage) -> Result<Vec<u8>, RecordingError> {
     let mut file = Vec::new();
     let (width, height) = image.dimensions();
-    JpegEncoder::new_with_quality(&mut file, QUALITY).write_image(
-        image.as_raw(),
-        width,
-        height,
-        image::ExtendedColorType::Rgb8,
-    )?;
+    JpegEncoder::new_with_quality(&mut file, QUALITY)
+        .write_image(image.as_raw(), width, height, image::ExtendedColorType::Rgb8)
+        .map_err(RecordingError::Picture)?;
     Ok(file)
 }
 
-fn png<P>(image: &image::ImageBuffer<P, Vec<u8>>) -> Result<Vec<u8>, ImageError>
+fn png<P>(image: &image::ImageBuffer<P, Vec<u8>>) -> Result<Vec<u8>, RecordingError>
 where
     P: image::PixelWithColorType<Subpixel = u8>,
 {
     let mut file = Cursor::new(Vec::new());
-    image.write_to(&mut file, ImageFormat::Png)?;
+    image.write_to(&mut file, ImageFormat::Png).map_err(RecordingError::Picture)?;
     Ok(file.into_inner())
 }
 

@@ -1,9 +1,10 @@
 //! The results of an evaluation: tables as Markdown, CSV and JSON, figures as SVG, and all of it on one
 //! self-contained page.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use fs_err as fs;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::{Value, json};
 
@@ -18,20 +19,15 @@ pub const PAGE: &str = "report.html";
 #[derive(Debug, thiserror::Error)]
 pub enum DossierError {
     /// A file or folder.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     /// A table.
-    #[error("table {name}: {source}")]
+    #[error("table {name}: {reason}")]
     Csv {
         /// Which.
         name: &'static str,
         /// Why.
-        source: csv::Error,
+        reason: csv::Error,
     },
 }
 
@@ -62,16 +58,13 @@ impl Dossier {
     /// Writes `NAME.md`, `NAME.csv` and `NAME.json` of each table, `NAME.svg` of each figure, `all.json` and
     /// `report.html` to folder `dir`.
     pub fn write(&self, dir: &Path) -> Result<(), DossierError> {
-        std::fs::create_dir_all(dir).map_err(|source| DossierError::Io { path: dir.to_owned(), source })?;
-        let write = |name: String, bytes: &[u8]| {
-            let path = dir.join(name);
-            std::fs::write(&path, bytes).map_err(|source| DossierError::Io { path, source })
-        };
+        fs::create_dir_all(dir)?;
+        let write = |name: String, bytes: &[u8]| fs::write(&dir.join(name), bytes);
         for (place, table) in self.tables.iter().enumerate() {
             let earlier = self.tables[..place].iter().filter(|other| other.name == table.name).count();
             let stem =
                 if earlier == 0 { table.name.to_owned() } else { format!("{}_{}", table.name, earlier + 1) };
-            let csv = table.csv().map_err(|source| DossierError::Csv { name: table.name, source })?;
+            let csv = table.csv().map_err(|reason| DossierError::Csv { name: table.name, reason })?;
             write(format!("{stem}.md"), format!("## {}\n\n{}", table.title, table.markdown()).as_bytes())?;
             write(format!("{stem}.csv"), &csv)?;
             write(format!("{stem}.json"), format!("{:#}\n", table.json()).as_bytes())?;
@@ -80,7 +73,7 @@ impl Dossier {
             write(format!("{}.svg", figure.name), figure.standalone().as_bytes())?;
         }
         write("all.json".to_owned(), format!("{:#}\n", self.json()).as_bytes())?;
-        write(PAGE.to_owned(), self.page().as_bytes())
+        Ok(write(PAGE.to_owned(), self.page().as_bytes())?)
     }
 
     fn json(&self) -> Value {

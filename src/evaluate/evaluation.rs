@@ -44,7 +44,7 @@ pub enum EvaluationError {
     Metric(#[from] MetricError),
     /// An image of a frame.
     #[error("an image for the report: {0}")]
-    Picture(#[from] image::ImageError),
+    Picture(image::ImageError),
     /// A detector.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),

@@ -2,7 +2,7 @@
 
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
-use image::{GrayImage, ImageResult, Rgb, RgbImage};
+use image::{GrayImage, Rgb, RgbImage};
 use tch::Tensor;
 
 use super::evaluation::EvaluationError;
@@ -96,14 +96,16 @@ fn stretched(mut map: ScoreMap) -> ScoreMap {
     map
 }
 
-fn jpeg(image: &RgbImage) -> ImageResult<Vec<u8>> {
+fn jpeg(image: &RgbImage) -> Result<Vec<u8>, EvaluationError> {
     let (width, height) = image.dimensions();
     let reduced = (width > WIDTH).then(|| {
         let height = (u64::from(height) * u64::from(WIDTH) / u64::from(width)).max(1);
         imageops::resize(image, WIDTH, height as u32, FilterType::Triangle)
     });
     let mut bytes = Vec::new();
-    JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode_image(reduced.as_ref().unwrap_or(image))?;
+    JpegEncoder::new_with_quality(&mut bytes, QUALITY)
+        .encode_image(reduced.as_ref().unwrap_or(image))
+        .map_err(EvaluationError::Picture)?;
     Ok(bytes)
 }
 

@@ -28,12 +28,12 @@ pub fn decode_compressed(format: &str, data: &[u8]) -> Result<RgbImage, FrameErr
     // Four channels of 16 bits.
     limits.max_alloc = Some(MAX_PIXELS * 8);
     reader.limits(limits);
-    let decoder = reader.into_decoder()?;
+    let decoder = reader.into_decoder().map_err(FrameError::Compressed)?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(FrameError::TooLarge { width, height });
     }
-    Ok(DynamicImage::from_decoder(decoder)?.into_rgb8())
+    Ok(DynamicImage::from_decoder(decoder).map_err(FrameError::Compressed)?.into_rgb8())
 }
 
 #[cfg(test)]

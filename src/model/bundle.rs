@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -115,21 +116,16 @@ impl Description {
         let path = dir.join(DESCRIPTION);
         let wrong = |reason: String| BundleError::Description { path: path.clone(), reason };
         let text = serde_norway::to_string(self).map_err(|e| wrong(e.to_string()))?;
-        std::fs::write(&path, text).map_err(|source| BundleError::Io { path: path.clone(), source })
+        Ok(fs::write(&path, text)?)
     }
 }
 
 /// Why a bundle cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    /// A file cannot be read.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     /// `bundle.yaml` does not say what it must.
     #[error("{}: {reason}", path.display())]
     Description {
@@ -139,12 +135,12 @@ pub enum BundleError {
         reason: String,
     },
     /// The label set is unknown.
-    #[error("{}: labels: {source}", path.display())]
+    #[error("{}: labels: {reason}", path.display())]
     Labels {
         /// The file.
         path: PathBuf,
         /// Which sets there are.
-        source: LabelError,
+        reason: LabelError,
     },
     /// The weights are not those that the bundle was made with.
     #[error("{}: {field}.sha256 says {expected}, the file has {found}", path.display())]
@@ -159,12 +155,12 @@ pub enum BundleError {
         found: String,
     },
     /// The TorchScript file is no network that can be M.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     TorchScript {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: TorchScriptError,
+        reason: TorchScriptError,
     },
     /// The weights do not fit the network.
     #[error(transparent)]
@@ -201,14 +197,14 @@ impl Bundle {
     /// Reads and checks `bundle.yaml` in folder `dir`; weights are read later, one network at a time.
     pub fn open(dir: &Path) -> Result<Self, BundleError> {
         let path = dir.join(DESCRIPTION);
-        let bytes = std::fs::read(&path).map_err(|source| BundleError::Io { path: path.clone(), source })?;
+        let bytes = fs::read(&path)?;
         let wrong = |reason: String| BundleError::Description { path: path.clone(), reason };
         let description: Description = serde_norway::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
         if description.format != FORMAT {
             return Err(wrong(format!("format is {}, this version reads {FORMAT}", description.format)));
         }
         let labels = LabelSet::by_name(&description.labels)
-            .map_err(|source| BundleError::Labels { path: path.clone(), source })?;
+            .map_err(|reason| BundleError::Labels { path: path.clone(), reason })?;
         description
             .synthesis
             .network
@@ -256,7 +252,7 @@ impl Bundle {
 
 /// The bytes of the file at `path`, if their hash is `expected`; `field` is for messages.
 pub fn checked(path: PathBuf, field: &'static str, expected: &str) -> Result<Vec<u8>, BundleError> {
-    let bytes = std::fs::read(&path).map_err(|source| BundleError::Io { path: path.clone(), source })?;
+    let bytes = fs::read(&path)?;
     let found = sha256(&bytes);
     if found != expected {
         return Err(BundleError::Hash { path, field, expected: expected.into(), found });

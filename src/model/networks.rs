@@ -208,7 +208,7 @@ fn segmenter(
         let (bytes, path) = bundle.file(field, entry)?;
         return match TorchScript::load(&bytes, config, *classes, *size, vs.device()) {
             Ok(network) => Ok(Box::new(network)),
-            Err(source) => Err(BundleError::TorchScript { path, source }),
+            Err(reason) => Err(BundleError::TorchScript { path, reason }),
         };
     }
     let network = segmentation.build(&vs.root(), *classes)?;

@@ -53,7 +53,7 @@ impl Default for MonitorOptions {
 pub enum MonitorError {
     /// libtorch refused an operation.
     #[error("inference failed: {0}")]
-    Inference(#[from] tch::TchError),
+    Inference(tch::TchError),
     /// Maps of different sizes met.
     #[error(transparent)]
     Region(#[from] RegionError),
@@ -79,6 +79,12 @@ pub enum MonitorError {
         /// Image rows.
         height: u32,
     },
+}
+
+impl From<tch::TchError> for MonitorError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Inference(error)
+    }
 }
 
 /// A loaded bundle, ready for frames. A pure function of the frame: what G remembers of earlier label

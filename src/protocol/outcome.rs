@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fs_err as fs;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -101,12 +102,12 @@ impl Outcome {
 pub fn write<T: Serialize>(measured: &T, path: &Path) -> Result<(), ProtocolError> {
     let wrong = |reason: String| ProtocolError::Outcome { path: path.to_owned(), reason };
     let text = serde_json::to_string_pretty(measured).map_err(|e| wrong(e.to_string()))?;
-    let part = path.with_extension("part");
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|e| wrong(e.to_string()))?;
+        fs::create_dir_all(folder)?;
     }
-    std::fs::write(&part, text).map_err(|e| wrong(e.to_string()))?;
-    std::fs::rename(&part, path).map_err(|e| wrong(e.to_string()))
+    let part = path.with_extension("part");
+    fs::write(&part, text)?;
+    Ok(fs::rename(&part, path)?)
 }
 
 /// Reads what [`write`] wrote; `None` where nothing was measured yet.
@@ -115,7 +116,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ProtocolError
     if !path.exists() {
         return Ok(None);
     }
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    let text = fs::read_to_string(path)?;
     serde_json::from_str(&text).map(Some).map_err(|e| wrong(e.to_string()))
 }
 

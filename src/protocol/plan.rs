@@ -158,6 +158,9 @@ pub enum ProtocolError {
     /// Their page.
     #[error(transparent)]
     Dossier(#[from] DossierError),
+    /// A file or folder of the results.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     /// Figures that were kept.
     #[error("{}: {reason}", path.display())]
     Outcome {

@@ -1,7 +1,10 @@
 //! Carrying a protocol out, stage after stage.
 
+use std::io;
 use std::path::Path;
 use std::time::Instant;
+
+use fs_err as fs;
 
 use super::plan::{Protocol, ProtocolError, System};
 use super::stage::{Setup, Stage, Task, Test};
@@ -93,13 +96,13 @@ impl Protocol {
         // detectors on another segmenter M.
         for old in [&whole, &setup.outcomes(&system.name)] {
             if old.exists() {
-                std::fs::remove_dir_all(old).map_err(io(old))?;
+                fs::remove_dir_all(old)?;
             }
         }
         for other in &self.systems {
             let old = setup.outcome(&other.name, &Test::Unseen(system.name.clone()));
             if old.exists() {
-                std::fs::remove_file(&old).map_err(io(&old))?;
+                fs::remove_file(&old)?;
             }
         }
         // A bundle that lacks its thresholds must never carry the name of a whole one.
@@ -109,7 +112,7 @@ impl Protocol {
         if detectors.exists() {
             copy(&detectors, &part.join(DETECTORS))?;
         }
-        Ok(std::fs::rename(&part, &whole).map_err(io(&whole))?)
+        Ok(fs::rename(&part, &whole)?)
     }
 }
 
@@ -125,19 +128,12 @@ fn train(training: &Training, task: &Task, command: &str) -> Result<(), TrainErr
     Ok(())
 }
 
-fn io(path: &Path) -> impl FnOnce(std::io::Error) -> TrainError {
-    let path = path.to_owned();
-    move |source| TrainError::Io { path, source }
-}
-
 /// Copies the files of a folder.
-fn copy(from: &Path, to: &Path) -> Result<(), TrainError> {
-    std::fs::create_dir_all(to).map_err(io(to))?;
-    for file in from.read_dir().map_err(io(from))? {
-        let path = file.map_err(io(from))?.path();
-        if let Some(name) = path.file_name() {
-            std::fs::copy(&path, to.join(name)).map_err(io(&path))?;
-        }
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for file in fs::read_dir(from)? {
+        let file = file?;
+        fs::copy(file.path(), to.join(file.file_name()))?;
     }
     Ok(())
 }

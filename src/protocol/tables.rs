@@ -8,7 +8,7 @@ use super::lines::{Line, around};
 use super::outcome::{self, Cost, ImageLevel, Outcome, PixelLevel};
 use super::plan::{Protocol, ProtocolError, System};
 use super::stage::{Setup, Test};
-use crate::evaluate::dossier::{Dossier, DossierError};
+use crate::evaluate::dossier::Dossier;
 use crate::evaluate::table::{Cell, Column, Table};
 use crate::metric::estimate::Fit;
 
@@ -50,8 +50,7 @@ impl Protocol {
         // All tables are made anew: one that no longer exists must not stay behind.
         let folder = setup.tables();
         if folder.exists() {
-            std::fs::remove_dir_all(&folder)
-                .map_err(|source| DossierError::Io { path: folder.clone(), source })?;
+            fs_err::remove_dir_all(&folder)?;
         }
         Ok(page.write(&folder)?)
     }

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fs_err as fs;
 use tch::Device;
 use tch::nn::VarStore;
 
@@ -32,15 +33,14 @@ pub fn load_if(
     if !folder.exists() {
         return Ok(Vec::new());
     }
-    let io = |source| BundleError::Io { path: folder.into(), source };
-    let files: Result<Vec<PathBuf>, _> =
-        folder.read_dir().map_err(io)?.map(|e| e.map(|e| e.path())).collect();
-    let mut files = files.map_err(io)?;
+    let files: Result<Vec<PathBuf>, std::io::Error> =
+        fs::read_dir(folder)?.map(|e| e.map(|e| e.path())).collect();
+    let mut files = files?;
     files.retain(|path| path.extension().is_some_and(|ending| ending == "yaml"));
     files.sort();
     let mut detectors = Vec::new();
     for path in files {
-        let bytes = std::fs::read(&path).map_err(|source| BundleError::Io { path: path.clone(), source })?;
+        let bytes = fs::read(&path)?;
         let description: Description = serde_norway::from_slice(&bytes)
             .map_err(|e| BundleError::Description { path: path.clone(), reason: e.to_string() })?;
         if wanted(&description.network) {

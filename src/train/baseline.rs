@@ -9,6 +9,7 @@ mod regression;
 
 use std::path::{Path, PathBuf};
 
+use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Kind};
@@ -102,17 +103,13 @@ pub fn export(
     vs: &VarStore,
     (trained_on, command): (&str, &str),
 ) -> Result<PathBuf, TrainError> {
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| TrainError::Io { path, source }
-    };
-    std::fs::create_dir_all(folder).map_err(io(folder))?;
+    fs::create_dir_all(folder)?;
     let file = format!("{name}.safetensors");
     let path = folder.join(&file);
     weights::write(&weights::tensors(vs), &path, None)?;
     let description = Description {
         network: network.clone(),
-        sha256: sha256(&std::fs::read(&path).map_err(io(&path))?),
+        sha256: sha256(&fs::read(&path)?),
         weights: file,
         trained_on: trained_on.into(),
         command: command.into(),
@@ -120,6 +117,6 @@ pub fn export(
     let path = folder.join(format!("{name}.yaml"));
     let text = serde_norway::to_string(&description)
         .map_err(|e| TrainError::Format { path: path.clone(), reason: e.to_string() })?;
-    std::fs::write(&path, text).map_err(io(&path))?;
+    fs::write(&path, text)?;
     Ok(path)
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::VarStore;
@@ -102,7 +103,7 @@ pub fn run(task: &mut dyn Task, run: &Run) -> Result<u64, TrainError> {
 
 /// How far a training has come, by the checkpoint at `path`: steps and seconds. None without one.
 pub fn progress(path: &Path) -> Option<(u64, f64)> {
-    let text = std::fs::read_to_string(meta_path(path)).ok()?;
+    let text = fs::read_to_string(meta_path(path)).ok()?;
     let meta: Meta = serde_json::from_str(&text).ok()?;
     Some((meta.step, meta.seconds))
 }
@@ -112,12 +113,8 @@ fn meta_path(path: &Path) -> PathBuf {
 }
 
 fn save(task: &mut dyn Task, run: &Run, step: u64, elapsed: Duration) -> Result<(), TrainError> {
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| TrainError::Io { path, source }
-    };
     if let Some(folder) = run.path.parent() {
-        std::fs::create_dir_all(folder).map_err(io(folder))?;
+        fs::create_dir_all(folder)?;
     }
     let mut tensors = Tensors::new();
     for trainee in task.trainees() {
@@ -136,15 +133,15 @@ fn save(task: &mut dyn Task, run: &Run, step: u64, elapsed: Duration) -> Result<
     let meta = Meta { identity: run.identity.clone(), step, seconds: elapsed.as_secs_f64() };
     let path = meta_path(&run.path);
     let text = serde_json::to_string_pretty(&meta).expect("plain data");
-    std::fs::write(&path, text).map_err(io(&path))
+    Ok(fs::write(&path, text)?)
 }
 
 fn restore(task: &mut dyn Task, run: &Run) -> Result<(u64, Duration), TrainError> {
     let path = meta_path(&run.path);
-    let text = match std::fs::read_to_string(&path) {
+    let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((0, Duration::ZERO)),
-        Err(source) => return Err(TrainError::Io { path, source }),
+        Err(e) => return Err(e.into()),
     };
     let meta: Meta = serde_json::from_str(&text)
         .map_err(|e| TrainError::Format { path: path.clone(), reason: e.to_string() })?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use fs_err as fs;
 use tch::nn::VarStore;
 use tch::{Device, Kind};
 
@@ -13,7 +14,7 @@ use super::training::Workspace;
 use crate::checkpoint::weights;
 use crate::data::{self, DataError, Slice};
 use crate::labels::LabelSet;
-use crate::model::bundle::{DESCRIPTION, Description, Entry, FORMAT, Thresholds, sha256};
+use crate::model::bundle::{BundleError, Description, Entry, FORMAT, Thresholds, sha256};
 
 /// Where a bundle's weights come from, in words.
 #[derive(Clone, Debug)]
@@ -66,17 +67,13 @@ pub fn write(
     labels: &str,
     origin: &Origin,
     calibration: Thresholds,
-) -> Result<(), TrainError> {
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| TrainError::Io { path, source }
-    };
-    std::fs::create_dir_all(out).map_err(io(out))?;
-    let store = |vs: &VarStore, stage: &str| -> Result<(String, String), TrainError> {
+) -> Result<(), BundleError> {
+    fs::create_dir_all(out)?;
+    let store = |vs: &VarStore, stage: &str| -> Result<(String, String), BundleError> {
         let file = format!("{stage}.safetensors");
         let path = out.join(&file);
         weights::write(&weights::tensors(vs), &path, Some(Kind::Half))?;
-        let hash = sha256(&std::fs::read(&path).map_err(io(&path))?);
+        let hash = sha256(&fs::read(&path)?);
         Ok((file, hash))
     };
     let [m, g, f] = vs;
@@ -92,10 +89,7 @@ pub fn write(
         calibration,
         metrics: BTreeMap::new(),
     };
-    let path = out.join(DESCRIPTION);
-    let text = serde_norway::to_string(&description)
-        .map_err(|e| TrainError::Format { path: path.clone(), reason: e.to_string() })?;
-    std::fs::write(&path, text).map_err(io(&path))
+    description.write(out)
 }
 
 fn entry<C: Clone>(network: &C, (weights, sha256): (String, String), origin: &Origin) -> Entry<C> {

@@ -230,8 +230,7 @@ impl Training {
         };
         let held_out = at(&mut fold.held_out.clone());
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)
-                .map_err(|source| TrainError::Io { path: folder.into(), source })?;
+            fs_err::create_dir_all(folder)?;
         }
         predictions::predict(&*m.network, g, &held_out, &how).write(&path)
     }

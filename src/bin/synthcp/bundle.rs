@@ -58,7 +58,7 @@ pub enum Action {
 pub fn run(action: &Action) -> Outcome {
     match action {
         Action::Pack { common, calibration, out } => {
-            let text = std::fs::read_to_string(&common.recipe)?;
+            let text = fs_err::read_to_string(&common.recipe)?;
             pack(out, &serde_norway::from_str(&text)?, common, calibration)
         }
         Action::Calibrate { bundle, data, slice } => {
@@ -89,7 +89,7 @@ seed: 1
 ";
 
 fn random(recipe: Option<&Path>, out: &Path, seed: i64) -> Outcome {
-    let text = recipe.map_or_else(|| Ok(RANDOM.into()), std::fs::read_to_string)?;
+    let text = recipe.map_or_else(|| Ok(RANDOM.into()), fs_err::read_to_string)?;
     let recipe: Recipe = serde_norway::from_str(&text)?;
     tch::manual_seed(seed);
     let vs = [(); 3].map(|()| VarStore::new(Device::Cpu));

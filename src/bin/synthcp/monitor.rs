@@ -1,10 +1,10 @@
 //! `synthcp monitor`: images in, a JSON line and a picture per image out.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
+use fs_err::File;
 use serde_json::json;
 use synthcp_monitor::data::npy;
 use synthcp_monitor::frame::Frame;
@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> Outcome {
     };
     let monitor = Monitor::load(&args.bundle, &options)?;
     eprintln!("{}", monitor.description());
-    std::fs::create_dir_all(&args.out)?;
+    fs_err::create_dir_all(&args.out)?;
     let mut lines = BufWriter::new(File::create(args.out.join("report.jsonl"))?);
     for path in &args.images {
         let image = image::open(path).map_err(|e| format!("{}: {e}", path.display()))?.into_rgb8();

@@ -47,9 +47,9 @@ pub struct Args {
 
 /// Lists the stages or carries them out.
 pub fn run(args: &Args) -> Outcome {
-    let named = |e: &dyn std::fmt::Display| format!("{}: {e}", args.protocol.display());
-    let text = std::fs::read_to_string(&args.protocol).map_err(|e| named(&e))?;
-    let protocol: Protocol = serde_norway::from_str(&text).map_err(|e| named(&e))?;
+    let text = fs_err::read_to_string(&args.protocol)?;
+    let protocol: Protocol =
+        serde_norway::from_str(&text).map_err(|e| format!("{}: {e}", args.protocol.display()))?;
     let device = args.device.resolve()?;
     let pause_at = match args.minutes {
         Some(minutes) => Some(Instant::now() + Duration::try_from_secs_f64(60. * minutes)?),

@@ -138,15 +138,15 @@ fn import_into(bundle: Bundle, arch: &Architecture, from: &[Source]) -> Outcome 
     };
     let path = dir.join(file);
     if let Architecture::Segmentation(SegmenterConfig::Torchscript(config)) = arch {
-        let bytes = std::fs::read(&from[0].path).map_err(|e| format!("{}: {e}", from[0].path.display()))?;
+        let bytes = fs_err::read(&from[0].path)?;
         let [height, width] = description.working_size.map(i64::from);
         TorchScript::load(&bytes, config, classes, (height, width), Device::Cpu)
             .map_err(|e| format!("{}: {e}", from[0].path.display()))?;
-        std::fs::write(&path, bytes)?;
+        fs_err::write(&path, bytes)?;
     } else {
         weights::write(&checkpoint(arch, classes, from)?, &path, None)?;
     }
-    let hash = sha256(&std::fs::read(&path)?);
+    let hash = sha256(&fs_err::read(&path)?);
     let origin = from.iter().map(|source| source.path.display().to_string()).collect::<Vec<_>>().join(", ");
     fn entry<C: Clone>(network: &C, file: &str, sha256: String, origin: String) -> Entry<C> {
         let (trained_on, command) = (format!("not known: {origin}"), "synthcp weights import".into());

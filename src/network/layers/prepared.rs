@@ -43,8 +43,8 @@ fn archive() -> Result<Vec<u8>, ZipError> {
 #[derive(Debug, thiserror::Error)]
 enum Missing {
     #[error("packing the script: {0}")]
-    Archive(#[from] ZipError),
-    #[error("{0}")]
+    Archive(ZipError),
+    #[error(transparent)]
     Library(#[from] TchError),
     #[error("they differ by {0}")]
     Different(f64),
@@ -71,7 +71,7 @@ fn operations(kind: Kind) -> Option<&'static CModule> {
 
 /// Loads the operations and tries them out.
 fn tried(kind: Kind) -> Result<CModule, Missing> {
-    let module = CModule::load_data(&mut &archive()?[..])?;
+    let module = CModule::load_data(&mut &archive().map_err(Missing::Archive)?[..])?;
     // Sums that every kind holds exactly.
     let steps = |size: &[i64]| {
         let count = size.iter().product::<i64>();

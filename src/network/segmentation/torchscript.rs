@@ -61,7 +61,7 @@ pub enum Place {
 pub enum TorchScriptError {
     /// libtorch refuses the file, or the network an image.
     #[error("TorchScript: {0}")]
-    Torch(#[from] TchError),
+    Torch(TchError),
     /// There is no tensor where the configuration says.
     #[error("TorchScript: the output {found}, the configuration looks for the {what} {place}")]
     Output {
@@ -86,6 +86,12 @@ pub enum TorchScriptError {
         /// Their shape for one image.
         found: Vec<i64>,
     },
+}
+
+impl From<TchError> for TorchScriptError {
+    fn from(error: TchError) -> Self {
+        Self::Torch(error)
+    }
 }
 
 /// The network, ready for inference.
