@@ -57,6 +57,7 @@ pub mod street;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod watch;
+pub mod whole_file;
 
 pub use frame::{CameraImage, Frame, Stamp};
 pub use labels::LabelSet;

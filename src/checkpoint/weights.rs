@@ -1,16 +1,18 @@
 //! Weights as safetensors: written in half precision, read strictly.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors, View};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
 use super::published;
 pub use crate::network::Tensors;
 use crate::network::layers::channels_last;
+use crate::whole_file;
 
 /// Why weights cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -83,10 +85,37 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Tensors, WeightsError> {
         .collect()
 }
 
+/// A tensor as safetensors takes it: whole, and on the CPU.
+struct Stored {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    tensor: Tensor,
+}
+
+impl View for &Stored {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let mut bytes = vec![0; self.data_len()];
+        self.tensor.copy_data_u8(&mut bytes, self.tensor.numel());
+        bytes.into()
+    }
+
+    fn data_len(&self) -> usize {
+        self.tensor.numel() * self.tensor.kind().elt_size_in_bytes()
+    }
+}
+
 /// Writes tensors, those of real numbers in `kind` (or as they are, where `None`).
 pub fn write(tensors: &Tensors, path: &Path, kind: Option<Kind>) -> Result<(), WeightsError> {
     let format = |reason: String| WeightsError::Format { path: path.into(), reason };
-    let mut data = Vec::with_capacity(tensors.len());
+    let mut stored = BTreeMap::new();
     for (name, tensor) in tensors {
         let tensor = match kind {
             Some(kind) if tensor.is_floating_point() => tensor.to_kind(kind),
@@ -95,22 +124,11 @@ pub fn write(tensors: &Tensors, path: &Path, kind: Option<Kind>) -> Result<(), W
         let tensor = tensor.detach().to_device(tch::Device::Cpu).contiguous();
         let dtype = dtype_of(tensor.kind())
             .ok_or_else(|| format(format!("tensor '{name}' has the unsupported kind {:?}", tensor.kind())))?;
-        let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
-        tensor.f_copy_data_u8(&mut bytes, tensor.numel()).map_err(|e| format(e.to_string()))?;
-        let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
-        data.push((name, dtype, shape, bytes));
+        let shape = tensor.size().iter().map(|&n| n as usize).collect();
+        stored.insert(name, Stored { dtype, shape, tensor });
     }
-    let views: BTreeMap<&str, TensorView> = data
-        .iter()
-        .map(|(name, dtype, shape, bytes)| {
-            let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(|e| format(e.to_string()))?;
-            Ok((name.as_str(), view))
-        })
-        .collect::<Result<_, WeightsError>>()?;
-    // A half-written file must never carry the name of a whole one.
-    let part = path.with_extension("part");
-    safetensors::serialize_to_file(views, None, &part).map_err(|e| format(e.to_string()))?;
-    Ok(fs::rename(&part, path)?)
+    let bytes = safetensors::serialize(&stored, None).map_err(|e| format(e.to_string()))?;
+    Ok(whole_file::write(path, bytes)?)
 }
 
 /// Copies `tensors` into the network's parameters: every one must be there, with its shape, and

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use half::f16;
 use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
 
+use crate::whole_file;
+
 /// Why an array cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum NpyError {
@@ -136,7 +138,7 @@ pub fn write(path: &Path, [height, width]: [u32; 2], numbers: &[f32]) -> Result<
     let mut writer = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut file).begin_nd()?;
     writer.extend(numbers)?;
     writer.finish()?;
-    Ok(fs_err::write(path, file)?)
+    Ok(whole_file::write(path, file)?)
 }
 
 #[cfg(test)]

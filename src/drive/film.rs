@@ -1,12 +1,13 @@
 //! A drive as an animated GIF: it plays anywhere, in a README too.
 
-use std::io::{self, BufWriter};
+use std::io;
 use std::path::Path;
 
-use fs_err::File;
 use gif::{Encoder, EncodingError, Frame, Repeat};
 use image::RgbImage;
 use image::imageops::{self, FilterType};
+
+use crate::whole_file;
 
 /// Widest frame of a film, in pixels.
 const WIDTH: u32 = 512;
@@ -75,13 +76,12 @@ impl Film {
     /// Writes the film, which plays in a loop. Only errors of the file are possible.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let (width, height) = self.size.unwrap_or((1, 1));
-        let file = BufWriter::new(File::create(path)?);
-        let mut encoder = Encoder::new(file, width as u16, height as u16, &[]).map_err(io_error)?;
+        let mut encoder = Encoder::new(Vec::new(), width as u16, height as u16, &[]).map_err(io_error)?;
         encoder.set_repeat(Repeat::Infinite).map_err(io_error)?;
         for frame in &self.frames {
             encoder.write_lzw_pre_encoded_frame(frame).map_err(io_error)?;
         }
-        encoder.into_inner().map_err(io_error)?.into_inner().map(drop).map_err(|error| error.into_error())
+        whole_file::write(path, encoder.into_inner().map_err(io_error)?)
     }
 
     fn bytes(&self) -> usize {
@@ -115,6 +115,8 @@ fn io_error(error: EncodingError) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use image::Rgb;
 
     use super::*;

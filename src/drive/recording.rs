@@ -16,6 +16,7 @@ use crate::bag::writer::{BagWriter, Offer, Topic};
 use crate::bag::{BagError, cdr};
 use crate::frame::{FrameError, RawImage, decode_raw};
 use crate::watch::validity::Validity;
+use crate::whole_file;
 
 /// At this size of the bag, in bytes, images are no longer written; reports still are.
 const ENOUGH: u64 = 1_000_000_000;
@@ -268,7 +269,7 @@ impl Recording {
         if let Some(path) = &files.film {
             self.film.write(path)?;
         }
-        fs::write(&files.page, page::render(&self.journal))?;
+        whole_file::write(&files.page, page::render(&self.journal))?;
         Ok(files)
     }
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::frames::FramePanels;
 use super::plot::Figure;
 use super::table::Table;
+use crate::whole_file;
 
 /// Name of the page.
 pub const PAGE: &str = "report.html";
@@ -59,7 +60,7 @@ impl Dossier {
     /// `report.html` to folder `dir`.
     pub fn write(&self, dir: &Path) -> Result<(), DossierError> {
         fs::create_dir_all(dir)?;
-        let write = |name: String, bytes: &[u8]| fs::write(&dir.join(name), bytes);
+        let write = |name: String, bytes: &[u8]| whole_file::write(&dir.join(name), bytes);
         for (place, table) in self.tables.iter().enumerate() {
             let earlier = self.tables[..place].iter().filter(|other| other.name == table.name).count();
             let stem =

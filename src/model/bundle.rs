@@ -18,6 +18,7 @@ use crate::network::comparison::ComparatorConfig;
 use crate::network::segmentation::torchscript::TorchScriptError;
 use crate::network::segmentation::{NotBuilt, SegmenterConfig};
 use crate::network::synthesis::GeneratorConfig;
+use crate::whole_file;
 
 /// The only format there is so far.
 pub const FORMAT: u32 = 1;
@@ -116,7 +117,7 @@ impl Description {
         let path = dir.join(DESCRIPTION);
         let wrong = |reason: String| BundleError::Description { path: path.clone(), reason };
         let text = serde_norway::to_string(self).map_err(|e| wrong(e.to_string()))?;
-        Ok(fs::write(&path, text)?)
+        Ok(whole_file::write(&path, text)?)
     }
 }
 

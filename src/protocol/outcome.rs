@@ -12,6 +12,7 @@ use crate::evaluate::scoreboard::Scored;
 use crate::metric::MetricError;
 use crate::metric::estimate::Fit;
 use crate::metric::pixel::{PerImageFigures, TwoSided};
+use crate::whole_file;
 
 /// The results of a test on images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,9 +106,7 @@ pub fn write<T: Serialize>(measured: &T, path: &Path) -> Result<(), ProtocolErro
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let part = path.with_extension("part");
-    fs::write(&part, text)?;
-    Ok(fs::rename(&part, path)?)
+    Ok(whole_file::write(path, text)?)
 }
 
 /// Reads what [`write`] wrote; `None` where nothing was measured yet.

@@ -22,6 +22,7 @@ use crate::checkpoint::weights;
 use crate::model::bundle::sha256;
 use crate::network::baseline::{BaselineConfig, baselines};
 use crate::score::trained::Description;
+use crate::whole_file;
 
 /// What is trained and for how long.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -117,6 +118,6 @@ pub fn export(
     let path = folder.join(format!("{name}.yaml"));
     let text = serde_norway::to_string(&description)
         .map_err(|e| TrainError::Format { path: path.clone(), reason: e.to_string() })?;
-    fs::write(&path, text)?;
+    whole_file::write(&path, text)?;
     Ok(path)
 }

@@ -12,6 +12,7 @@ use super::TrainError;
 use super::optimizer::Adam;
 use super::progress::{Budget, Progress};
 use crate::checkpoint::weights::{self, Tensors};
+use crate::whole_file;
 
 /// One network in training.
 pub struct Trainee<'a> {
@@ -133,7 +134,7 @@ fn save(task: &mut dyn Task, run: &Run, step: u64, elapsed: Duration) -> Result<
     let meta = Meta { identity: run.identity.clone(), step, seconds: elapsed.as_secs_f64() };
     let path = meta_path(&run.path);
     let text = serde_json::to_string_pretty(&meta).expect("plain data");
-    Ok(fs::write(&path, text)?)
+    Ok(whole_file::write(&path, text)?)
 }
 
 fn restore(task: &mut dyn Task, run: &Run) -> Result<(u64, Duration), TrainError> {

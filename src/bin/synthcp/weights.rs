@@ -12,6 +12,7 @@ use synthcp_monitor::checkpoint::{published, pytorch};
 use synthcp_monitor::model::bundle::{Bundle, Entry, sha256};
 use synthcp_monitor::network::segmentation::SegmenterConfig;
 use synthcp_monitor::network::segmentation::torchscript::TorchScript;
+use synthcp_monitor::whole_file;
 use tch::Device;
 use tch::nn::VarStore;
 
@@ -142,7 +143,7 @@ fn import_into(bundle: Bundle, arch: &Architecture, from: &[Source]) -> Outcome 
         let [height, width] = description.working_size.map(i64::from);
         TorchScript::load(&bytes, config, classes, (height, width), Device::Cpu)
             .map_err(|e| format!("{}: {e}", from[0].path.display()))?;
-        fs_err::write(&path, bytes)?;
+        whole_file::write(&path, bytes)?;
     } else {
         weights::write(&checkpoint(arch, classes, from)?, &path, None)?;
     }
