@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
+use fs_err::{self as fs, File};
 use safetensors::{Dtype, SafeTensors, View};
+use serde::Deserialize;
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
@@ -62,6 +64,9 @@ pub enum WeightsError {
     },
 }
 
+/// What a file says beside its tensors, by name.
+pub type Metadata = HashMap<String, String>;
+
 /// Reads every tensor of a safetensors file, as it is stored.
 pub fn read(path: &Path) -> Result<Tensors, WeightsError> {
     let bytes = fs::read(path)?;
@@ -83,6 +88,25 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Tensors, WeightsError> {
             Ok((name.to_owned(), tensor))
         })
         .collect()
+}
+
+/// What the file says beside its tensors, which are not read.
+pub fn metadata(path: &Path) -> Result<Metadata, WeightsError> {
+    #[derive(Deserialize)]
+    struct Header {
+        #[serde(rename = "__metadata__", default)]
+        metadata: Metadata,
+    }
+    let mut file = File::open(path)?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length)?;
+    let mut header = Vec::new();
+    file.take(u64::from_le_bytes(length)).read_to_end(&mut header)?;
+    let header: Header = serde_json::from_slice(&header).map_err(|e| WeightsError::Format {
+        path: path.into(),
+        reason: format!("not a safetensors file: {e}"),
+    })?;
+    Ok(header.metadata)
 }
 
 /// A tensor as safetensors takes it: whole, and on the CPU.
@@ -114,6 +138,16 @@ impl View for &Stored {
 
 /// Writes tensors, those of real numbers in `kind` (or as they are, where `None`).
 pub fn write(tensors: &Tensors, path: &Path, kind: Option<Kind>) -> Result<(), WeightsError> {
+    write_with(tensors, None, path, kind)
+}
+
+/// The same, with something to say beside the tensors.
+pub fn write_with(
+    tensors: &Tensors,
+    metadata: Option<Metadata>,
+    path: &Path,
+    kind: Option<Kind>,
+) -> Result<(), WeightsError> {
     let format = |reason: String| WeightsError::Format { path: path.into(), reason };
     let mut stored = BTreeMap::new();
     for (name, tensor) in tensors {
@@ -127,7 +161,7 @@ pub fn write(tensors: &Tensors, path: &Path, kind: Option<Kind>) -> Result<(), W
         let shape = tensor.size().iter().map(|&n| n as usize).collect();
         stored.insert(name, Stored { dtype, shape, tensor });
     }
-    let bytes = safetensors::serialize(&stored, None).map_err(|e| format(e.to_string()))?;
+    let bytes = safetensors::serialize(&stored, metadata).map_err(|e| format(e.to_string()))?;
     Ok(whole_file::write(path, bytes)?)
 }
 

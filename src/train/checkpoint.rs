@@ -1,18 +1,17 @@
 //! Everything a training needs to go on: networks, optimizers, step, time spent.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::VarStore;
 
 use super::TrainError;
 use super::optimizer::Adam;
 use super::progress::{Budget, Progress};
-use crate::checkpoint::weights::{self, Tensors};
-use crate::whole_file;
+use crate::checkpoint::weights::{self, Metadata, Tensors, WeightsError};
 
 /// One network in training.
 pub struct Trainee<'a> {
@@ -59,11 +58,49 @@ pub struct Run {
     pub pause_at: Option<Instant>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Meta {
+/// How far a training has come: the metadata of its checkpoint. One file holds it and the weights, so that
+/// they are of one step whenever the process ends.
+struct Progressed {
     identity: String,
     step: u64,
-    seconds: f64,
+    time: Duration,
+}
+
+impl Progressed {
+    /// What the checkpoint says; `None` where there is no checkpoint.
+    fn read(path: &Path) -> Result<Option<Self>, TrainError> {
+        let metadata = match weights::metadata(path) {
+            Err(WeightsError::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        Self::parse(&metadata).map(Some).map_err(|name| TrainError::Format {
+            path: path.into(),
+            reason: format!(
+                "its metadata have no valid '{name}', so that nothing can go on from this checkpoint (of an \
+                 earlier version, perhaps); remove it, or train without resuming"
+            ),
+        })
+    }
+
+    /// The name of what is missing or wrong, if something is.
+    fn parse(metadata: &Metadata) -> Result<Self, &'static str> {
+        fn field<T: FromStr>(metadata: &Metadata, name: &'static str) -> Result<T, &'static str> {
+            metadata.get(name).and_then(|text| text.parse().ok()).ok_or(name)
+        }
+        Ok(Self {
+            identity: field(metadata, "identity")?,
+            step: field(metadata, "step")?,
+            time: Duration::try_from_secs_f64(field(metadata, "seconds")?).map_err(|_| "seconds")?,
+        })
+    }
+
+    fn metadata(self) -> Metadata {
+        let Self { identity, step, time } = self;
+        let seconds = time.as_secs_f64().to_string();
+        [("identity", identity), ("step", step.to_string()), ("seconds", seconds)]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into()
+    }
 }
 
 /// Few enough minutes that an interruption is no loss, enough that saving costs nothing.
@@ -104,13 +141,7 @@ pub fn run(task: &mut dyn Task, run: &Run) -> Result<u64, TrainError> {
 
 /// How far a training has come, by the checkpoint at `path`: steps and seconds. None without one.
 pub fn progress(path: &Path) -> Option<(u64, f64)> {
-    let text = fs::read_to_string(meta_path(path)).ok()?;
-    let meta: Meta = serde_json::from_str(&text).ok()?;
-    Some((meta.step, meta.seconds))
-}
-
-fn meta_path(path: &Path) -> PathBuf {
-    path.with_extension("json")
+    Progressed::read(path).ok().flatten().map(|before| (before.step, before.time.as_secs_f64()))
 }
 
 fn save(task: &mut dyn Task, run: &Run, step: u64, elapsed: Duration) -> Result<(), TrainError> {
@@ -124,30 +155,21 @@ fn save(task: &mut dyn Task, run: &Run, step: u64, elapsed: Duration) -> Result<
         }
         tensors.extend(trainee.optimizer.state(&format!("{}.adam/", trainee.name)));
     }
-    weights::write(&tensors, &run.path, None)?;
+    let progressed = Progressed { identity: run.identity.clone(), step, time: elapsed };
+    weights::write_with(&tensors, Some(progressed.metadata()), &run.path, None)?;
     if let Some(rows) = task.preview() {
         let path = run.path.with_file_name("preview.png");
         let column = rows.permute([1, 0, 2, 3]).flatten(1, 2);
         tch::vision::image::save(&column, &path)
             .map_err(|e| TrainError::Format { path, reason: e.to_string() })?;
     }
-    let meta = Meta { identity: run.identity.clone(), step, seconds: elapsed.as_secs_f64() };
-    let path = meta_path(&run.path);
-    let text = serde_json::to_string_pretty(&meta).expect("plain data");
-    Ok(whole_file::write(&path, text)?)
+    Ok(())
 }
 
 fn restore(task: &mut dyn Task, run: &Run) -> Result<(u64, Duration), TrainError> {
-    let path = meta_path(&run.path);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((0, Duration::ZERO)),
-        Err(e) => return Err(e.into()),
-    };
-    let meta: Meta = serde_json::from_str(&text)
-        .map_err(|e| TrainError::Format { path: path.clone(), reason: e.to_string() })?;
-    if meta.identity != run.identity {
-        let (found, expected) = (meta.identity, run.identity.clone());
+    let Some(before) = Progressed::read(&run.path)? else { return Ok((0, Duration::ZERO)) };
+    if before.identity != run.identity {
+        let (path, found, expected) = (run.path.clone(), before.identity, run.identity.clone());
         return Err(TrainError::OtherTraining { path, field: "the training", found, expected });
     }
     let tensors = weights::read(&run.path)?;
@@ -162,7 +184,7 @@ fn restore(task: &mut dyn Task, run: &Run) -> Result<(u64, Duration), TrainError
             TrainError::Format { path: run.path.clone(), reason: format!("tensor '{name}' is missing") }
         })?;
     }
-    Ok((meta.step, Duration::from_secs_f64(meta.seconds)))
+    Ok((before.step, before.time))
 }
 
 #[cfg(test)]
@@ -259,6 +281,49 @@ mod tests {
         let mut last = Line::new(None);
         assert_eq!(run(&mut last, &at_once).unwrap(), 9);
         assert_eq!(last.weights(), whole.weights());
+    }
+
+    #[test]
+    fn a_checkpoint_is_one_file_that_says_how_far_its_training_came() {
+        let folder = tempfile::tempdir().unwrap();
+        let run_of = plan(folder.path(), "x");
+        assert_eq!(progress(&run_of.path), None);
+        run(&mut Line::new(Some(5)), &run_of).unwrap_err();
+        let names = |e: std::io::Result<std::fs::DirEntry>| e.unwrap().file_name();
+        let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(names).collect();
+        assert_eq!(files, ["checkpoint.safetensors"]);
+        assert_eq!(progress(&run_of.path).map(|(step, _)| step), Some(5));
+        assert_eq!(restore(&mut Line::new(None), &run_of).unwrap().0, 5);
+    }
+
+    #[test]
+    fn what_a_killed_process_was_writing_is_ignored() {
+        let folder = tempfile::tempdir().unwrap();
+        let run_of = plan(folder.path(), "x");
+        let part = folder.path().join("checkpoint.safetensors.part");
+        // In the first checkpoint: there is none yet.
+        std::fs::write(&part, "").unwrap();
+        assert_eq!(progress(&run_of.path), None);
+        run(&mut Line::new(Some(5)), &run_of).unwrap_err();
+        // In a later one: the one before is gone on from, and the next takes the place of what was left.
+        let whole = std::fs::read(&run_of.path).unwrap();
+        std::fs::write(&part, &whole[..whole.len() / 2]).unwrap();
+        assert_eq!(progress(&run_of.path).map(|(step, _)| step), Some(5));
+        assert_eq!(run(&mut Line::new(None), &run_of).unwrap(), 9);
+        assert!(!part.exists());
+    }
+
+    #[test]
+    fn a_checkpoint_that_does_not_say_its_step_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let run_of = plan(folder.path(), "x");
+        run(&mut Line::new(None), &run_of).unwrap();
+        let tensors = weights::read(&run_of.path).unwrap();
+        weights::write(&tensors, &run_of.path, None).unwrap();
+        let error = run(&mut Line::new(None), &run_of).unwrap_err().to_string();
+        assert!(error.contains("checkpoint.safetensors: its metadata have no valid 'identity'"), "{error}");
+        assert_eq!(progress(&run_of.path), None);
+        run(&mut Line::new(None), &Run { resume: false, ..run_of }).unwrap();
     }
 
     #[test]
