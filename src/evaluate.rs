@@ -8,6 +8,7 @@
 pub mod anomaly;
 mod class_map;
 pub mod dossier;
+pub mod error;
 pub mod evaluation;
 pub mod frames;
 pub mod plot;

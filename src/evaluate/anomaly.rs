@@ -6,7 +6,7 @@ use image::{GrayImage, RgbImage};
 use serde::Serialize;
 use tch::Kind;
 
-use super::evaluation::{EvaluationError, MOST_MEMORY};
+use super::error::{EvaluationError, MOST_MEMORY};
 use super::frames::{FramePanels, Worst};
 use super::scoreboard::{self, Memory, Scoreboard, Scored};
 use super::table::{Cell, Column, Table};

@@ -9,59 +9,21 @@ use serde::Serialize;
 use tch::Tensor;
 
 use super::class_map::{ClassMap, shares};
+use super::error::{EvaluationError, MOST_MEMORY};
 use super::frames::{FramePanels, Worst};
 use super::scoreboard::{self, Memory, Scoreboard, Scored};
 use super::table::{Cell, Column, Table};
 use crate::data::{self, Sample, Slice};
-use crate::labels::{IGNORE, LabelError, LabelSet, resize_labels};
+use crate::labels::{IGNORE, LabelSet, resize_labels};
 use crate::metric::MetricError;
 use crate::metric::estimate::{Estimates, Fit};
 use crate::metric::segmentation::Confusion;
 use crate::model::inference::Inference;
 use crate::monitor::assessment::Wanted;
 use crate::monitor::pictures::{to_grey, to_map};
-use crate::monitor::pipeline::{Monitor, MonitorError};
-use crate::score::catalogue::{Boxed, CatalogueError};
+use crate::monitor::pipeline::Monitor;
+use crate::score::catalogue::Boxed;
 use crate::score::detector::Detection;
-
-/// Why a bundle cannot be measured.
-#[derive(Debug, thiserror::Error)]
-pub enum EvaluationError {
-    /// The data set.
-    #[error(transparent)]
-    Data(#[from] data::DataError),
-    /// Its label set.
-    #[error(transparent)]
-    Labels(#[from] LabelError),
-    /// A frame.
-    #[error(transparent)]
-    Monitor(#[from] MonitorError),
-    /// libtorch.
-    #[error(transparent)]
-    Inference(#[from] tch::TchError),
-    /// A figure.
-    #[error(transparent)]
-    Metric(#[from] MetricError),
-    /// An image of a frame.
-    #[error("an image for the report: {0}")]
-    Picture(image::ImageError),
-    /// A detector.
-    #[error(transparent)]
-    Catalogue(#[from] CatalogueError),
-    /// Too many pixels for exact figures.
-    #[error(
-        "exact figures of these images take {:.1} GB, more than {:.0}; --streaming takes little and states its error",
-        *needs as f64 / 1e9,
-        MOST_MEMORY as f64 / 1e9
-    )]
-    Memory {
-        /// Bytes.
-        needs: u64,
-    },
-}
-
-/// Bytes that exact figures may take.
-pub const MOST_MEMORY: u64 = 6_000_000_000;
 
 /// The size at which pixels are scored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

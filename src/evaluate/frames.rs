@@ -5,7 +5,7 @@ use image::imageops::{self, FilterType};
 use image::{GrayImage, Rgb, RgbImage};
 use tch::Tensor;
 
-use super::evaluation::EvaluationError;
+use super::error::EvaluationError;
 use crate::data::anomaly::truth;
 use crate::labels::{IGNORE, LabelSet};
 use crate::monitor::assessment::ScoreMap;

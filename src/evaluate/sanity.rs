@@ -7,7 +7,7 @@ use image::{Rgb, RgbImage, imageops};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::evaluation::EvaluationError;
+use super::error::EvaluationError;
 use crate::data::{self, Slice};
 use crate::frame::Frame;
 use crate::labels::LabelSet;

@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::anomaly::{AnomalyEvaluation, AnomalyScored, AnomalyTable};
-use super::evaluation::EvaluationError;
+use super::error::EvaluationError;
 use super::scoreboard::Memory;
 use crate::data::anomaly::AnomalySample;
 use crate::data::degradation::Degradation;

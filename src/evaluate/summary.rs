@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::anomaly::{self, AnomalyEvaluation};
 use super::dossier::Dossier;
-use super::evaluation::{Evaluation, EvaluationError};
+use super::error::EvaluationError;
+use super::evaluation::Evaluation;
 use super::plot;
 use super::sanity::Sanity;
 use super::scoreboard::Scored;

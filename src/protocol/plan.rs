@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::data::Slice;
 use crate::evaluate::dossier::DossierError;
-use crate::evaluate::evaluation::EvaluationError;
+use crate::evaluate::error::EvaluationError;
 use crate::model::bundle::BundleError;
 use crate::network::comparison::ComparatorConfig;
 use crate::network::segmentation::SegmenterConfig;

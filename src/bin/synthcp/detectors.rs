@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use image::RgbImage;
 use synthcp_monitor::data::{self, Slice};
-use synthcp_monitor::evaluate::evaluation::EvaluationError;
+use synthcp_monitor::evaluate::error::EvaluationError;
 use synthcp_monitor::evaluate::scoreboard::Memory;
 use synthcp_monitor::evaluate::summary::WORST;
 use synthcp_monitor::model::compute::{DeviceChoice, Precision};
