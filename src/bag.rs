@@ -7,7 +7,7 @@
 
 pub mod cdr;
 pub mod message;
-pub mod schema;
+pub(crate) mod schema;
 pub mod writer;
 
 use std::path::PathBuf;

@@ -15,14 +15,14 @@ pub mod sweep;
 use std::time::{Duration, Instant};
 
 /// Runs `work` and measures its time.
-pub fn timed<R>(work: impl FnOnce() -> R) -> (R, Duration) {
+pub(crate) fn timed<R>(work: impl FnOnce() -> R) -> (R, Duration) {
     let start = Instant::now();
     let result = work();
     (result, start.elapsed())
 }
 
 /// The median; zero without times.
-pub fn median(times: &[Duration]) -> Duration {
+pub(crate) fn median(times: &[Duration]) -> Duration {
     let mut sorted = times.to_vec();
     sorted.sort();
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()

@@ -11,7 +11,7 @@
 pub mod anomaly;
 pub mod camvid;
 pub mod cityscapes;
-pub mod degradation;
+pub(crate) mod degradation;
 pub mod folds;
 pub mod npy;
 mod pairs;
@@ -261,7 +261,11 @@ pub fn images(
 }
 
 /// Decodes one pair; `table` turns the file's ids into class ids.
-pub fn load_pair(pair: Pair, size: Option<(u32, u32)>, table: &[u8; 256]) -> Result<Sample, DataError> {
+pub(crate) fn load_pair(
+    pair: Pair,
+    size: Option<(u32, u32)>,
+    table: &[u8; 256],
+) -> Result<Sample, DataError> {
     let mut image = open_image(&pair.image)?;
     let mut labels = open_labels(&pair.labels)?;
     if labels.dimensions() != image.dimensions() {
@@ -277,7 +281,7 @@ pub fn load_pair(pair: Pair, size: Option<(u32, u32)>, table: &[u8; 256]) -> Res
 }
 
 /// Resizes colours with a triangle filter as wide as the reduction, so that nothing aliases.
-pub fn resize_image(image: RgbImage, (width, height): (u32, u32)) -> RgbImage {
+pub(crate) fn resize_image(image: RgbImage, (width, height): (u32, u32)) -> RgbImage {
     if image.dimensions() == (width, height) {
         return image;
     }

@@ -11,4 +11,4 @@ pub mod journal;
 pub mod line;
 pub mod page;
 pub mod recording;
-pub mod timeline;
+pub(crate) mod timeline;

@@ -11,7 +11,7 @@ pub mod dossier;
 pub mod error;
 pub mod evaluation;
 pub mod frames;
-pub mod plot;
+pub(crate) mod plot;
 pub mod sanity;
 pub mod scoreboard;
 #[cfg(feature = "street")]

@@ -15,7 +15,7 @@ pub use encoding::Encoding;
 
 /// Largest image that is decoded, in pixels (8192 x 8192): a corrupt header must not make the
 /// monitor ask for gigabytes.
-pub const MAX_PIXELS: u64 = 1 << 26;
+pub(crate) const MAX_PIXELS: u64 = 1 << 26;
 
 /// Time of acquisition as the camera stated it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +46,7 @@ impl Frame {
 
 /// The fields of a `sensor_msgs/Image`, borrowed.
 #[derive(Clone, Copy, Debug)]
-pub struct RawImage<'a> {
+pub(crate) struct RawImage<'a> {
     /// Columns.
     pub width: u32,
     /// Rows.
@@ -162,7 +162,7 @@ fn one_line(error: &image::ImageError) -> String {
 /// For NV12, NV21 and NV24, `step` is the stride of the luma plane (NV24's chroma rows are twice as
 /// long). Some drivers state another step for these while the planes are packed, so data of exactly
 /// the packed length is read as packed.
-pub fn decode_raw(raw: &RawImage) -> Result<RgbImage, FrameError> {
+pub(crate) fn decode_raw(raw: &RawImage) -> Result<RgbImage, FrameError> {
     let encoding: Encoding = raw.encoding.parse()?;
     let layout = check(raw, encoding)?;
     let Layout { width, height, row_bytes, step } = layout;

@@ -11,16 +11,16 @@ use image::{GrayImage, Rgb, RgbImage};
 use serde::Deserialize;
 
 /// The id that is never trained and never scored.
-pub const IGNORE: u8 = 255;
+pub(crate) const IGNORE: u8 = 255;
 
 /// What a pixel of an image with marked anomalies is.
 pub mod truth {
     /// Of a known class.
-    pub const ORDINARY: u8 = 0;
+    pub(crate) const ORDINARY: u8 = 0;
     /// Of something unknown.
-    pub const ANOMALY: u8 = 1;
+    pub(crate) const ANOMALY: u8 = 1;
     /// Neither counts.
-    pub const IGNORED: u8 = 255;
+    pub(crate) const IGNORED: u8 = 255;
 }
 
 /// The label sets inside the binary, so that a bundle needs nothing beside itself to name one.
@@ -144,7 +144,7 @@ struct ClassFile {
 
 impl LabelSet {
     /// A built-in set: `cityscapes` (19 classes), `camvid` (11) or `streethazards` (13).
-    pub fn by_name(name: &str) -> Result<Self, LabelError> {
+    pub(crate) fn by_name(name: &str) -> Result<Self, LabelError> {
         match BUILT_IN.iter().find(|(known, _)| *known == name) {
             Some((_, yaml)) => Self::from_yaml(yaml),
             None => {
@@ -156,7 +156,7 @@ impl LabelSet {
 
     /// Reads and checks a label set: 1 to 255 classes with distinct names, `#RRGGBB` colours and
     /// raw ids of which no two are the same.
-    pub fn from_yaml(yaml: &str) -> Result<Self, LabelError> {
+    pub(crate) fn from_yaml(yaml: &str) -> Result<Self, LabelError> {
         let file: SetFile = serde_norway::from_str(yaml).map_err(LabelError::Yaml)?;
         let set = file.name;
         if file.classes.is_empty() || file.classes.len() > usize::from(IGNORE) {
@@ -193,7 +193,7 @@ impl LabelSet {
     }
 
     /// From the ids in the data set's own label images to class ids; [`IGNORE`] for all others.
-    pub fn raw_table(&self) -> [u8; 256] {
+    pub(crate) fn raw_table(&self) -> [u8; 256] {
         let mut table = [IGNORE; 256];
         for (id, class) in self.classes.iter().enumerate() {
             for &raw in &class.raw {
@@ -209,7 +209,7 @@ impl LabelSet {
     /// `target`'s own `from` lists decide, and several classes may become one. Where only this
     /// set lists `target`, its lists are read backwards: each class becomes the first (closest)
     /// one of its list, so classes of `target` that are not first never appear.
-    pub fn map_onto(&self, target: &LabelSet) -> Result<[u8; 256], LabelError> {
+    pub(crate) fn map_onto(&self, target: &LabelSet) -> Result<[u8; 256], LabelError> {
         let mut table = [IGNORE; 256];
         if self.name == target.name {
             for (id, class) in self.classes.iter().enumerate() {
@@ -254,7 +254,7 @@ impl LabelSet {
     }
 
     /// Colours a map of class ids; ids without a class, [`IGNORE`] among them, are black.
-    pub fn colorize(&self, labels: &GrayImage) -> RgbImage {
+    pub(crate) fn colorize(&self, labels: &GrayImage) -> RgbImage {
         let mut table = [Rgb([0; 3]); 256];
         for (color, class) in table.iter_mut().zip(&self.classes) {
             *color = Rgb(class.color);
@@ -268,14 +268,14 @@ impl LabelSet {
 }
 
 /// Replaces every id by what `table` says of it.
-pub fn apply_table(labels: &mut GrayImage, table: &[u8; 256]) {
+pub(crate) fn apply_table(labels: &mut GrayImage, table: &[u8; 256]) {
     for id in labels.iter_mut() {
         *id = table[usize::from(*id)];
     }
 }
 
 /// Resizes ids, each taken from the nearest pixel.
-pub fn resize_labels(labels: GrayImage, (width, height): (u32, u32)) -> GrayImage {
+pub(crate) fn resize_labels(labels: GrayImage, (width, height): (u32, u32)) -> GrayImage {
     if labels.dimensions() == (width, height) {
         return labels;
     }

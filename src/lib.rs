@@ -28,6 +28,12 @@
 //! alarms in [`watch`]. No module but `node` (feature `ros`) knows ROS, and none reads a clock but to measure its
 //! own latency. ARCHITECTURE.md draws the way of a frame and says where to add what.
 
+// A smaller build leaves parts without the only ones who use them; the whole one is held to use all.
+#![cfg_attr(
+    not(all(feature = "plots", feature = "ros", feature = "street", feature = "train")),
+    allow(dead_code)
+)]
+
 #[cfg(feature = "data")]
 pub mod bag;
 #[cfg(feature = "train")]

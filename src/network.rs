@@ -7,7 +7,7 @@
 pub mod baseline;
 pub mod comparison;
 pub mod cpu;
-pub mod flops;
+pub(crate) mod flops;
 pub mod layers;
 pub mod segmentation;
 pub mod softmax;

@@ -12,12 +12,12 @@
 //!
 //! Nothing here knows how a frame is assessed, and nothing outside knows ROS.
 
-pub mod bundle_folder;
-pub mod log;
+pub(crate) mod bundle_folder;
+pub(crate) mod log;
 pub mod messages;
 pub mod output;
-pub mod parameter_server;
+pub(crate) mod parameter_server;
 pub mod process;
-pub mod spin;
+pub(crate) mod spin;
 pub mod start;
-pub mod timer;
+pub(crate) mod timer;

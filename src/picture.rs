@@ -1,8 +1,8 @@
 //! Pictures of single frames, for people: overlay, score maps, panels.
 
-pub mod canvas;
+pub(crate) mod canvas;
 #[cfg(feature = "plots")]
-pub mod heat;
+pub(crate) mod heat;
 pub mod overlay;
 #[cfg(feature = "plots")]
 pub mod strip;

@@ -10,7 +10,7 @@
 //! world of polygons with procedural surfaces, rendered by the software rasteriser `euc`; the camera
 //! drives through it. The same options give the same bytes.
 
-pub mod anomaly_objects;
+pub(crate) mod anomaly_objects;
 pub mod bag;
 mod block;
 mod building;

@@ -40,7 +40,7 @@ pub struct Time {
 
 impl Time {
     /// In seconds.
-    pub fn secs(self) -> f64 {
+    pub(crate) fn secs(self) -> f64 {
         f64::from(self.sec) + f64::from(self.nanosec) * 1e-9
     }
 }
@@ -89,7 +89,7 @@ pub struct Image {
 
 /// `sensor_msgs/CompressedImage`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CompressedImage {
+pub(crate) struct CompressedImage {
     /// Time and camera.
     pub header: Header,
     /// `jpeg` or `png`, with or without what image_transport adds.

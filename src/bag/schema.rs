@@ -12,22 +12,22 @@ pub struct Definition {
 }
 
 /// `builtin_interfaces/msg/Time`.
-pub static TIME: Definition =
+pub(crate) static TIME: Definition =
     Definition { name: "builtin_interfaces/msg/Time", text: "int32 sec\nuint32 nanosec\n", nested: &[] };
 
 /// `std_msgs/msg/Header`.
-pub static HEADER: Definition = Definition {
+pub(crate) static HEADER: Definition = Definition {
     name: "std_msgs/msg/Header",
     text: "builtin_interfaces/Time stamp\nstring frame_id\n",
     nested: &[&TIME],
 };
 
 /// `std_msgs/msg/String`.
-pub static STRING: Definition =
+pub(crate) static STRING: Definition =
     Definition { name: "std_msgs/msg/String", text: "string data\n", nested: &[] };
 
 /// `sensor_msgs/msg/Image`.
-pub static IMAGE: Definition = Definition {
+pub(crate) static IMAGE: Definition = Definition {
     name: "sensor_msgs/msg/Image",
     text: "std_msgs/Header header\nuint32 height\nuint32 width\nstring encoding\nuint8 is_bigendian\n\
            uint32 step\nuint8[] data\n",
@@ -35,35 +35,35 @@ pub static IMAGE: Definition = Definition {
 };
 
 /// `sensor_msgs/msg/CompressedImage`.
-pub static COMPRESSED_IMAGE: Definition = Definition {
+pub(crate) static COMPRESSED_IMAGE: Definition = Definition {
     name: "sensor_msgs/msg/CompressedImage",
     text: "std_msgs/Header header\nstring format\nuint8[] data\n",
     nested: &[&HEADER],
 };
 
 /// `synthcp_monitor/msg/ClassScore`.
-pub static CLASS_SCORE: Definition = Definition {
+pub(crate) static CLASS_SCORE: Definition = Definition {
     name: "synthcp_monitor/msg/ClassScore",
     text: include_str!("../../msg/ClassScore.msg"),
     nested: &[],
 };
 
 /// `synthcp_monitor/msg/AnomalyRegion`.
-pub static ANOMALY_REGION: Definition = Definition {
+pub(crate) static ANOMALY_REGION: Definition = Definition {
     name: "synthcp_monitor/msg/AnomalyRegion",
     text: include_str!("../../msg/AnomalyRegion.msg"),
     nested: &[],
 };
 
 /// `synthcp_monitor/msg/MonitorReport`.
-pub static MONITOR_REPORT: Definition = Definition {
+pub(crate) static MONITOR_REPORT: Definition = Definition {
     name: "synthcp_monitor/msg/MonitorReport",
     text: include_str!("../../msg/MonitorReport.msg"),
     nested: &[&HEADER, &CLASS_SCORE, &ANOMALY_REGION],
 };
 
 /// `synthcp_monitor/msg/LabelInfo`.
-pub static LABEL_INFO: Definition = Definition {
+pub(crate) static LABEL_INFO: Definition = Definition {
     name: "synthcp_monitor/msg/LabelInfo",
     text: include_str!("../../msg/LabelInfo.msg"),
     nested: &[&HEADER],
@@ -72,7 +72,7 @@ pub static LABEL_INFO: Definition = Definition {
 impl Definition {
     /// The definition followed by all those it needs, once each, as schema encoding `ros2msg` wants
     /// it (MCAP specification, appendix).
-    pub fn concatenated(&self) -> String {
+    pub(crate) fn concatenated(&self) -> String {
         let mut needed: Vec<&Definition> = Vec::new();
         self.collect(&mut needed);
         let rest = needed.iter().map(|part| {

@@ -43,10 +43,10 @@ impl Offer {
 
 /// A topic of a bag that is being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Topic(u16);
+pub(crate) struct Topic(u16);
 
 /// A bag that is being written.
-pub struct BagWriter {
+pub(crate) struct BagWriter {
     path: PathBuf,
     writer: Writer<BufWriter<File>>,
     bytes: u64,
@@ -84,7 +84,7 @@ impl BagWriter {
     }
 
     /// Writes the bytes of a message as they came over the wire, encapsulation included.
-    pub fn write_encoded(&mut self, topic: Topic, time: u64, bytes: &[u8]) -> Result<(), BagError> {
+    pub(crate) fn write_encoded(&mut self, topic: Topic, time: u64, bytes: &[u8]) -> Result<(), BagError> {
         let header = MessageHeader { channel_id: topic.0, sequence: 0, log_time: time, publish_time: time };
         let written = self.writer.write_to_known_channel(&header, bytes);
         self.checked(written)?;

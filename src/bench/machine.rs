@@ -49,7 +49,7 @@ impl Machine {
 }
 
 /// A tensor once it is computed: a GPU is asked for one number of it.
-pub fn finished(tensor: Tensor) -> Tensor {
+pub(crate) fn finished(tensor: Tensor) -> Tensor {
     if tensor.device() != Device::Cpu && tensor.numel() > 0 {
         let _ = tensor.flatten(0, -1).double_value(&[0]);
     }

@@ -116,13 +116,13 @@ impl Subject {
     }
 
     /// Whether G synthesizes from the labels of the data rather than from M's.
-    pub fn synthesizes_given_labels(&self) -> bool {
+    pub(crate) fn synthesizes_given_labels(&self) -> bool {
         matches!(self, Self::Random(_))
     }
 }
 
 /// The labels of `samples` as one batch of the working size, `N x H x W` bytes.
-pub fn label_batch(samples: &[&Sample], (height, width): (i64, i64), device: Device) -> tch::Tensor {
+pub(crate) fn label_batch(samples: &[&Sample], (height, width): (i64, i64), device: Device) -> tch::Tensor {
     let maps = samples.iter().map(|sample| {
         let labels = resize_labels(sample.labels.clone(), (width as u32, height as u32));
         grey_to_tensor(&labels)

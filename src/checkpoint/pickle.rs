@@ -64,10 +64,10 @@ pub struct Described {
 }
 
 /// What is read, or what is wrong.
-pub type Parsed<T> = Result<T, String>;
+pub(crate) type Parsed<T> = Result<T, String>;
 
 /// The machine, on bytes that hold pickles one after the other.
-pub struct Unpickler<'a> {
+pub(crate) struct Unpickler<'a> {
     bytes: &'a [u8],
     at: usize,
     collections: Vec<Vec<Value>>,
@@ -133,7 +133,7 @@ impl<'a> Unpickler<'a> {
     }
 
     /// Kinds of the storages named so far.
-    pub fn kinds(&self) -> &BTreeMap<Rc<str>, Kind> {
+    pub(crate) fn kinds(&self) -> &BTreeMap<Rc<str>, Kind> {
         &self.kinds
     }
 

@@ -18,13 +18,13 @@ pub fn prepare(tensors: Tensors) -> Tensors {
 }
 
 /// Leaves out what only training reads.
-pub fn without_bookkeeping(mut tensors: Tensors) -> Tensors {
+pub(crate) fn without_bookkeeping(mut tensors: Tensors) -> Tensors {
     tensors.retain(|name, _| !BOOKKEEPING.iter().any(|ending| name.ends_with(ending)));
     tensors
 }
 
 /// Takes off the `module.` that data-parallel training puts before every name.
-pub fn without_module(tensors: Tensors) -> Tensors {
+pub(crate) fn without_module(tensors: Tensors) -> Tensors {
     if !tensors.keys().all(|name| name.starts_with("module.")) {
         return tensors;
     }
@@ -46,7 +46,7 @@ pub fn matrix(weight: &Tensor, u: &Tensor) -> Option<Tensor> {
 /// inference does: what is left is one `weight`. Checkpoints from before PyTorch 1.0 have no `weight_v`;
 /// the norm then follows from `u`. Triples that do not fit together stay, to be reported by whoever loads
 /// them.
-pub fn fold_spectral_norm(mut tensors: Tensors) -> Tensors {
+pub(crate) fn fold_spectral_norm(mut tensors: Tensors) -> Tensors {
     let stems: Vec<String> =
         tensors.keys().filter_map(|name| name.strip_suffix("weight_orig").map(str::to_owned)).collect();
     for stem in stems {
@@ -73,7 +73,7 @@ pub fn fold_spectral_norm(mut tensors: Tensors) -> Tensors {
 
 /// The opposite, for a network that trains under spectral norm: a `weight` whose norm is one, with
 /// directions that say so. `rows` is the length of `u`.
-pub fn unfold_spectral_norm(weight: &Tensor, rows: i64) -> Option<[Tensor; 3]> {
+pub(crate) fn unfold_spectral_norm(weight: &Tensor, rows: i64) -> Option<[Tensor; 3]> {
     let weight = weight.to_kind(Kind::Float);
     let mut u = Tensor::ones([rows], (Kind::Float, weight.device()));
     let matrix = matrix(&weight, &u)?;

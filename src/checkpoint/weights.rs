@@ -65,7 +65,7 @@ pub enum WeightsError {
 }
 
 /// What a file says beside its tensors, by name.
-pub type Metadata = HashMap<String, String>;
+pub(crate) type Metadata = HashMap<String, String>;
 
 /// Reads every tensor of a safetensors file, as it is stored.
 pub fn read(path: &Path) -> Result<Tensors, WeightsError> {
@@ -91,7 +91,7 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Tensors, WeightsError> {
 }
 
 /// What the file says beside its tensors, which are not read.
-pub fn metadata(path: &Path) -> Result<Metadata, WeightsError> {
+pub(crate) fn metadata(path: &Path) -> Result<Metadata, WeightsError> {
     #[derive(Deserialize)]
     struct Header {
         #[serde(rename = "__metadata__", default)]
@@ -142,7 +142,7 @@ pub fn write(tensors: &Tensors, path: &Path, kind: Option<Kind>) -> Result<(), W
 }
 
 /// The same, with something to say beside the tensors.
-pub fn write_with(
+pub(crate) fn write_with(
     tensors: &Tensors,
     metadata: Option<Metadata>,
     path: &Path,
@@ -218,7 +218,7 @@ fn unfold(variables: &Tensors, tensors: &Tensors) -> Tensors {
 
 /// Copies into the parameters under `prefix` what `tensors` holds for them, ignoring the rest of
 /// the file: a pretrained start. Every parameter under the prefix must be there.
-pub fn load_under(
+pub(crate) fn load_under(
     vs: &VarStore,
     prefix: &str,
     tensors: &Tensors,

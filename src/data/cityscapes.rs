@@ -22,7 +22,7 @@ pub(super) fn is_small(path: &Path) -> bool {
 }
 
 /// All pairs of `images/NAME.webp` (or png, jpg) and `labels/NAME.png`.
-pub fn list_small(path: &Path) -> Result<Pairs, DataError> {
+pub(crate) fn list_small(path: &Path) -> Result<Pairs, DataError> {
     let images = files(&path.join("images"), "", &[".webp", ".png", ".jpg"])?;
     Ok(Pairs::matching(images, files(&path.join("labels"), "", &[".png"])?))
 }
@@ -43,7 +43,7 @@ pub(super) fn small_part(path: &Path, part: &str, count: usize) -> Result<Range<
 
 /// All pairs of one part of the official layout. Without a part, all parts but `test`, whose
 /// published labels are blank. Names are `part/city/stem`.
-pub fn list_official(path: &Path, part: Option<&str>) -> Result<Pairs, DataError> {
+pub(crate) fn list_official(path: &Path, part: Option<&str>) -> Result<Pairs, DataError> {
     let image_root = path.join("leftImg8bit");
     let label_root = path.join("gtFine");
     let parts = folders(&image_root)?;

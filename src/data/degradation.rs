@@ -78,7 +78,7 @@ impl Degradation {
     }
 
     /// The image at `strength` (0 to 1), and its labels, which follow where pixels move.
-    pub fn apply(
+    pub(crate) fn apply(
         self,
         image: &RgbImage,
         labels: &GrayImage,

@@ -22,7 +22,7 @@ const SAMPLING: i32 = 5;
 /// is dropped, and from then on every other new one. So a long drive plays as a short one, from its
 /// beginning to its end.
 #[derive(Debug)]
-pub struct Film {
+pub(crate) struct Film {
     frames: Vec<Frame<'static>>,
     size: Option<(u32, u32)>,
     budget: usize,
@@ -64,7 +64,8 @@ impl Film {
     }
 
     /// Number of images in it.
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
         self.frames.len()
     }
 

@@ -46,7 +46,7 @@ pub struct Entry {
 
 /// A frame with its image.
 #[derive(Clone, Debug)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// Its place among the entries.
     pub place: usize,
     /// A JPEG file.
@@ -131,12 +131,12 @@ impl Journal {
     }
 
     /// The worst frames in order of time, at least ten frames apart as a rule, six at most.
-    pub fn moments(&self) -> &[Moment] {
+    pub(crate) fn moments(&self) -> &[Moment] {
         &self.moments
     }
 
     /// Number of reports of each validity, including those that are not about an image.
-    pub fn by_validity(&self) -> &BTreeMap<Validity, usize> {
+    pub(crate) fn by_validity(&self) -> &BTreeMap<Validity, usize> {
         &self.by_validity
     }
 
@@ -151,7 +151,7 @@ impl Journal {
     }
 
     /// Number of frames at each level: nominal, caution, failure.
-    pub fn by_level(&self) -> [(Level, usize); 3] {
+    pub(crate) fn by_level(&self) -> [(Level, usize); 3] {
         [Level::Nominal, Level::Caution, Level::Failure]
             .map(|level| (level, self.entries.iter().filter(|entry| entry.level == level).count()))
     }

@@ -15,7 +15,7 @@ const INK: RGBColor = RGBColor(1, 1, 1);
 const GRID: RGBColor = RGBColor(2, 2, 2);
 
 /// Colour of a level, readable on light and on dark.
-pub fn color(level: Level) -> RGBColor {
+pub(crate) fn color(level: Level) -> RGBColor {
     match level {
         Level::Nominal => RGBColor(46, 160, 90),
         Level::Caution => RGBColor(224, 160, 30),
@@ -32,7 +32,7 @@ type Outcome<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBac
 
 /// Two charts over one axis of seconds: the failure score above, in front of the level, and the
 /// anomalous area below. Limits in force at the end are dashed. Empty for a drive without frames.
-pub fn timeline(journal: &Journal) -> String {
+pub(crate) fn timeline(journal: &Journal) -> String {
     let mut svg = String::new();
     if journal.entries().is_empty() {
         return svg;

@@ -137,7 +137,7 @@ impl<'a> AnomalyEvaluation<'a> {
     }
 
     /// Images on which the first detector did worst.
-    pub fn into_worst(self) -> Vec<FramePanels> {
+    pub(crate) fn into_worst(self) -> Vec<FramePanels> {
         self.worst.into_frames()
     }
 }
@@ -208,7 +208,7 @@ pub fn tables(data: &str, scored: &[AnomalyScored]) -> Vec<Table> {
 }
 
 /// The figures of pixels as a table for a terminal.
-pub struct AnomalyTable<'a>(pub &'a [AnomalyScored]);
+pub(crate) struct AnomalyTable<'a>(pub &'a [AnomalyScored]);
 
 impl fmt::Display for AnomalyTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {

@@ -24,7 +24,11 @@ impl ClassMap {
     }
 
     /// Predictions in the data set's classes; truth is ignored where either has no counterpart.
-    pub fn comparable(&self, mut predicted: GrayImage, mut truth: GrayImage) -> (GrayImage, GrayImage) {
+    pub(crate) fn comparable(
+        &self,
+        mut predicted: GrayImage,
+        mut truth: GrayImage,
+    ) -> (GrayImage, GrayImage) {
         apply_table(&mut predicted, &self.table);
         for (predicted, truth) in predicted.iter_mut().zip(truth.iter_mut()) {
             let reachable = self.sources.get(usize::from(*truth)).is_some_and(|s| !s.is_empty());
@@ -37,7 +41,7 @@ impl ClassMap {
 
     /// The estimate for one of the data set's classes, in \[0, 1\]. Where it covers several of the
     /// bundle's, their mean weighted by the predicted share of each; 0 if none was predicted.
-    pub fn estimate(&self, class: usize, iou: &[f32], shares: &[f64]) -> Option<f64> {
+    pub(crate) fn estimate(&self, class: usize, iou: &[f32], shares: &[f64]) -> Option<f64> {
         let sources = self.sources.get(class).filter(|sources| !sources.is_empty())?;
         let of = |id: usize| f64::from(iou[id]).clamp(0., 1.);
         if let [only] = sources.as_slice() {

@@ -43,4 +43,4 @@ pub enum EvaluationError {
 }
 
 /// Bytes that exact figures may take.
-pub const MOST_MEMORY: u64 = 6_000_000_000;
+pub(crate) const MOST_MEMORY: u64 = 6_000_000_000;

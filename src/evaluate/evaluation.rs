@@ -174,7 +174,7 @@ impl Evaluation {
     }
 
     /// How well the predicted mean IoU of an image follows the true one.
-    pub fn miou_fit(&self) -> Result<Fit, MetricError> {
+    pub(crate) fn miou_fit(&self) -> Result<Fit, MetricError> {
         let (predicted, truths): (Vec<f64>, Vec<f64>) =
             self.images.iter().map(|image| (image.predicted_miou, image.true_miou)).unzip();
         Fit::of(&predicted, &truths)

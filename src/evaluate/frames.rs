@@ -33,7 +33,7 @@ pub struct FramePanels {
 impl FramePanels {
     /// Of a frame with labels: the labels and those of the segmenter M, the image that the generator G
     /// synthesized from these, the wrong pixels, and `error`, a detector's score of them.
-    pub fn of_errors(
+    pub(crate) fn of_errors(
         caption: String,
         image: &RgbImage,
         set: &LabelSet,
@@ -63,7 +63,7 @@ impl FramePanels {
     }
 
     /// Of a frame with anomaly objects: `marks` is one of [`truth`] per pixel.
-    pub fn of_anomalies(
+    pub(crate) fn of_anomalies(
         caption: String,
         image: &RgbImage,
         marks: &GrayImage,
@@ -110,7 +110,7 @@ fn jpeg(image: &RgbImage) -> Result<Vec<u8>, EvaluationError> {
 }
 
 /// The frames with the lowest figure, of those offered.
-pub struct Worst {
+pub(crate) struct Worst {
     keep: usize,
     /// The worst first.
     frames: Vec<(f64, FramePanels)>,
@@ -118,7 +118,7 @@ pub struct Worst {
 
 impl Worst {
     /// Keeps the `keep` worst frames.
-    pub fn keeping(keep: usize) -> Self {
+    pub(crate) fn keeping(keep: usize) -> Self {
         Self { keep, frames: Vec::new() }
     }
 
@@ -133,7 +133,7 @@ impl Worst {
     }
 
     /// The frames, the worst first.
-    pub fn into_frames(self) -> Vec<FramePanels> {
+    pub(crate) fn into_frames(self) -> Vec<FramePanels> {
         self.frames.into_iter().map(|(_, frame)| frame).collect()
     }
 }

@@ -40,7 +40,7 @@ pub struct Figure {
 
 impl Figure {
     /// The drawing alone, dark on white.
-    pub fn standalone(&self) -> String {
+    pub(crate) fn standalone(&self) -> String {
         let colored = self.svg.replace("#010101", "#1c2128").replace("#020202", "#d5dae1");
         colored.replacen("<svg ", "<svg style=\"background:#fff\" ", 1)
     }
@@ -63,7 +63,7 @@ fn color(place: usize) -> RGBColor {
 }
 
 /// Precision against recall, a curve per detector.
-pub fn precision_recall(scored: &[Scored]) -> Figure {
+pub(crate) fn precision_recall(scored: &[Scored]) -> Figure {
     let point = |p: &CurvePoint| (p.recall, p.precision);
     let caption =
         "Precision against recall, pixels pooled. Up and to the right is better; the area is the AP.";
@@ -123,7 +123,7 @@ pub fn reliability(scored: &[Scored]) -> Option<Figure> {
 }
 
 /// Estimated against true IoU, a chart per class; classes without images are left out.
-pub fn iou_scatter(detector: &str, labels: &LabelSet, estimates: &Estimates) -> Figure {
+pub(crate) fn iou_scatter(detector: &str, labels: &LabelSet, estimates: &Estimates) -> Figure {
     const COLUMNS: usize = 5;
     const CELL: (u32, u32) = (176, 186);
     let shown: Vec<_> = labels
@@ -166,7 +166,7 @@ pub fn iou_scatter(detector: &str, labels: &LabelSet, estimates: &Estimates) -> 
 
 /// Histogram of the failure score: images on which the segmenter M did worse than on the median image,
 /// and the others. Limits in force are dashed.
-pub fn failure_histogram(images: &[ImageFigures], limits: &Thresholds) -> Figure {
+pub(crate) fn failure_histogram(images: &[ImageFigures], limits: &Thresholds) -> Figure {
     const BINS: usize = 40;
     let mut sorted: Vec<f64> = images.iter().map(|image| image.true_miou).collect();
     sorted.sort_by(f64::total_cmp);

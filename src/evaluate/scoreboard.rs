@@ -36,7 +36,7 @@ struct Row {
 }
 
 /// Scores of the pixels that count, image after image.
-pub struct Scoreboard {
+pub(crate) struct Scoreboard {
     rows: Vec<Row>,
     memory: Memory,
     /// The truth of every pixel, for exact figures.
@@ -114,7 +114,7 @@ impl Scoreboard {
     }
 
     /// Share of them that are positive.
-    pub fn positive_share(&self) -> f64 {
+    pub(crate) fn positive_share(&self) -> f64 {
         self.positives as f64 / self.pixels.max(1) as f64
     }
 

@@ -42,7 +42,7 @@ impl Column {
     }
 
     /// Of figures that are better lower.
-    pub fn down(name: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn down(name: impl Into<Cow<'static, str>>) -> Self {
         Self { name: name.into(), best: Best::Lowest }
     }
 
@@ -110,14 +110,14 @@ impl Cell {
     }
 
     /// Whether it is a number, set to the right.
-    pub fn is_number(&self) -> bool {
+    pub(crate) fn is_number(&self) -> bool {
         !matches!(self, Self::Text(_))
     }
 }
 
 impl Table {
     /// Whether the cell in this row and column is the best of its column, as people see it. A column of one figure has no best.
-    pub fn is_best(&self, row: usize, column: usize) -> bool {
+    pub(crate) fn is_best(&self, row: usize, column: usize) -> bool {
         let figures = || self.rows.iter().filter_map(|row| row.get(column)?.figure());
         let best = match self.columns[column].best {
             Best::Highest => figures().reduce(f64::max),

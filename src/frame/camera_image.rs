@@ -44,7 +44,7 @@ pub enum Content {
 
 impl CameraImage {
     /// What the driver calls its encoding.
-    pub fn encoding(&self) -> &str {
+    pub(crate) fn encoding(&self) -> &str {
         match &self.content {
             Content::Raw { encoding, .. } => encoding,
             Content::Compressed { format, .. } => format,
@@ -52,7 +52,7 @@ impl CameraImage {
     }
 
     /// Whether it came by the compressed transport.
-    pub fn is_compressed(&self) -> bool {
+    pub(crate) fn is_compressed(&self) -> bool {
         matches!(self.content, Content::Compressed { .. })
     }
 

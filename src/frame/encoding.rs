@@ -68,7 +68,7 @@ const NAMES: [(&str, Encoding); 25] = [
 
 impl Encoding {
     /// Every accepted name, for messages.
-    pub fn supported() -> String {
+    pub(crate) fn supported() -> String {
         let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
         names.join(", ")
     }

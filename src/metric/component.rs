@@ -30,7 +30,7 @@ pub struct Least {
 
 impl Least {
     /// Of the benchmark's anomaly track.
-    pub const ANOMALY_TRACK: Self = Self { predicted: 500, truth: 100 };
+    pub(crate) const ANOMALY_TRACK: Self = Self { predicted: 500, truth: 100 };
 }
 
 /// Components of any number of images, in constant memory; sums can be merged.

@@ -4,21 +4,21 @@ use super::{MetricError, same_length};
 
 /// Pearson's correlation coefficient, in \[-1, 1\]. `None` with fewer than two pairs or where one
 /// side does not vary.
-pub fn pearson(x: &[f64], y: &[f64]) -> Result<Option<f64>, MetricError> {
+pub(crate) fn pearson(x: &[f64], y: &[f64]) -> Result<Option<f64>, MetricError> {
     check(x, y)?;
     Ok(correlate(x, y))
 }
 
 /// Spearman's rank correlation, in \[-1, 1\]: Pearson's of the ranks, equal values sharing the mean
 /// of their ranks. `None` as for [`pearson`].
-pub fn spearman(x: &[f64], y: &[f64]) -> Result<Option<f64>, MetricError> {
+pub(crate) fn spearman(x: &[f64], y: &[f64]) -> Result<Option<f64>, MetricError> {
     check(x, y)?;
     Ok(correlate(&ranks(x), &ranks(y)))
 }
 
 /// The absolute error of estimates.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AbsoluteError {
+pub(crate) struct AbsoluteError {
     /// Its mean, MAE.
     pub mean: f64,
     /// Its standard deviation (of the population: divided by n), STD.
@@ -26,7 +26,10 @@ pub struct AbsoluteError {
 }
 
 /// Mean and standard deviation of `|estimate - truth|`; `None` without pairs.
-pub fn absolute_error(estimates: &[f64], truths: &[f64]) -> Result<Option<AbsoluteError>, MetricError> {
+pub(crate) fn absolute_error(
+    estimates: &[f64],
+    truths: &[f64],
+) -> Result<Option<AbsoluteError>, MetricError> {
     check(estimates, truths)?;
     let errors: Vec<f64> = estimates.iter().zip(truths).map(|(a, b)| (a - b).abs()).collect();
     if errors.is_empty() {

@@ -68,7 +68,7 @@ impl Estimates {
     }
 
     /// The fit of each class.
-    pub fn fits(&self) -> Result<Vec<Fit>, MetricError> {
+    pub(crate) fn fits(&self) -> Result<Vec<Fit>, MetricError> {
         self.pairs().map(|(estimates, truths)| Fit::of(estimates, truths)).collect()
     }
 

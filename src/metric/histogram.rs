@@ -12,7 +12,7 @@ use super::ranking::{RECALL, Ranking, Step, ordered};
 use super::{MetricError, same_length};
 
 /// Bits of the mantissa that are kept.
-pub const MANTISSA: u32 = 9;
+pub(crate) const MANTISSA: u32 = 9;
 /// Bins: of one bit of sign, eight of exponent and those of the mantissa.
 const BINS: usize = 1 << (9 + MANTISSA);
 

@@ -5,7 +5,7 @@ use rayon::slice::ParallelSliceMut;
 use super::{MetricError, same_length};
 
 /// The recall at which false positive rates are compared.
-pub const RECALL: f64 = 0.95;
+pub(crate) const RECALL: f64 = 0.95;
 
 /// What is at or above one distinct score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Ranking {
 
     /// Points of both curves, from the highest threshold to the lowest: recall, precision and false
     /// positive rate, at most some `most` of them, evenly spread. Empty without positives or negatives.
-    pub fn curve(&self, most: usize) -> Vec<CurvePoint> {
+    pub(crate) fn curve(&self, most: usize) -> Vec<CurvePoint> {
         let (positives, negatives) = (self.positives() as f64, self.negatives() as f64);
         if positives == 0. || negatives == 0. {
             return Vec::new();
@@ -104,7 +104,7 @@ impl Ranking {
 
     /// The same scores with the other side wanted: what was negative is positive and should score
     /// low. From errors positive to successes positive.
-    pub fn reversed(&self) -> Self {
+    pub(crate) fn reversed(&self) -> Self {
         let (positives, negatives) = (self.positives(), self.negatives());
         let above = std::iter::once(Step::default()).chain(self.steps.iter().copied());
         // What is at or below a score is all but what is above it.
@@ -162,7 +162,7 @@ impl Ranking {
 
     /// False positive rate at the highest threshold whose recall is at least `recall`. `None`
     /// without positives or without negatives.
-    pub fn fpr_at_recall(&self, recall: f64) -> Option<f64> {
+    pub(crate) fn fpr_at_recall(&self, recall: f64) -> Option<f64> {
         let at = self.steps.iter().find(|step| self.recall(step) >= recall)?;
         self.fpr(at)
     }
@@ -170,7 +170,7 @@ impl Ranking {
     /// False positive rate at the threshold whose recall is nearest to `recall`, the lowest threshold
     /// of equally near ones (as the code released with SynthCP does). The recall there may be below
     /// what was asked for. `None` without positives or without negatives.
-    pub fn fpr_at_nearest_recall(&self, recall: f64) -> Option<f64> {
+    pub(crate) fn fpr_at_nearest_recall(&self, recall: f64) -> Option<f64> {
         let full = self.steps.iter().position(|step| step.true_positives == self.positives())?;
         let distance = |step: &Step| (self.recall(step) - recall).abs();
         // From the full recall down; `min_by` keeps the first of equals.

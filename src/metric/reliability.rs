@@ -2,7 +2,7 @@
 //! et al., "On Calibration of Modern Neural Networks", ICML 2017).
 
 /// Bins of equal width from 0 to 1.
-pub const BINS: usize = 20;
+pub(crate) const BINS: usize = 20;
 
 /// Pixels by the probability that they were given; can be merged.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,7 +57,7 @@ impl Reliability {
 
     /// Expected calibration error: mean over the pixels of how far their bin's share of positives is
     /// from its mean probability. `None` without pixels.
-    pub fn expected_error(&self) -> Option<f64> {
+    pub(crate) fn expected_error(&self) -> Option<f64> {
         let pixels: u64 = self.bins.iter().map(|bin| bin.pixels).sum();
         let apart: f64 = self.bins.iter().map(|bin| (bin.sum - bin.positives as f64).abs()).sum();
         (pixels > 0).then(|| apart / pixels as f64)

@@ -42,7 +42,7 @@ impl Confusion {
     }
 
     /// Adds the counts of `other`.
-    pub fn merge(&mut self, other: &Self) -> Result<(), MetricError> {
+    pub(crate) fn merge(&mut self, other: &Self) -> Result<(), MetricError> {
         same_length("classes", self.classes, other.classes)?;
         for (count, other) in self.counts.iter_mut().zip(&other.counts) {
             *count += other;
@@ -66,7 +66,7 @@ impl Confusion {
     }
 
     /// Labelled pixels predicted as `class`.
-    pub fn predicted(&self, class: usize) -> u64 {
+    pub(crate) fn predicted(&self, class: usize) -> u64 {
         (0..self.classes).map(|label| self.count(label, class)).sum()
     }
 
@@ -77,7 +77,7 @@ impl Confusion {
 
     /// Intersection over union of `class`, in \[0, 1\]; `None` where it is neither labelled nor
     /// predicted.
-    pub fn class_iou(&self, class: usize) -> Option<f64> {
+    pub(crate) fn class_iou(&self, class: usize) -> Option<f64> {
         let hits = self.count(class, class);
         ratio(hits, self.labelled(class) + self.predicted(class) - hits)
     }
@@ -88,7 +88,7 @@ impl Confusion {
     }
 
     /// Mean of the classes that have an IoU; `None` if none has.
-    pub fn mean_iou(&self) -> Option<f64> {
+    pub(crate) fn mean_iou(&self) -> Option<f64> {
         let present: Vec<f64> = self.iou().into_iter().flatten().collect();
         (!present.is_empty()).then(|| present.iter().sum::<f64>() / present.len() as f64)
     }

@@ -9,7 +9,7 @@ use crate::network::layers::{resize_bilinear, spatial};
 use crate::network::softmax::entropy;
 
 /// Above this softmax M is believed and the features are not consulted (the paper's t).
-pub const SWITCH: f64 = 0.999;
+pub(crate) const SWITCH: f64 = 0.999;
 
 /// Which features of x and x' are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,7 +21,7 @@ use crate::network::synthesis::GeneratorConfig;
 use crate::whole_file;
 
 /// The only format there is so far.
-pub const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 /// The file that describes a bundle.
 pub const DESCRIPTION: &str = "bundle.yaml";
 
@@ -252,7 +252,7 @@ impl Bundle {
 }
 
 /// The bytes of the file at `path`, if their hash is `expected`; `field` is for messages.
-pub fn checked(path: PathBuf, field: &'static str, expected: &str) -> Result<Vec<u8>, BundleError> {
+pub(crate) fn checked(path: PathBuf, field: &'static str, expected: &str) -> Result<Vec<u8>, BundleError> {
     let bytes = fs::read(&path)?;
     let found = sha256(&bytes);
     if found != expected {

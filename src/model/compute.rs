@@ -20,7 +20,7 @@ pub enum DeviceChoice {
 
 impl DeviceChoice {
     /// What a person may write.
-    pub const ACCEPTED: &str = "auto, cpu, cuda or cuda:N";
+    pub(crate) const ACCEPTED: &str = "auto, cpu, cuda or cuda:N";
 
     /// The device that is meant, if this machine has it.
     pub fn resolve(self) -> Result<Device, ComputeError> {
@@ -81,7 +81,7 @@ pub enum Precision {
 
 impl Precision {
     /// What a person may write.
-    pub const WORDS: &[&str] = &["auto", "fp32", "bf16", "fp16"];
+    pub(crate) const WORDS: &[&str] = &["auto", "fp32", "bf16", "fp16"];
 
     /// The kind of tensor that is meant on `device`, if the device computes in it.
     pub fn resolve(self, device: Device) -> Result<Kind, ComputeError> {

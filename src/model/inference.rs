@@ -38,7 +38,7 @@ pub struct Segmentation {
 
 /// A step of an inference that is timed by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// From the camera's image to x at the working size.
     Resize,
     /// M on x.
@@ -112,7 +112,7 @@ impl<'a> Inference<'a> {
 
     /// The same with labels for G in place of M's, `N x H x W` ids: networks with random weights say noise,
     /// of which G would learn nothing about its cost.
-    pub fn with_labels(self, labels: Tensor) -> Self {
+    pub(crate) fn with_labels(self, labels: Tensor) -> Self {
         Self { given_labels: Some(labels), ..self }
     }
 
@@ -166,7 +166,7 @@ impl<'a> Inference<'a> {
 
     /// What M makes of x' that an anomaly score of `features` compares. Unless F asks for the rest as well, M
     /// stops there.
-    pub fn second_features(&self, features: Features) -> &Tensor {
+    pub(crate) fn second_features(&self, features: Features) -> &Tensor {
         let whole = self.networks.segments_again || self.second_segmentation.get().is_some();
         match features {
             Features::Last if whole => &self.second_segmentation().features,
@@ -194,7 +194,7 @@ impl<'a> Inference<'a> {
     }
 
     /// Another F on the same x and x'.
-    pub fn compared_by(&self, f: &dyn Comparator) -> Compared {
+    pub(crate) fn compared_by(&self, f: &dyn Comparator) -> Compared {
         let input = ComparatorInput {
             image: &self.image,
             synthesized: &|| self.synthetic().in_kind.shallow_clone(),

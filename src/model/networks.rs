@@ -142,19 +142,19 @@ impl Networks {
     }
 
     /// F's name for people.
-    pub fn comparator_title(&self) -> &str {
+    pub(crate) fn comparator_title(&self) -> &str {
         &self.comparator_title
     }
 
     /// Whether M has dropout, so that its passes over an image can differ.
-    pub fn has_dropout(&self) -> bool {
+    pub(crate) fn has_dropout(&self) -> bool {
         let (height, width) = self.size;
         let blank = Tensor::zeros([1, 3, height, width], (self.kind, self.device));
         tch::no_grad(|| self.m.sampler(&blank).is_some())
     }
 
     /// G alone, without M and F.
-    pub fn into_generator(self) -> ReadyGenerator {
+    pub(crate) fn into_generator(self) -> ReadyGenerator {
         self.g
     }
 
@@ -191,7 +191,7 @@ impl Networks {
     }
 
     /// Whether F asks what M makes of x'.
-    pub fn segments_again(&self) -> bool {
+    pub(crate) fn segments_again(&self) -> bool {
         self.segments_again
     }
 }

@@ -9,7 +9,7 @@ use crate::labels::resize_labels;
 use crate::model::bundle::Thresholds;
 
 /// `1 x H x W` ids as a picture.
-pub fn to_grey(labels: &Tensor) -> Result<GrayImage, TchError> {
+pub(crate) fn to_grey(labels: &Tensor) -> Result<GrayImage, TchError> {
     let labels = labels.f_squeeze()?.f_to_kind(Kind::Uint8)?;
     let (h, w) = labels.size2()?;
     let bytes = Vec::<u8>::try_from(labels.f_contiguous()?.f_flatten(0, -1)?)?;
@@ -17,7 +17,7 @@ pub fn to_grey(labels: &Tensor) -> Result<GrayImage, TchError> {
 }
 
 /// `1 x 1 x H x W` scores as a map of `width x height`, resized bilinearly where need be.
-pub fn to_map(scores: &Tensor, (width, height): (u32, u32)) -> Result<ScoreMap, TchError> {
+pub(crate) fn to_map(scores: &Tensor, (width, height): (u32, u32)) -> Result<ScoreMap, TchError> {
     let size = [i64::from(height), i64::from(width)];
     let scores = match scores.size()[2..] == size {
         true => scores.shallow_clone(),
@@ -34,7 +34,7 @@ pub fn threshold(map: &ScoreMap, limit: f32) -> GrayImage {
 }
 
 /// `1 x 3 x H x W` colours in \[0, 1\] as a picture of `width x height`.
-pub fn to_rgb(picture: &Tensor, (width, height): (u32, u32)) -> Result<RgbImage, TchError> {
+pub(crate) fn to_rgb(picture: &Tensor, (width, height): (u32, u32)) -> Result<RgbImage, TchError> {
     let size = [i64::from(height), i64::from(width)];
     let bytes = picture.f_upsample_bilinear2d(size, false, None, None)?.f_mul_scalar(255.)?.f_round()?;
     let bytes = bytes.f_clamp(0., 255.)?.f_to_kind(Kind::Uint8)?.f_permute([0, 2, 3, 1])?;
@@ -70,7 +70,7 @@ pub fn render(
 }
 
 /// Clears the masks wherever `valid` is 0; both have the camera's size.
-pub fn clear_invalid(maps: &mut Maps, valid: &GrayImage) {
+pub(crate) fn clear_invalid(maps: &mut Maps, valid: &GrayImage) {
     for mask in [&mut maps.error_mask, &mut maps.anomaly_mask].into_iter().flatten() {
         for (marked, &valid) in mask.iter_mut().zip(valid.as_raw()) {
             if valid == 0 {
@@ -81,7 +81,7 @@ pub fn clear_invalid(maps: &mut Maps, valid: &GrayImage) {
 }
 
 /// Moves a region from pixels of a `from`-sized map to pixels of a `to`-sized image.
-pub fn scale_region(region: &mut Region, from: (u32, u32), to: (u32, u32)) {
+pub(crate) fn scale_region(region: &mut Region, from: (u32, u32), to: (u32, u32)) {
     let scale = |v: u32, from: u32, to: u32| (u64::from(v) * u64::from(to) / u64::from(from)) as u32;
     let (right, bottom) = (region.x + region.width, region.y + region.height);
     region.x = scale(region.x, from.0, to.0);

@@ -147,7 +147,7 @@ impl Monitor {
     }
 
     /// The bundle's name.
-    pub fn bundle_name(&self) -> &str {
+    pub(crate) fn bundle_name(&self) -> &str {
         &self.name
     }
 
@@ -187,7 +187,7 @@ impl Monitor {
     }
 
     /// Assesses an image from an inference on it that others use as well, without the anomaly score.
-    pub fn assess_inference(
+    pub(crate) fn assess_inference(
         &self,
         image: &RgbImage,
         inference: &Inference,

@@ -23,7 +23,10 @@ pub struct Scores {
 
 impl Scores {
     /// By the whole method, with the anomaly score by `anomaly`, where that is wanted.
-    pub fn by_method(inference: &Inference, anomaly: Option<anomaly::Config>) -> Result<Self, TchError> {
+    pub(crate) fn by_method(
+        inference: &Inference,
+        anomaly: Option<anomaly::Config>,
+    ) -> Result<Self, TchError> {
         let numbers = |t: &Tensor| Vec::<f32>::try_from(t.to_kind(Kind::Float).flatten(0, -1));
         let labels = inference.segmentation().softmax.labels.shallow_clone();
         let synth = inference.synthesized().shallow_clone();
@@ -39,7 +42,7 @@ impl Scores {
     }
 
     /// By M's logits alone: error probability and anomaly score are one minus the largest softmax.
-    pub fn by_softmax(inference: &Inference, anomaly: bool) -> Result<Self, TchError> {
+    pub(crate) fn by_softmax(inference: &Inference, anomaly: bool) -> Result<Self, TchError> {
         let softmax = &inference.segmentation().softmax;
         let doubt = softmax.largest.f_neg()?.f_add_scalar(1.)?;
         Ok(Self {

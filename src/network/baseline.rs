@@ -3,7 +3,7 @@
 //! A baseline is three modules of one name: its network here, its detector in `score::trained` and its
 //! training in `train::baseline`. `baselines!` is the one list of them.
 
-pub mod regressor;
+pub(crate) mod regressor;
 
 use serde::{Deserialize, Serialize};
 

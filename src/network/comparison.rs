@@ -4,13 +4,13 @@ pub mod confidence;
 mod correction;
 pub mod direct;
 pub mod disagreement;
-pub mod evidence;
+pub(crate) mod evidence;
 pub mod fused;
 pub mod iou;
 pub mod joint;
 pub mod prior;
-pub mod resnet18;
-pub mod trunk;
+pub(crate) mod resnet18;
+pub(crate) mod trunk;
 
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantNames};
@@ -113,12 +113,12 @@ impl ComparatorConfig {
 
     /// Whether its confidence is also scored together with M's largest softmax, as the released code has it:
     /// of a network that scores pixels and does not start from that softmax.
-    pub fn is_scored_with_msp(&self) -> bool {
+    pub(crate) fn is_scored_with_msp(&self) -> bool {
         !self.has_prior() && !matches!(self, Self::IouOnly(_))
     }
 
     /// Whether the network starts from what M's softmax says ([`prior::Prior`]).
-    pub fn has_prior(&self) -> bool {
+    pub(crate) fn has_prior(&self) -> bool {
         match self {
             Self::Joint(config) | Self::Direct(config) | Self::ConfidenceOnly(config) => config.prior,
             Self::IouOnly(_) => false,
@@ -127,7 +127,7 @@ impl ComparatorConfig {
     }
 
     /// Whether it asks what M makes of x'.
-    pub fn segments_again(&self) -> bool {
+    pub(crate) fn segments_again(&self) -> bool {
         matches!(self, Self::Fused(config) if config.of_synth != fused::OfSynth::Nothing)
     }
 

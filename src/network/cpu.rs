@@ -31,7 +31,7 @@ impl Plain for i64 {
 
 /// A new tensor, contiguous, on the CPU, that nobody else has yet.
 #[derive(Debug)]
-pub struct Fresh<T> {
+pub(crate) struct Fresh<T> {
     tensor: Tensor,
     number: PhantomData<T>,
 }
@@ -80,13 +80,13 @@ fn start<T: Plain>(tensor: &Tensor) -> *mut T {
 }
 
 /// A loop to be compiled for the registers at hand.
-pub trait Kernel {
+pub(crate) trait Kernel {
     /// Runs it; to be inlined, together with all that it calls.
     fn run(self);
 }
 
 /// Runs `kernel` in the widest registers there are.
-pub fn widest(kernel: impl Kernel) {
+pub(crate) fn widest(kernel: impl Kernel) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         // Sound: the CPU has what the function was compiled for.

@@ -24,7 +24,7 @@ pub fn channels_last(x: &Tensor) -> Tensor {
 }
 
 /// Bilinear resize with half-pixel centres (`align_corners` false) or aligned corners.
-pub fn resize_bilinear(x: &Tensor, size: (i64, i64), align_corners: bool) -> Tensor {
+pub(crate) fn resize_bilinear(x: &Tensor, size: (i64, i64), align_corners: bool) -> Tensor {
     let (h, w) = spatial(x);
     if (h, w) == size {
         x.shallow_clone()
@@ -34,22 +34,22 @@ pub fn resize_bilinear(x: &Tensor, size: (i64, i64), align_corners: bool) -> Ten
 }
 
 /// Slope of every leaky ReLU for negative values.
-pub const SLOPE: f64 = 0.2;
+pub(crate) const SLOPE: f64 = 0.2;
 
 /// Leaky ReLU, from two operations whose gradients are cheap.
-pub fn leaky_relu(x: &Tensor) -> Tensor {
+pub(crate) fn leaky_relu(x: &Tensor) -> Tensor {
     x * SLOPE + x.relu() * (1. - SLOPE)
 }
 
 /// Each channel of each image to mean 0 and variance 1, without parameters.
-pub fn instance_norm(x: &Tensor) -> Tensor {
+pub(crate) fn instance_norm(x: &Tensor) -> Tensor {
     let none: Option<&Tensor> = None;
     Tensor::instance_norm(x, none, none, none, none, true, 0.1, 1e-5, false)
 }
 
 /// Labels `N x H x W` as `N x classes x H x W` of ones and zeros, channels last; a pixel without
 /// label (255) is all zeros.
-pub fn one_hot(labels: &Tensor, classes: i64, kind: Kind) -> Tensor {
+pub(crate) fn one_hot(labels: &Tensor, classes: i64, kind: Kind) -> Tensor {
     let ids = Tensor::arange(classes, (labels.kind(), labels.device())).view([1, 1, 1, -1]);
     labels.unsqueeze(-1).eq_tensor(&ids).to_kind(kind).permute([0, 3, 1, 2])
 }
@@ -60,12 +60,12 @@ fn row(values: [f64; 3], x: &Tensor) -> Tensor {
 }
 
 /// RGB in \[0, 1\] less `mean`, over `std`, channel by channel, in the kind of `x`.
-pub fn normalize(x: &Tensor, mean: [f64; 3], std: [f64; 3]) -> Tensor {
+pub(crate) fn normalize(x: &Tensor, mean: [f64; 3], std: [f64; 3]) -> Tensor {
     (x - row(mean, x)) / row(std, x)
 }
 
 /// Parts and standard deviations of ImageNet's channels, as torchvision's networks expect them.
-pub const IMAGENET: ([f64; 3], [f64; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+pub(crate) const IMAGENET: ([f64; 3], [f64; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
 
 /// Height and width.
 pub fn spatial(x: &Tensor) -> (i64, i64) {
@@ -75,7 +75,7 @@ pub fn spatial(x: &Tensor) -> (i64, i64) {
 
 /// Batch normalization over N, H, W.
 #[derive(Debug)]
-pub struct BatchNorm2d {
+pub(crate) struct BatchNorm2d {
     weight: Option<Tensor>,
     bias: Option<Tensor>,
     running_mean: Tensor,
@@ -107,7 +107,7 @@ impl BatchNorm2d {
     }
 
     /// The statistics, weight and bias as `x * scale + shift` for each channel, fp32.
-    pub fn scale_shift(&self) -> (Tensor, Tensor) {
+    pub(crate) fn scale_shift(&self) -> (Tensor, Tensor) {
         let scale = (&self.running_var + self.eps).rsqrt();
         let scale =
             self.weight.as_ref().map_or_else(|| scale.shallow_clone(), |weight| weight.detach() * &scale);
@@ -118,7 +118,7 @@ impl BatchNorm2d {
 
     /// Has `conv`, whose output this normalizes, do it by its weights from now on: for inference with
     /// statistics that are final. One pass over memory less.
-    pub fn fold_into(&mut self, conv: &mut Conv2d) {
+    pub(crate) fn fold_into(&mut self, conv: &mut Conv2d) {
         let (scale, shift) = self.scale_shift();
         conv.scale(&scale, &shift);
         conv.settle();
@@ -155,7 +155,7 @@ impl BatchNorm2d {
 
 /// A linear layer.
 #[derive(Debug)]
-pub struct Linear {
+pub(crate) struct Linear {
     weight: Tensor,
     bias: Tensor,
 }
@@ -189,7 +189,7 @@ impl Linear {
 /// A convolution under spectral normalization (Miyato et al., 2018): the weight is divided by its
 /// largest singular value, estimated by one power iteration a training step.
 #[derive(Debug)]
-pub struct SpectralConv2d {
+pub(crate) struct SpectralConv2d {
     weight_orig: Tensor,
     weight_u: Tensor,
     weight_v: Tensor,
@@ -247,7 +247,7 @@ fn spectral_norm(matrix: &Tensor, u: &Tensor, v: &Tensor, train: bool) -> Tensor
 
 /// A transposed 3x3 convolution without bias that doubles the size, under spectral normalization.
 #[derive(Debug)]
-pub struct SpectralDoubling {
+pub(crate) struct SpectralDoubling {
     weight_orig: Tensor,
     weight_u: Tensor,
     weight_v: Tensor,

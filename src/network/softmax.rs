@@ -41,7 +41,7 @@ impl Softmax {
     }
 
     /// From logits, `N x classes x h x w`, brought to `size` (height, width) bilinearly.
-    pub fn of_logits(logits: &Tensor, size: (i64, i64), align_corners: bool) -> Self {
+    pub(crate) fn of_logits(logits: &Tensor, size: (i64, i64), align_corners: bool) -> Self {
         let logits = logits.to_kind(Kind::Float);
         match logits.device() {
             Device::Cpu => in_one_pass(&logits, size, align_corners),

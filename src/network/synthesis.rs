@@ -7,7 +7,7 @@ pub mod patches;
 pub mod pix2pixhd;
 pub mod spade;
 pub mod style_encoder;
-pub mod styled_spade;
+pub(crate) mod styled_spade;
 
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantNames};

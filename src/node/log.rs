@@ -13,7 +13,7 @@ use crate::watch::shared::NodeClock;
 
 /// Writes log lines under the node's name.
 #[derive(Clone)]
-pub struct Log {
+pub(crate) struct Log {
     name: String,
     clock: NodeClock,
     rosout: Arc<Mutex<Publisher<Line>>>,
@@ -35,7 +35,7 @@ impl Log {
     }
 
     /// What deserves attention.
-    pub fn warn(&self, message: &str) {
+    pub(crate) fn warn(&self, message: &str) {
         let message = messages::text(message);
         r2r::log_warn!(&self.name, "{message}");
         self.publish(Line::WARN as u8, message);
@@ -49,7 +49,7 @@ impl Log {
     }
 
     /// What the library has to say.
-    pub fn event(&self, level: tracing::Level, message: &str) {
+    pub(crate) fn event(&self, level: tracing::Level, message: &str) {
         match level {
             tracing::Level::ERROR => self.error(message),
             tracing::Level::WARN => self.warn(message),
@@ -76,7 +76,7 @@ impl Log {
 
 /// Lets one line through in a while, so that a fault in every frame does not flood the log.
 #[derive(Debug, Default)]
-pub struct Throttle {
+pub(crate) struct Throttle {
     last: Option<Instant>,
 }
 
@@ -84,7 +84,7 @@ impl Throttle {
     const PAUSE: Duration = Duration::from_secs(5);
 
     /// Whether a line may be written at `now`.
-    pub fn allows(&mut self, now: Instant) -> bool {
+    pub(crate) fn allows(&mut self, now: Instant) -> bool {
         let allowed = self.last.is_none_or(|last| now.saturating_duration_since(last) >= Self::PAUSE);
         if allowed {
             self.last = Some(now);

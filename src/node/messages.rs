@@ -110,7 +110,7 @@ fn region(region: &Region, labels: Option<&LabelSet>) -> msg::AnomalyRegion {
 }
 
 /// Names and colours of the label ids.
-pub fn label_info(labels: &LabelSet, stamp: Stamp) -> msg::LabelInfo {
+pub(crate) fn label_info(labels: &LabelSet, stamp: Stamp) -> msg::LabelInfo {
     let color = |[r, g, b]: [u8; 3]| u32::from_be_bytes([0, r, g, b]);
     msg::LabelInfo {
         header: header(stamp, ""),
@@ -122,7 +122,7 @@ pub fn label_info(labels: &LabelSet, stamp: Stamp) -> msg::LabelInfo {
 }
 
 /// A mono8 image.
-pub fn mono8(header: &Header, picture: GrayImage) -> Image {
+pub(crate) fn mono8(header: &Header, picture: GrayImage) -> Image {
     let (width, height) = picture.dimensions();
     image(header, width, height, "mono8", width, picture.into_raw())
 }
@@ -134,7 +134,7 @@ pub fn rgb8(header: &Header, picture: RgbImage) -> Image {
 }
 
 /// A 32FC1 image.
-pub fn float32(header: &Header, map: &ScoreMap) -> Image {
+pub(crate) fn float32(header: &Header, map: &ScoreMap) -> Image {
     let data = map.data.iter().flat_map(|value| value.to_le_bytes()).collect();
     image(header, map.width, map.height, "32FC1", map.width * 4, data)
 }
@@ -145,7 +145,7 @@ fn image(header: &Header, width: u32, height: u32, encoding: &str, step: u32, da
 }
 
 /// The message on `/diagnostics`.
-pub fn diagnostics(statuses: &[Status], node: &str, hardware: &str, stamp: Stamp) -> DiagnosticArray {
+pub(crate) fn diagnostics(statuses: &[Status], node: &str, hardware: &str, stamp: Stamp) -> DiagnosticArray {
     let entry = |(key, value): &(&str, String)| KeyValue { key: text(key), value: text(value) };
     let status = |status: &Status| DiagnosticStatus {
         level: status.severity as u8,

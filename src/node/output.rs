@@ -18,14 +18,14 @@ use crate::watch::verdict::Verdict;
 
 /// Reports, with the names that every report carries.
 #[derive(Clone)]
-pub struct Reports {
+pub(crate) struct Reports {
     publisher: Publisher<MonitorReport>,
     identity: Arc<Mutex<Identity>>,
 }
 
 /// The bundle in use; empty while it loads.
 #[derive(Clone, Default)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// Its label set.
     pub labels: Option<LabelSet>,
     /// Its name.
@@ -44,7 +44,7 @@ impl Reports {
     }
 
     /// Says which bundle is used from now on.
-    pub fn identify(&self, identity: Identity) {
+    pub(crate) fn identify(&self, identity: Identity) {
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
     }
 
@@ -61,7 +61,7 @@ impl Reports {
 }
 
 /// Messages that late subscribers get as well, and the diagnostics.
-pub struct Announcements {
+pub(crate) struct Announcements {
     label_info: Publisher<LabelInfo>,
     model_info: Publisher<Text>,
     diagnostics: Publisher<DiagnosticArray>,
@@ -79,17 +79,17 @@ impl Announcements {
     }
 
     /// Publishes what the label ids mean.
-    pub fn label_info(&self, message: &LabelInfo) -> r2r::Result<()> {
+    pub(crate) fn label_info(&self, message: &LabelInfo) -> r2r::Result<()> {
         self.label_info.publish(message)
     }
 
     /// Publishes what the bundle is made of, as YAML.
-    pub fn model_info(&self, yaml: &str) -> r2r::Result<()> {
+    pub(crate) fn model_info(&self, yaml: &str) -> r2r::Result<()> {
         self.model_info.publish(&Text { data: messages::text(yaml) })
     }
 
     /// Publishes the node's health.
-    pub fn diagnostics(&self, message: &DiagnosticArray) -> r2r::Result<()> {
+    pub(crate) fn diagnostics(&self, message: &DiagnosticArray) -> r2r::Result<()> {
         self.diagnostics.publish(message)
     }
 }
@@ -153,7 +153,7 @@ impl Images {
     }
 
     /// Who listens now.
-    pub fn audience(&self) -> Audience {
+    pub(crate) fn audience(&self) -> Audience {
         Audience {
             error_mask: has_listener(&self.error_mask),
             error_probability: has_listener(&self.error_probability),

@@ -9,11 +9,11 @@ use crate::watch::parameters::{ParameterError, Parameters, TABLE, Value};
 use crate::watch::shared::SharedParameters;
 
 /// Overrides for parameters that do not exist.
-pub type Unknown = Vec<String>;
+pub(crate) type Unknown = Vec<String>;
 
 /// Parses the overrides of launch file and command line. Names nobody knows are handed back:
 /// a misspelt safety parameter must be loud, but a file shared with other nodes is no error.
-pub fn from_overrides(
+pub(crate) fn from_overrides(
     overrides: &IndexMap<String, Parameter>,
 ) -> Result<(SharedParameters, Unknown), ParameterError> {
     let (known, unknown): (Vec<_>, Vec<_>) =
@@ -25,7 +25,7 @@ pub fn from_overrides(
 }
 
 /// What the parameter services work on.
-pub fn handler(parameters: &SharedParameters) -> Arc<Mutex<dyn RosParams + Send>> {
+pub(crate) fn handler(parameters: &SharedParameters) -> Arc<Mutex<dyn RosParams + Send>> {
     Arc::new(Mutex::new(Handler { parameters: parameters.clone() }))
 }
 

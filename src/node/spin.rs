@@ -29,7 +29,7 @@ const WAIT: Duration = Duration::from_millis(20);
 type Queue<T> = Box<dyn Stream<Item = T> + Unpin + Send>;
 
 /// The node's inputs, until the spinning begins.
-pub struct Inputs {
+pub(crate) struct Inputs {
     raw: Option<Queue<Image>>,
     compressed: Option<Queue<CompressedImage>>,
     camera_info: Queue<CameraInfo>,
@@ -118,7 +118,7 @@ fn ready<T>(queue: &mut Queue<T>) -> Option<T> {
 }
 
 /// Spins until `stop`.
-pub fn spin(mut node: Node, mut inputs: Inputs, shared: Arc<Shared>, log: Log, stop: Arc<AtomicBool>) {
+pub(crate) fn spin(mut node: Node, mut inputs: Inputs, shared: Arc<Shared>, log: Log, stop: Arc<AtomicBool>) {
     let mut pool = LocalPool::new();
     let service = std::mem::replace(&mut inputs.parameter_service, futures::future::pending().boxed());
     if pool.spawner().spawn_local(service).is_err() {

@@ -15,7 +15,7 @@ use crate::watch::verdict::{Validity, Verdict};
 use crate::watch::watchdog::{Alarm, Liveness, REPEAT};
 
 /// Publishes reports that assess no image, and the diagnostics.
-pub struct Timer {
+pub(crate) struct Timer {
     shared: Arc<Shared>,
     reports: Reports,
     announcements: Announcements,
@@ -42,7 +42,7 @@ impl Timer {
     }
 
     /// The topics that are published once.
-    pub fn announcements(&self) -> &Announcements {
+    pub(crate) fn announcements(&self) -> &Announcements {
         &self.announcements
     }
 
@@ -119,12 +119,12 @@ impl Timer {
     }
 
     /// Publishes the diagnostics.
-    pub fn diagnose(&self) -> r2r::Result<()> {
+    pub(crate) fn diagnose(&self) -> r2r::Result<()> {
         self.send(&self.statuses())
     }
 
     /// Tells whoever reads the diagnostics that there will be no more.
-    pub fn farewell(&self) -> r2r::Result<()> {
+    pub(crate) fn farewell(&self) -> r2r::Result<()> {
         self.report(Validity::Stale, "the node is shutting down".to_owned())?;
         let last = |status: Status| Status {
             severity: Severity::Stale,
@@ -160,4 +160,4 @@ impl Timer {
 }
 
 /// Time between ticks.
-pub const TICK: Duration = Duration::from_millis(50);
+pub(crate) const TICK: Duration = Duration::from_millis(50);

@@ -4,20 +4,20 @@ use font8x8::UnicodeFonts;
 use image::{Rgb, RgbImage};
 
 /// Width and height of a character at scale 1, in pixels.
-pub const GLYPH: u32 = 8;
+pub(crate) const GLYPH: u32 = 8;
 
 /// White.
-pub const WHITE: Rgb<u8> = Rgb([255; 3]);
+pub(crate) const WHITE: Rgb<u8> = Rgb([255; 3]);
 /// The ground behind text and around panels.
-pub const GROUND: Rgb<u8> = Rgb([24; 3]);
+pub(crate) const GROUND: Rgb<u8> = Rgb([24; 3]);
 
 /// A text scale that is readable on an image `height` pixels high.
-pub fn text_scale(height: u32) -> u32 {
+pub(crate) fn text_scale(height: u32) -> u32 {
     (height / 240).clamp(1, 4)
 }
 
 /// Width of `text` in pixels.
-pub fn text_width(text: &str, scale: u32) -> u32 {
+pub(crate) fn text_width(text: &str, scale: u32) -> u32 {
     text.chars().count() as u32 * GLYPH * scale
 }
 
@@ -43,7 +43,7 @@ fn glyph(letter: char) -> [u8; 8] {
 }
 
 /// Fills a rectangle.
-pub fn fill(image: &mut RgbImage, x: i64, y: i64, width: u32, height: u32, color: Rgb<u8>) {
+pub(crate) fn fill(image: &mut RgbImage, x: i64, y: i64, width: u32, height: u32, color: Rgb<u8>) {
     let (columns, rows) = clip(image, x, y, width, height);
     for y in rows {
         for x in columns.clone() {
@@ -53,7 +53,7 @@ pub fn fill(image: &mut RgbImage, x: i64, y: i64, width: u32, height: u32, color
 }
 
 /// Draws the border of a rectangle, `thickness` pixels inwards.
-pub fn outline(
+pub(crate) fn outline(
     image: &mut RgbImage,
     x: i64,
     y: i64,
@@ -93,12 +93,12 @@ pub fn label(image: &mut RgbImage, x: i64, y: i64, scale: u32, color: Rgb<u8>, g
 }
 
 /// Height of a [`label`] in pixels.
-pub fn label_height(scale: u32) -> u32 {
+pub(crate) fn label_height(scale: u32) -> u32 {
     (GLYPH + 4) * scale
 }
 
 /// Half of `pixel`, half of `color`.
-pub fn tint(pixel: &mut Rgb<u8>, color: Rgb<u8>) {
+pub(crate) fn tint(pixel: &mut Rgb<u8>, color: Rgb<u8>) {
     for (channel, color) in pixel.0.iter_mut().zip(color.0) {
         *channel = u8::midpoint(*channel, color);
     }

@@ -5,11 +5,11 @@ use image::{Rgb, RgbImage};
 use crate::monitor::assessment::ScoreMap;
 
 /// Colour of a pixel without a score.
-pub const NO_SCORE: Rgb<u8> = Rgb([128; 3]);
+pub(crate) const NO_SCORE: Rgb<u8> = Rgb([128; 3]);
 
 /// Colours a map from 0, black, over purple and orange to 1, pale yellow (Inferno: equal steps of score
 /// are equal steps to the eye, in grey print too). Scores beyond \[0, 1\] are clamped, NaN is grey.
-pub fn heat_map(scores: &ScoreMap) -> RgbImage {
+pub(crate) fn heat_map(scores: &ScoreMap) -> RgbImage {
     let colors: Vec<Rgb<u8>> = (0..=255).map(|step| color(f64::from(step) / 255.0)).collect();
     let mut image = RgbImage::new(scores.width, scores.height);
     for (pixel, &score) in image.pixels_mut().zip(&scores.data) {
@@ -21,7 +21,7 @@ pub fn heat_map(scores: &ScoreMap) -> RgbImage {
 
 /// The same with `limit` halfway between black and pale yellow, so that what is above it is bright
 /// however small the scores are that a bundle gives.
-pub fn heat_map_around(scores: &ScoreMap, limit: f32) -> RgbImage {
+pub(crate) fn heat_map_around(scores: &ScoreMap, limit: f32) -> RgbImage {
     let scale = 0.5 / limit.max(f32::MIN_POSITIVE);
     heat_map(&ScoreMap { data: scores.data.iter().map(|score| score * scale).collect(), ..*scores })
 }

@@ -13,7 +13,7 @@ const ANOMALY: Rgb<u8> = Rgb([255, 200, 0]);
 
 /// The alarm level in words and the colour it is shown in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Badge<'a> {
+pub(crate) struct Badge<'a> {
     /// Such as `NOMINAL`.
     pub text: &'a str,
     /// Behind the text, RGB; black or white text is chosen to be readable on it.
@@ -24,7 +24,12 @@ pub struct Badge<'a> {
 /// rendered as and its peak score, and level and scores in the upper left corner.
 ///
 /// The mask is drawn if [`Maps::error_mask`](crate::monitor::assessment::Maps::error_mask) was wanted.
-pub fn overlay_frame(image: &RgbImage, assessment: &Assessment, labels: &LabelSet, badge: Badge) -> RgbImage {
+pub(crate) fn overlay_frame(
+    image: &RgbImage,
+    assessment: &Assessment,
+    labels: &LabelSet,
+    badge: Badge,
+) -> RgbImage {
     let mut out = image.clone();
     if let Some(mask) =
         assessment.maps.error_mask.as_ref().filter(|mask| mask.dimensions() == out.dimensions())

@@ -49,7 +49,7 @@ impl Setup {
     }
 
     /// The folder of the figures of all tests of a system.
-    pub fn outcomes(&self, system: &str) -> PathBuf {
+    pub(crate) fn outcomes(&self, system: &str) -> PathBuf {
         self.out.join("outcomes").join(system)
     }
 

@@ -35,7 +35,7 @@ const MEANING: &str = "Errors are the positives of AP-Err, AUC and FPR95; pixels
 
 impl Protocol {
     /// Writes every table that can be put together to [`Setup::tables`].
-    pub fn write_tables(&self, setup: &Setup) -> Result<(), ProtocolError> {
+    pub(crate) fn write_tables(&self, setup: &Setup) -> Result<(), ProtocolError> {
         let tables = self.tables(setup)?;
         if tables.is_empty() {
             return Ok(());

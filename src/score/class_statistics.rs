@@ -36,7 +36,7 @@ impl ClassStatistics {
     }
 
     /// Adds the pixels of `other`, of as many classes.
-    pub fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         for c in 0..self.count.len().min(other.count.len()) {
             let (n, m) = (self.count[c], other.count[c]);
             if m > 0. {

@@ -17,7 +17,7 @@ pub struct Detection {
 
 impl Detection {
     /// Of a score that stands for both: what is doubtful may be wrong, and may be unknown.
-    pub fn of_doubt(score: Tensor) -> Self {
+    pub(crate) fn of_doubt(score: Tensor) -> Self {
         Self { error: Some(score.shallow_clone()), iou: None, anomaly: Some(score) }
     }
 }

@@ -23,7 +23,7 @@ pub fn msp(logits: &Tensor) -> Tensor {
 
 /// The largest logit, negated (Hendrycks et al., "Scaling Out-of-Distribution Detection for Real-World
 /// Settings", ICML 2022). `N x C x H x W` to `N x 1 x H x W`, unbounded.
-pub fn max_logit(logits: &Tensor) -> Tensor {
+pub(crate) fn max_logit(logits: &Tensor) -> Tensor {
     -logits.amax([1i64].as_slice(), true)
 }
 
@@ -35,7 +35,7 @@ pub fn energy(logits: &Tensor) -> Tensor {
 }
 
 /// One of these as a detector: what is doubtful may be wrong, and may be unknown.
-pub struct FromLogits {
+pub(crate) struct FromLogits {
     name: &'static str,
     score: fn(&Tensor) -> Tensor,
     probability: bool,

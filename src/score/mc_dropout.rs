@@ -22,7 +22,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
 
 /// Mean softmax of `passes` passes over `image`, `N x classes x H x W`, fp32; `None` of an M without
 /// dropout. The draws are from libtorch's generator.
-pub fn mean_softmax(m: &dyn Segmenter, image: &Tensor, passes: usize) -> Option<Tensor> {
+pub(crate) fn mean_softmax(m: &dyn Segmenter, image: &Tensor, passes: usize) -> Option<Tensor> {
     tch::no_grad(|| {
         let sample = m.sampler(image)?;
         let pass = || {
@@ -45,14 +45,14 @@ pub fn entropy(mean_softmax: &Tensor) -> Tensor {
 /// Of each class, the mean over the image of p log p + (1 - p) log(1 - p), p being its mean softmax: how
 /// little the class is in doubt. `N x C x H x W` to `N x C` in \[-log 2, 0\]. What SynthCP's code has a
 /// linear layer tell IoUs from.
-pub fn class_entropy(mean_softmax: &Tensor) -> Tensor {
+pub(crate) fn class_entropy(mean_softmax: &Tensor) -> Tensor {
     let terms = |p: Tensor| &p * p.clamp_min(1e-12).log();
     let sum = terms(mean_softmax.shallow_clone()) + terms(1. - mean_softmax);
     sum.mean_dim([2i64, 3].as_slice(), false, Kind::Float)
 }
 
 /// The entropy as a detector.
-pub struct McDropout {
+pub(crate) struct McDropout {
     /// Passes over an image.
     pub passes: usize,
 }

@@ -27,7 +27,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
 /// How a score is refined; the defaults are the authors', for images of 1024 x 2048.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Refinement {
+pub(crate) struct Refinement {
     /// By how many pixels the boundaries are widened, round by round.
     pub widths: Vec<u32>,
     /// Pixels between the taps of the Gaussian that smooths.
@@ -42,14 +42,14 @@ impl Default for Refinement {
 
 impl Refinement {
     /// Refines scores `N x 1 x H x W` of pixels labelled `N x H x W`.
-    pub fn apply(&self, score: &Tensor, labels: &Tensor) -> Tensor {
+    pub(crate) fn apply(&self, score: &Tensor, labels: &Tensor) -> Tensor {
         smooth(&suppress_boundaries(score, labels, &self.widths), self.spacing)
     }
 }
 
 impl Refinement {
     /// The authors' for images of `height` rows: at their half, half as far.
-    pub fn for_height(height: i64) -> Self {
+    pub(crate) fn for_height(height: i64) -> Self {
         let Self { widths, spacing } = Self::default();
         let scaled = |pixels: i64| (pixels * height + AUTHORS_HEIGHT / 2) / AUTHORS_HEIGHT;
         let mut widths: Vec<u32> = widths.iter().map(|&width| scaled(i64::from(width)) as u32).collect();
@@ -62,7 +62,7 @@ impl Refinement {
 const AUTHORS_HEIGHT: i64 = 1024;
 
 /// The refined score as a detector.
-pub struct StandardizedMaxLogit {
+pub(crate) struct StandardizedMaxLogit {
     statistics: ClassStatistics,
     refinement: Refinement,
 }

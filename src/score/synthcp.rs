@@ -36,7 +36,7 @@ pub(super) const ENTRIES: &[Entry] = &[
 ];
 
 /// F as the bundle has it: error probabilities where it scores pixels, and the IoU of each class.
-pub struct BundleComparator {
+pub(crate) struct BundleComparator {
     name: String,
 }
 
@@ -64,14 +64,14 @@ impl Detector for BundleComparator {
 }
 
 /// Name of a detector whose confidence is added to M's largest softmax.
-pub fn with_msp(name: &str) -> String {
+pub(crate) fn with_msp(name: &str) -> String {
     format!("{name} + (1 - MSP)")
 }
 
 /// F's confidence and M's largest softmax, added: the score by which the released code evaluates
 /// SynthCP and Direct Prediction. Turned round and moved here, so that 0 is surely right and 2 surely
 /// wrong.
-pub struct WithMsp {
+pub(crate) struct WithMsp {
     name: String,
 }
 
@@ -101,7 +101,7 @@ impl Detector for WithMsp {
 pub const OWN_COSINE: &str = "SynthCP cosine, the bundle's";
 
 /// How unlike M's features of x and of x' are.
-pub struct Cosine {
+pub(crate) struct Cosine {
     /// Its name in tables.
     pub name: &'static str,
     /// Which features, and how M's certainty enters.

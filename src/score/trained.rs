@@ -24,7 +24,7 @@ pub fn load(folder: &Path, classes: i64, device: Device) -> Result<Vec<Boxed>, B
 }
 
 /// The same, of the networks that are `wanted`.
-pub fn load_if(
+pub(crate) fn load_if(
     folder: &Path,
     classes: i64,
     device: Device,

@@ -64,8 +64,9 @@ impl Kit<'_> {
 }
 
 /// A kind of object.
-pub struct ObjectKind {
+pub(crate) struct ObjectKind {
     /// Its name.
+    #[cfg_attr(not(test), expect(dead_code, reason = "names it for readers and in tests"))]
     pub name: &'static str,
     /// Metres across the ground, the larger of both.
     reach: f32,
@@ -76,13 +77,14 @@ pub struct ObjectKind {
 
 impl ObjectKind {
     /// Metres across the ground, the larger of both.
-    pub fn reach(&self) -> f32 {
+    #[cfg(test)]
+    pub(crate) fn reach(&self) -> f32 {
         self.reach
     }
 
     /// Corners of the box around it, in metres, standing at the origin.
     #[cfg(test)]
-    pub fn extent(&self) -> (vek::Vec3<f32>, vek::Vec3<f32>) {
+    pub(crate) fn extent(&self) -> (vek::Vec3<f32>, vek::Vec3<f32>) {
         let mut mesh = Mesh::default();
         let materials = [Material::anomalous(Pattern::Plain, [[0; 3]; 2], 1.); 3];
         (self.build)(&mut Kit { mesh: &mut mesh, materials, seed: 1 });
@@ -125,7 +127,7 @@ const fn kind(
 }
 
 /// All kinds.
-pub const OBJECT_KINDS: [ObjectKind; 28] = [
+pub(crate) const OBJECT_KINDS: [ObjectKind; 28] = [
     kind("dog", 0.9, FUR, HIDES, |k| k.animal(0.7, 0.8, 0.16, 0.2)),
     kind("deer", 1.6, FUR, HIDES, |k| {
         k.animal(1.2, 1.3, 0.24, 0.6);
@@ -295,7 +297,7 @@ struct Placed {
 }
 
 /// Anomaly objects along the road, some tens of metres apart.
-pub struct AnomalyObjects {
+pub(crate) struct AnomalyObjects {
     rng: ChaCha8Rng,
     placed: Vec<Placed>,
     next: f32,

@@ -11,7 +11,7 @@ use super::weather::Weather;
 use super::{Purpose, building, furniture, generator, plants, road, vehicle};
 
 /// A lot and what stands on it.
-pub struct Block {
+pub(crate) struct Block {
     number: u64,
     stretch: Range<f32>,
     /// All of it.

@@ -17,7 +17,7 @@ fn pick<T: Copy>(from: &[T], rng: &mut ChaCha8Rng) -> T {
 }
 
 /// A house on the lot `stretch`, on one side of the road.
-pub fn house(mesh: &mut Mesh, stretch: Range<f32>, side: f32, style: &Style, rng: &mut ChaCha8Rng) {
+pub(crate) fn house(mesh: &mut Mesh, stretch: Range<f32>, side: f32, style: &Style, rng: &mut ChaCha8Rng) {
     let seed: u32 = rng.random();
     let width = stretch.end - stretch.start;
     let floors = rng.random_range(style.floors.0..=style.floors.1);
@@ -88,7 +88,7 @@ fn roof(
 }
 
 /// A wall along the pavement.
-pub fn wall(mesh: &mut Mesh, stretch: Range<f32>, side: f32, style: &Style, rng: &mut ChaCha8Rng) {
+pub(crate) fn wall(mesh: &mut Mesh, stretch: Range<f32>, side: f32, style: &Style, rng: &mut ChaCha8Rng) {
     let height = rng.random_range(1.1..2.6);
     let surface = match rng.random_bool(0.5) {
         true => Surface::Brick(varied([150, 92, 74], 0.25, rng.random())),
@@ -102,7 +102,7 @@ pub fn wall(mesh: &mut Mesh, stretch: Range<f32>, side: f32, style: &Style, rng:
 }
 
 /// A fence along the pavement: boards, bars or mesh.
-pub fn fence(mesh: &mut Mesh, stretch: Range<f32>, side: f32, style: &Style, rng: &mut ChaCha8Rng) {
+pub(crate) fn fence(mesh: &mut Mesh, stretch: Range<f32>, side: f32, style: &Style, rng: &mut ChaCha8Rng) {
     let height = rng.random_range(1.0..1.9);
     let x = side * (style.lot_line() + 0.25);
     let wood = rng.random_bool(0.5);

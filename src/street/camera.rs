@@ -50,27 +50,22 @@ impl Camera {
     }
 
     /// Metres driven.
-    pub fn along(&self) -> f32 {
+    pub(crate) fn along(&self) -> f32 {
         self.along
     }
 
     /// Metres right of the road's middle.
-    pub fn lane(&self) -> f32 {
+    pub(crate) fn lane(&self) -> f32 {
         self.lane
     }
 
     /// Metres per second.
-    pub fn speed(&self) -> f32 {
+    pub(crate) fn speed(&self) -> f32 {
         self.speed
     }
 
-    /// Columns and rows.
-    pub fn size(&self) -> (u32, u32) {
-        self.size
-    }
-
     /// Drives on for `step` seconds.
-    pub fn advance(&mut self, step: f32) {
+    pub(crate) fn advance(&mut self, step: f32) {
         self.along += self.speed * step;
     }
 
@@ -99,7 +94,7 @@ impl Camera {
     }
 
     /// Radians by which the road has turned since the drive began.
-    pub fn heading(&self) -> f32 {
+    pub(crate) fn heading(&self) -> f32 {
         let turned = |(length, phase, strength): &(f32, f32, f32)| {
             let w = std::f32::consts::TAU / length;
             strength * (phase.cos() - (w * self.along + phase).cos()) / w
@@ -121,7 +116,7 @@ pub struct View {
 
 impl View {
     /// A point of the road as the camera has it: x right, y up, z ahead.
-    pub fn to_camera(&self, p: Vec3<f32>) -> Vec3<f32> {
+    pub(crate) fn to_camera(&self, p: Vec3<f32>) -> Vec3<f32> {
         let d = p - self.eye;
         let near = d.z.clamp(-30., BEND);
         let beyond = d.z - near;
@@ -130,19 +125,19 @@ impl View {
     }
 
     /// A point as the camera has it in homogeneous coordinates of the image.
-    pub fn project(&self, p: Vec3<f32>) -> [f32; 4] {
+    pub(crate) fn project(&self, p: Vec3<f32>) -> [f32; 4] {
         let depth = FAR * (p.z - NEAR) / (FAR - NEAR);
         [p.x * self.scale.x, p.y * self.scale.y, depth, p.z]
     }
 
     /// The direction, unit length, that is seen at `p`, which runs from -1 to 1 in both axes (y up).
-    pub fn ray(&self, p: Vec2<f32>) -> Vec3<f32> {
+    pub(crate) fn ray(&self, p: Vec2<f32>) -> Vec3<f32> {
         let d = Vec3::new(p.x / self.scale.x, p.y / self.scale.y, 1.).normalized();
         self.turn.transposed() * d
     }
 
     /// How far in front of the camera clipping begins.
-    pub fn near(&self) -> f32 {
+    pub(crate) fn near(&self) -> f32 {
         NEAR
     }
 }

@@ -14,7 +14,7 @@ fn steel(color: Color) -> Material {
 }
 
 /// A lamp post whose arm reaches over the road.
-pub fn lamp_post(mesh: &mut Mesh, z: f32, side: f32, style: &Style) {
+pub(crate) fn lamp_post(mesh: &mut Mesh, z: f32, side: f32, style: &Style) {
     let x = side * (style.half_road + 0.55);
     let (height, reach) = (6.5, side * -1.6);
     let post = steel([112, 116, 116]);
@@ -33,7 +33,7 @@ pub fn lamp_post(mesh: &mut Mesh, z: f32, side: f32, style: &Style) {
 }
 
 /// A wooden or concrete pole, without its wires.
-pub fn mast(mesh: &mut Mesh, z: f32, side: f32, style: &Style, rng: &mut ChaCha8Rng) {
+pub(crate) fn mast(mesh: &mut Mesh, z: f32, side: f32, style: &Style, rng: &mut ChaCha8Rng) {
     let x = side * (style.half_road + 0.7);
     let color = varied([124, 110, 94], 0.25, rng.random());
     let wood = Material::new(Class::Pole, Surface::Stained { color, stain: 0.7 });
@@ -53,7 +53,7 @@ const SIGNS: [[Color; 3]; 6] = [
 ];
 
 /// A sign on a pole; it faces those who drive on its side.
-pub fn sign(mesh: &mut Mesh, z: f32, side: f32, style: &Style, rng: &mut ChaCha8Rng) {
+pub(crate) fn sign(mesh: &mut Mesh, z: f32, side: f32, style: &Style, rng: &mut ChaCha8Rng) {
     let x = side * (style.half_road + rng.random_range(0.35..0.8));
     let height = rng.random_range(2.2..3.0);
     mesh.bar([x, KERB, z], [x, height, z], [0.04, 0.04], 6, steel([132, 134, 134]));
@@ -82,7 +82,7 @@ pub fn sign(mesh: &mut Mesh, z: f32, side: f32, style: &Style, rng: &mut ChaCha8
 }
 
 /// A traffic light; `lit` is which of red, yellow and green shines.
-pub fn traffic_light(mesh: &mut Mesh, z: f32, side: f32, style: &Style, lit: usize) {
+pub(crate) fn traffic_light(mesh: &mut Mesh, z: f32, side: f32, style: &Style, lit: usize) {
     let x = side * (style.half_road + 0.5);
     mesh.bar([x, KERB, z], [x, 3.4, z], [0.07, 0.07], 7, steel([74, 78, 78]));
     let case = Material::new(Class::TrafficLight, Surface::Paint { color: [34, 38, 36], gloss: 0.2 });
@@ -97,7 +97,7 @@ pub fn traffic_light(mesh: &mut Mesh, z: f32, side: f32, style: &Style, lit: usi
 }
 
 /// A row of bollards along the kerb.
-pub fn bollards(mesh: &mut Mesh, from: f32, to: f32, side: f32, style: &Style) {
+pub(crate) fn bollards(mesh: &mut Mesh, from: f32, to: f32, side: f32, style: &Style) {
     let x = side * (style.half_road + 0.45);
     let mut z = from;
     while z < to {
@@ -108,7 +108,7 @@ pub fn bollards(mesh: &mut Mesh, from: f32, to: f32, side: f32, style: &Style) {
 }
 
 /// A box of the electricity works at the back of the pavement, of class building.
-pub fn cabinet(mesh: &mut Mesh, z: f32, side: f32, style: &Style, rng: &mut ChaCha8Rng) {
+pub(crate) fn cabinet(mesh: &mut Mesh, z: f32, side: f32, style: &Style, rng: &mut ChaCha8Rng) {
     let x = side * (style.lot_line() - 0.5);
     let color = varied([128, 134, 124], 0.3, rng.random());
     let material = Material::new(Class::Building, Surface::Stained { color, stain: 0.4 });

@@ -19,7 +19,7 @@ const BEHIND: f32 = 4.;
 const LAMP: f32 = 14.;
 
 /// Maps of the ground ahead of the camera.
-pub struct Ground {
+pub(crate) struct Ground {
     start: f32,
     shadow: Buffer2d<f32>,
     contact: Vec<f32>,
@@ -125,17 +125,17 @@ impl Ground {
     }
 
     /// Share of the sun that reaches the ground at (x, z).
-    pub fn sun(&self, x: f32, z: f32) -> f32 {
+    pub(crate) fn sun(&self, x: f32, z: f32) -> f32 {
         self.smooth(self.shadow.as_ref(), x, z)
     }
 
     /// Share of the sky that is seen from the ground at (x, z).
-    pub fn sky(&self, x: f32, z: f32) -> f32 {
+    pub(crate) fn sky(&self, x: f32, z: f32) -> f32 {
         self.smooth(&self.contact, x, z)
     }
 
     /// Light of street lamps at `z`.
-    pub fn lamps(&self, z: f32) -> f32 {
+    pub(crate) fn lamps(&self, z: f32) -> f32 {
         let row = (z - self.start) / CELL;
         self.lamps.get(row.max(0.) as usize).copied().unwrap_or(0.3)
     }

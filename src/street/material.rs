@@ -3,10 +3,10 @@
 use super::texture::hash;
 
 /// sRGB.
-pub type Color = [u8; 3];
+pub(crate) type Color = [u8; 3];
 
 /// Linear light.
-pub type Light = [f32; 3];
+pub(crate) type Light = [f32; 3];
 
 /// Classes of the label set `cityscapes` that the world shows, by their ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,14 +51,14 @@ impl Kind {
     }
 
     /// Whether it has no class.
-    pub fn is_anomalous(self) -> bool {
+    pub(crate) fn is_anomalous(self) -> bool {
         self == Self::Anomalous
     }
 }
 
 /// The appearance of a surface. Coordinates (u, v) are metres on it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Surface {
+pub(crate) enum Surface {
     /// A carriageway; u lies across it.
     Asphalt(Marking),
     /// Slabs of `size` metres.
@@ -87,7 +87,7 @@ pub enum Surface {
 
 /// What is painted on a carriageway.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Marking {
+pub(crate) enum Marking {
     /// Nothing.
     Plain,
     /// Lines along both edges and between the lanes; `half` is half the width in metres, `parking` the
@@ -120,7 +120,7 @@ pub enum Pattern {
 
 /// A wall with windows.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Facade {
+pub(crate) struct Facade {
     /// The wall.
     pub wall: Color,
     /// Frames, ledges.
@@ -141,7 +141,7 @@ pub struct Facade {
 
 /// A surface of a kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Material {
+pub(crate) struct Material {
     /// What it is.
     pub kind: Kind,
     /// Its appearance.
@@ -161,7 +161,7 @@ impl Material {
 }
 
 /// A colour varied by `amount` (0 to 1) in brightness, the same way for the same `seed`.
-pub fn varied(color: Color, amount: f32, seed: u32) -> Color {
+pub(crate) fn varied(color: Color, amount: f32, seed: u32) -> Color {
     let factor = 1. + amount * (2. * hash(seed as i32, 17, 5) - 1.);
     color.map(|c| (f32::from(c) * factor).clamp(0., 255.) as u8)
 }

@@ -10,7 +10,7 @@ use super::texture::hash;
 
 /// A corner of a triangle.
 #[derive(Clone, Copy, Debug)]
-pub struct Corner {
+pub(crate) struct Corner {
     /// Where.
     pub at: Vec3<f32>,
     /// Which way the surface faces there, unit length.
@@ -21,7 +21,7 @@ pub struct Corner {
 
 /// Three corners of one material.
 #[derive(Clone, Copy, Debug)]
-pub struct Triangle {
+pub(crate) struct Triangle {
     /// In the order in which the surface is seen from outside, whichever that is.
     pub corners: [Corner; 3],
     /// What it is made of.
@@ -32,7 +32,7 @@ pub struct Triangle {
 
 /// A set of triangles.
 #[derive(Clone, Debug, Default)]
-pub struct Mesh {
+pub(crate) struct Mesh {
     /// In no order.
     pub triangles: Vec<Triangle>,
     /// Dark places where something stands on the ground: middle (x, z) and half sizes.
@@ -41,7 +41,7 @@ pub struct Mesh {
 
 /// Where an object stands and which way it faces: 0 is along the road.
 #[derive(Clone, Copy, Debug)]
-pub struct Pose {
+pub(crate) struct Pose {
     /// The point of the ground under it.
     pub at: Vec3<f32>,
     /// Radians, clockwise seen from above.
@@ -67,7 +67,7 @@ impl Pose {
 
 impl Mesh {
     /// Adds what `build` makes in the coordinates of an object at `pose`.
-    pub fn posed(&mut self, pose: Pose, build: impl FnOnce(&mut Self)) {
+    pub(crate) fn posed(&mut self, pose: Pose, build: impl FnOnce(&mut Self)) {
         let (triangles, contacts) = (self.triangles.len(), self.contacts.len());
         build(self);
         for corner in self.triangles[triangles..].iter_mut().flat_map(|t| &mut t.corners) {
@@ -84,18 +84,18 @@ impl Mesh {
     }
 
     /// Marks the ground under something as dark.
-    pub fn contact(&mut self, x: f32, z: f32, half_x: f32, half_z: f32) {
+    pub(crate) fn contact(&mut self, x: f32, z: f32, half_x: f32, half_z: f32) {
         self.contacts.push((Vec2::new(x, z), Vec2::new(half_x, half_z)));
     }
 
     /// One triangle.
-    pub fn triangle(&mut self, corners: [Corner; 3], material: Material) {
+    pub(crate) fn triangle(&mut self, corners: [Corner; 3], material: Material) {
         self.triangles.push(Triangle { corners, material, shadow: true });
     }
 
     /// A flat quadrangle, its corners in order around it; (u, v) run from `uv` at the first corner
     /// along the sides to the second and the fourth.
-    pub fn quad(&mut self, p: [Vec3<f32>; 4], uv: [f32; 2], material: Material) {
+    pub(crate) fn quad(&mut self, p: [Vec3<f32>; 4], uv: [f32; 2], material: Material) {
         let (along, up) = (p[1] - p[0], p[3] - p[0]);
         let normal = along.cross(up).try_normalized().unwrap_or(Vec3::unit_y());
         let size = Vec2::new(along.magnitude(), up.magnitude());
@@ -107,7 +107,7 @@ impl Mesh {
     }
 
     /// A patch of ground from (x0, z0) to (x1, z1) at height `y`; (u, v) are x and z.
-    pub fn floor(&mut self, (x0, x1): (f32, f32), (z0, z1): (f32, f32), y: f32, material: Material) {
+    pub(crate) fn floor(&mut self, (x0, x1): (f32, f32), (z0, z1): (f32, f32), y: f32, material: Material) {
         let corner =
             |x: f32, z: f32| Corner { at: Vec3::new(x, y, z), normal: Vec3::unit_y(), uv: Vec2::new(x, z) };
         let c = [corner(x0, z0), corner(x1, z0), corner(x1, z1), corner(x0, z1)];
@@ -117,13 +117,13 @@ impl Mesh {
     }
 
     /// A box from corner `low` to corner `high`, without a bottom.
-    pub fn cuboid(&mut self, low: [f32; 3], high: [f32; 3], material: Material) {
+    pub(crate) fn cuboid(&mut self, low: [f32; 3], high: [f32; 3], material: Material) {
         self.tapered(low, high, [1., 1.], [0., 0.], material);
     }
 
     /// A box whose top is `shrink` times as large (x, z) and moved by `shift` (x, z): the cabin of a
     /// car, a roof.
-    pub fn tapered(
+    pub(crate) fn tapered(
         &mut self,
         low: [f32; 3],
         high: [f32; 3],
@@ -186,7 +186,7 @@ impl Mesh {
 
     /// An egg with half axes `radii`, its surface moved in and out by up to `bumps` (a share), as
     /// `seed` has it. `rings` from pole to pole, twice as many sides.
-    pub fn egg(
+    pub(crate) fn egg(
         &mut self,
         middle: [f32; 3],
         radii: [f32; 3],

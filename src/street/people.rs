@@ -48,7 +48,7 @@ impl Looks {
 
 /// Somebody on foot, facing along z. `phase` is where in a step they are, in radians; 0 with
 /// `stride` 0 is standing.
-pub fn pedestrian(mesh: &mut Mesh, seed: u32, phase: f32, stride: f32) {
+pub(crate) fn pedestrian(mesh: &mut Mesh, seed: u32, phase: f32, stride: f32) {
     let rng = &mut ChaCha8Rng::seed_from_u64(u64::from(seed));
     let looks = Looks::draw(Class::Person, rng);
     let h = if rng.random_bool(0.12) { rng.random_range(1.1..1.4) } else { rng.random_range(1.55..1.9f32) };
@@ -92,7 +92,7 @@ fn head(mesh: &mut Mesh, y: f32, z: f32, h: f32, looks: &Looks) {
 }
 
 /// Somebody who sits on something with a saddle at height `saddle`.
-pub fn rider(mesh: &mut Mesh, saddle: f32, rng: &mut ChaCha8Rng) {
+pub(crate) fn rider(mesh: &mut Mesh, saddle: f32, rng: &mut ChaCha8Rng) {
     let looks = Looks::draw(Class::Rider, rng);
     let h = rng.random_range(1.6..1.85f32);
     let (shoulder, neck) = ([0., saddle + 0.5, 0.12], [0., saddle + 0.58, 0.16]);

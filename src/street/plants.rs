@@ -40,7 +40,7 @@ fn twigs(
 }
 
 /// A tree; slim ones are tall and narrow.
-pub fn tree(mesh: &mut Mesh, x: f32, z: f32, style: &Style, rng: &mut ChaCha8Rng) {
+pub(crate) fn tree(mesh: &mut Mesh, x: f32, z: f32, style: &Style, rng: &mut ChaCha8Rng) {
     let slim = rng.random_bool(f64::from(style.slim));
     let height: f32 = if slim { rng.random_range(6.0..11.0) } else { rng.random_range(4.5..9.0) };
     let trunk = height * if slim { 0.12 } else { rng.random_range(0.25..0.42) };
@@ -75,7 +75,7 @@ pub fn tree(mesh: &mut Mesh, x: f32, z: f32, style: &Style, rng: &mut ChaCha8Rng
 }
 
 /// A hedge along the pavement.
-pub fn hedge(mesh: &mut Mesh, stretch: Range<f32>, side: f32, style: &Style, rng: &mut ChaCha8Rng) {
+pub(crate) fn hedge(mesh: &mut Mesh, stretch: Range<f32>, side: f32, style: &Style, rng: &mut ChaCha8Rng) {
     let (height, deep) = (rng.random_range(0.8..2.0), rng.random_range(0.35..0.6));
     let x = side * (style.lot_line() + 0.2 + deep);
     let material = leaves(style, rng);
@@ -91,7 +91,7 @@ pub fn hedge(mesh: &mut Mesh, stretch: Range<f32>, side: f32, style: &Style, rng
 }
 
 /// A bush.
-pub fn bush(mesh: &mut Mesh, x: f32, z: f32, style: &Style, rng: &mut ChaCha8Rng) {
+pub(crate) fn bush(mesh: &mut Mesh, x: f32, z: f32, style: &Style, rng: &mut ChaCha8Rng) {
     let material = leaves(style, rng);
     for _ in 0..rng.random_range(1..4) {
         let size = rng.random_range(0.4..1.0);

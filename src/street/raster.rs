@@ -14,7 +14,7 @@ use super::shading::{Point, Shader};
 use super::weather::Weather;
 
 /// What stands where, in one frame.
-pub struct Scene<'a> {
+pub(crate) struct Scene<'a> {
     /// Near ones first: what they hide is then rejected early.
     pub meshes: &'a [&'a Mesh],
     /// Where lamps are, along the road.
@@ -24,7 +24,7 @@ pub struct Scene<'a> {
 }
 
 /// A frame before the sensor.
-pub struct LitScene<'a> {
+pub(crate) struct LitScene<'a> {
     /// Linear light of each pixel, row by row.
     pub radiance: &'a [Light],
     /// What each pixel shows.
@@ -86,7 +86,7 @@ impl Pipeline for Find {
 }
 
 /// Buffers for one image size.
-pub struct Raster {
+pub(crate) struct Raster {
     size: (u32, u32),
     points: Buffer2d<Varying>,
     depth: Buffer2d<f32>,

@@ -7,7 +7,7 @@ use super::mesh::Mesh;
 use super::style::Style;
 
 /// Height of the pavement over the road.
-pub const KERB: f32 = 0.13;
+pub(crate) const KERB: f32 = 0.13;
 /// Width of the kerb stones.
 const KERB_WIDTH: f32 = 0.2;
 /// Longest piece of ground, so that bends are smooth.
@@ -15,10 +15,10 @@ const PIECE: f32 = 3.;
 /// How far the ground reaches to the sides.
 const FAR: f32 = 70.;
 /// Half the width of a crossing street.
-pub const CROSSING_HALF: f32 = 4.;
+pub(crate) const CROSSING_HALF: f32 = 4.;
 
 /// The road's surface.
-pub fn asphalt(marking: Marking) -> Material {
+pub(crate) fn asphalt(marking: Marking) -> Material {
     Material::new(Class::Road, Surface::Asphalt(marking))
 }
 
@@ -45,7 +45,7 @@ fn pieces(stretch: Range<f32>) -> impl Iterator<Item = (f32, f32)> {
 }
 
 /// An ordinary lot.
-pub fn lot(mesh: &mut Mesh, stretch: Range<f32>, style: &Style, solid: bool) {
+pub(crate) fn lot(mesh: &mut Mesh, stretch: Range<f32>, style: &Style, solid: bool) {
     let lanes = Marking::Lanes { half: style.half_road, parking: style.parking, solid };
     carriageway(mesh, stretch.clone(), style, lanes);
     for z in pieces(stretch) {
@@ -77,7 +77,7 @@ fn banks(mesh: &mut Mesh, z: (f32, f32), style: &Style, side: f32) {
 }
 
 /// A lot where another street crosses; `zebra` adds pedestrian crossings before and behind it.
-pub fn crossing(mesh: &mut Mesh, stretch: Range<f32>, style: &Style, zebra: bool) {
+pub(crate) fn crossing(mesh: &mut Mesh, stretch: Range<f32>, style: &Style, zebra: bool) {
     let middle = (stretch.start + stretch.end) / 2.;
     let (near, far) = (middle - CROSSING_HALF, middle + CROSSING_HALF);
     let depth = 3.;

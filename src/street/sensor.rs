@@ -16,7 +16,7 @@ const TONES: usize = 4096;
 const WHITE: f32 = 4.;
 
 /// A camera's sensor and what follows it.
-pub struct Sensor {
+pub(crate) struct Sensor {
     rng: ChaCha8Rng,
     /// Standard deviation of the noise at middle grey, of 255.
     noise: f32,
@@ -66,7 +66,7 @@ impl Sensor {
     }
 
     /// Exposes a frame.
-    pub fn expose(
+    pub(crate) fn expose(
         &mut self,
         radiance: &[Light],
         size: (u32, u32),

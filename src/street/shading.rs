@@ -33,7 +33,7 @@ struct Appearance {
 }
 
 /// Everything that light depends on in one frame.
-pub struct Shader<'a> {
+pub(crate) struct Shader<'a> {
     ground: &'a Ground,
     weather: &'a Weather,
     eye: Vec3<f32>,
@@ -72,7 +72,7 @@ impl<'a> Shader<'a> {
     }
 
     /// Light from a point of a surface.
-    pub fn surface(&self, material: &Material, p: &Point) -> Light {
+    pub(crate) fn surface(&self, material: &Material, p: &Point) -> Light {
         let w = self.weather;
         let appearance = self.appearance(&material.surface, p);
         let to_eye = (self.eye - p.at) / p.distance.max(0.1);
@@ -307,7 +307,7 @@ impl<'a> Shader<'a> {
     }
 
     /// Light and class of what the camera sees in a direction in which nothing was built.
-    pub fn sky(&self, ray: Vec3<f32>) -> (Light, Class) {
+    pub(crate) fn sky(&self, ray: Vec3<f32>) -> (Light, Class) {
         let w = self.weather;
         let azimuth = ray.x.atan2(ray.z) + self.heading;
         let skyline = 0.012

@@ -88,7 +88,7 @@ impl Town {
 
 /// What stands along a street.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum District {
+pub(crate) enum District {
     /// House beside house, high.
     Centre,
     /// Houses with gaps and gardens.
@@ -101,7 +101,7 @@ pub enum District {
 
 /// One street, chosen at random once per drive.
 #[derive(Clone, Debug)]
-pub struct Style {
+pub(crate) struct Style {
     /// What stands along it.
     pub district: District,
     /// Colours of walls, trims, roofs, leaves.
@@ -152,7 +152,7 @@ pub struct Style {
 
 impl Style {
     /// Chooses a street of `town` at random.
-    pub fn draw(town: Town, rng: &mut ChaCha8Rng) -> Self {
+    pub(crate) fn draw(town: Town, rng: &mut ChaCha8Rng) -> Self {
         use District::{Avenue, Centre, Suburb, Works};
         let palette = town.palette();
         // The test town is less of a centre than the others.
@@ -208,17 +208,17 @@ impl Style {
     }
 
     /// Where the pavement ends.
-    pub fn lot_line(&self) -> f32 {
+    pub(crate) fn lot_line(&self) -> f32 {
         self.half_road + self.sidewalk
     }
 
     /// Where the houses begin.
-    pub fn house_line(&self) -> f32 {
+    pub(crate) fn house_line(&self) -> f32 {
         self.lot_line() + self.setback
     }
 
     /// Middle of the camera's own lane, right of the road's middle.
-    pub fn lane(&self) -> f32 {
+    pub(crate) fn lane(&self) -> f32 {
         (self.half_road - self.parking) / 2.
     }
 }

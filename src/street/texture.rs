@@ -9,7 +9,7 @@ use noise::{Fbm, MultiFractal, NoiseFn, Perlin, Worley};
 const SIDE: usize = 256;
 
 /// A square of noise in \[0, 1\] that repeats without a seam.
-pub struct Tile(Vec<f32>);
+pub(crate) struct Tile(Vec<f32>);
 
 impl Tile {
     fn new(source: impl NoiseFn<f64, 3>, extent: f64) -> Self {
@@ -34,7 +34,7 @@ impl Tile {
 
     /// The value at a point, blended between its four neighbours.
     #[inline]
-    pub fn smooth(&self, u: f32, v: f32) -> f32 {
+    pub(crate) fn smooth(&self, u: f32, v: f32) -> f32 {
         let (u, v) = (u * SIDE as f32, v * SIDE as f32);
         let (left, top) = (floor(u), floor(v));
         let (du, dv) = (u - left as f32, v - top as f32);
@@ -46,17 +46,17 @@ impl Tile {
 }
 
 /// Clouds of every size: stains, sky, terrain.
-pub static CLOUDS: LazyLock<Tile> =
+pub(crate) static CLOUDS: LazyLock<Tile> =
     LazyLock::new(|| Tile::new(Fbm::<Perlin>::new(11).set_octaves(6).set_persistence(0.55), 4.));
 /// Fine grain: asphalt, plaster, cloth.
-pub static GRAIN: LazyLock<Tile> =
+pub(crate) static GRAIN: LazyLock<Tile> =
     LazyLock::new(|| Tile::new(Fbm::<Perlin>::new(23).set_octaves(4).set_persistence(0.8), 48.));
 /// Cells: leaves, cobbles, cracks.
-pub static CELLS: LazyLock<Tile> = LazyLock::new(|| Tile::new(Worley::new(37), 24.));
+pub(crate) static CELLS: LazyLock<Tile> = LazyLock::new(|| Tile::new(Worley::new(37), 24.));
 
 /// The largest whole number that is not above `t`; unlike `f32::floor` never a call.
 #[inline]
-pub fn floor(t: f32) -> i32 {
+pub(crate) fn floor(t: f32) -> i32 {
     let whole = t as i32;
     whole - i32::from(t < whole as f32)
 }

@@ -32,7 +32,7 @@ struct Actor {
 }
 
 /// Everybody around the camera.
-pub struct Traffic {
+pub(crate) struct Traffic {
     actors: Vec<Actor>,
     style: Style,
     rng: ChaCha8Rng,
@@ -114,7 +114,7 @@ impl Traffic {
     }
 
     /// Moves everybody for `step` seconds; the camera is then at `along`.
-    pub fn advance(&mut self, step: f32, along: f32) {
+    pub(crate) fn advance(&mut self, step: f32, along: f32) {
         self.queue();
         for i in 0..self.actors.len() {
             let actor = &mut self.actors[i];

@@ -10,7 +10,7 @@ use super::weather::Weather;
 
 /// Which vehicle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VehicleKind {
+pub(crate) enum VehicleKind {
     /// A saloon.
     Saloon,
     /// A small car with a steep back.
@@ -31,13 +31,13 @@ pub enum VehicleKind {
 
 impl VehicleKind {
     /// One at random that parks.
-    pub fn draw_parked(rng: &mut ChaCha8Rng) -> Self {
+    pub(crate) fn draw_parked(rng: &mut ChaCha8Rng) -> Self {
         use VehicleKind::{Hatchback, Saloon, Suv, Van};
         [Saloon, Saloon, Hatchback, Hatchback, Suv, Van][rng.random_range(0..6)]
     }
 
     /// One at random that drives.
-    pub fn draw_moving(rng: &mut ChaCha8Rng) -> Self {
+    pub(crate) fn draw_moving(rng: &mut ChaCha8Rng) -> Self {
         use VehicleKind::{Bus, Cyclist, Hatchback, Motorcycle, Saloon, Suv, Truck, Van};
         let all = [
             Saloon, Saloon, Hatchback, Hatchback, Suv, Suv, Van, Truck, Bus, Motorcycle, Motorcycle, Cyclist,
@@ -47,7 +47,7 @@ impl VehicleKind {
     }
 
     /// Whether it keeps to the edge of the road.
-    pub fn is_slow(self) -> bool {
+    pub(crate) fn is_slow(self) -> bool {
         self == Self::Cyclist
     }
 }
@@ -268,7 +268,7 @@ fn motorcycle(mesh: &mut Mesh, color: Color, light: (f32, bool), rng: &mut ChaCh
 }
 
 /// A bicycle without anybody on it.
-pub fn bicycle(mesh: &mut Mesh, seed: u32) {
+pub(crate) fn bicycle(mesh: &mut Mesh, seed: u32) {
     let color = PAINTS[seed as usize % PAINTS.len()];
     let tube = Material::new(Class::Bicycle, Surface::Paint { color, gloss: 0.4 });
     let tyre = Material::new(Class::Bicycle, Surface::Paint { color: [22, 22, 24], gloss: 0. });

@@ -11,7 +11,7 @@ use super::material::Light;
 
 /// The light and the air of one drive.
 #[derive(Clone, Debug)]
-pub struct Weather {
+pub(crate) struct Weather {
     /// Towards the sun, unit length, above the ground.
     pub sun: Vec3<f32>,
     /// Light of the sun on a surface that faces it.
@@ -67,7 +67,7 @@ fn times(light: Light, factor: f32) -> Light {
 
 impl Weather {
     /// Chooses the weather of a drive at random.
-    pub fn draw(town: Town, rng: &mut ChaCha8Rng) -> Self {
+    pub(crate) fn draw(town: Town, rng: &mut ChaCha8Rng) -> Self {
         let mut dice = rng.random_range(0..100u32);
         let odds = odds(town);
         let mut sky = odds[0].0;

@@ -51,7 +51,7 @@ impl TensorSet {
     }
 
     /// Share of the labelled pixels that each class has.
-    pub fn class_shares(&self, classes: i64) -> Vec<f64> {
+    pub(crate) fn class_shares(&self, classes: i64) -> Vec<f64> {
         let counts = self.labels.flatten(0, -1).to_kind(Kind::Int64).bincount::<Tensor>(None, 256);
         let counts = Vec::<f64>::try_from(counts.to_kind(Kind::Double)).expect("one dimension");
         let counts = &counts[..classes as usize];
@@ -62,7 +62,7 @@ impl TensorSet {
 
 /// How samples are varied.
 #[derive(Clone, Copy, Debug)]
-pub struct Augmentation {
+pub(crate) struct Augmentation {
     /// Range of the zoom.
     pub zoom: (f64, f64),
     /// Largest change of brightness, contrast and saturation.
@@ -74,7 +74,7 @@ pub struct Augmentation {
 /// Draws `count` samples and varies them: mirrored or not, zoomed, cropped, recoloured. Returns
 /// images `N x 3 x H x W` in \[0, 1\] (fp32) and labels `N x H x W` (int64), H and W being the
 /// image's over `shrink`.
-pub fn draw(
+pub(crate) fn draw(
     set: &TensorSet,
     count: usize,
     augmentation: Augmentation,

@@ -10,7 +10,7 @@ use crate::model::pixels::{grey_to_tensor, rgb_to_tensor, tensor_to_grey, tensor
 
 /// Degrades one image (`3 x H x W` bytes) in a way and to a degree that are drawn; its labels
 /// (`H x W`) follow where pixels move.
-pub fn degrade(image: &Tensor, labels: &Tensor, rng: &mut ChaCha8Rng) -> (Tensor, Tensor) {
+pub(crate) fn degrade(image: &Tensor, labels: &Tensor, rng: &mut ChaCha8Rng) -> (Tensor, Tensor) {
     let degradation = Degradation::ALL[rng.random_range(0..Degradation::ALL.len())];
     let strength = rng.random_range(0.1..=1.);
     let (image, labels) = degradation.apply(&tensor_to_rgb(image), &tensor_to_grey(labels), strength, rng);

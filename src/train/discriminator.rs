@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 use crate::network::layers::{Conv2d, ConvOptions, SpectralConv2d, instance_norm, leaky_relu};
 
 /// Feature maps of one scale, the last being the patch scores.
-pub type Response = Vec<Tensor>;
+pub(crate) type Response = Vec<Tensor>;
 
 #[derive(Debug)]
 struct Patch {
@@ -42,7 +42,7 @@ impl Patch {
 
 /// Both scales.
 #[derive(Debug)]
-pub struct Discriminator {
+pub(crate) struct Discriminator {
     scales: [Patch; 2],
 }
 
@@ -62,7 +62,7 @@ impl Discriminator {
 }
 
 /// Hinge loss of the discriminator: real above 1, synthesized below -1.
-pub fn discriminator_loss(real: &[Response], synthesized: &[Response]) -> Tensor {
+pub(crate) fn discriminator_loss(real: &[Response], synthesized: &[Response]) -> Tensor {
     let scale = |real: &Response, synthesized: &Response| {
         let scores = |j: &Response| j[j.len() - 1].to_kind(Kind::Float);
         (scores(real) - 1.).neg().relu().mean(Kind::Float)
@@ -72,12 +72,12 @@ pub fn discriminator_loss(real: &[Response], synthesized: &[Response]) -> Tensor
 }
 
 /// What the generator wants: a high score.
-pub fn generator_loss(synthesized: &[Response]) -> Tensor {
+pub(crate) fn generator_loss(synthesized: &[Response]) -> Tensor {
     average(synthesized.iter().map(|j| -j[j.len() - 1].mean(Kind::Float)).collect())
 }
 
 /// Distance between the discriminator's features of the real and of the synthesized image.
-pub fn feature_loss(real: &[Response], synthesized: &[Response]) -> Tensor {
+pub(crate) fn feature_loss(real: &[Response], synthesized: &[Response]) -> Tensor {
     let pairs =
         real.iter().flat_map(|j| &j[..j.len() - 1]).zip(synthesized.iter().flat_map(|j| &j[..j.len() - 1]));
     average(pairs.map(|(r, p)| (r.detach() - p).abs().mean(Kind::Float)).collect())

@@ -90,7 +90,7 @@ impl Adam {
     }
 
     /// The state, under `prefix`.
-    pub fn state(&self, prefix: &str) -> Tensors {
+    pub(crate) fn state(&self, prefix: &str) -> Tensors {
         let mut tensors = Tensors::new();
         for p in &self.parameters {
             tensors.insert(format!("{prefix}mean/{}", p.name), p.mean.shallow_clone());
@@ -101,7 +101,7 @@ impl Adam {
     }
 
     /// Restores what [`Adam::state`] gave; `None` names the first tensor that is missing.
-    pub fn restore(&mut self, prefix: &str, tensors: &Tensors) -> Result<(), String> {
+    pub(crate) fn restore(&mut self, prefix: &str, tensors: &Tensors) -> Result<(), String> {
         let get = |name: String| tensors.get(&name).ok_or(name);
         for p in &mut self.parameters {
             p.mean.copy_(get(format!("{prefix}mean/{}", p.name))?);

@@ -136,7 +136,7 @@ fn predict_batch(
 }
 
 /// IoU of each class in each image over the labelled pixels, and where the class occurs at all.
-pub fn class_iou(predicted: &Tensor, labels: &Tensor, classes: i64) -> (Tensor, Tensor) {
+pub(crate) fn class_iou(predicted: &Tensor, labels: &Tensor, classes: i64) -> (Tensor, Tensor) {
     let ids = Tensor::arange(classes, (Kind::Int64, Device::Cpu)).view([1, -1, 1, 1]);
     let labels = labels.to_kind(Kind::Int64).unsqueeze(1);
     let labelled = labels.lt(classes);

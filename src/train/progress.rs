@@ -29,14 +29,14 @@ impl Budget {
 
 /// The learning rate's share at `share` of the budget: a short linear warm-up, then the "poly" decay
 /// of DeepLab (power 0.9).
-pub fn poly(share: f64) -> f64 {
+pub(crate) fn poly(share: f64) -> f64 {
     const WARM_UP: f64 = 0.02;
     let warm = ((share + 1e-3) / WARM_UP).min(1.);
     warm * (1. - share).max(0.).powf(0.9)
 }
 
 /// The bar: per mille of the budget, steps, losses, time left.
-pub struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     started: Instant,
     before: Duration,
@@ -56,12 +56,12 @@ impl Progress {
     }
 
     /// Training time, that before an interruption included.
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.before + self.started.elapsed()
     }
 
     /// Shows a step. Where there is no terminal, a line every half minute.
-    pub fn show(&mut self, step: u64, share: f64, losses: &[(&'static str, f64)]) {
+    pub(crate) fn show(&mut self, step: u64, share: f64, losses: &[(&'static str, f64)]) {
         for &(name, value) in losses {
             match self.smooth.iter_mut().find(|(n, _)| *n == name) {
                 Some((_, mean)) => *mean += 0.02 * (value - *mean),

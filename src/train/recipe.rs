@@ -60,7 +60,7 @@ pub struct Recipe {
 impl Recipe {
     /// Passes of M with dropout at work over each image of the folds: as many as the baseline that learns
     /// from them takes, none where there is none.
-    pub fn dropout_passes(&self) -> usize {
+    pub(crate) fn dropout_passes(&self) -> usize {
         let passes = |plan: &Plan| match &plan.network {
             BaselineConfig::McDropout(config) => Some(config.passes),
             _ => None,

@@ -101,7 +101,7 @@ pub fn build(options: &Options, classes: i64) -> Result<Trained, TrainError> {
 
 /// Begins encoders of a network, named by how their parameters' names begin, from EfficientNet-lite0's
 /// ImageNet weights.
-pub fn load_encoders(vs: &VarStore, encoders: &[&str], path: &Path) -> Result<(), TrainError> {
+pub(crate) fn load_encoders(vs: &VarStore, encoders: &[&str], path: &Path) -> Result<(), TrainError> {
     let tensors = efficientnet::fold(&pytorch::read(path)?).map_err(|name| TrainError::Format {
         path: path.to_owned(),
         reason: format!("tensor '{name}' of EfficientNet-lite0 is missing"),

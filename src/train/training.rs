@@ -50,13 +50,13 @@ pub struct Workspace {
 }
 
 /// Stage of M, whose folder several Gs may share.
-pub const SEGMENTATION: &str = "segmentation";
+pub(crate) const SEGMENTATION: &str = "segmentation";
 /// Beginning of the names of the folds' stages, whose folders are shared as well.
-pub const FOLD: &str = "fold-";
+pub(crate) const FOLD: &str = "fold-";
 /// Stage of G, whose folder several systems may share.
-pub const SYNTHESIS: &str = "synthesis";
+pub(crate) const SYNTHESIS: &str = "synthesis";
 /// Folder of the baselines' checkpoints.
-pub const BASELINES: &str = "baselines";
+pub(crate) const BASELINES: &str = "baselines";
 /// Folder of the trained detectors, in the work folder or in a bundle's.
 pub const DETECTORS: &str = "detectors";
 
@@ -77,7 +77,7 @@ impl Workspace {
     }
 
     /// Loads what the checkpoint of a stage holds under `prefix`.
-    pub fn fill(&self, stage: &str, prefix: &str, vs: &VarStore) -> Result<(), TrainError> {
+    pub(crate) fn fill(&self, stage: &str, prefix: &str, vs: &VarStore) -> Result<(), TrainError> {
         let path = self.checkpoint(stage);
         let tensors = weights::read(&path)?;
         let own =
@@ -191,7 +191,7 @@ impl Training {
     }
 
     /// The folds' predictions as [`Training::predictions`] left them in the work folder.
-    pub fn stored_predictions(&self) -> Result<Predictions, TrainError> {
+    pub(crate) fn stored_predictions(&self) -> Result<Predictions, TrainError> {
         let parts: Result<Vec<_>, _> =
             (0..self.recipe.folds).map(|k| Predictions::read(&self.workspace.predictions(k))).collect();
         Ok(Predictions::concat(&parts?))

@@ -13,7 +13,7 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// Chooses the mode of each frame from the time that earlier ones took.
 #[derive(Clone, Debug, Default)]
-pub struct Deadline {
+pub(crate) struct Deadline {
     recent: VecDeque<Duration>,
     retry_at: Option<Instant>,
 }
@@ -36,7 +36,7 @@ impl Deadline {
     }
 
     /// Takes in how long a frame took by the whole method; times in the other mode say nothing.
-    pub fn record(&mut self, now: Instant, mode: Mode, total: Duration, limit: Option<Duration>) {
+    pub(crate) fn record(&mut self, now: Instant, mode: Mode, total: Duration, limit: Option<Duration>) {
         let (Mode::Full, Some(limit)) = (mode, limit) else { return };
         if self.retry_at.is_some() {
             // This was the attempt to return.
@@ -54,7 +54,7 @@ impl Deadline {
     }
 
     /// Forgets everything, as after a jump in time.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         *self = Self::default();
     }
 }

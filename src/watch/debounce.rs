@@ -33,7 +33,7 @@ impl Level {
     }
 
     /// The one with this number in a message; a number that has no meaning is no reassurance.
-    pub fn from_number(number: u8) -> Self {
+    pub(crate) fn from_number(number: u8) -> Self {
         match number {
             0 => Self::Nominal,
             1 => Self::Caution,
@@ -87,7 +87,7 @@ impl Latch {
 
 /// The debounced level of a stream of frames.
 #[derive(Clone, Debug)]
-pub struct Debounce {
+pub(crate) struct Debounce {
     caution: Latch,
     failure: Latch,
 }
@@ -100,7 +100,7 @@ impl Debounce {
     }
 
     /// Takes in one frame's own level and gives the debounced one.
-    pub fn update(&mut self, raw: Level, patience: Patience) -> Level {
+    pub(crate) fn update(&mut self, raw: Level, patience: Patience) -> Level {
         self.caution.update(raw >= Level::Caution, patience);
         self.failure.update(raw >= Level::Failure, patience);
         self.level()
@@ -113,7 +113,7 @@ impl Debounce {
     }
 
     /// Forgets runs of frames but not the level: time jumped, so what came before is no run.
-    pub fn forget_streaks(&mut self) {
+    pub(crate) fn forget_streaks(&mut self) {
         self.caution.streak = 0;
         self.failure.streak = 0;
     }

@@ -15,7 +15,7 @@ use super::shared::Shared;
 
 /// An image on its way from decoding to inference.
 #[derive(Debug)]
-pub struct Decoded {
+pub(crate) struct Decoded {
     /// The image.
     pub arrival: Arrival,
     /// Its pixels, or why there are none.

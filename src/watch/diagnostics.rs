@@ -15,7 +15,7 @@ use crate::watch::watchdog::Liveness;
 /// Severity as diagnostic_msgs/DiagnosticStatus numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub enum Severity {
+pub(crate) enum Severity {
     /// All is well.
     Ok = 0,
     /// Something deserves attention.
@@ -28,7 +28,7 @@ pub enum Severity {
 
 /// One status.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Status {
+pub(crate) struct Status {
     /// What it is about; the node's name goes before it.
     pub task: &'static str,
     /// How bad it is.
@@ -41,7 +41,7 @@ pub struct Status {
 
 /// What the statuses are made from.
 #[derive(Clone, Debug)]
-pub struct Snapshot<'a> {
+pub(crate) struct Snapshot<'a> {
     /// Camera, inference and verdict.
     pub state: &'a State,
     /// Images so far.
@@ -62,17 +62,17 @@ pub struct Snapshot<'a> {
 
 /// A report that is due for longer than this many times `max_consecutive_delay`: something hangs, be it
 /// decoding, inference or publishing.
-pub const HANG_FACTOR: u32 = 5;
+pub(crate) const HANG_FACTOR: u32 = 5;
 
 /// How long a report has been due, if that is too long.
-pub fn hanging(state: &State, live: Live, now: Instant) -> Option<Duration> {
+pub(crate) fn hanging(state: &State, live: Live, now: Instant) -> Option<Duration> {
     let owed = now.saturating_duration_since(state.owed_since?);
     let limit = live.max_consecutive_delay * HANG_FACTOR;
     (!limit.is_zero() && owed > limit).then_some(owed)
 }
 
 /// The four statuses.
-pub fn statuses(snapshot: &Snapshot) -> [Status; 4] {
+pub(crate) fn statuses(snapshot: &Snapshot) -> [Status; 4] {
     [camera(snapshot), inference(snapshot), processing_time(snapshot), segmentation(snapshot)]
 }
 

@@ -8,7 +8,7 @@ use crate::frame::{CameraImage, Stamp};
 /// Recognises an image that comes a second time by the other transport: a camera that offers both
 /// topics to a node that listens to both must still get one report a frame.
 #[derive(Debug, Default)]
-pub struct Duplicates {
+pub(crate) struct Duplicates {
     recent: VecDeque<(Stamp, bool, Instant)>,
 }
 
@@ -16,7 +16,7 @@ impl Duplicates {
     const MEMORY: Duration = Duration::from_secs(1);
 
     /// Whether an image with this stamp came by the other transport a moment ago.
-    pub fn is_second(&mut self, image: &CameraImage, now: Instant) -> bool {
+    pub(crate) fn is_second(&mut self, image: &CameraImage, now: Instant) -> bool {
         self.seen(image.stamp, image.is_compressed(), now)
     }
 

@@ -27,7 +27,7 @@ pub fn to_stderr() {
 
 /// Hands events to a listener; what happens before there is one is kept for it.
 #[derive(Clone, Default)]
-pub struct Events(Arc<Mutex<State>>);
+pub(crate) struct Events(Arc<Mutex<State>>);
 
 enum State {
     Kept(Vec<(Level, String)>),
@@ -42,7 +42,7 @@ impl Default for State {
 
 impl Events {
     /// From now on events come here.
-    pub fn install() -> Self {
+    pub(crate) fn install() -> Self {
         let events = Self::default();
         let subscriber = tracing_subscriber::registry().with(filter()).with(events.clone());
         // Whoever has set up another subscriber before wants that one. Records of the crate `log` stay

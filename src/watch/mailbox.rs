@@ -34,7 +34,7 @@ pub struct Counts {
 
 impl Counts {
     /// Images that wait or are in hand.
-    pub fn outstanding(&self) -> u64 {
+    pub(crate) fn outstanding(&self) -> u64 {
         self.received.saturating_sub(self.processed + self.dropped + self.invalid)
     }
 }
@@ -62,7 +62,7 @@ impl<T> Default for Mailbox<T> {
 
 impl<T> Mailbox<T> {
     /// Leaves `item` for the taker, in place of whatever still waits.
-    pub fn put(&self, item: T) {
+    pub(crate) fn put(&self, item: T) {
         let mut slot = self.lock();
         slot.counts.received += 1;
         if slot.waiting.replace(item).is_some() {
@@ -86,14 +86,14 @@ impl<T> Mailbox<T> {
     }
 
     /// Counts the item last taken as assessed, and gives the counts with it.
-    pub fn count_processed(&self) -> Counts {
+    pub(crate) fn count_processed(&self) -> Counts {
         let mut slot = self.lock();
         slot.counts.processed += 1;
         slot.counts
     }
 
     /// Counts the item last taken as unreadable, and gives the counts with it.
-    pub fn count_invalid(&self) -> Counts {
+    pub(crate) fn count_invalid(&self) -> Counts {
         let mut slot = self.lock();
         slot.counts.invalid += 1;
         slot.counts
@@ -105,7 +105,7 @@ impl<T> Mailbox<T> {
     }
 
     /// Wakes the taker for the last time.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
     }

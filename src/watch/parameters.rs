@@ -59,7 +59,7 @@ impl Default for Parameters {
 
 impl Parameters {
     /// The values at the start: defaults, and what launch file and command line override.
-    pub fn with_overrides<'a>(
+    pub(crate) fn with_overrides<'a>(
         overrides: impl IntoIterator<Item = (&'a str, Value)>,
     ) -> Result<Self, ParameterError> {
         let mut parameters = Self::default();

@@ -9,7 +9,7 @@ use crate::monitor::pipeline::MonitorOptions;
 
 /// The node's settings.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Name or path of the bundle.
     pub bundle: String,
     /// Where and how the networks run.
@@ -64,7 +64,7 @@ pub struct Overrides {
 
 impl Parameters {
     /// The settings that these values mean.
-    pub fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         Settings {
             bundle: self.read(&parameter::BUNDLE),
             monitor: MonitorOptions {

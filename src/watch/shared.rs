@@ -19,7 +19,7 @@ use crate::watch::watchdog::Watchdog;
 const RATE_WINDOW: usize = 10;
 
 /// Gives the node's time since the epoch, or `None` while a simulated clock has not started.
-pub type NodeClock = Arc<dyn Fn() -> Option<Duration> + Send + Sync>;
+pub(crate) type NodeClock = Arc<dyn Fn() -> Option<Duration> + Send + Sync>;
 
 /// Everything that more than one thread touches.
 pub struct Shared {
@@ -47,13 +47,13 @@ impl Shared {
     }
 
     /// Access to the state, never for longer than it takes to read or write a few fields.
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere is reported where it happens; the fields stay readable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The node's time as a stamp; zero while a simulated clock has not started.
-    pub fn now_stamp(&self) -> Stamp {
+    pub(crate) fn now_stamp(&self) -> Stamp {
         (self.clock)().map_or(Stamp::default(), |now| Stamp {
             sec: i32::try_from(now.as_secs()).unwrap_or(i32::MAX),
             nanosec: now.subsec_nanos(),
@@ -61,7 +61,7 @@ impl Shared {
     }
 
     /// The node's time minus `stamp`, in seconds.
-    pub fn age_secs(&self, stamp: Stamp) -> Option<f64> {
+    pub(crate) fn age_secs(&self, stamp: Stamp) -> Option<f64> {
         let taken = f64::from(stamp.sec) + f64::from(stamp.nanosec) * 1e-9;
         (self.clock)().map(|now| now.as_secs_f64() - taken)
     }
@@ -97,7 +97,7 @@ impl SharedParameters {
 
 /// What is known about camera, inference and verdict.
 #[derive(Clone, Debug)]
-pub struct State {
+pub(crate) struct State {
     /// Silence of the camera.
     pub watchdog: Watchdog,
     /// The debounced level.
@@ -186,7 +186,7 @@ impl State {
     }
 
     /// Mean rate of the last arrivals, in Hz; `None` before the second.
-    pub fn frequency(&self) -> Option<f64> {
+    pub(crate) fn frequency(&self) -> Option<f64> {
         let (first, last) = (self.arrivals.front()?, self.arrivals.back()?);
         let span = last.saturating_duration_since(*first).as_secs_f64();
         (span > 0.0).then(|| (self.arrivals.len() - 1) as f64 / span)

@@ -23,7 +23,7 @@ use crate::watch::debounce::Level;
 const JUMP_BACK: f64 = 1.0;
 
 /// Whatever maps a frame to an assessment; in tests, something without networks.
-pub trait Assessor {
+pub(crate) trait Assessor {
     /// Assesses one frame.
     fn assess(&mut self, frame: &Frame, mode: Mode, wanted: Wanted) -> Result<Assessment, String>;
     /// The limits it was calibrated with.
@@ -64,7 +64,7 @@ pub struct Assessed {
 }
 
 /// One assessor at work on a stream of images.
-pub struct Session<A> {
+pub(crate) struct Session<A> {
     assessor: A,
     calibrated: Thresholds,
     overrides: Overrides,
@@ -92,7 +92,7 @@ impl<A: Assessor> Session<A> {
 
     /// Assesses a picture that no camera took: the first pass of a network is slow, and better slow
     /// now than on the first frame.
-    pub fn warm_up(&mut self) -> Result<(), String> {
+    pub(crate) fn warm_up(&mut self) -> Result<(), String> {
         let frame = Frame::new(RgbImage::new(64, 64));
         let start = Instant::now();
         let outcome = self.guarded(&frame, Mode::Full, Wanted::default());
@@ -224,7 +224,7 @@ impl<A: Assessor> Session<A> {
 
 /// The bundle's thresholds with those set by hand in their place. What was promised for the
 /// bundle's holds for none that was touched.
-pub fn merged(calibrated: &Thresholds, overrides: Overrides) -> Thresholds {
+pub(crate) fn merged(calibrated: &Thresholds, overrides: Overrides) -> Thresholds {
     Thresholds {
         caution: overrides.caution.unwrap_or(calibrated.caution),
         failure: overrides.failure.unwrap_or(calibrated.failure),

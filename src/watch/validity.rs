@@ -20,7 +20,7 @@ pub enum Validity {
 
 impl Validity {
     /// The one with this number in a message; a number that has no meaning promises nothing.
-    pub fn from_number(number: u8) -> Self {
+    pub(crate) fn from_number(number: u8) -> Self {
         match number {
             0 => Self::Ok,
             1 => Self::Degraded,
@@ -44,7 +44,7 @@ impl Validity {
     }
 
     /// Whether the report is on an image, rather than on there being none.
-    pub fn is_on_an_image(self) -> bool {
+    pub(crate) fn is_on_an_image(self) -> bool {
         !matches!(self, Self::Stale | Self::Starting)
     }
 }

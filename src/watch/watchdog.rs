@@ -6,11 +6,11 @@
 use std::time::{Duration, Instant};
 
 /// Time between repeated alarms while nothing arrives.
-pub const REPEAT: Duration = Duration::from_millis(500);
+pub(crate) const REPEAT: Duration = Duration::from_millis(500);
 
 /// What is known of the camera.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Liveness {
+pub(crate) enum Liveness {
     /// No image has ever arrived.
     Waiting,
     /// The newest image is younger than the time-out.
@@ -21,7 +21,7 @@ pub enum Liveness {
 
 /// A statement that is due because no image is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Alarm {
+pub(crate) struct Alarm {
     /// [`Liveness::Waiting`] or [`Liveness::Stale`].
     pub liveness: Liveness,
     /// Time since the last image, or since the start.
@@ -30,7 +30,7 @@ pub struct Alarm {
 
 /// Watches arrivals.
 #[derive(Clone, Debug)]
-pub struct Watchdog {
+pub(crate) struct Watchdog {
     started: Instant,
     last_arrival: Option<Instant>,
     last_alarm: Option<Instant>,
@@ -43,23 +43,23 @@ impl Watchdog {
     }
 
     /// An image arrived at `now`.
-    pub fn feed(&mut self, now: Instant) {
+    pub(crate) fn feed(&mut self, now: Instant) {
         self.last_arrival = Some(now);
         self.last_alarm = None;
     }
 
     /// Time since the last image, or since the start.
-    pub fn silence(&self, now: Instant) -> Duration {
+    pub(crate) fn silence(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.last_arrival.unwrap_or(self.started))
     }
 
     /// Time since the last image; `None` before the first.
-    pub fn since_arrival(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn since_arrival(&self, now: Instant) -> Option<Duration> {
         self.last_arrival.map(|at| now.saturating_duration_since(at))
     }
 
     /// The state at `now`; without a time-out nothing is ever stale.
-    pub fn liveness(&self, now: Instant, timeout: Option<Duration>) -> Liveness {
+    pub(crate) fn liveness(&self, now: Instant, timeout: Option<Duration>) -> Liveness {
         match (self.since_arrival(now), timeout) {
             (None, _) => Liveness::Waiting,
             (Some(silence), Some(timeout)) if silence > timeout => Liveness::Stale,
@@ -68,7 +68,7 @@ impl Watchdog {
     }
 
     /// The alarm that is due at `now`: at once when the camera goes stale, then every [`REPEAT`].
-    pub fn poll(&mut self, now: Instant, timeout: Option<Duration>) -> Option<Alarm> {
+    pub(crate) fn poll(&mut self, now: Instant, timeout: Option<Duration>) -> Option<Alarm> {
         let liveness = self.liveness(now, timeout);
         let due = self.last_alarm.is_none_or(|at| now.saturating_duration_since(at) >= REPEAT);
         if liveness == Liveness::Alive || !due {

@@ -8,7 +8,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Threads in the order in which they end.
 #[derive(Debug, Default)]
-pub struct Workers(Vec<(&'static str, JoinHandle<()>)>);
+pub(crate) struct Workers(Vec<(&'static str, JoinHandle<()>)>);
 
 impl Workers {
     /// Starts `work` on a thread of its own, which ends after those started before it.
@@ -19,12 +19,12 @@ impl Workers {
     }
 
     /// The first that has ended, if one has.
-    pub fn ended(&self) -> Option<&'static str> {
+    pub(crate) fn ended(&self) -> Option<&'static str> {
         self.0.iter().find(|(_, thread)| thread.is_finished()).map(|(name, _)| *name)
     }
 
     /// Waits for each, but for none longer than `limit`: one that hangs must not keep the process.
-    pub fn join_within(self, limit: Duration) {
+    pub(crate) fn join_within(self, limit: Duration) {
         for (_, thread) in self.0 {
             let end = Instant::now() + limit;
             while !thread.is_finished() && Instant::now() < end {

@@ -36,7 +36,7 @@ const SCALES: i64 = 4;
 
 /// The network.
 #[derive(Debug)]
-pub struct Autoencoder {
+pub(crate) struct Autoencoder {
     encoder: Vec<(Conv2d, BatchNorm2d)>,
     code: Conv2d,
     decoder: Vec<(Conv2d, BatchNorm2d)>,

@@ -27,7 +27,7 @@ impl Regressor {
     }
 
     /// Takes mean and deviation from `N x inputs` examples.
-    pub fn standardize(&self, examples: &Tensor) {
+    pub(crate) fn standardize(&self, examples: &Tensor) {
         let examples = examples.to_kind(Kind::Float);
         tch::no_grad(|| {
             self.mean.shallow_clone().copy_(&examples.mean_dim([0i64].as_slice(), false, Kind::Float));

@@ -35,12 +35,12 @@ impl Baseline for Config {
 
 /// The branch.
 #[derive(Debug)]
-pub struct Tcp {
+pub(crate) struct Tcp {
     convs: Vec<Conv2d>,
 }
 
 /// The tensor whose second dimension is the number of M's features.
-pub const FIRST: &str = "0.weight";
+pub(crate) const FIRST: &str = "0.weight";
 
 impl Tcp {
     /// Builds the branch on `features` channels.
@@ -64,7 +64,7 @@ impl Tcp {
 
 /// What is to be estimated: the softmax of the true class, `N x H x W`; of a pixel without label it means
 /// nothing. `probabilities` is `N x classes x H x W`, `labels` `N x H x W`, int64.
-pub fn true_class_probability(probabilities: &Tensor, labels: &Tensor) -> Tensor {
+pub(crate) fn true_class_probability(probabilities: &Tensor, labels: &Tensor) -> Tensor {
     let ids = labels.clamp_max(probabilities.size()[1] - 1).unsqueeze(1);
     probabilities.gather(1, &ids, false).squeeze_dim(1)
 }

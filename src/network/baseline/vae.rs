@@ -39,7 +39,7 @@ const SCALES: i64 = 4;
 
 /// A label map told again.
 #[derive(Debug)]
-pub struct Told {
+pub(crate) struct Told {
     /// `N x classes x h x w`: softmax over the classes.
     pub map: Tensor,
     /// Kullback-Leibler divergence of each code from the normal distribution, a number a dimension of the
@@ -49,7 +49,7 @@ pub struct Told {
 
 /// The shape model, and the layer that reads IoUs from its loss.
 #[derive(Debug)]
-pub struct VaeAlarm {
+pub(crate) struct VaeAlarm {
     config: Config,
     classes: i64,
     encoder: Vec<(Conv2d, BatchNorm2d)>,
@@ -130,13 +130,13 @@ impl VaeAlarm {
     }
 
     /// The layer from [`VaeAlarm::features`] to the IoU of each class.
-    pub fn regressor(&self) -> &Regressor {
+    pub(crate) fn regressor(&self) -> &Regressor {
         &self.regressor
     }
 }
 
 /// One less the Dice coefficient of each class, `N x classes` in \[0, 1\]; 0 of a class in neither map.
-pub fn dice_loss(map: &Tensor, shapes: &Tensor) -> Tensor {
+pub(crate) fn dice_loss(map: &Tensor, shapes: &Tensor) -> Tensor {
     /// A hundredth of a cell.
     const LEAST: f64 = 0.01;
     let sum = |t: Tensor| t.sum_dim_intlist([2i64, 3].as_slice(), false, Kind::Float);

@@ -16,7 +16,7 @@ const SURE: f64 = 1e-5;
 
 /// A corrected softmax.
 #[derive(Debug)]
-pub struct Corrected {
+pub(crate) struct Corrected {
     /// Logit of M's label being right, `N x 1 x H x W`, fp32.
     pub confidence: Tensor,
     /// What the classes may expect, `N x classes` each: IoU, and logit of presence.

@@ -5,7 +5,7 @@ use tch::Tensor;
 use crate::network::softmax::Softmax;
 
 /// Maps of [`own`].
-pub const OWN: i64 = 3;
+pub(crate) const OWN: i64 = 3;
 /// Softmax above and below which its logit no longer grows.
 const SURE: f64 = 1e-4;
 /// The largest logit of a softmax, so that the map is in \[-1, 1\].

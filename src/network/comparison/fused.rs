@@ -76,7 +76,7 @@ struct Step {
 
 /// The network.
 #[derive(Debug)]
-pub struct Fused {
+pub(crate) struct Fused {
     of_synth: OfSynth,
     shrink: i64,
     encoder: EfficientNetLite0,

@@ -25,7 +25,7 @@ impl Default for Config {
 
 /// The network.
 #[derive(Debug)]
-pub struct IouOnly {
+pub(crate) struct IouOnly {
     siamese: ResNet18,
     regress: Linear,
 }

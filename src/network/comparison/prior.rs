@@ -17,7 +17,7 @@ pub(super) const LEAST: f64 = 1e-5;
 
 /// The weights.
 #[derive(Debug)]
-pub struct Prior {
+pub(crate) struct Prior {
     /// Of the logit of the largest softmax, and of the entropy.
     pixel: Tensor,
     /// Of a class's statistics, towards its IoU and its presence: `2 x classes x STATISTICS`.
@@ -65,7 +65,7 @@ impl Prior {
 
 /// Sums over the pixels of each image for each class, `N x classes`, fp32.
 #[derive(Debug)]
-pub struct Sums {
+pub(crate) struct Sums {
     /// Pixels with its label,
     pub area: Tensor,
     /// the softmax of that label,

@@ -51,7 +51,7 @@ impl BasicBlock {
 
 /// The trunk; parameters as torchvision names them.
 #[derive(Debug)]
-pub struct ResNet18 {
+pub(crate) struct ResNet18 {
     conv1: Conv2d,
     bn1: BatchNorm2d,
     layers: Vec<[BasicBlock; 2]>,

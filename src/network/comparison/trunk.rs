@@ -22,7 +22,7 @@ pub enum Encoder {
 }
 
 /// Stages whose features are given.
-pub const STAGES: usize = 4;
+pub(crate) const STAGES: usize = 4;
 const STEM_STRIDE: i64 = 2;
 
 impl Encoder {
@@ -37,7 +37,7 @@ impl Encoder {
 
 /// The network.
 #[derive(Debug)]
-pub enum Trunk {
+pub(crate) enum Trunk {
     /// See [`Encoder::Resnet18`].
     ResNet18(ResNet18),
     /// See [`Encoder::EfficientnetLite0`].

@@ -56,7 +56,7 @@ impl Conv2d {
     }
 
     /// The same with another padding than the layer's own.
-    pub fn padded(&self, x: &Tensor, padding: i64, rectifier: Rectifier) -> Tensor {
+    pub(crate) fn padded(&self, x: &Tensor, padding: i64, rectifier: Rectifier) -> Tensor {
         let options = self.options.padding(padding);
         if !self.settled || x.requires_grad() {
             return rectifier.apply(convolve(x, &self.weight, self.bias.as_ref(), options));
@@ -77,7 +77,7 @@ impl Conv2d {
 
     /// The weights are final: from now on the layer keeps them in the order that the CPU likes, and gradients do
     /// not reach them.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.settled = true;
         self.prepared.take();
     }
@@ -91,7 +91,7 @@ impl Conv2d {
 
     /// The same with a row and a column of zeros before the kernel, apart from any training: with `n` zeros around `x`, it
     /// gives what this layer gives with `n` behind and `n - 1` before. They cost less than a copy of `x` with zeros.
-    pub fn begun_with_zeros(&self) -> Self {
+    pub(crate) fn begun_with_zeros(&self) -> Self {
         let weight = self.weight.detach().constant_pad_nd([1, 0, 1, 0]);
         let bias = self.bias.as_ref().map(Tensor::detach);
         Self::of(weight, bias.as_ref(), ConvOptions { kernel: self.options.kernel + 1, ..self.options })
@@ -108,7 +108,7 @@ impl Conv2d {
     }
 
     /// Starts the training of this layer from an output of zero.
-    pub fn silence(&self) {
+    pub(crate) fn silence(&self) {
         tch::no_grad(|| drop(self.weight.shallow_clone().zero_()));
     }
 

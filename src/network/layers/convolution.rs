@@ -40,7 +40,7 @@ impl ConvOptions {
     }
 
     /// With dilated taps, padded so that the size stays.
-    pub const fn dilated(self, dilation: i64) -> Self {
+    pub(crate) const fn dilated(self, dilation: i64) -> Self {
         Self { dilation, padding: dilation * (self.kernel / 2), ..self }
     }
 
@@ -50,12 +50,12 @@ impl ConvOptions {
     }
 
     /// With parameters that are loaded and never trained.
-    pub const fn frozen(self) -> Self {
+    pub(crate) const fn frozen(self) -> Self {
         Self { trainable: false, ..self }
     }
 
     /// Without bias, as before a norm.
-    pub const fn no_bias(self) -> Self {
+    pub(crate) const fn no_bias(self) -> Self {
         Self { bias: false, ..self }
     }
 }

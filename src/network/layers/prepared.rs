@@ -91,7 +91,7 @@ fn tried(kind: Kind) -> Result<CModule, Missing> {
 
 /// A convolution for inputs of one shape and kind.
 #[derive(Debug)]
-pub struct Prepared {
+pub(crate) struct Prepared {
     /// In an order that only the library reads.
     weight: Tensor,
     bias: Option<Tensor>,
@@ -124,7 +124,7 @@ impl Prepared {
     }
 
     /// Whether inputs like `x` are expected, under so many zeros on each side.
-    pub fn is_for(&self, x: &Tensor, padding: i64) -> bool {
+    pub(crate) fn is_for(&self, x: &Tensor, padding: i64) -> bool {
         self.kind == x.kind()
             && self.options.padding == padding
             && x.device() == Device::Cpu

@@ -150,7 +150,7 @@ enum Trunk {
 
 /// The network.
 #[derive(Debug)]
-pub struct DeepLab {
+pub(crate) struct DeepLab {
     trunk: Trunk,
     pyramid: Pyramid,
     /// From coarse to fine.

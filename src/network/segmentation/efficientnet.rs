@@ -25,7 +25,7 @@ const MEAN: f64 = 0.498;
 const STD: f64 = 0.502;
 
 /// Channels of the features at strides 2, 4, 8, 16 and 32 (times the stem's share).
-pub const CHANNELS: [i64; 5] = [16, 24, 40, 112, 320];
+pub(crate) const CHANNELS: [i64; 5] = [16, 24, 40, 112, 320];
 
 /// Stages whose weights are not trained: those down to stride 4.
 const FROZEN_STAGES: usize = 2;

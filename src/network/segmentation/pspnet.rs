@@ -60,7 +60,7 @@ impl ConvBnRelu {
 
 /// The network.
 #[derive(Debug)]
-pub struct PspNet {
+pub(crate) struct PspNet {
     encoder: ResNet,
     pyramid: [ConvBnRelu; 4],
     mix: ConvBnRelu,

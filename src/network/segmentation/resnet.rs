@@ -25,7 +25,7 @@ impl Default for Config {
 
 /// In what the two public encoders differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Variant {
+pub(crate) enum Variant {
     /// DeepLab's: one 7x7 convolution first, stride on a block's first 1x1 convolution, max-pool that
     /// rounds up.
     Caffe,
@@ -78,7 +78,7 @@ impl Bottleneck {
 
 /// The encoder, at output stride 8.
 #[derive(Debug)]
-pub struct ResNet {
+pub(crate) struct ResNet {
     stem: Vec<(Conv2d, BatchNorm2d)>,
     round_up: bool,
     stages: [Vec<Bottleneck>; 4],

@@ -64,7 +64,7 @@ impl Surrounded {
 
 /// The surroundings of images of one shape and kind.
 #[derive(Debug)]
-pub struct Surround {
+pub(crate) struct Surround {
     shape: Vec<i64>,
     kind: Kind,
     /// What each convolution but the first sees: its window and a pixel on every side.
@@ -77,7 +77,7 @@ pub struct Surround {
 const REACH: i64 = 2;
 
 /// The pool after each stage; a cell at the end may be cut off.
-pub fn pool(x: &Tensor) -> Tensor {
+pub(crate) fn pool(x: &Tensor) -> Tensor {
     x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], true)
 }
 
@@ -123,12 +123,12 @@ impl Surround {
     }
 
     /// Whether images like `image` have these surroundings.
-    pub fn is_of(&self, image: &Tensor) -> bool {
+    pub(crate) fn is_of(&self, image: &Tensor) -> bool {
         self.shape == image.size() && self.kind == image.kind()
     }
 
     /// Features of `image` (normalized, its weights those of [`Self::new`]) after each stage's pool, whole maps, as the layers give them one by one.
-    pub fn pools(&mut self, stages: &[Vec<&Conv2d>], image: &Tensor) -> Vec<Tensor> {
+    pub(crate) fn pools(&mut self, stages: &[Vec<&Conv2d>], image: &Tensor) -> Vec<Tensor> {
         let mut inputs = self.inputs.iter_mut();
         let mut x = image.shallow_clone();
         let stages = stages.iter().zip(&mut self.pools).enumerate();

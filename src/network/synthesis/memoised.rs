@@ -138,7 +138,7 @@ impl Memoised {
     }
 
     /// With what sees its style, of a generator that has one.
-    pub fn styled(self, encoder: Option<StyleEncoder>) -> Self {
+    pub(crate) fn styled(self, encoder: Option<StyleEncoder>) -> Self {
         Self { encoder, ..self }
     }
 

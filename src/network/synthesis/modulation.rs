@@ -288,7 +288,7 @@ impl Table {
 
     /// Follows a plan of an index that then knows `len` patches; `new` are the rows of the plan's new
     /// ones, piece by piece.
-    pub fn update(&mut self, plan: &Plan, len: usize, new: &[Tensor]) {
+    pub(crate) fn update(&mut self, plan: &Plan, len: usize, new: &[Tensor]) {
         if let Some(kept) = &plan.kept {
             let kept = Tensor::from_slice(kept).to_device(self.rows.device());
             let rows = self.rows.index_select(0, &kept);

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use tch::{Device, Kind, TchError, Tensor};
 
 /// Most classes whose labels, with two more symbols for "no label" and "outside", fit a byte.
-pub const MAX_CLASSES: i64 = 254;
+pub(crate) const MAX_CLASSES: i64 = 254;
 
 /// Labels reach this far from a pixel into its scale and shift: one for each 3x3 convolution.
 const REACH: usize = 2;
@@ -44,7 +44,7 @@ impl Alphabet {
     }
 
     /// How many symbols there are.
-    pub fn symbols(self) -> usize {
+    pub(crate) fn symbols(self) -> usize {
         usize::from(self.classes) + 2
     }
 
@@ -71,7 +71,7 @@ impl LabelMaps {
     }
 
     /// At another size, nearest as PyTorch defines it: source = floor(target * scale).
-    pub fn resized(&self, height: usize, width: usize) -> Self {
+    pub(crate) fn resized(&self, height: usize, width: usize) -> Self {
         let columns: Vec<usize> = (0..width).map(|x| x * self.width / width).collect();
         let mut symbols = Vec::with_capacity(self.batch * height * width);
         for map in self.symbols.chunks_exact((self.height * self.width).max(1)) {
@@ -331,7 +331,7 @@ impl PatchIndex {
 
 /// Plans `maps` at the size of each index, side by side, and says what the new patches are made of. `most_new` is
 /// a share of the pixels.
-pub fn plan_all(
+pub(crate) fn plan_all(
     indices: &mut [PatchIndex],
     sizes: &[(usize, usize)],
     maps: &LabelMaps,

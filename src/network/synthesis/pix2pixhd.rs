@@ -36,7 +36,7 @@ fn reflect(x: &Tensor, border: i64) -> Tensor {
 
 /// The network.
 #[derive(Debug)]
-pub struct GlobalGenerator {
+pub(crate) struct GlobalGenerator {
     first: SpectralConv2d,
     down: Vec<SpectralConv2d>,
     blocks: Vec<[SpectralConv2d; 2]>,

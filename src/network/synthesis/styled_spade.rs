@@ -9,7 +9,7 @@ use super::{Generator, Synthesized};
 
 /// SPADE that starts from the style of a picture.
 #[derive(Debug)]
-pub struct StyledSpade {
+pub(crate) struct StyledSpade {
     encoder: StyleEncoder,
     generator: Spade,
 }

@@ -8,14 +8,14 @@ use crate::model::compute::DeviceChoice;
 
 /// The values of a parameter, and how one of them becomes a `T`.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape<T> {
+pub(crate) struct Shape<T> {
     pub(super) kind: Kind,
     /// A `T` of every value that `kind` accepts.
     pub(super) read: fn(&Value) -> Option<T>,
 }
 
 /// true or false.
-pub const fn flag(default: bool) -> Shape<bool> {
+pub(crate) const fn flag(default: bool) -> Shape<bool> {
     let read = |value: &Value| match value {
         Value::Bool(value) => Some(*value),
         _ => None,
@@ -44,13 +44,13 @@ pub const fn seconds(default: f64, least: f64, greatest: f64) -> Shape<Duration>
 }
 
 /// A time in seconds; 0 is none.
-pub const fn seconds_or_off(default: f64, greatest: f64) -> Shape<Option<Duration>> {
+pub(crate) const fn seconds_or_off(default: f64, greatest: f64) -> Shape<Option<Duration>> {
     let read = |value: &Value| double(value).map(|secs| (secs > 0.0).then(|| Duration::from_secs_f64(secs)));
     Shape { kind: Kind::Double(default, 0.0, greatest), read }
 }
 
 /// A share in \[0, 1\]; none leaves it to the bundle, which is the default.
-pub const fn share_or_bundle() -> Shape<Option<f32>> {
+pub(crate) const fn share_or_bundle() -> Shape<Option<f32>> {
     let read = |value: &Value| double(value).map(|share| (share >= 0.0).then_some(share as f32));
     Shape { kind: Kind::ShareOrBundle, read }
 }
@@ -62,7 +62,7 @@ pub const fn text(default: &'static str) -> Shape<String> {
 }
 
 /// Any text; empty is none, which is the default.
-pub const fn optional_text() -> Shape<Option<String>> {
+pub(crate) const fn optional_text() -> Shape<Option<String>> {
     let read = |value: &Value| string(value).map(|text| (!text.is_empty()).then(|| text.to_owned()));
     Shape { kind: Kind::Text(""), read }
 }

@@ -3,7 +3,7 @@
 use crate::model::compute::Precision;
 
 /// What stands for one of a few words.
-pub trait Word: Sized {
+pub(crate) trait Word: Sized {
     /// The words.
     const WORDS: &[&str];
     /// What `word` stands for, if it is one of them.
