@@ -147,7 +147,7 @@ pub struct Sample {
     pub name: String,
     /// Colours.
     pub image: RgbImage,
-    /// Class ids, [`IGNORE`](crate::labels::IGNORE) where there is none; as large as `image`.
+    /// Class ids, `IGNORE` where there is none; as large as `image`.
     pub labels: GrayImage,
 }
 

@@ -80,7 +80,7 @@ pub enum FrameError {
         /// Rows.
         height: u32,
     },
-    /// More pixels than [`MAX_PIXELS`].
+    /// More pixels than `MAX_PIXELS`.
     #[error("the image is {width}x{height}; at most {MAX_PIXELS} pixels are decoded")]
     TooLarge {
         /// Columns.

@@ -1,8 +1,8 @@
 //! Label sets and palettes.
 //!
 //! A label set is a small YAML file: names, colours, the ids found in the data set's own label
-//! images, and which classes of other sets mean the same. Three are built in ([`LabelSet::by_name`]);
-//! any other is read with [`LabelSet::from_yaml`].
+//! images, and which classes of other sets mean the same. Three are built in (`LabelSet::by_name`);
+//! any other is read with `LabelSet::from_yaml`.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -44,7 +44,7 @@ pub enum LabelError {
     /// The text is not YAML, or not a label set.
     #[error("label set: {0}")]
     Yaml(serde_norway::Error),
-    /// The number of classes leaves no room for [`IGNORE`], or is zero.
+    /// The number of classes leaves no room for `IGNORE`, or is zero.
     #[error("label set {set:?} has {count} classes; 1 to 255 fit beside the ignore id 255")]
     Count {
         /// The set.

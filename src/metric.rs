@@ -33,7 +33,7 @@ pub enum MetricError {
         /// Its first NaN.
         index: usize,
     },
-    /// An id beyond the classes that is not [`IGNORE`](crate::labels::IGNORE).
+    /// An id beyond the classes that is not `IGNORE`.
     #[error("{what} {id} at pixel {index}; with {classes} classes, ids are below that or 255")]
     Id {
         /// Label or prediction.

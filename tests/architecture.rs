@@ -1,5 +1,7 @@
 //! The order of the modules, read from the `use` lines and paths of the sources: ARCHITECTURE.md draws it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

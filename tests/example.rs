@@ -1,5 +1,7 @@
 //! The example of the front page, run as a newcomer would.
 
+#![allow(clippy::unwrap_used)]
+
 use std::process::Command;
 
 #[test]

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use tch::Kind;
 
-/// A value that a pickle describes. Collections are kept by the [`Unpickler`], so that values are cheap to
+/// A value that a pickle describes. Collections are kept by the `Unpickler`, so that values are cheap to
 /// repeat, and a collection that holds itself is no trouble.
 #[derive(Clone, Debug)]
 pub enum Value {

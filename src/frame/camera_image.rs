@@ -18,13 +18,13 @@ pub struct CameraImage {
 /// Pixels as a message carries them.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// The fields of a `sensor_msgs/Image`, owned; [`RawImage`] says what each means.
+    /// The fields of a `sensor_msgs/Image`, owned; `RawImage` says what each means.
     Raw {
         /// Columns.
         width: u32,
         /// Rows.
         height: u32,
-        /// One of [`Encoding::supported`](super::Encoding::supported).
+        /// One of `Encoding::supported`.
         encoding: String,
         /// Byte order of 16-bit channels.
         is_bigendian: bool,
@@ -56,7 +56,7 @@ impl CameraImage {
         matches!(self.content, Content::Compressed { .. })
     }
 
-    /// Its pixels. Errors and limits are those of [`decode_raw`] and [`decode_compressed`].
+    /// Its pixels. Errors and limits are those of `decode_raw` and [`decode_compressed`].
     pub fn decode(&self) -> Result<RgbImage, FrameError> {
         match &self.content {
             Content::Raw { width, height, encoding, is_bigendian, step, data } => decode_raw(&RawImage {

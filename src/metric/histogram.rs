@@ -1,6 +1,6 @@
 //! Figures in constant memory: scores counted in the bins of a fixed fine histogram.
 //!
-//! A bin holds the scores whose sign, exponent and first [`MANTISSA`] bits of the mantissa agree: a
+//! A bin holds the scores whose sign, exponent and first `MANTISSA` bits of the mantissa agree: a
 //! monotone transform, near to the logarithm, that needs no range. It is fine where scores pile up,
 //! next to 0, and resolves every score to 0.2 %. Counts of images, bags and machines are summed in any
 //! order. Only the order within a bin is lost, so that bounds follow from the counts alone.

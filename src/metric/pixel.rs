@@ -13,9 +13,9 @@ pub struct Figures {
     pub average_precision: Option<f64>,
     /// [`Ranking::auroc`].
     pub auroc: Option<f64>,
-    /// [`Ranking::fpr_at_recall`] of [`RECALL`].
+    /// `Ranking::fpr_at_recall` of `RECALL`.
     pub fpr95_first: Option<f64>,
-    /// [`Ranking::fpr_at_nearest_recall`] of [`RECALL`].
+    /// `Ranking::fpr_at_nearest_recall` of `RECALL`.
     pub fpr95_nearest: Option<f64>,
 }
 

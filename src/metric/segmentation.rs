@@ -5,7 +5,7 @@ use crate::labels::IGNORE;
 
 /// How many pixels of each class were predicted as which.
 ///
-/// Pixels labelled [`IGNORE`] are not counted at all. A prediction of [`IGNORE`] on a labelled
+/// Pixels labelled `IGNORE` are not counted at all. A prediction of `IGNORE` on a labelled
 /// pixel is a miss: it counts for the label's class and for no class as a prediction. Counts are
 /// integers and add up in any order, so those of images, bags and machines can be merged.
 #[derive(Clone, Debug, PartialEq, Eq)]

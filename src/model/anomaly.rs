@@ -26,7 +26,7 @@ pub enum Features {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Certainty {
-    /// A switch at every pixel, as in the paper: above [`SWITCH`] the largest softmax is the confidence,
+    /// A switch at every pixel, as in the paper: above `SWITCH` the largest softmax is the confidence,
     /// below it the cosine.
     #[default]
     Switch,

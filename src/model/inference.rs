@@ -54,15 +54,15 @@ pub(crate) enum Step {
 /// Time spent on each step, none of it twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Latency {
-    /// See [`Step::Resize`].
+    /// See `Step::Resize`.
     pub resize: Duration,
-    /// See [`Step::Segment`].
+    /// See `Step::Segment`.
     pub segment: Duration,
-    /// See [`Step::Synthesize`].
+    /// See `Step::Synthesize`.
     pub synthesize: Duration,
-    /// See [`Step::Compare`].
+    /// See `Step::Compare`.
     pub compare: Duration,
-    /// See [`Step::Score`].
+    /// See `Step::Score`.
     pub score: Duration,
     /// All of it.
     pub total: Duration,

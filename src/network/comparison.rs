@@ -27,7 +27,7 @@ pub struct Compared {
     /// `N x classes`: estimate of each class's IoU, not clamped; of a network that scores the image.
     pub iou: Option<Tensor>,
     /// `N x classes`: logit of "this class is in view", segmented or not; of a network with
-    /// [`prior::Prior`].
+    /// `prior::Prior`.
     pub presence: Option<Tensor>,
     /// `N x classes x H x W`: what the network believes instead of M's softmax; of one that
     /// corrects it, when it trains.

@@ -109,7 +109,7 @@ pub fn write<T: Serialize>(measured: &T, path: &Path) -> Result<(), ProtocolErro
     Ok(whole_file::write(path, text)?)
 }
 
-/// Reads what [`write`] wrote; `None` where nothing was measured yet.
+/// Reads what [`write()`] wrote; `None` where nothing was measured yet.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ProtocolError> {
     let wrong = |reason: String| ProtocolError::Outcome { path: path.to_owned(), reason };
     if !path.exists() {

@@ -32,7 +32,7 @@ pub enum CalibrationError {
 /// pixels that may be in the anomaly mask.
 const FALSE_ALARMS: [f64; 5] = [0.05, 0.05, 0.01, 0.05, 0.01];
 
-/// Thresholds that keep false alarms at [`FALSE_ALARMS`] on the samples of `slice`.
+/// Thresholds that keep false alarms at `FALSE_ALARMS` on the samples of `slice`.
 pub fn calibrate(bundle: &Path, folder: &Path, slice: &Slice) -> Result<Thresholds, CalibrationError> {
     let monitor = Monitor::load(bundle, &MonitorOptions::default())?;
     let dataset = data::load(folder, &data::Options { slice: slice.clone(), ..Default::default() })?;

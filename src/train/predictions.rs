@@ -29,7 +29,7 @@ pub struct Predictions {
     pub logits: Tensor,
     /// How M disagrees with itself about x', on the same grid, fp16.
     pub disagreement: Tensor,
-    /// [`class_entropy`] of M with dropout at work, `N x classes`; NaN of an M without dropout.
+    /// `class_entropy` of M with dropout at work, `N x classes`; NaN of an M without dropout.
     pub dropout: Tensor,
     /// Ground truth, `N x H x W` bytes.
     pub labels: Tensor,

@@ -2,7 +2,7 @@
 //! the probability of an error.
 //!
 //! The paper's F learns from one bit a pixel, right or wrong. This one learns from the true class: it sees
-//! x through an encoder that begins from ImageNet, M's softmax, its doubts ([`evidence`]), how it disagrees with
+//! x through an encoder that begins from ImageNet, M's softmax, its doubts (`evidence`), how it disagrees with
 //! itself about x' and, if asked to, what that encoder finds otherwise in x'; and gives a correction of M's logits.
 //! Trained on the folds' predictions it is stacked generalization (Wolpert, 1992): a model above models that
 //! never saw the samples it learns from.

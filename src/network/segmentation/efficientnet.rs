@@ -151,7 +151,7 @@ impl EfficientNetLite0 {
         }
     }
 
-    /// Features at the five scales of [`CHANNELS`], fine to coarse, of RGB in \[0, 1\].
+    /// Features at the five scales of `CHANNELS`, fine to coarse, of RGB in \[0, 1\].
     pub fn forward(&self, image: &Tensor) -> [Tensor; 5] {
         let run = |x: &Tensor, stages: &[Vec<Block>]| {
             stages.iter().flatten().fold(x.shallow_clone(), |x, block| block.forward(&x))

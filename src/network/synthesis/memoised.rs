@@ -107,7 +107,7 @@ pub struct Memoised {
 
 impl Memoised {
     /// Folds a trained generator, to compute in `kind` and to remember at most `limit` patches a scale.
-    /// `None` where it has more classes than [`super::patches::MAX_CLASSES`]. Nothing of `spade` is kept.
+    /// `None` where it has more classes than `super::patches::MAX_CLASSES`. Nothing of `spade` is kept.
     pub fn fold(spade: &Spade, kind: Kind, limit: usize) -> Option<Self> {
         let alphabet = Alphabet::new(spade.classes)?;
         tch::no_grad(|| {

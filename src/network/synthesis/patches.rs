@@ -38,7 +38,7 @@ pub struct Alphabet {
 }
 
 impl Alphabet {
-    /// For at most [`MAX_CLASSES`] classes.
+    /// For at most `MAX_CLASSES` classes.
     pub fn new(classes: i64) -> Option<Self> {
         (0..=MAX_CLASSES).contains(&classes).then_some(Self { classes: classes as u8 })
     }
@@ -238,7 +238,7 @@ impl PatchIndex {
     }
 
     /// Finds the patches of `maps`. `None`, and nothing remembered, where more than `most_new` of them
-    /// would have to be computed, or more kept at once than the limit or [`FRAMES`] maps can have.
+    /// would have to be computed, or more kept at once than the limit or `FRAMES` maps can have.
     ///
     /// Room is made by forgetting every patch that these maps do not have: what a drive shows next is
     /// mostly what it shows now.
