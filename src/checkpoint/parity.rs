@@ -226,7 +226,7 @@ fn styled_spade(vs: &VarStore) -> Run {
     let network = Spade::new(&vs.root(), &config, FEW);
     Box::new(move |inputs| {
         let (labels, style) = (inputs.get("in.labels")?.unsqueeze(0), inputs.get("in.z")?);
-        let image = network.from_style(&labels, &style, Kind::Float, false);
+        let image = network.with_style(&labels, &style, Kind::Float, false);
         Ok(vec![("image", image * 2. - 1.)])
     })
 }

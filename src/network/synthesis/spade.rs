@@ -248,7 +248,7 @@ impl Spade {
     }
 
     /// The same from `style`, `N x latent`; a generator without style does not see it.
-    pub(crate) fn from_style(&self, labels: &Tensor, style: &Tensor, kind: Kind, train: bool) -> Tensor {
+    pub(crate) fn with_style(&self, labels: &Tensor, style: &Tensor, kind: Kind, train: bool) -> Tensor {
         self.run(labels, Some(style), kind, train)
     }
 

@@ -34,13 +34,13 @@ impl Generator for StyledSpade {
         let style = style.to_kind(kind);
         if !train {
             let style = self.encoder.style(&style);
-            let image = self.generator.from_style(labels, &style, kind, false);
+            let image = self.generator.with_style(labels, &style, kind, false);
             return Synthesized { image, divergence: None };
         }
         let [mean, log_variance] = self.encoder.forward(&style, true);
         let drawn = &mean + mean.randn_like() * (&log_variance * 0.5).exp();
         Synthesized {
-            image: self.generator.from_style(labels, &drawn, kind, true),
+            image: self.generator.with_style(labels, &drawn, kind, true),
             divergence: Some(divergence(&mean, &log_variance)),
         }
     }

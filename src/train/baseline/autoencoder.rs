@@ -4,10 +4,10 @@ use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
 use super::{Lessons, Options, Train};
+use crate::model::pixels::{to_bytes, to_input};
 use crate::network::baseline::autoencoder::{Autoencoder, Config};
 use crate::network::layers::channels_last;
 use crate::train::TrainError;
-use crate::model::pixels::{to_bytes, to_input};
 use crate::train::batch::{Augmentation, TensorSet, draw, generator};
 use crate::train::checkpoint::{self, Run, Task, Trainee};
 use crate::train::optimizer::{Adam, AdamOptions};

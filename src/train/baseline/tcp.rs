@@ -7,11 +7,11 @@ use tch::{IndexOp, Kind, Tensor};
 
 use super::{Lessons, Options, Train};
 use crate::labels::IGNORE;
+use crate::model::pixels::to_input;
 use crate::network::baseline::tcp::{Config, Tcp, true_class_probability};
 use crate::network::layers::spatial;
 use crate::network::segmentation::Segmenter;
 use crate::train::TrainError;
-use crate::model::pixels::to_input;
 use crate::train::batch::{TensorSet, generator};
 use crate::train::checkpoint::{self, Run, Task, Trainee};
 use crate::train::degrade::degrade;
