@@ -217,7 +217,7 @@ fn a_planted_import_is_named_with_file_line_and_rule() {
     let found = violations(&[wrong]);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
-        found[0].starts_with("src/model/bundle.rs:3: model uses watch; the order is labels < "),
+        found[0].starts_with("src/model/bundle.rs:3: model uses watch; the order is whole_file < labels < "),
         "{found:?}"
     );
     let found = violations(&[planted("watch/stream", "fn f(message: r2r::sensor_msgs::msg::Image) {}")]);
