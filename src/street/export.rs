@@ -42,20 +42,15 @@ impl FromStr for Layout {
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// A folder.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     /// An image.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Image {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: image::ImageError,
+        reason: image::ImageError,
     },
     /// A label set.
     #[error(transparent)]
@@ -115,7 +110,7 @@ pub fn write(
     let table = layout.table()?;
     let folders = layout.folders(options.town.name()).map(|name| name.map(|name| folder.join(name)));
     for path in folders.iter().flatten() {
-        std::fs::create_dir_all(path).map_err(|source| ExportError::Io { path: path.clone(), source })?;
+        fs_err::create_dir_all(path)?;
     }
     for (number, frame) in Drive::new(options).take(frames).enumerate() {
         let name = format!("{}_{:05}_{number:05}.png", options.town, options.seed);
@@ -146,5 +141,5 @@ fn save(
 }
 
 fn stored(path: PathBuf, save: impl FnOnce(&Path) -> image::ImageResult<()>) -> Result<(), ExportError> {
-    save(&path).map_err(|source| ExportError::Image { path, source })
+    save(&path).map_err(|reason| ExportError::Image { path, reason })
 }
