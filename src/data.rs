@@ -11,22 +11,29 @@
 pub mod anomaly;
 pub mod camvid;
 pub mod cityscapes;
+mod coding;
 pub(crate) mod degradation;
 pub mod folds;
+mod label_image;
 pub mod npy;
 mod pairs;
 mod slice;
 pub mod streethazards;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use image::imageops::{self, FilterType};
-use image::{ExtendedColorType, GrayImage, ImageDecoder, ImageReader, RgbImage};
+use image::{GrayImage, ImageReader, RgbImage};
 use rayon::prelude::*;
 
+pub use coding::{Coding, MaskCoding, UnknownCoding};
+pub use label_image::LabelImageError;
 pub use pairs::{Pair, Pairs};
 pub use slice::Slice;
+
+use coding::Values;
 
 use crate::labels::{LabelError, LabelSet, apply_table, resize_labels};
 
@@ -49,8 +56,8 @@ pub enum DataError {
     },
     /// The folder holds none of the known layouts of anomalies.
     #[error(
-        "{}: no known anomaly data set; expected images/ and labels_masks/ (RoadAnomaly) or images/test/ and \
-         annotations/test/ (StreetHazards)",
+        "{}: no known anomaly data set; expected images/ and labels_masks/ (RoadAnomaly, SegmentMeIfYouCan, \
+         Fishyscapes) or images/test/ and annotations/test/ (StreetHazards)",
         path.display()
     )]
     AnomalyLayout {
@@ -76,6 +83,14 @@ pub enum DataError {
         count: usize,
         /// The first, and what it lacks.
         first: String,
+    },
+    /// Two files of one name but for their endings.
+    #[error("{} and {} are two files for one sample", first.display(), second.display())]
+    SameName {
+        /// The one.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
     },
     /// Nothing to load.
     #[error("{}: no labelled image in it", path.display())]
@@ -109,13 +124,64 @@ pub enum DataError {
         /// Why.
         reason: image::ImageError,
     },
-    /// A label image whose values are not ids.
-    #[error("{}: its pixels are {found:?}; labels must be one byte of grey per pixel", path.display())]
-    LabelFormat {
+    /// A label image that holds no ids.
+    #[error(
+        "{}: {reason}; labels must be a PNG of at most 8 bits of grey, or with a palette whose indices are the ids",
+        path.display()
+    )]
+    LabelImage {
         /// The file.
         path: PathBuf,
-        /// Its pixel format.
-        found: ExtendedColorType,
+        /// What it is.
+        reason: LabelImageError,
+    },
+    /// Labels whose values are not the label set's.
+    #[error(
+        "{}: {problem}; label set {set} (as {coding}) has {known} and ignores {ignored}; another set of classes \
+         is described in labels.yaml beside the data, another coding is chosen by --coding",
+        path.display()
+    )]
+    Ids {
+        /// The data set.
+        path: PathBuf,
+        /// What was found.
+        problem: String,
+        /// The label set.
+        set: String,
+        /// How it was read.
+        coding: Coding,
+        /// Ids of classes.
+        known: String,
+        /// Ids of none.
+        ignored: String,
+    },
+    /// Masks without an anomaly: nothing can be measured.
+    #[error("{}: no pixel is marked as anomalous; found {found}, read as {coding}", path.display())]
+    NoAnomaly {
+        /// The data set.
+        path: PathBuf,
+        /// The values met.
+        found: String,
+        /// How they were read.
+        coding: String,
+    },
+    /// Masks with values that mean nothing.
+    #[error("{}: its masks hold {found}; expected {expected}", path.display())]
+    Masks {
+        /// The data set.
+        path: PathBuf,
+        /// The values met.
+        found: String,
+        /// What is known.
+        expected: String,
+    },
+    /// A label set of the user's own that cannot be read.
+    #[error("{}: {reason}", path.display())]
+    OwnLabels {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: LabelError,
     },
     /// An image and its labels differ in size.
     #[error("{}: labels are {labels:?} and the image is {image:?} pixels", path.display())]
@@ -154,8 +220,8 @@ pub struct Sample {
 /// Labelled images of one data set.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// Name of the label set that the ids belong to.
-    pub label_set: String,
+    /// The label set that the ids belong to.
+    pub labels: LabelSet,
     /// Sorted by name.
     pub samples: Vec<Sample>,
     /// Files that were left out because they have no partner; 0 unless [`Options::allow_unpaired`].
@@ -171,6 +237,37 @@ pub struct Options {
     pub slice: Slice,
     /// Whether files without a partner are counted and left out rather than an error.
     pub allow_unpaired: bool,
+    /// How its labels are read.
+    pub reading: Reading,
+}
+
+/// How the labels of a data set are read, where it is not to be found out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// File of the label set; by default [`OWN_LABELS`] in the data set's folder, or, without that file, the
+    /// set that the layout belongs to.
+    pub labels: Option<PathBuf>,
+    /// How classes are written; told by the values met by default.
+    pub coding: Option<Coding>,
+}
+
+/// The file beside the data that describes classes of one's own.
+pub const OWN_LABELS: &str = "labels.yaml";
+
+/// Largest file of a label set, in bytes.
+const MOST_YAML: u64 = 1 << 20;
+
+impl Reading {
+    /// The label set of the data set in folder `path`.
+    pub fn label_set(&self, path: &Path, layout: Layout) -> Result<LabelSet, DataError> {
+        let beside = path.join(OWN_LABELS);
+        let Some(file) = self.labels.clone().or_else(|| beside.is_file().then_some(beside)) else {
+            return Ok(LabelSet::by_name(layout.label_set())?);
+        };
+        let mut text = String::new();
+        fs::File::open(&file)?.take(MOST_YAML).read_to_string(&mut text)?;
+        LabelSet::from_yaml(&text).map_err(|reason| DataError::OwnLabels { path: file, reason })
+    }
 }
 
 /// How a data set is laid out in its folder.
@@ -239,17 +336,64 @@ pub fn list(path: &Path, slice: &Slice, allow_unpaired: bool) -> Result<(Layout,
     Ok((layout, pairs))
 }
 
+/// A data set whose files are paired and whose labels can be read: every label image that the slice names was
+/// looked into.
+pub struct Source {
+    /// Its label set.
+    pub labels: LabelSet,
+    /// Its files.
+    pub pairs: Pairs,
+    /// From the values in its label images to class ids.
+    table: [u8; 256],
+}
+
+impl Source {
+    /// Finds the samples of the data set in folder `path` that `slice` names, and out of all their labels how
+    /// these are to be read.
+    pub fn open(
+        path: &Path,
+        slice: &Slice,
+        allow_unpaired: bool,
+        reading: &Reading,
+    ) -> Result<Self, DataError> {
+        let (layout, pairs) = list(path, slice, allow_unpaired)?;
+        let labels = reading.label_set(path, layout)?;
+        let table = coding::table(path, &labels, &values(&pairs)?, reading.coding)?;
+        Ok(Self { labels, pairs, table })
+    }
+
+    /// Decodes one pair.
+    pub fn load(&self, pair: &Pair, size: Option<(u32, u32)>) -> Result<Sample, DataError> {
+        let mut image = open_image(&pair.image)?;
+        let mut labels = label_image::open(&pair.labels)?;
+        if labels.dimensions() != image.dimensions() {
+            let (labels, image) = (labels.dimensions(), image.dimensions());
+            return Err(DataError::LabelSize { path: pair.labels.clone(), labels, image });
+        }
+        if let Some(size) = size {
+            image = resize_image(image, size);
+            labels = resize_labels(labels, size);
+        }
+        apply_table(&mut labels, &self.table);
+        Ok(Sample { name: pair.name.clone(), image, labels })
+    }
+}
+
+/// All values in the label images of `pairs`.
+fn values(pairs: &Pairs) -> Result<Values, DataError> {
+    let of = |pair: &Pair| Ok(Values::of(label_image::open(&pair.labels)?.as_raw()));
+    pairs.pairs.par_iter().map(of).try_reduce(Values::none, |some, more| Ok(some.and(more)))
+}
+
 /// Loads the data set in folder `path`, decoding in parallel.
 pub fn load(path: &Path, options: &Options) -> Result<Dataset, DataError> {
     if let Some((width, height)) = options.size.filter(|&(width, height)| width == 0 || height == 0) {
         return Err(DataError::Size { width, height });
     }
-    let (layout, pairs) = list(path, &options.slice, options.allow_unpaired)?;
-    let set = LabelSet::by_name(layout.label_set())?;
-    let table = set.raw_table();
+    let source = Source::open(path, &options.slice, options.allow_unpaired, &options.reading)?;
     let samples: Result<Vec<Sample>, DataError> =
-        pairs.pairs.into_par_iter().map(|pair| load_pair(pair, options.size, &table)).collect();
-    Ok(Dataset { label_set: set.name, samples: samples?, unpaired: pairs.unpaired.len() })
+        source.pairs.pairs.par_iter().map(|pair| source.load(pair, options.size)).collect();
+    Ok(Dataset { samples: samples?, unpaired: source.pairs.unpaired.len(), labels: source.labels })
 }
 
 /// The images that `slice` names, decoded one by one on demand.
@@ -260,26 +404,6 @@ pub fn images(
     Ok(list(path, slice, false)?.1.pairs.into_iter().map(|pair| open_image(&pair.image)))
 }
 
-/// Decodes one pair; `table` turns the file's ids into class ids.
-pub(crate) fn load_pair(
-    pair: Pair,
-    size: Option<(u32, u32)>,
-    table: &[u8; 256],
-) -> Result<Sample, DataError> {
-    let mut image = open_image(&pair.image)?;
-    let mut labels = open_labels(&pair.labels)?;
-    if labels.dimensions() != image.dimensions() {
-        let (labels, image) = (labels.dimensions(), image.dimensions());
-        return Err(DataError::LabelSize { path: pair.labels, labels, image });
-    }
-    if let Some(size) = size {
-        image = resize_image(image, size);
-        labels = resize_labels(labels, size);
-    }
-    apply_table(&mut labels, table);
-    Ok(Sample { name: pair.name, image, labels })
-}
-
 /// Resizes colours with a triangle filter as wide as the reduction, so that nothing aliases.
 pub(crate) fn resize_image(image: RgbImage, (width, height): (u32, u32)) -> RgbImage {
     if image.dimensions() == (width, height) {
@@ -288,22 +412,11 @@ pub(crate) fn resize_image(image: RgbImage, (width, height): (u32, u32)) -> RgbI
     imageops::resize(&image, width, height, FilterType::Triangle)
 }
 
-fn open_image(path: &Path) -> Result<RgbImage, DataError> {
+/// Decodes an image, whatever its name ends in.
+pub(crate) fn open_image(path: &Path) -> Result<RgbImage, DataError> {
     let reader = open(path)?;
     let decoded = reader.decode().map_err(|reason| DataError::Image { path: path.to_owned(), reason })?;
     Ok(decoded.into_rgb8())
-}
-
-/// Reads ids. An image with a palette would decode to colours and one of 4 bits to stretched values,
-/// so only plain bytes are accepted.
-fn open_labels(path: &Path) -> Result<GrayImage, DataError> {
-    let error = |reason| DataError::Image { path: path.to_owned(), reason };
-    let decoder = open(path)?.into_decoder().map_err(error)?;
-    let found = decoder.original_color_type();
-    if found != ExtendedColorType::L8 {
-        return Err(DataError::LabelFormat { path: path.to_owned(), found });
-    }
-    Ok(image::DynamicImage::from_decoder(decoder).map_err(error)?.into_luma8())
 }
 
 fn open(path: &Path) -> Result<ImageReader<std::io::BufReader<std::fs::File>>, DataError> {

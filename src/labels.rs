@@ -70,8 +70,11 @@ pub enum LabelError {
         /// The name.
         class: String,
     },
-    /// Two classes claim one raw id (or one class claims it twice).
-    #[error("label set {set:?}: raw id {raw} is claimed twice, the second time by class {class:?}")]
+    /// Two classes claim one raw id (or one class claims it twice), or a class one that is ignored.
+    #[error(
+        "label set {set:?}: raw id {raw} is claimed twice, the second time by class {class:?}; 255 and the ids under \
+         `ignore` are claimed by no class"
+    )]
     SameRaw {
         /// The set.
         set: String,
@@ -111,6 +114,8 @@ pub struct Class {
     pub color: [u8; 3],
     /// Ids that stand for this class in the data set's own label images.
     pub raw: Vec<u8>,
+    /// Whether a vehicle may drive on it.
+    pub drivable: bool,
     /// By name of another label set: its classes that this class covers, the closest first.
     pub from: BTreeMap<String, Vec<String>>,
 }
@@ -122,6 +127,8 @@ pub struct LabelSet {
     pub name: String,
     /// Classes by id.
     pub classes: Vec<Class>,
+    /// Ids in the data set's own label images that stand for no class: never trained, never scored.
+    pub ignore: Vec<u8>,
 }
 
 #[derive(Deserialize)]
@@ -129,6 +136,8 @@ pub struct LabelSet {
 struct SetFile {
     name: String,
     classes: Vec<ClassFile>,
+    #[serde(default)]
+    ignore: Vec<u8>,
 }
 
 #[derive(Deserialize)]
@@ -136,8 +145,10 @@ struct SetFile {
 struct ClassFile {
     name: String,
     color: String,
-    #[serde(default)]
+    #[serde(default, alias = "ids")]
     raw: Vec<u8>,
+    #[serde(default)]
+    drivable: bool,
     #[serde(default)]
     from: BTreeMap<String, Vec<String>>,
 }
@@ -155,7 +166,8 @@ impl LabelSet {
     }
 
     /// Reads and checks a label set: 1 to 255 classes with distinct names, `#RRGGBB` colours and
-    /// raw ids of which no two are the same.
+    /// raw ids of which no two are the same, and none is ignored. Where no class has raw ids, they are the
+    /// places of the classes, from 0.
     pub(crate) fn from_yaml(yaml: &str) -> Result<Self, LabelError> {
         let file: SetFile = serde_norway::from_str(yaml).map_err(LabelError::Yaml)?;
         let set = file.name;
@@ -163,9 +175,15 @@ impl LabelSet {
             return Err(LabelError::Count { set, count: file.classes.len() });
         }
         let mut names = HashSet::new();
-        let mut raw_ids = HashSet::new();
+        let mut raw_ids: HashSet<u8> = file.ignore.iter().copied().chain([IGNORE]).collect();
         let mut classes = Vec::with_capacity(file.classes.len());
-        for ClassFile { name: class, color, raw, from } in file.classes {
+        let counted = file.classes.iter().all(|class| class.raw.is_empty());
+        for (id, class) in file.classes.into_iter().enumerate() {
+            let ClassFile { name: class, color, mut raw, drivable, from } = class;
+            if counted {
+                // Fewer than 256, as was checked.
+                raw.push(id as u8);
+            }
             let Some(rgb) = parse_color(&color) else {
                 return Err(LabelError::Color { set, class, color });
             };
@@ -175,9 +193,9 @@ impl LabelSet {
             if let Some(&raw) = raw.iter().find(|&&raw| !raw_ids.insert(raw)) {
                 return Err(LabelError::SameRaw { set, class, raw });
             }
-            classes.push(Class { name: class, color: rgb, raw, from });
+            classes.push(Class { name: class, color: rgb, raw, drivable, from });
         }
-        Ok(Self { name: set, classes })
+        Ok(Self { name: set, classes, ignore: file.ignore })
     }
 
     /// Number of classes, 1 to 255.
@@ -192,12 +210,16 @@ impl LabelSet {
         self.classes.iter().position(|class| class.name == name).map(|id| id as u8)
     }
 
-    /// From the ids in the data set's own label images to class ids; [`IGNORE`] for all others.
-    pub(crate) fn raw_table(&self) -> [u8; 256] {
-        let mut table = [IGNORE; 256];
+    /// What the ids in the data set's own label images mean: a class id, [`IGNORE`], or, with `None`, nothing
+    /// that this set knows.
+    pub(crate) fn raw_table(&self) -> [Option<u8>; 256] {
+        let mut table = [None; 256];
+        for &raw in self.ignore.iter().chain([&IGNORE]) {
+            table[usize::from(raw)] = Some(IGNORE);
+        }
         for (id, class) in self.classes.iter().enumerate() {
             for &raw in &class.raw {
-                table[usize::from(raw)] = id as u8;
+                table[usize::from(raw)] = Some(id as u8);
             }
         }
         table
@@ -304,15 +326,16 @@ mod tests {
         let table = set.raw_table();
         let raw = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33];
         for (id, raw) in raw.into_iter().enumerate() {
-            assert_eq!(table[raw], id as u8);
+            assert_eq!(table[raw], Some(id as u8));
         }
-        assert_eq!(table.iter().filter(|&&id| id != IGNORE).count(), 19);
+        assert_eq!(table.iter().flatten().filter(|&&id| id != IGNORE).count(), 19);
+        assert_eq!((table[0], table[255], table[34]), (Some(IGNORE), Some(IGNORE), None));
     }
 
     #[test]
     fn camvid_keeps_its_eleven_ids() {
         let table = LabelSet::by_name("camvid").unwrap().raw_table();
-        assert_eq!(table[..12], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, IGNORE]);
+        assert_eq!(table[..12], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, IGNORE].map(Some));
     }
 
     #[test]
@@ -409,9 +432,8 @@ mod tests {
 
     #[test]
     fn apply_table_replaces_ids() {
-        let table = LabelSet::by_name("cityscapes").unwrap().raw_table();
         let mut labels = GrayImage::from_raw(3, 1, vec![7, 33, 0]).unwrap();
-        apply_table(&mut labels, &table);
-        assert_eq!(labels.into_raw(), [0, 18, IGNORE]);
+        apply_table(&mut labels, &std::array::from_fn(|id| 255 - id as u8));
+        assert_eq!(labels.into_raw(), [248, 222, 255]);
     }
 }

@@ -74,6 +74,7 @@ fn training(recipe: &str, data: &Path, work: &Path) -> Training {
     let workspace = Workspace {
         data: data.into(),
         slice: "train".parse().unwrap(),
+        reading: Default::default(),
         work: work.into(),
         segmenters: None,
         synthesizers: None,

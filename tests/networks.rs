@@ -417,7 +417,7 @@ fn halves() -> TensorSet {
         }
     };
     TensorSet::new(&Dataset {
-        label_set: "cityscapes".into(),
+        labels: LabelSet::by_name("cityscapes").unwrap(),
         samples: (0..6).map(sample).collect(),
         unpaired: 0,
     })

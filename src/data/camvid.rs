@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::DataError;
-use super::pairs::{Pairs, files, folders};
+use super::pairs::{IMAGES, Pairs, files, folders};
 
 /// What the annotation folder's name adds to its part's.
 const ANNOTATION: &str = "annot";
@@ -26,7 +26,7 @@ pub fn list(path: &Path, part: Option<&str>) -> Result<Pairs, DataError> {
     let (mut images, mut labels) = (BTreeMap::new(), BTreeMap::new());
     for part in wanted {
         let prefix = format!("{part}/");
-        images.extend(files(&path.join(part), &prefix, &[".jpg", ".png"])?);
+        images.extend(files(&path.join(part), &prefix, &IMAGES)?);
         labels.extend(files(&path.join(format!("{part}{ANNOTATION}")), &prefix, &[".png"])?);
     }
     Ok(Pairs::matching(images, labels))

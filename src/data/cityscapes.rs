@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::DataError;
-use super::pairs::{Pairs, files, folders};
+use super::pairs::{IMAGES, Pairs, files, folders};
 
 /// Where the small version is cut into `train` and `val`: it has the training drives only, so its
 /// last cities stand in for the validation set.
@@ -23,7 +23,7 @@ pub(super) fn is_small(path: &Path) -> bool {
 
 /// All pairs of `images/NAME.webp` (or png, jpg) and `labels/NAME.png`.
 pub(crate) fn list_small(path: &Path) -> Result<Pairs, DataError> {
-    let images = files(&path.join("images"), "", &[".webp", ".png", ".jpg"])?;
+    let images = files(&path.join("images"), "", &IMAGES)?;
     Ok(Pairs::matching(images, files(&path.join("labels"), "", &[".png"])?))
 }
 

@@ -49,20 +49,27 @@ impl Pairs {
     }
 }
 
-/// Files in `folder` whose name ends in one of `endings`; the key is `prefix` and the name without
-/// the ending.
+/// What names of images end in; what they are is told by their content.
+pub(super) const IMAGES: [&str; 4] = [".png", ".jpg", ".jpeg", ".webp"];
+
+/// Files in `folder` whose name ends in one of `endings`, in capitals or not; the key is `prefix` and the name
+/// without the ending, and no two files may have the same.
 pub(super) fn files(
     folder: &Path,
     prefix: &str,
     endings: &[&str],
 ) -> Result<BTreeMap<String, PathBuf>, DataError> {
-    let mut out = BTreeMap::new();
-    for path in entries(folder)? {
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        if let Some(stem) = endings.iter().find_map(|ending| name.strip_suffix(ending))
-            && path.is_file()
+    let mut out: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for (name, path) in entries(folder)? {
+        let stem = endings.iter().find_map(|ending| {
+            let at = name.len().checked_sub(ending.len()).filter(|&at| name.is_char_boundary(at))?;
+            name[at..].eq_ignore_ascii_case(ending).then(|| format!("{prefix}{}", &name[..at]))
+        });
+        if let Some(stem) = stem.filter(|_| path.is_file())
+            && let Some(other) = out.insert(stem, path.clone())
         {
-            out.insert(format!("{prefix}{stem}"), path);
+            let [first, second] = if other < path { [other, path] } else { [path, other] };
+            return Err(DataError::SameName { first, second });
         }
     }
     Ok(out)
@@ -70,15 +77,25 @@ pub(super) fn files(
 
 /// Names of the folders in `folder`, sorted.
 pub(super) fn folders(folder: &Path) -> Result<Vec<String>, DataError> {
-    let mut names: Vec<String> = entries(folder)?
-        .into_iter()
-        .filter(|path| path.is_dir())
-        .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
-        .collect();
+    let mut names: Vec<String> =
+        entries(folder)?.into_iter().filter(|(_, path)| path.is_dir()).map(|(name, _)| name).collect();
     names.sort();
     Ok(names)
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
+/// Folders that macOS, network disks and Windows leave anywhere.
+const LEFT_BEHIND: [&str; 3] = ["__MACOSX", "@eaDir", "$RECYCLE.BIN"];
+
+/// What is in `folder`, with its name, but for what systems and tools leave there unasked: hidden files and
+/// folders (`._0000.png`, `.DS_Store`, `.ipynb_checkpoints`) and [`LEFT_BEHIND`].
+fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
+    let mut out = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.starts_with('.') && !LEFT_BEHIND.contains(&name.as_str()) {
+            out.push((name, path));
+        }
+    }
+    Ok(out)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::DataError;
-use super::pairs::{Pairs, files, folders};
+use super::pairs::{IMAGES, Pairs, files, folders};
 
 /// Whether `path` holds `images/` and `annotations/`.
 pub(super) fn is_here(path: &Path) -> bool {
@@ -24,7 +24,7 @@ pub fn list(path: &Path, part: Option<&str>) -> Result<Pairs, DataError> {
     for part in wanted {
         for town in folders(&label_root.join(part))? {
             let prefix = format!("{part}/{town}/");
-            images.extend(files(&image_root.join(&prefix), &prefix, &[".png", ".jpg"])?);
+            images.extend(files(&image_root.join(&prefix), &prefix, &IMAGES)?);
             labels.extend(files(&label_root.join(&prefix), &prefix, &[".png"])?);
         }
     }

@@ -28,9 +28,9 @@ fn small() -> TempDir {
 
 fn camvid() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    for (part, name) in [("train", "b"), ("train", "a"), ("val", "c")] {
+    for (part, name, id) in [("train", "b", 3), ("train", "a", 11), ("val", "c", 3)] {
         write_image(&dir.path().join(format!("{part}/{name}.png")), (6, 4), [9; 3]);
-        write_labels(&dir.path().join(format!("{part}annot/{name}.png")), (6, 4), 11);
+        write_labels(&dir.path().join(format!("{part}annot/{name}.png")), (6, 4), id);
     }
     dir
 }
@@ -47,7 +47,7 @@ fn sliced(text: &str) -> Options {
 fn small_cityscapes_is_loaded_in_train_ids() {
     let dir = small();
     let dataset = load(dir.path(), &Options::default()).unwrap();
-    assert_eq!(dataset.label_set, "cityscapes");
+    assert_eq!(dataset.labels.name, "cityscapes");
     assert_eq!(names(&dataset), ["0000", "0001", "0002", "0003"]);
     let ids: Vec<u8> = dataset.samples.iter().map(|sample| sample.labels.get_pixel(7, 3).0[0]).collect();
     assert_eq!(ids, [0, 0, 10, IGNORE]);
@@ -87,7 +87,7 @@ fn official_cityscapes_is_found_by_part_and_city() {
 fn camvid_is_found_by_its_annotation_folders() {
     let dir = camvid();
     let dataset = load(dir.path(), &Options::default()).unwrap();
-    assert_eq!(dataset.label_set, "camvid");
+    assert_eq!(dataset.labels.name, "camvid");
     assert_eq!(names(&dataset), ["train/a", "train/b", "val/c"]);
     assert_eq!(dataset.samples[0].labels.get_pixel(0, 0).0, [IGNORE]);
     assert_eq!(names(&load(dir.path(), &sliced("val")).unwrap()), ["val/c"]);
@@ -141,7 +141,7 @@ fn wrong_files_are_named() {
     assert!(message.contains("0001.png: labels are (4, 4) and the image is (8, 4)"), "{message}");
     write_image(&label, (8, 4), [1; 3]);
     let message = load(dir.path(), &Options::default()).unwrap_err().to_string();
-    assert!(message.contains("0001.png: its pixels are Rgb8"), "{message}");
+    assert!(message.contains("0001.png: its pixels are colours (RGB) of 8 bits"), "{message}");
     std::fs::write(&label, b"not an image").unwrap();
     let message = load(dir.path(), &Options::default()).unwrap_err().to_string();
     assert!(message.contains("0001.png"), "{message}");
@@ -157,4 +157,33 @@ fn unknown_folders_are_named_with_what_was_expected() {
     std::fs::create_dir_all(dir.path().join("images")).unwrap();
     std::fs::create_dir_all(dir.path().join("labels")).unwrap();
     assert!(matches!(load(dir.path(), &Options::default()), Err(DataError::Empty { .. })));
+}
+
+#[test]
+fn what_systems_leave_in_folders_is_passed_over() {
+    let dir = small();
+    for name in ["images/._0000.webp", "labels/._0000.png", "labels/.DS_Store", "images/Thumbs.db", "._images"] {
+        std::fs::write(dir.path().join(name), b"\0\x05\x16\x07").unwrap();
+    }
+    for name in ["labels/.ipynb_checkpoints", "images/@eaDir", "__MACOSX"] {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    assert_eq!(names(&load(dir.path(), &Options::default()).unwrap()).len(), 4);
+    let dir = camvid();
+    std::fs::write(dir.path().join("train/._a.png"), b"").unwrap();
+    std::fs::write(dir.path().join("trainannot/._a.png"), b"").unwrap();
+    assert_eq!(names(&load(dir.path(), &Options::default()).unwrap()), ["train/a", "train/b", "val/c"]);
+}
+
+#[test]
+fn endings_in_capitals_count_and_two_files_for_one_sample_are_refused() {
+    let dir = camvid();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::rename(at("train/a.png"), at("train/a.PNG")).unwrap();
+    // Decoded by its content.
+    std::fs::rename(at("train/b.png"), at("train/b.jpeg")).unwrap();
+    assert_eq!(names(&load(dir.path(), &Options::default()).unwrap()), ["train/a", "train/b", "val/c"]);
+    std::fs::copy(at("train/a.PNG"), at("train/a.jpg")).unwrap();
+    let message = load(dir.path(), &Options::default()).unwrap_err().to_string();
+    assert!(message.contains("a.PNG and") && message.contains("two files for one sample"), "{message}");
 }

@@ -13,7 +13,7 @@ use super::error::{EvaluationError, MOST_MEMORY};
 use super::frames::{FramePanels, Worst};
 use super::scoreboard::{self, Memory, Scoreboard, Scored};
 use super::table::{Cell, Column, Table};
-use crate::data::{self, Sample, Slice};
+use crate::data::{Reading, Sample, Slice, Source};
 use crate::labels::{IGNORE, LabelSet, resize_labels};
 use crate::metric::MetricError;
 use crate::metric::estimate::{Estimates, Fit};
@@ -57,6 +57,8 @@ impl FromStr for At {
 pub struct Options {
     /// Which samples.
     pub slice: Slice,
+    /// How their labels are read.
+    pub reading: Reading,
     /// At which size.
     pub at: At,
     /// How pixels are kept.
@@ -127,9 +129,8 @@ impl Evaluation {
         options: &Options,
         mut each: impl FnMut(usize),
     ) -> Result<Self, EvaluationError> {
-        let (layout, pairs) = data::list(folder, &options.slice, false)?;
-        let labels = LabelSet::by_name(layout.label_set())?;
-        let raw = labels.raw_table();
+        let source = Source::open(folder, &options.slice, false, &options.reading)?;
+        let labels = source.labels.clone();
         let mut run = Run {
             monitor,
             detectors,
@@ -143,9 +144,9 @@ impl Evaluation {
             worst: Worst::keeping(options.worst),
             labels,
         };
-        let count = pairs.pairs.len();
-        for pair in pairs.pairs {
-            run.add(data::load_pair(pair, None, &raw)?)?;
+        let count = source.pairs.pairs.len();
+        for pair in &source.pairs.pairs {
+            run.add(source.load(pair, None)?)?;
             let needs = run.board.needs(count);
             if options.memory == Memory::Exact && needs > MOST_MEMORY {
                 return Err(EvaluationError::Memory { needs });

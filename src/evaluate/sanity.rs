@@ -10,7 +10,6 @@ use rand_chacha::ChaCha8Rng;
 use super::error::EvaluationError;
 use crate::data::{self, Slice};
 use crate::frame::Frame;
-use crate::labels::LabelSet;
 use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::{Monitor, MonitorError};
 
@@ -32,22 +31,21 @@ impl Sanity {
     /// Shows `monitor` a black frame, noise, and frames of the data set upside down. `median` is the failure
     /// score of the normal ones.
     pub fn of(monitor: &Monitor, median: f32, folder: &Path, slice: &Slice) -> Result<Self, EvaluationError> {
-        let (layout, pairs) = data::list(folder, slice, false)?;
-        let raw = LabelSet::by_name(layout.label_set())?.raw_table();
+        let (_, pairs) = data::list(folder, slice, false)?;
         let score = |image: RgbImage| -> Result<f32, MonitorError> {
             Ok(monitor.process(&Frame::new(image), Wanted::default())?.report.failure_score)
         };
         let (mut frames, mut above, mut count) = (Vec::new(), 0, 0);
         for pair in pairs.pairs.into_iter().take(FLIPPED) {
-            let sample = data::load_pair(pair, None, &raw)?;
-            let flipped = score(imageops::flip_vertical(&sample.image))?;
+            let image = data::open_image(&pair.image)?;
+            let flipped = score(imageops::flip_vertical(&image))?;
             if frames.is_empty() {
-                let (width, height) = sample.image.dimensions();
+                let (width, height) = image.dimensions();
                 let mut rng = ChaCha8Rng::seed_from_u64(1);
                 let noise = RgbImage::from_fn(width, height, |_, _| Rgb(rng.random()));
                 frames.push(("all black".to_owned(), score(RgbImage::new(width, height))?));
                 frames.push(("random noise".to_owned(), score(noise)?));
-                frames.push((format!("{} upside down", sample.name), flipped));
+                frames.push((format!("{} upside down", pair.name), flipped));
             }
             above += usize::from(flipped > median);
             count += 1;

@@ -15,7 +15,6 @@ use crate::evaluate::evaluation::{At, Evaluation, Options};
 use crate::evaluate::sanity::Sanity;
 use crate::evaluate::scoreboard::{Memory, Scored};
 use crate::evaluate::summary::{WORST, anomaly_dossier, detectors, dossier};
-use crate::labels::LabelSet;
 use crate::monitor::pipeline::{Monitor, MonitorOptions};
 use crate::score::catalogue::Boxed;
 use crate::score::trained;
@@ -49,9 +48,9 @@ impl Protocol {
                 let ordinary = images(&setup.data, &self.calibration)?;
                 let limits = limits(monitor.networks(), &detectors, ordinary)?;
                 let mut evaluation = AnomalyEvaluation::new(&detectors, limits, Memory::Streaming, WORST);
-                let (layout, pairs) = anomaly::list(folder).map_err(EvaluationError::from)?;
-                for pair in &pairs.pairs {
-                    let sample = anomaly::load(layout, pair).map_err(EvaluationError::from)?;
+                let source = anomaly::Source::open(folder, None).map_err(EvaluationError::from)?;
+                for pair in &source.pairs.pairs {
+                    let sample = source.load(pair).map_err(EvaluationError::from)?;
                     evaluation.add(monitor.networks(), &sample)?;
                 }
                 let pixels: Vec<Scored> = evaluation.scored()?.into_iter().map(|s| s.pixels).collect();
@@ -82,7 +81,10 @@ impl Protocol {
 
     /// The samples of a test on labelled images, and how they are scored.
     fn labelled<'a>(&self, test: &'a Test, setup: &'a Setup) -> (&'a Path, Options) {
-        let own = |at| Options { slice: self.test.clone(), at, memory: Memory::Exact, worst: WORST };
+        let own = |at| {
+            let slice = self.test.clone();
+            Options { slice, at, memory: Memory::Exact, worst: WORST, ..Options::default() }
+        };
         match test {
             Test::Transfer(folder) => {
                 let options = Options { memory: Memory::Streaming, worst: WORST, ..Options::default() };
@@ -117,11 +119,10 @@ impl Protocol {
     }
 
     fn labels_are_at_working_size(&self, setup: &Setup) -> Result<bool, EvaluationError> {
-        let (layout, pairs) = data::list(&setup.data, &self.test, false)?;
-        let table = LabelSet::by_name(layout.label_set())?.raw_table();
+        let (_, pairs) = data::list(&setup.data, &self.test, false)?;
         let Some(first) = pairs.pairs.into_iter().next() else { return Ok(false) };
         let [height, width] = self.working_size;
-        Ok(data::load_pair(first, None, &table)?.labels.dimensions() == (width, height))
+        Ok(data::open_image(&first.image)?.dimensions() == (width, height))
     }
 }
 

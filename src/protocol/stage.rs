@@ -7,6 +7,7 @@ use std::time::Instant;
 use tch::{Device, Kind};
 
 use super::plan::{Protocol, ProtocolError, System};
+use crate::data::Reading;
 use crate::model::bundle::DESCRIPTION;
 use crate::train::checkpoint;
 use crate::train::training::{BASELINES, DETECTORS, FOLD, SEGMENTATION, SYNTHESIS, Workspace};
@@ -151,6 +152,7 @@ impl Protocol {
         Workspace {
             data: setup.data.clone(),
             slice: self.train.clone(),
+            reading: Reading::default(),
             work: work.join(&system.name),
             segmenters: Some(work.join(&system.segmenter)),
             synthesizers: Some(work.join(&system.generator)),

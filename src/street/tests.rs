@@ -112,19 +112,19 @@ fn layouts_are_read_back() {
         assert!(sample.labels == frame.labels && sample.image == frame.image);
     }
     let camvid = data::load(&read(export::Layout::CamVid, "b"), &data::Options::default()).unwrap();
-    assert_eq!((camvid.samples.len(), camvid.label_set.as_str()), (3, "camvid"));
+    assert_eq!((camvid.samples.len(), camvid.labels.name.as_str()), (3, "camvid"));
     let hazards = read(export::Layout::StreetHazards, "c");
     let labelled = data::load(&hazards, &data::Options::default()).unwrap();
     let onto = LabelSet::by_name("cityscapes").unwrap();
-    let onto = onto.map_onto(&LabelSet::by_name(&labelled.label_set).unwrap()).unwrap();
+    let onto = onto.map_onto(&labelled.labels).unwrap();
     for (sample, frame) in labelled.samples.iter().zip(&truth) {
         let mut expected = frame.labels.clone();
         apply_table(&mut expected, &onto);
         assert!(sample.labels == expected && sample.name.starts_with("test/test/"), "{}", sample.name);
     }
-    let (layout, pairs) = anomaly::list(&hazards).unwrap();
-    for (pair, frame) in pairs.pairs.iter().zip(&truth) {
-        assert!(anomaly::load(layout, pair).unwrap().truth == frame.anomaly);
+    let source = anomaly::Source::open(&hazards, None).unwrap();
+    for (pair, frame) in source.pairs.pairs.iter().zip(&truth) {
+        assert!(source.load(pair).unwrap().truth == frame.anomaly);
     }
 }
 

@@ -18,8 +18,7 @@ use super::progress::Budget;
 use super::recipe::Recipe;
 use super::{comparison, segmentation, synthesis};
 use crate::checkpoint::weights;
-use crate::data::{self, Dataset, Slice, folds};
-use crate::labels::LabelSet;
+use crate::data::{self, Dataset, Reading, Slice, folds};
 use crate::network::synthesis::Generator;
 
 /// Where and on what a recipe is carried out.
@@ -29,6 +28,8 @@ pub struct Workspace {
     pub data: PathBuf,
     /// Samples to train on.
     pub slice: Slice,
+    /// How their labels are read.
+    pub reading: Reading,
     /// Folder of checkpoints and intermediate results.
     pub work: PathBuf,
     /// Folder of M and of the folds' Ms, where several Gs share them; else it is `work`.
@@ -113,12 +114,12 @@ impl Training {
         let options = data::Options {
             size: Some((width, height)),
             slice: workspace.slice.clone(),
+            reading: workspace.reading.clone(),
             ..Default::default()
         };
         let dataset: Dataset = data::load(&workspace.data, &options)?;
-        let labels = LabelSet::by_name(&dataset.label_set).map_err(data::DataError::from)?;
         let set = TensorSet::new(&dataset);
-        let classes = labels.len() as i64;
+        let classes = dataset.labels.len() as i64;
         Ok(Self { recipe, workspace, set, classes })
     }
 

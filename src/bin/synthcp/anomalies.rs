@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use indicatif::ProgressBar;
-use synthcp_monitor::data::anomaly;
+use synthcp_monitor::data::{MaskCoding, anomaly};
 use synthcp_monitor::evaluate::anomaly::{AnomalyEvaluation, limits, tables};
 use synthcp_monitor::evaluate::dossier::PAGE;
 use synthcp_monitor::evaluate::summary::anomaly_dossier;
@@ -20,24 +20,30 @@ use super::detectors::{Measured, command};
 pub struct Args {
     #[command(flatten)]
     measured: Measured,
-    /// Folder of the data set (RoadAnomaly or StreetHazards layout).
+    /// Folder of the data set (layout of RoadAnomaly, SegmentMeIfYouCan, Fishyscapes or StreetHazards).
     #[arg(long)]
     data: PathBuf,
+    /// How its masks mark anomalies: roadanomaly (0, 1 ignored, 2 anomaly), fishyscapes (0, 1 anomaly, 255
+    /// ignored), binary (0, 255 anomaly) or streethazards. Told by the values met by default.
+    #[arg(long)]
+    masks: Option<MaskCoding>,
 }
 
 /// Prints the tables, and writes them.
 pub fn run(args: &Args) -> Outcome {
+    let source = anomaly::Source::open(&args.data, args.masks)?;
+    eprintln!("{}: masks read as {}", args.data.display(), source.coding);
     let monitor = args.measured.monitor()?;
     tch::manual_seed(1);
     let detectors = args.measured.detectors(&monitor, &args.data)?;
     let limits = limits_of(args, &monitor, &detectors)?;
-    let (layout, pairs) = anomaly::list(&args.data)?;
     let mut evaluation =
         AnomalyEvaluation::new(&detectors, limits, args.measured.memory(), args.measured.worst());
-    let bar = ProgressBar::new(pairs.pairs.len() as u64);
-    for pair in &pairs.pairs {
-        evaluation.add(monitor.networks(), &anomaly::load(layout, pair)?)?;
-        evaluation.check(pairs.pairs.len())?;
+    let count = source.pairs.pairs.len();
+    let bar = ProgressBar::new(count as u64);
+    for pair in &source.pairs.pairs {
+        evaluation.add(monitor.networks(), &source.load(pair)?)?;
+        evaluation.check(count)?;
         bar.inc(1);
     }
     bar.finish_and_clear();

@@ -12,6 +12,7 @@ use synthcp_monitor::evaluate::summary::dossier;
 
 use super::Outcome;
 use super::detectors::{Measured, command};
+use super::reading::Reading;
 
 /// Arguments of `synthcp evaluate`.
 #[derive(ClapArgs)]
@@ -24,6 +25,8 @@ pub struct Args {
     /// Samples: PART, START..END or PART:START..END.
     #[arg(long, default_value = "..")]
     slice: Slice,
+    #[command(flatten)]
+    reading: Reading,
     /// Size at which pixels are scored: labels (that of the labels) or working (that of the networks, as in
     /// the paper).
     #[arg(long, default_value = "labels")]
@@ -38,6 +41,7 @@ pub fn run(args: &Args) -> Outcome {
     let detectors = args.measured.detectors(&monitor, &args.data)?;
     let options = Options {
         slice: args.slice.clone(),
+        reading: args.reading.of_data(),
         at: args.at,
         memory: args.measured.memory(),
         worst: args.measured.worst(),

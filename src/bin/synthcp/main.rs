@@ -10,6 +10,7 @@ mod detectors;
 mod evaluate;
 mod metrics;
 mod monitor;
+mod reading;
 mod reproduce;
 mod street;
 mod train;

@@ -10,16 +10,19 @@ use synthcp_monitor::train::recipe::Recipe;
 use synthcp_monitor::train::training::Workspace;
 
 use super::Outcome;
+use super::reading::Reading;
 
 /// What every stage needs.
 #[derive(Args, Clone)]
 pub struct Common {
-    /// Folder of the data set (Cityscapes or CamVid layout).
+    /// Folder of the data set (Cityscapes, CamVid or StreetHazards layout).
     #[arg(long)]
     pub data: PathBuf,
     /// Samples to train on: PART, START..END or PART:START..END.
     #[arg(long, default_value = "..")]
     pub slice: Slice,
+    #[command(flatten)]
+    pub reading: Reading,
     /// Networks, steps, rates and seed.
     #[arg(long, default_value = "config/recipes/cityscapes128.yaml")]
     pub recipe: PathBuf,
@@ -66,6 +69,7 @@ impl Common {
         Ok(Workspace {
             data: self.data.clone(),
             slice: self.slice.clone(),
+            reading: self.reading.of_data(),
             work: self.work.clone(),
             segmenters: None,
             synthesizers: None,
