@@ -137,23 +137,15 @@ pub enum DataError {
     },
     /// Labels whose values are not the label set's.
     #[error(
-        "{}: {problem}; label set {set} (as {coding}) has {known} and ignores {ignored}; another set of classes \
-         is described in labels.yaml beside the data, another coding is chosen by --coding",
+        "{}: {reason}; another set of classes is described in labels.yaml beside the data, another coding is \
+         chosen by --coding",
         path.display()
     )]
     Ids {
         /// The data set.
         path: PathBuf,
-        /// What was found.
-        problem: String,
-        /// The label set.
-        set: String,
-        /// How it was read.
-        coding: Coding,
-        /// Ids of classes.
-        known: String,
-        /// Ids of none.
-        ignored: String,
+        /// What was found, and what is known.
+        reason: String,
     },
     /// Masks without an anomaly: nothing can be measured.
     #[error("{}: no pixel is marked as anomalous; found {found}, read as {coding}", path.display())]
@@ -181,7 +173,7 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
         /// Why.
-        reason: LabelError,
+        reason: Box<LabelError>,
     },
     /// An image and its labels differ in size.
     #[error("{}: labels are {labels:?} and the image is {image:?} pixels", path.display())]
@@ -266,7 +258,9 @@ impl Reading {
         };
         let mut text = String::new();
         fs::File::open(&file)?.take(MOST_YAML).read_to_string(&mut text)?;
-        LabelSet::from_yaml(&text).map_err(|reason| DataError::OwnLabels { path: file, reason })
+        LabelSet::from_yaml(&text)
+            .and_then(LabelSet::own)
+            .map_err(|reason| DataError::OwnLabels { path: file, reason: Box::new(reason) })
     }
 }
 

@@ -1,14 +1,18 @@
 //! Label sets and palettes.
 //!
 //! A label set is a small YAML file: names, colours, the ids found in the data set's own label
-//! images, and which classes of other sets mean the same. Three are built in (`LabelSet::by_name`);
-//! any other is read with `LabelSet::from_yaml`.
+//! images, and which classes of other sets mean the same. Three are built in (`LabelSet::by_name`); any
+//! other lies beside the data that it belongs to, and whole in the bundles that are trained on them.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 
 use image::imageops::{self, FilterType};
 use image::{GrayImage, Rgb, RgbImage};
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
 
 /// The id that is never trained and never scored.
 pub(crate) const IGNORE: u8 = 255;
@@ -40,6 +44,12 @@ pub enum LabelError {
         name: String,
         /// All there are, comma separated.
         known: String,
+    },
+    /// One of one's own that is called like a built-in one.
+    #[error("label set {name:?} is built in and has other classes; choose another name")]
+    Taken {
+        /// The name.
+        name: String,
     },
     /// The text is not YAML, or not a label set.
     #[error("label set: {0}")]
@@ -131,16 +141,16 @@ pub struct LabelSet {
     pub ignore: Vec<u8>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct SetFile {
     name: String,
-    classes: Vec<ClassFile>,
     #[serde(default)]
     ignore: Vec<u8>,
+    classes: Vec<ClassFile>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct ClassFile {
     name: String,
@@ -155,7 +165,7 @@ struct ClassFile {
 
 impl LabelSet {
     /// A built-in set: `cityscapes` (19 classes), `camvid` (11) or `streethazards` (13).
-    pub(crate) fn by_name(name: &str) -> Result<Self, LabelError> {
+    pub fn by_name(name: &str) -> Result<Self, LabelError> {
         match BUILT_IN.iter().find(|(known, _)| *known == name) {
             Some((_, yaml)) => Self::from_yaml(yaml),
             None => {
@@ -169,7 +179,10 @@ impl LabelSet {
     /// raw ids of which no two are the same, and none is ignored. Where no class has raw ids, they are the
     /// places of the classes, from 0.
     pub(crate) fn from_yaml(yaml: &str) -> Result<Self, LabelError> {
-        let file: SetFile = serde_norway::from_str(yaml).map_err(LabelError::Yaml)?;
+        Self::checked(serde_norway::from_str(yaml).map_err(LabelError::Yaml)?)
+    }
+
+    fn checked(file: SetFile) -> Result<Self, LabelError> {
         let set = file.name;
         if file.classes.is_empty() || file.classes.len() > usize::from(IGNORE) {
             return Err(LabelError::Count { set, count: file.classes.len() });
@@ -196,6 +209,14 @@ impl LabelSet {
             classes.push(Class { name: class, color: rgb, raw, drivable, from });
         }
         Ok(Self { name: set, classes, ignore: file.ignore })
+    }
+
+    /// Refuses a set that has the name of a built-in one and is another.
+    pub(crate) fn own(self) -> Result<Self, LabelError> {
+        match Self::by_name(&self.name) {
+            Ok(built_in) if built_in != self => Err(LabelError::Taken { name: self.name }),
+            _ => Ok(self),
+        }
     }
 
     /// Number of classes, 1 to 255.
@@ -286,6 +307,52 @@ impl LabelSet {
             *color = table[usize::from(id)];
         }
         out
+    }
+}
+
+/// By its name if it is built in, whole if it is not: so a bundle carries one's own.
+impl Serialize for LabelSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if Self::by_name(&self.name).is_ok() {
+            return serializer.serialize_str(&self.name);
+        }
+        let class = |class: &Class| {
+            let [r, g, b] = class.color;
+            ClassFile {
+                name: class.name.clone(),
+                color: format!("#{r:02X}{g:02X}{b:02X}"),
+                raw: class.raw.clone(),
+                drivable: class.drivable,
+                from: class.from.clone(),
+            }
+        };
+        let classes = self.classes.iter().map(class).collect();
+        SetFile { name: self.name.clone(), ignore: self.ignore.clone(), classes }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for LabelSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameOrSet;
+
+        impl<'de> Visitor<'de> for NameOrSet {
+            type Value = LabelSet;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("the name of a label set, or a label set")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<LabelSet, E> {
+                LabelSet::by_name(name).map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<LabelSet, A::Error> {
+                let file = SetFile::deserialize(MapAccessDeserializer::new(map))?;
+                LabelSet::checked(file).and_then(LabelSet::own).map_err(A::Error::custom)
+            }
+        }
+
+        deserializer.deserialize_any(NameOrSet)
     }
 }
 
@@ -391,6 +458,34 @@ mod tests {
         let other = LabelSet::from_yaml("{name: barn, classes: [{name: cow, color: '#010203'}]}").unwrap();
         let message = city.map_onto(&other).unwrap_err().to_string();
         assert!(message.contains("\"cityscapes\" to \"barn\""), "{message}");
+    }
+
+    #[test]
+    fn a_set_of_ones_own_is_written_whole_and_read_back_and_a_built_in_one_by_name() {
+        let yard = "{name: yard, ignore: [9], classes: [
+            {name: path, color: '#804080', ids: [3], drivable: true}, {name: shed, color: '#010203', ids: [4, 5]}]}";
+        let set = LabelSet::from_yaml(yard).unwrap();
+        assert!(
+            set.classes[0].drivable && set.raw_table()[9] == Some(IGNORE) && set.raw_table()[5] == Some(1)
+        );
+        let text = serde_norway::to_string(&set).unwrap();
+        assert_eq!(serde_norway::from_str::<LabelSet>(&text).unwrap(), set);
+        let camvid = LabelSet::by_name("camvid").unwrap();
+        assert_eq!(serde_norway::to_string(&camvid).unwrap().trim(), "camvid");
+        assert_eq!(serde_norway::from_str::<LabelSet>("camvid").unwrap(), camvid);
+        let said = serde_norway::from_str::<LabelSet>("kitti").unwrap_err().to_string();
+        assert!(said.contains("known are cityscapes"), "{said}");
+        let said =
+            serde_norway::from_str::<LabelSet>(&yard.replace("yard", "camvid")).unwrap_err().to_string();
+        assert!(said.contains("is built in and has other classes"), "{said}");
+    }
+
+    #[test]
+    fn without_ids_the_classes_are_counted_from_0() {
+        let set = LabelSet::from_yaml(
+            "{name: yard, classes: [{name: path, color: '#804080'}, {name: shed, color: '#010203'}]}",
+        );
+        assert_eq!(set.unwrap().raw_table()[..3], [Some(0), Some(1), None]);
     }
 
     #[test]

@@ -443,7 +443,9 @@ fn tensors_must_fit_the_network() {
 #[test]
 fn a_wrong_description_is_named() {
     let labels = random_bundle();
-    edit(labels.path(), |d| d.labels = "moon".into());
+    let path = labels.path().join(DESCRIPTION);
+    let text = std::fs::read_to_string(&path).unwrap().replace("labels: cityscapes", "labels: moon");
+    std::fs::write(&path, text).unwrap();
     let error = load(labels.path()).err().unwrap();
     assert!(
         error.contains("bundle.yaml: labels") && error.contains("moon") && error.contains("cityscapes"),

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
+use synthcp_monitor::LabelSet;
 use synthcp_monitor::checkpoint::weights;
 use synthcp_monitor::data::{Dataset, Sample};
 use synthcp_monitor::model::pixels::to_input;

@@ -50,7 +50,11 @@ pub fn list(path: &Path) -> Result<(AnomalyLayout, Pairs), DataError> {
             let photos: BTreeMap<_, _> =
                 photos.into_iter().filter(|(name, _)| semantic.contains_key(name)).collect();
             if photos.len() < all {
-                tracing::warn!("{}: {} images have no mask and are left out", path.display(), all - photos.len());
+                tracing::warn!(
+                    "{}: {} images have no mask and are left out",
+                    path.display(),
+                    all - photos.len()
+                );
             }
             (AnomalyLayout::Masks, Pairs::matching(photos, semantic))
         }

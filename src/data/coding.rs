@@ -161,16 +161,16 @@ pub(super) fn table(
     let unknown = listed(values.met().filter(|&value| meanings[usize::from(value)].is_none()));
     let none = !values.met().any(is_class);
     if none || !unknown.is_empty() {
+        let problem = match none {
+            true => format!("no known id; found {}", listed(values.met())),
+            false => format!("unknown ids {unknown}"),
+        };
+        let known = listed((0..=255).filter(|&value| is_class(value)));
+        let ignored = listed((0..=255).filter(|&value| meanings[usize::from(value)] == Some(IGNORE)));
+        let set = &set.name;
         return Err(DataError::Ids {
             path: path.to_owned(),
-            problem: match none {
-                true => format!("no known id; found {}", listed(values.met())),
-                false => format!("unknown ids {unknown}"),
-            },
-            set: set.name.clone(),
-            coding,
-            known: listed((0..=255).filter(|&value| is_class(value))),
-            ignored: listed((0..=255).filter(|&value| meanings[usize::from(value)] == Some(IGNORE))),
+            reason: format!("{problem}; label set {set} (as {coding}) has {known} and ignores {ignored}"),
         });
     }
     if asked.is_none() && coding == Coding::TrainIds {
@@ -249,9 +249,7 @@ pub(super) fn mask_table(
     asked: Option<MaskCoding>,
 ) -> Result<(MaskCoding, [u8; 256]), DataError> {
     let fits = |coding: &MaskCoding| values.met().all(|value| coding.mark(value).is_some());
-    let marks = |coding: &MaskCoding| {
-        values.met().any(|value| coding.mark(value) == Some(truth::ANOMALY))
-    };
+    let marks = |coding: &MaskCoding| values.met().any(|value| coding.mark(value) == Some(truth::ANOMALY));
     let found = || listed(values.met());
     let coding = match asked {
         Some(coding) => Some(coding),
@@ -354,7 +352,11 @@ mod tests {
         let said = |values: &[u8], asked| {
             mask_table(Path::new("set"), &Values::of(values), asked).unwrap_err().to_string()
         };
-        assert!(said(&[0], None).contains("no pixel is marked as anomalous; found 0"), "{}", said(&[0], None));
+        assert!(
+            said(&[0], None).contains("no pixel is marked as anomalous; found 0"),
+            "{}",
+            said(&[0], None)
+        );
         assert!(said(&[0, 255], None).contains("--masks binary"));
         assert!(said(&[0, 1], Some(MaskCoding::RoadAnomaly)).contains("no pixel is marked"));
         assert!(said(&[0, 1, 2, 255], None).contains("0..2, 255"), "{}", said(&[0, 1, 2, 255], None));

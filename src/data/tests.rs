@@ -162,7 +162,9 @@ fn unknown_folders_are_named_with_what_was_expected() {
 #[test]
 fn what_systems_leave_in_folders_is_passed_over() {
     let dir = small();
-    for name in ["images/._0000.webp", "labels/._0000.png", "labels/.DS_Store", "images/Thumbs.db", "._images"] {
+    for name in
+        ["images/._0000.webp", "labels/._0000.png", "labels/.DS_Store", "images/Thumbs.db", "._images"]
+    {
         std::fs::write(dir.path().join(name), b"\0\x05\x16\x07").unwrap();
     }
     for name in ["labels/.ipynb_checkpoints", "images/@eaDir", "__MACOSX"] {
@@ -186,4 +188,54 @@ fn endings_in_capitals_count_and_two_files_for_one_sample_are_refused() {
     std::fs::copy(at("train/a.PNG"), at("train/a.jpg")).unwrap();
     let message = load(dir.path(), &Options::default()).unwrap_err().to_string();
     assert!(message.contains("a.PNG and") && message.contains("two files for one sample"), "{message}");
+}
+
+/// Five classes in the layout of CamVid, of which `ids` are used.
+fn own(ids: &[u8], labels: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (i, &id) in ids.iter().enumerate() {
+        write_image(&dir.path().join(format!("train/{i}.png")), (4, 4), [9; 3]);
+        write_labels(&dir.path().join(format!("trainannot/{i}.png")), (4, 4), id);
+    }
+    std::fs::write(dir.path().join(OWN_LABELS), labels).unwrap();
+    dir
+}
+
+const FIVE: &str = "name: yard\nignore: [0]\nclasses:\n\
+    - {name: path, color: '#804080', ids: [10], drivable: true}\n\
+    - {name: grass, color: '#00FF00', ids: [20, 21]}\n\
+    - {name: shed, color: '#464646', ids: [30]}\n\
+    - {name: sky, color: '#4682B4', ids: [40]}\n\
+    - {name: dog, color: '#DC143C', ids: [50]}\n";
+
+#[test]
+fn a_label_set_beside_the_data_is_the_data_s() {
+    let dir = own(&[10, 21, 50, 0], FIVE);
+    let dataset = load(dir.path(), &Options::default()).unwrap();
+    assert_eq!((dataset.labels.name.as_str(), dataset.labels.len()), ("yard", 5));
+    assert!(dataset.labels.classes[0].drivable && !dataset.labels.classes[4].drivable);
+    let ids: Vec<u8> = dataset.samples.iter().map(|sample| sample.labels.get_pixel(0, 0).0[0]).collect();
+    assert_eq!(ids, [0, 1, 4, IGNORE]);
+    let message = load(own(&[10, 11, 12], FIVE).path(), &Options::default()).unwrap_err().to_string();
+    assert!(
+        message.contains("unknown ids 11, 12; label set yard") && message.contains("10, 20, 21, 30"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_label_set_by_option_goes_before_the_one_beside_the_data() {
+    let dir = own(&[1, 2], FIVE);
+    let file = dir.path().join("other.yaml");
+    let two = "{name: two, classes: [{name: a, color: '#000001', ids: [1]}, {name: b, color: '#000002', ids: [2]}]}";
+    std::fs::write(&file, two).unwrap();
+    let reading = Reading { labels: Some(file.clone()), coding: None };
+    let options = Options { reading, ..Options::default() };
+    assert_eq!(load(dir.path(), &options).unwrap().labels.name, "two");
+    std::fs::write(&file, two.replace("name: two", "name: camvid")).unwrap();
+    let message = load(dir.path(), &options).unwrap_err().to_string();
+    assert!(message.contains("other.yaml") && message.contains("is built in"), "{message}");
+    std::fs::write(&file, "classes: [").unwrap();
+    let message = load(dir.path(), &options).unwrap_err().to_string();
+    assert!(message.contains("other.yaml: label set: "), "{message}");
 }

@@ -1,6 +1,6 @@
 //! A bundle: one folder with everything a monitor is made of.
 //!
-//! `bundle.yaml` names the label set, the working size, the three networks with the hashes of their
+//! `bundle.yaml` names the label set (or holds one of one's own), the working size, the three networks with the hashes of their
 //! weights, where they came from, and the calibrated thresholds. Everything is checked before the
 //! first frame.
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::weights::{self, Tensors, WeightsError};
-use crate::labels::{LabelError, LabelSet};
+use crate::labels::LabelSet;
 use crate::model::anomaly;
 use crate::model::compute::ComputeError;
 use crate::network::comparison::ComparatorConfig;
@@ -88,8 +88,8 @@ pub struct Entry<C> {
 pub struct Description {
     /// Version of this format.
     pub format: u32,
-    /// Name of the label set.
-    pub labels: String,
+    /// The label set: by name if it is built in, else whole.
+    pub labels: LabelSet,
     /// Height and width at which the networks work.
     pub working_size: [u32; 2],
     /// Commands that made the data, where commands did.
@@ -134,14 +134,6 @@ pub enum BundleError {
         path: PathBuf,
         /// The field and what is wrong with it.
         reason: String,
-    },
-    /// The label set is unknown.
-    #[error("{}: labels: {reason}", path.display())]
-    Labels {
-        /// The file.
-        path: PathBuf,
-        /// Which sets there are.
-        reason: LabelError,
     },
     /// The weights are not those that the bundle was made with.
     #[error("{}: {field}.sha256 says {expected}, the file has {found}", path.display())]
@@ -204,8 +196,6 @@ impl Bundle {
         if description.format != FORMAT {
             return Err(wrong(format!("format is {}, this version reads {FORMAT}", description.format)));
         }
-        let labels = LabelSet::by_name(&description.labels)
-            .map_err(|reason| BundleError::Labels { path: path.clone(), reason })?;
         description
             .synthesis
             .network
@@ -229,8 +219,8 @@ impl Bundle {
             dir: dir.to_owned(),
             name: name.unwrap_or_else(|| dir.display().to_string()),
             hash: sha256(&bytes),
+            labels: description.labels.clone(),
             description,
-            labels,
         })
     }
 

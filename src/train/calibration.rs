@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::TrainError;
-use crate::data::{self, Slice};
+use crate::data::{self, Reading, Slice};
 use crate::frame::Frame;
-use crate::labels::IGNORE;
+use crate::labels::{IGNORE, LabelSet};
 use crate::model::bundle::{BundleError, Thresholds};
 use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::{Monitor, MonitorError, MonitorOptions};
@@ -19,6 +19,16 @@ pub enum CalibrationError {
     /// The data set.
     #[error(transparent)]
     Data(#[from] data::DataError),
+    /// Labels in other classes: no prediction would be right.
+    #[error(
+        "the labels are of set {data:?} and the bundle's classes of {bundle:?}; calibrate on labels of its own"
+    )]
+    Labels {
+        /// The data's label set.
+        data: String,
+        /// The bundle's.
+        bundle: String,
+    },
     /// A frame.
     #[error(transparent)]
     Monitor(#[from] MonitorError),
@@ -33,9 +43,20 @@ pub enum CalibrationError {
 const FALSE_ALARMS: [f64; 5] = [0.05, 0.05, 0.01, 0.05, 0.01];
 
 /// Thresholds that keep false alarms at `FALSE_ALARMS` on the samples of `slice`.
-pub fn calibrate(bundle: &Path, folder: &Path, slice: &Slice) -> Result<Thresholds, CalibrationError> {
+pub fn calibrate(
+    bundle: &Path,
+    folder: &Path,
+    slice: &Slice,
+    reading: &Reading,
+) -> Result<Thresholds, CalibrationError> {
     let monitor = Monitor::load(bundle, &MonitorOptions::default())?;
-    let dataset = data::load(folder, &data::Options { slice: slice.clone(), ..Default::default() })?;
+    let options = data::Options { slice: slice.clone(), reading: reading.clone(), ..Default::default() };
+    let dataset = data::load(folder, &options)?;
+    let names = |set: &LabelSet| set.classes.iter().map(|class| class.name.clone()).collect::<Vec<_>>();
+    if names(&dataset.labels) != names(monitor.labels()) {
+        let [data, bundle] = [dataset.labels.name, monitor.labels().name.clone()];
+        return Err(CalibrationError::Labels { data, bundle });
+    }
     let (mut failure, mut error, mut anomaly) = (Vec::new(), Vec::new(), Vec::new());
     let mut maps = Vec::new();
     let wanted = Wanted { error_probability: true, anomaly_score: true, labels: true, ..Wanted::default() };

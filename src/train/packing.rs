@@ -12,7 +12,7 @@ use super::calibration::{CalibrationError, calibrate};
 use super::recipe::Recipe;
 use super::training::Workspace;
 use crate::checkpoint::weights;
-use crate::data::{self, DataError, Slice};
+use crate::data::{self, Slice};
 use crate::labels::LabelSet;
 use crate::model::bundle::{BundleError, Description, Entry, FORMAT, Thresholds, sha256};
 
@@ -35,8 +35,8 @@ pub fn pack(
     out: &Path,
 ) -> Result<(), CalibrationError> {
     let vs = [(); 3].map(|()| VarStore::new(Device::Cpu));
-    let layout = data::detect(&workspace.data)?;
-    let classes = LabelSet::by_name(layout.label_set()).map_err(DataError::from)?.len() as i64;
+    let labels = workspace.reading.label_set(&workspace.data, data::detect(&workspace.data)?)?;
+    let classes = labels.len() as i64;
     build(recipe, &vs, classes)?;
     for (vs, (stage, prefix)) in
         vs.iter().zip([("segmentation", "m/"), ("synthesis", "g/"), ("comparison", "f/")])
@@ -46,9 +46,9 @@ pub fn pack(
     let takes = [("M", recipe.segmentation.takes_pretrained()), ("F", recipe.comparison.takes_pretrained())];
     let trained_on = workspace.trained_on(&takes);
     let origin = Origin { trained_on, command };
-    write(out, recipe, &vs, layout.label_set(), &origin, Thresholds::open())?;
-    let thresholds = calibrate(out, &workspace.data, calibration)?;
-    Ok(write(out, recipe, &vs, layout.label_set(), &origin, thresholds)?)
+    write(out, recipe, &vs, &labels, &origin, Thresholds::open())?;
+    let thresholds = calibrate(out, &workspace.data, calibration, &workspace.reading)?;
+    Ok(write(out, recipe, &vs, &labels, &origin, thresholds)?)
 }
 
 /// Builds the parameters of a recipe's three networks.
@@ -64,7 +64,7 @@ pub fn write(
     out: &Path,
     recipe: &Recipe,
     vs: &[VarStore; 3],
-    labels: &str,
+    labels: &LabelSet,
     origin: &Origin,
     calibration: Thresholds,
 ) -> Result<(), BundleError> {
@@ -79,7 +79,7 @@ pub fn write(
     let [m, g, f] = vs;
     let description = Description {
         format: FORMAT,
-        labels: labels.into(),
+        labels: labels.clone(),
         working_size: recipe.working_size,
         data: recipe.data.clone(),
         segmentation: entry(&recipe.segmentation, store(m, "segmentation")?, origin),

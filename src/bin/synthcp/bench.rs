@@ -64,7 +64,8 @@ pub struct Args {
 /// Measures and prints.
 pub fn run(args: &Args) -> Outcome {
     let size = args.camera.as_ref().map(|size| (size[0], size[1]));
-    let options = data::Options { size, slice: args.slice.clone(), allow_unpaired: true, ..Default::default() };
+    let options =
+        data::Options { size, slice: args.slice.clone(), allow_unpaired: true, ..Default::default() };
     let samples = data::load(&args.data, &options)?.samples;
     if let Some(frames) = args.soak {
         return soak(args, &samples, frames);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use synthcp_monitor::LabelSet;
 use synthcp_monitor::data::Slice;
 use synthcp_monitor::model::bundle::{Bundle, Thresholds};
 use synthcp_monitor::train::calibration;
@@ -12,6 +13,7 @@ use tch::Device;
 use tch::nn::VarStore;
 
 use super::Outcome;
+use super::reading::Reading;
 use super::training::{Common, pack};
 
 /// What to do.
@@ -39,6 +41,8 @@ pub enum Action {
         /// Samples: PART, START..END or PART:START..END; none of the networks may have seen them.
         #[arg(long, default_value = "..")]
         slice: Slice,
+        #[command(flatten)]
+        reading: Reading,
     },
     /// Makes a tiny bundle with random weights: its scores are noise, but it runs.
     Random {
@@ -61,9 +65,9 @@ pub fn run(action: &Action) -> Outcome {
             let text = fs_err::read_to_string(&common.recipe)?;
             pack(out, &serde_norway::from_str(&text)?, common, calibration)
         }
-        Action::Calibrate { bundle, data, slice } => {
+        Action::Calibrate { bundle, data, slice, reading } => {
             let mut description = Bundle::open(bundle)?.description;
-            description.calibration = calibration::calibrate(bundle, data, slice)?;
+            description.calibration = calibration::calibrate(bundle, data, slice, &reading.of_data())?;
             println!("{}", description.calibration.guarantee);
             Ok(description.write(bundle)?)
         }
@@ -93,9 +97,10 @@ fn random(recipe: Option<&Path>, out: &Path, seed: i64) -> Outcome {
     let recipe: Recipe = serde_norway::from_str(&text)?;
     tch::manual_seed(seed);
     let vs = [(); 3].map(|()| VarStore::new(Device::Cpu));
-    packing::build(&recipe, &vs, 19)?;
+    let labels = LabelSet::by_name("cityscapes")?;
+    packing::build(&recipe, &vs, labels.len() as i64)?;
     let origin =
         Origin { trained_on: "nothing".into(), command: format!("synthcp bundle random --seed {seed}") };
     let thresholds = Thresholds { guarantee: "none: random weights".into(), ..Thresholds::uncalibrated() };
-    Ok(packing::write(out, &recipe, &vs, "cityscapes", &origin, thresholds)?)
+    Ok(packing::write(out, &recipe, &vs, &labels, &origin, thresholds)?)
 }
