@@ -126,6 +126,53 @@ fn edit_weights(folder: &Path, change: impl FnOnce(&mut weights::Tensors)) {
     edit(folder, |d| d.comparison.sha256 = hash);
 }
 
+/// Makes the weights of a network so large that it overflows; each of them is a number yet.
+fn poison(folder: &Path, network: &str) {
+    let path = folder.join(format!("{network}.safetensors"));
+    let mut tensors = weights::read(&path).unwrap();
+    for tensor in tensors.values_mut().filter(|tensor| tensor.dim() > 1) {
+        *tensor = tensor.sign() * 1e38;
+    }
+    weights::write(&tensors, &path, None).unwrap();
+    let hash = sha256(&std::fs::read(&path).unwrap());
+    edit(folder, |d| match network {
+        "segmentation" => d.segmentation.sha256 = hash,
+        "synthesis" => d.synthesis.sha256 = hash,
+        _ => d.comparison.sha256 = hash,
+    });
+}
+
+#[test]
+fn a_network_that_overflows_is_an_error_that_names_map_and_count() {
+    let (direct, confidence) = (
+        ("comparison", "{architecture: direct, width: 4, squeeze: 4, prior: true}"),
+        ("comparison", "{architecture: confidence_only, width: 4, squeeze: 4}"),
+    );
+    for (network, changes, map) in [
+        ("segmentation", [direct], "M's softmax"),
+        ("segmentation", [confidence], "M's softmax"),
+        ("synthesis", [direct], "G's picture"),
+        ("comparison", [direct], "F's confidence"),
+        ("comparison", [confidence], "F's confidence"),
+    ] {
+        let bundle = random_bundle_of(&changes);
+        load(bundle.path()).unwrap().process(&frame(), Wanted::ALL).unwrap();
+        poison(bundle.path(), network);
+        let monitor = load(bundle.path()).unwrap();
+        // Also without anybody who looks at the maps, and without the anomaly score.
+        let without = MonitorOptions { anomaly: false, ..options() };
+        for monitor in [&monitor, &Monitor::load(bundle.path(), &without).unwrap()] {
+            for wanted in [Wanted::ALL, Wanted::default()] {
+                let error = monitor.process(&frame(), wanted).err().map(|error| error.to_string());
+                let error = error.unwrap_or_else(|| panic!("{network}, {changes:?}: passes"));
+                assert!(error.starts_with(&format!("{map} is not finite: ")), "{network}: {error}");
+            }
+        }
+        let by_softmax = monitor.process_logits_only(&frame(), Wanted::default());
+        assert_eq!(by_softmax.is_err(), network == "segmentation", "{network}: M alone");
+    }
+}
+
 #[test]
 fn everything_asked_for_comes_at_the_cameras_size() {
     let bundle = random_bundle();

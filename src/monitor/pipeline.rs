@@ -57,13 +57,17 @@ pub enum MonitorError {
     /// Maps of different sizes met.
     #[error(transparent)]
     Region(#[from] RegionError),
-    /// A score came out as NaN or infinite.
-    #[error("inference gave {value} for {what}; expected a finite number")]
+    /// A map or a score holds NaN or infinity.
+    #[error(
+        "{map} is not finite: {count} of its {total} values are NaN or infinite; every one must be a number"
+    )]
     NotFinite {
-        /// Which score.
-        what: &'static str,
-        /// Its value.
-        value: f32,
+        /// Which of them.
+        map: &'static str,
+        /// How many values are no numbers.
+        count: usize,
+        /// Of how many.
+        total: usize,
     },
     /// The mask of valid pixels does not fit the image.
     #[error(
@@ -204,6 +208,7 @@ impl Monitor {
         scores: Scores,
         wanted: Wanted,
     ) -> Result<Assessment, MonitorError> {
+        scores.all_finite()?;
         let labels = pictures::to_grey(&scores.labels)?;
         let size = labels.dimensions();
         let valid = self.valid_at(image.dimensions(), size)?;
@@ -219,7 +224,7 @@ impl Monitor {
         for (_, &id) in labels.as_raw().iter().enumerate().filter(|&(i, _)| is_valid(i)) {
             counts[usize::from(id)] += 1;
         }
-        let classes = self.class_scores(&counts, total, &scores)?;
+        let classes = self.class_scores(&counts, total, &scores);
         let predicted_miou = predicted_miou(&classes);
 
         let (mut anomaly_area, mut regions) = (f32::NAN, Vec::new());
@@ -264,12 +269,7 @@ impl Monitor {
         Ok(Some(resize_labels(mask.clone(), size)))
     }
 
-    fn class_scores(
-        &self,
-        counts: &[u32],
-        total: f32,
-        scores: &Scores,
-    ) -> Result<Vec<ClassScore>, MonitorError> {
+    fn class_scores(&self, counts: &[u32], total: f32, scores: &Scores) -> Vec<ClassScore> {
         let (iou, presence) = (scores.iou.as_deref(), scores.presence.as_deref());
         let classes = self.labels.classes.iter().zip(counts).enumerate();
         classes
@@ -277,28 +277,12 @@ impl Monitor {
                 let pixel_share = count as f32 / total;
                 let present = pixel_share >= PRESENT;
                 let predicted_iou = match iou {
-                    Some(iou) if present && !iou[id].is_finite() => {
-                        return Err(MonitorError::NotFinite { what: "a predicted IoU", value: iou[id] });
-                    }
                     Some(iou) if present => iou[id].clamp(0., 1.),
                     _ => f32::NAN,
                 };
-                let presence = match presence {
-                    Some(presence) if !presence[id].is_finite() => {
-                        return Err(MonitorError::NotFinite { what: "a presence", value: presence[id] });
-                    }
-                    Some(presence) => presence[id],
-                    None => f32::NAN,
-                };
+                let presence = presence.map_or(f32::NAN, |presence| presence[id]);
                 let class_name = class.name.clone();
-                Ok(ClassScore {
-                    class_id: id as u16,
-                    class_name,
-                    predicted_iou,
-                    presence,
-                    pixel_share,
-                    present,
-                })
+                ClassScore { class_id: id as u16, class_name, predicted_iou, presence, pixel_share, present }
             })
             .collect()
     }

@@ -2,6 +2,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
+use super::pipeline::MonitorError;
 use crate::model::anomaly;
 use crate::model::inference::Inference;
 
@@ -19,6 +20,8 @@ pub struct Scores {
     pub iou: Option<Vec<f32>>,
     /// Probability of each class to be in view, from an F that tells.
     pub presence: Option<Vec<f32>>,
+    /// All that stands behind these, by name, before anything could hide what is not a number.
+    raw: Vec<(&'static str, Tensor)>,
 }
 
 impl Scores {
@@ -31,10 +34,22 @@ impl Scores {
         let labels = inference.segmentation().softmax.labels.shallow_clone();
         let synth = inference.synthesized().shallow_clone();
         let compared = inference.comparison();
+        let (anomaly, error) = (anomaly.map(|config| inference.anomaly(config)), inference.error()?);
+        let raw = [
+            ("M's softmax", Some(&inference.segmentation().softmax.largest)),
+            ("G's picture", Some(&synth)),
+            // A sigmoid makes 0 or 1 of infinity.
+            ("F's confidence", compared.confidence.as_ref()),
+            ("F's IoU", compared.iou.as_ref()),
+            ("F's presence", compared.presence.as_ref()),
+            ("the error probability", Some(&error)),
+            ("the anomaly score", anomaly.as_ref()),
+        ];
         Ok(Self {
+            raw: given(raw),
             labels,
-            anomaly: anomaly.map(|config| inference.anomaly(config)),
-            error: inference.error()?,
+            anomaly,
+            error,
             synth: Some(synth),
             iou: compared.iou.as_ref().map(numbers).transpose()?,
             presence: compared.presence.as_ref().map(|logits| numbers(&logits.sigmoid())).transpose()?,
@@ -46,6 +61,7 @@ impl Scores {
         let softmax = &inference.segmentation().softmax;
         let doubt = softmax.largest.f_neg()?.f_add_scalar(1.)?;
         Ok(Self {
+            raw: given([("M's softmax", Some(&softmax.largest))]),
             labels: softmax.labels.shallow_clone(),
             anomaly: anomaly.then(|| doubt.shallow_clone()),
             error: doubt,
@@ -54,4 +70,21 @@ impl Scores {
             presence: None,
         })
     }
+
+    /// Whether every number is one: every comparison with NaN is false, so that it would pass as good.
+    pub(super) fn all_finite(&self) -> Result<(), MonitorError> {
+        for (map, values) in &self.raw {
+            let finite = values.f_isfinite()?;
+            if !bool::try_from(finite.f_all()?)? {
+                let total = values.numel();
+                let count = total - i64::try_from(finite.f_sum(Kind::Int64)?)? as usize;
+                return Err(MonitorError::NotFinite { map, count, total });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn given<const N: usize>(raw: [(&'static str, Option<&Tensor>); N]) -> Vec<(&'static str, Tensor)> {
+    raw.into_iter().filter_map(|(map, values)| Some((map, values?.shallow_clone()))).collect()
 }
