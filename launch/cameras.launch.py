@@ -18,8 +18,8 @@ from launch_ros.substitutions import FindPackageShare
 ARGUMENTS = {
     "cameras": ("front", "Namespaces of the cameras, separated by commas"),
     "image": ("image", "Name of the image topic in a camera's namespace"),
-    "bundle": ("street", "Model bundle: a name or a path"),
-    "use_sim_time": ("false", "Take the time from /clock"),
+    "bundle": ("", "Model bundle, a name or a path; if not given, as params_file says"),
+    "use_sim_time": ("", "Take the time from /clock: true or false; if not given, as params_file says"),
 }
 
 
@@ -29,6 +29,9 @@ def monitors(context):
     cameras = [camera.strip() for camera in value["cameras"].split(",") if camera.strip()]
     if not cameras:
         raise RuntimeError("cameras is empty; name at least one, as in cameras:=front,left")
+    given = {"bundle": value["bundle"]} if value["bundle"] else {}
+    if value["use_sim_time"]:
+        given["use_sim_time"] = value["use_sim_time"].lower() in ("true", "1")
     return [
         Node(
             package="synthcp_monitor",
@@ -38,12 +41,9 @@ def monitors(context):
             output="screen",
             respawn=True,
             respawn_delay=2.0,
-            # As in monitor.launch.xml.
+            # As in monitor.launch.py.
             additional_env={"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000")},
-            parameters=[
-                LaunchConfiguration("params_file"),
-                {"bundle": value["bundle"], "use_sim_time": value["use_sim_time"] == "true"},
-            ],
+            parameters=[LaunchConfiguration("params_file"), *([given] if given else [])],
             remappings=[("image", value["image"]), ("image/compressed", value["image"] + "/compressed")],
         )
         for camera in cameras

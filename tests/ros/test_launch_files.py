@@ -1,14 +1,18 @@
 """Launch files and configuration against the package, without a launch tool: everything they name
 exists, and the command line they amount to runs."""
 
-import ast
+import functools
 import itertools
 import pathlib
 import re
+import runpy
+import sys
+import types
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 import yaml
+from PIL import Image as Picture
 from harness import IMAGE_TOPICS, ROOT, VALIDITY, MonitorProcess, Peer, binary, road, running
 
 NUMBERS = itertools.count()
@@ -41,15 +45,8 @@ def arguments_of(root):
     return {arg.get("name"): arg.get("default") for arg in root.findall("arg")}
 
 
-def substitute(text, values):
-    """Replaces $(var ...) and $(find-pkg-share ...)."""
-    while "$(var " in text:
-        text = re.sub(r"\$\(var (\w+)\)", lambda match: values[match.group(1)], text)
-    return re.sub(r"\$\(find-pkg-share synthcp_monitor\)", str(ROOT), text)
-
-
 @pytest.mark.parametrize("path", XML, ids=lambda path: path.name)
-def test_everything_a_launch_file_names_exists(path, shared):
+def test_everything_a_launch_file_names_exists(path, monkeypatch, shared):
     root = ElementTree.parse(path).getroot()
     declared = arguments_of(root)
     for arg in root.findall("arg"):
@@ -68,28 +65,153 @@ def test_everything_a_launch_file_names_exists(path, shared):
             assert {param.get("name") for param in node.findall("param")} - {None} <= shared.parameter_names()
             assert {remap.get("from") for remap in node.findall("remap")} == INPUTS
     for include in root.iter("include"):
-        included = ElementTree.parse(share(include.get("file"))).getroot()
-        given = {arg.get("name") for arg in include.findall("arg")}
-        assert given <= set(arguments_of(included)), "an argument that the included file has not"
+        given = {arg.get("name"): arg.get("value") for arg in include.findall("arg")}
+        # Fails on an argument that the included file has not.
+        nodes_of(share(include.get("file")), monkeypatch, **(given | {"use_sim_time": "true"}))
 
 
-def test_the_command_line_of_monitor_launch_runs(context, bundle, tmp_path):
-    root = ElementTree.parse(ROOT / "launch/monitor.launch.xml").getroot()
+class Stub(types.SimpleNamespace):
+    """Whatever a launch file makes, with what it was made of."""
+
+    def __init__(self, kind, *made_of, **named):
+        super().__init__(kind=kind, made_of=made_of, **named)
+
+    def perform(self, arguments):
+        """The text that it stands for."""
+        parts = [part.perform(arguments) if isinstance(part, Stub) else part for part in self.made_of]
+        match self.kind:
+            case "LaunchConfiguration":
+                return arguments[parts[0]]
+            case "FindPackageShare":
+                return str(ROOT)
+            case "PathJoinSubstitution":
+                return "/".join(part.perform(arguments) if isinstance(part, Stub) else part for part in self.made_of[0])
+        raise AssertionError(f"{self.kind} has no text")
+
+
+def nodes_of(path, monkeypatch, **arguments):
+    """The nodes that a Python launch file starts when given these arguments, without the launch tool."""
+    names = {
+        "launch": ["LaunchDescription"],
+        "launch.actions": ["DeclareLaunchArgument", "OpaqueFunction"],
+        "launch.conditions": ["IfCondition"],
+        "launch.substitutions": ["LaunchConfiguration", "PathJoinSubstitution"],
+        "launch_ros": [],
+        "launch_ros.actions": ["Node"],
+        "launch_ros.substitutions": ["FindPackageShare"],
+    }
+    for module, kinds in names.items():
+        stubs = {kind: functools.partial(Stub, kind) for kind in kinds}
+        monkeypatch.setitem(sys.modules, module, types.SimpleNamespace(**stubs))
+    (description,) = runpy.run_path(str(path))["generate_launch_description"]().made_of
+    values = {}
+    for entity in description[:-1]:
+        assert entity.description, entity
+        default = entity.default_value
+        values[entity.made_of[0]] = default.perform({}) if isinstance(default, Stub) else default
+    assert set(arguments) <= set(values), "an argument that the file has not"
+    values |= arguments
+    return values, [node for node in description[-1].function(values) if node.kind == "Node"]
+
+
+def command_line(node, values):
+    """The arguments that launch_ros gives a node."""
+    text = lambda part: part.perform(values) if isinstance(part, Stub) else part  # noqa: E731
+    line = [*map(text, getattr(node, "ros_arguments", [])), "-r", f"__node:={node.name}"]
+    for parameters in node.parameters:
+        if isinstance(parameters, dict):
+            for name, value in parameters.items():
+                line += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
+        else:
+            line += ["--params-file", text(parameters)]
+    for old, new in node.remappings:
+        line += ["-r", f"{old}:={new}"]
+    return line
+
+
+PYTHON = sorted((ROOT / "launch").glob("*.launch.py"))
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: path.name)
+def test_a_python_launch_file_names_what_exists(path, monkeypatch, shared):
+    values, nodes = nodes_of(path, monkeypatch, bundle="some", use_sim_time="true")
+    assert pathlib.Path(values["params_file"]) == ROOT / "config/monitor.yaml"
+    monitors = [node for node in nodes if node.package == "synthcp_monitor"]
+    assert monitors
+    for node in monitors:
+        assert node.executable in executables()
+        assert node.parameters[1:] == [{"bundle": "some", "use_sim_time": True}]
+        assert set(node.parameters[1]) <= shared.parameter_names()
+        assert {old for old, _ in node.remappings} <= INPUTS
+    for node in set(map(id, nodes)) - set(map(id, monitors)):
+        (other,) = [found for found in nodes if id(found) == node]
+        assert other.executable in OTHER_PACKAGES[other.package]
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: path.name)
+def test_an_argument_counts_only_when_given(path, monkeypatch):
+    for given, expected in [
+        ({}, []),
+        ({"bundle": "cityscapes"}, [{"bundle": "cityscapes"}]),
+        ({"use_sim_time": "false"}, [{"use_sim_time": False}]),
+    ]:
+        node = nodes_of(path, monkeypatch, **given)[1][0]
+        assert node.parameters[1:] == expected
+
+
+# Each differs from the default.
+OTHERS = {
+    "device": "cpu",
+    "precision": "fp32",
+    "threads": 2,
+    "anomaly": False,
+    "memoise": False,
+    "image_transport": "raw",
+    "input_qos": "default",
+    "output_qos": "sensor_data",
+    "source_timeout": 30.0,
+    "trigger_frames": 4,
+    "release_frames": 6,
+    "threshold.caution": 0.25,
+    "threshold.failure": 0.75,
+    "threshold.error": 0.625,
+    "threshold.anomaly": 0.375,
+    "threshold.anomaly_area": 0.125,
+    "min_region_area": 0.25,
+    "max_regions": 3,
+    "degraded.deadline": 7.0,
+    "max_processing_time": 8.0,
+    "max_consecutive_delay": 9.0,
+    "report_timeout": 20.0,
+    "diagnostics.period": 0.25,
+    "use_sim_time": True,
+}
+
+
+def test_a_params_file_that_differs_from_every_default_holds(context, bundle, tmp_path, monkeypatch):
+    mask = tmp_path / "mask.png"
+    Picture.new("L", (96, 64), 255).save(mask)
+    wanted = OTHERS | {"bundle": str(bundle), "valid_mask": str(mask)}
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"/**": {"ros__parameters": wanted}}))
+    namespace = f"launched_{next(NUMBERS)}"
+    path = ROOT / "launch/monitor.launch.py"
+    values, nodes = nodes_of(path, monkeypatch, namespace=namespace, params_file=str(file))
+    peer = Peer(context, namespace)
+    with running(MonitorProcess(namespace, tmp_path, arguments=command_line(nodes[0], values))) as monitor:
+        peer.wait(lambda: not monitor.is_running() or "ready: bundle" in monitor.log, "the monitor")
+        assert monitor.is_running(), monitor.log
+        assert set(wanted) == peer.parameter_names()
+        assert {name: peer.get_parameter(name) for name in wanted} == wanted
+    peer.close()
+
+
+def test_the_command_line_of_monitor_launch_runs(context, bundle, tmp_path, monkeypatch):
     namespace = f"launched_{next(NUMBERS)}"
     given = {"namespace": namespace, "image_topic": "front/image_raw", "bundle": str(bundle)}
-    values = arguments_of(root) | given
-    node = next(node for node in root.iter("node") if node.get("exec") == "monitor_node")
-    arguments = substitute(node.get("ros_args"), values).split()
-    arguments += ["-r", f"__node:={node.get('name')}"]
-    for param in node.findall("param"):
-        if param.get("from"):
-            arguments += ["--params-file", substitute(param.get("from"), values)]
-        else:
-            arguments += ["-p", f"{param.get('name')}:={substitute(param.get('value'), values)}"]
-    for remap in node.findall("remap"):
-        arguments += ["-r", f"{remap.get('from')}:={substitute(remap.get('to'), values)}"]
+    values, nodes = nodes_of(ROOT / "launch/monitor.launch.py", monkeypatch, **given)
     peer = Peer(context, namespace)
-    with running(MonitorProcess(namespace, tmp_path, arguments=arguments)) as monitor:
+    with running(MonitorProcess(namespace, tmp_path, arguments=command_line(nodes[0], values))) as monitor:
         from sensor_msgs.msg import CompressedImage, Image
 
         peer.camera = peer.node.create_publisher(Image, "front/image_raw", 10)
@@ -101,26 +223,6 @@ def test_the_command_line_of_monitor_launch_runs(context, bundle, tmp_path):
         assert "does not exist" not in monitor.log, "config/monitor.yaml names an unknown parameter"
         assert peer.get_parameter("bundle") == str(bundle)
     peer.close()
-
-
-def test_the_cameras_launch_file_names_what_exists(shared):
-    source = (ROOT / "launch/cameras.launch.py").read_text()
-    tree = ast.parse(source)
-    (call,) = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Node"
-    ]
-    keywords = {keyword.arg: keyword.value for keyword in call.keywords}
-    assert ast.literal_eval(keywords["package"]) == "synthcp_monitor"
-    assert ast.literal_eval(keywords["executable"]) in executables()
-    set_here = next(node for node in keywords["parameters"].elts if isinstance(node, ast.Dict))
-    assert {ast.literal_eval(key) for key in set_here.keys} <= shared.parameter_names()
-    remapped = {ast.literal_eval(pair.elts[0]) for pair in keywords["remappings"].elts}
-    assert remapped <= INPUTS
-    assert '"config", "monitor.yaml"' in source
-    constants = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-    assert {"config", "monitor.yaml"} <= constants and (ROOT / "config/monitor.yaml").is_file()
 
 
 def test_the_display_shows_topics_that_exist(shared):
