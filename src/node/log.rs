@@ -83,6 +83,11 @@ pub(crate) struct Throttle {
 impl Throttle {
     const PAUSE: Duration = Duration::from_secs(5);
 
+    /// Nothing was written yet.
+    pub(crate) const fn new() -> Self {
+        Self { last: None }
+    }
+
     /// Whether a line may be written at `now`.
     pub(crate) fn allows(&mut self, now: Instant) -> bool {
         let allowed = self.last.is_none_or(|last| now.saturating_duration_since(last) >= Self::PAUSE);
@@ -93,9 +98,61 @@ impl Throttle {
     }
 }
 
+/// Lets some lines through in a while and counts the others: of what a program may do often, the first
+/// are worth reading.
+#[derive(Debug, Default)]
+pub(crate) struct Allowance {
+    since: Option<Instant>,
+    written: u32,
+    held: u64,
+}
+
+impl Allowance {
+    const LINES: u32 = 20;
+
+    /// Whether a line may be written at `now`.
+    pub(crate) fn allows(&mut self, now: Instant) -> bool {
+        self.since.get_or_insert(now);
+        self.written += u32::from(self.written < Self::LINES + 1);
+        let allowed = self.written <= Self::LINES;
+        self.held += u64::from(!allowed);
+        allowed
+    }
+
+    /// How many lines were held back, once the while is over and there were any.
+    pub(crate) fn settle(&mut self, now: Instant) -> Option<u64> {
+        let over = self.since.is_some_and(|since| now.saturating_duration_since(since) >= Throttle::PAUSE);
+        let held = over.then(|| std::mem::take(self).held)?;
+        (held > 0).then_some(held)
+    }
+}
+
+/// From now on a panic has its lines only as often as an error has: the report on the frame, and the count of
+/// failed frames, tell of the others.
+pub(crate) fn throttle_panics() {
+    static THROTTLE: Mutex<Throttle> = Mutex::new(Throttle::new());
+    let write = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if THROTTLE.lock().unwrap_or_else(PoisonError::into_inner).allows(Instant::now()) {
+            write(panic);
+        }
+    }));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_lines_the_first_are_written_and_the_others_counted() {
+        let now = Instant::now();
+        let mut allowance = Allowance::default();
+        assert_eq!((0..200).filter(|_| allowance.allows(now)).count(), 20);
+        assert_eq!(allowance.settle(now), None);
+        assert_eq!(allowance.settle(now + Duration::from_secs(5)), Some(180));
+        assert_eq!(allowance.settle(now + Duration::from_secs(10)), None, "said once");
+        assert!(allowance.allows(now + Duration::from_secs(10)));
+    }
 
     #[test]
     fn one_line_in_a_while() {

@@ -5,23 +5,52 @@ use std::sync::{Arc, Mutex};
 use r2r::indexmap::IndexMap;
 use r2r::{Parameter, ParameterValue, RosParams};
 
-use crate::watch::parameters::{ParameterError, Parameters, TABLE, Value};
+use crate::watch::parameters::{ParameterError, Parameters, TABLE, Value, files};
 use crate::watch::shared::SharedParameters;
 
-/// Overrides for parameters that do not exist.
-pub(crate) type Unknown = Vec<String>;
+/// What launch file and command line say.
+pub(crate) struct Overrides {
+    values: Vec<(String, Value)>,
+    /// Files that say nothing to this node, in a sentence each.
+    pub(crate) warnings: Vec<String>,
+}
 
-/// Parses the overrides of launch file and command line. Names nobody knows are handed back:
-/// a misspelt safety parameter must be loud, but a file shared with other nodes is no error.
-pub(crate) fn from_overrides(
-    overrides: &IndexMap<String, Parameter>,
-) -> Result<(SharedParameters, Unknown), ParameterError> {
-    let (known, unknown): (Vec<_>, Vec<_>) =
-        overrides.iter().partition(|(name, _)| TABLE.iter().any(|row| row.name == name.as_str()));
-    let known = known.into_iter().map(|(name, parameter)| (name.as_str(), from_ros(&parameter.value)));
-    let values = Parameters::with_overrides(known)?;
-    let unknown = unknown.into_iter().map(|(name, _)| name.clone()).collect();
-    Ok((SharedParameters::new(values), unknown))
+impl Overrides {
+    /// Those that the client library found, and from params files those that it passes over.
+    pub(crate) fn of(found: &IndexMap<String, Parameter>, arguments: &[String], node: &str) -> Self {
+        let (files, set) = files::named_by(arguments);
+        let texts = files.into_iter().filter_map(|file| Some((file, std::fs::read_to_string(file).ok()?)));
+        let told = files::told(texts, node);
+        let mut values: Vec<_> =
+            found.iter().map(|(name, parameter)| (name.clone(), from_ros(&parameter.value))).collect();
+        // Without such a pattern the client library has read all there is.
+        if told.by_pattern {
+            let from_files = told.values.into_iter().filter(|(name, _)| !set.contains(&name.as_str()));
+            for (name, value) in from_files {
+                values.retain(|(other, _)| *other != name);
+                values.push((name, value));
+            }
+        }
+        Self { values, warnings: told.warnings }
+    }
+
+    /// The parameters. A name that is nearly one of ours is an error: a misspelt limit must not stay at its
+    /// default. Of others that nobody knows there is a warning: a file may be shared with other nodes.
+    pub(crate) fn parameters(&mut self) -> Result<SharedParameters, ParameterError> {
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            self.values.iter().partition(|(name, _)| TABLE.iter().any(|row| row.name == name.as_str()));
+        if let Some(misspelt) = unknown.iter().find_map(|(name, _)| Parameters::misspelt(name)) {
+            return Err(misspelt);
+        }
+        let values = Parameters::with_overrides(
+            known.into_iter().map(|(name, value)| (name.as_str(), value.clone())),
+        )?;
+        let ignored = |(name, _): &(String, Value)| {
+            format!("parameter {name} does not exist and is ignored; is it misspelt?")
+        };
+        self.warnings.extend(unknown.into_iter().map(ignored));
+        Ok(SharedParameters::new(values))
+    }
 }
 
 /// What the parameter services work on.

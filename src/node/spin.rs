@@ -15,7 +15,7 @@ use r2r::sensor_msgs::msg::{CameraInfo, CompressedImage, Image};
 use r2r::std_msgs::msg::Header;
 use r2r::{Node, ParameterValue, QosProfile, RosParams};
 
-use super::log::Log;
+use super::log::{Allowance, Log};
 use crate::frame::{CameraImage, Content, Stamp};
 use crate::watch::duplicates::Duplicates;
 use crate::watch::mailbox::Arrival;
@@ -36,6 +36,7 @@ pub(crate) struct Inputs {
     parameter_service: futures::future::BoxFuture<'static, ()>,
     parameter_changes: Queue<(String, ParameterValue)>,
     duplicates: Duplicates,
+    changes: Allowance,
 }
 
 impl Inputs {
@@ -64,6 +65,7 @@ impl Inputs {
             parameter_service: service.boxed(),
             parameter_changes: Box::new(changes.boxed()),
             duplicates: Duplicates::default(),
+            changes: Allowance::default(),
         })
     }
 
@@ -78,7 +80,12 @@ impl Inputs {
             shared.state().calibrated_size = Some((message.width, message.height));
         }
         while let Some((name, value)) = ready(&mut self.parameter_changes) {
-            log.info(&format!("parameter {name} is now {value:?}"));
+            if self.changes.allows(Instant::now()) {
+                log.info(&format!("parameter {name} is now {value:?}"));
+            }
+        }
+        if let Some(more) = self.changes.settle(Instant::now()) {
+            log.info(&format!("parameters were set {more} times more"));
         }
     }
 

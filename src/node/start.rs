@@ -3,29 +3,31 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 use r2r::Node;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::bundle_folder;
-use super::log::{Log, Throttle};
+use super::log::{Log, Throttle, throttle_panics};
 use super::messages;
 use super::output::{Announcements, Audience, Identity, Images, Reports};
-use super::parameter_server;
+use super::parameter_server::{self, Overrides};
 use super::process::{ContextError, Signals, context};
 use super::spin::{Inputs, spin};
 use super::timer::{TICK, Timer};
+use crate::labels::LabelSet;
 use crate::model::bundle::{BundleError, Thresholds};
 use crate::monitor::pipeline::Monitor;
 use crate::watch::decoding::{Decoded, decode};
 use crate::watch::events::Events;
-use crate::watch::parameters::ParameterError;
+use crate::watch::parameters::{ParameterError, Parameters};
 use crate::watch::settings::Settings;
-use crate::watch::shared::{NodeClock, Shared};
+use crate::watch::shared::{NodeClock, Shared, SharedParameters};
 use crate::watch::stream::{Assessed, Assessor, Session, merged};
 use crate::watch::verdict::Validity;
+use crate::watch::watchdog::REPEAT;
 use crate::watch::workers::Workers;
 
 /// Assessed images that may wait to be published before inference waits for them.
@@ -33,6 +35,9 @@ const WAITING: usize = 1;
 
 /// How long the end waits for each thread, and the frame that it has in hand.
 const SHUTDOWN_LIMIT: Duration = Duration::from_millis(1500);
+
+/// How long a node that cannot start says why.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Why the node does not run.
 #[derive(Debug, thiserror::Error)]
@@ -78,16 +83,24 @@ impl NodeError {
     }
 }
 
-/// Runs the node until SIGINT or SIGTERM.
+/// Runs the node until a signal ends it. What can hang or fail (the bundle, its first pass) does so while the
+/// timers already speak, signals are heard and the topics are there to say why.
 pub fn run() -> Result<(), NodeError> {
     let events = Events::install();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // From here on a signal waits until the node can end in order.
-    let signals = runtime.block_on(async { Signals::new() })?;
+    let mut signals = runtime.block_on(async { Signals::new() })?;
     let mut node = Node::create(context()?, "monitor", "")?;
-    let (parameters, unknown) = {
-        let overrides = node.params.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        parameter_server::from_overrides(&overrides)?
+    throttle_panics();
+    let mut overrides = {
+        let found = node.params.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let arguments: Vec<_> = std::env::args().collect();
+        Overrides::of(&found, &arguments, &node.fully_qualified_name()?)
+    };
+    // A node whose parameters are wrong says so on its topics, by the defaults.
+    let (parameters, refused) = match overrides.parameters() {
+        Ok(parameters) => (parameters, None),
+        Err(error) => (SharedParameters::new(Parameters::default()), Some(error)),
     };
     let settings = parameters.lock().settings();
     let inputs = Inputs::create(&mut node, &settings, parameter_server::handler(&parameters))?;
@@ -95,9 +108,7 @@ pub fn run() -> Result<(), NodeError> {
     let log = Log::create(&mut node, clock.clone())?;
     let listener = log.clone();
     events.tell(move |level, message| listener.event(level, message));
-    for name in unknown {
-        log.warn(&format!("parameter {name} does not exist and is ignored; is it misspelt?"));
-    }
+    overrides.warnings.iter().for_each(|warning| log.warn(warning));
 
     let reports = Reports::create(&mut node, settings.reliable_output)?;
     let images = Images::create(&mut node, settings.reliable_output)?;
@@ -106,25 +117,108 @@ pub fn run() -> Result<(), NodeError> {
     let name = diagnostic_name(&node)?;
     let mut timer =
         Timer::new(shared.clone(), reports.clone(), announcements, settings.clone(), log.clone(), name);
-    timer.report(Validity::Starting, "the bundle is loading".to_owned())?;
-    timer.diagnose()?;
+    let period = settings.diagnostics_period;
 
-    let monitor = load(&settings)?;
-    shared.state().thresholds = merged(monitor.thresholds(), shared.parameters.live().thresholds);
-    introduce(&monitor, &timer, &reports, &shared)?;
-    let mut session = Session::new(monitor, shared.clone());
-    if let Err(reason) = session.warm_up() {
-        log.error(&format!("the first pass through the networks failed: {reason}"));
-    }
-    log.info(&format!("ready: bundle {}", reports.identity().bundle));
-
-    let (mut receiving, mut assessing) = (Workers::default(), Workers::default());
     // From the topics to the mailbox.
+    let (mut receiving, mut assessing) = (Workers::default(), Workers::default());
     let stop = Arc::new(AtomicBool::new(false));
     receiving.spawn("spin", {
         let (shared, log, stop) = (shared.clone(), log.clone(), stop.clone());
         move || spin(node, inputs, shared, log, stop)
     })?;
+    // From the bundle to networks that have run once.
+    let mut loading = Workers::default();
+    let (to_start, loaded) = sync_channel(1);
+    loading.spawn("loading", {
+        let (shared, log) = (shared.clone(), log.clone());
+        let prepare = move || match refused {
+            Some(error) => Err(error.into()),
+            None => prepare(&settings, shared, &log),
+        };
+        // Nobody waits any more where a signal came first.
+        move || drop(to_start.send(prepare()))
+    })?;
+    let is_loaded = || match (loaded.try_recv(), receiving.ended()) {
+        (Ok(prepared), _) => prepared.map(Some),
+        (Err(TryRecvError::Disconnected), _) => Err(NodeError::ThreadEnded("loading")),
+        (Err(TryRecvError::Empty), Some(name)) => Err(NodeError::ThreadEnded(name)),
+        (Err(TryRecvError::Empty), None) => Ok(None),
+    };
+    let prepared = runtime.block_on(watch(&mut timer, &mut signals, period, &log, is_loaded));
+
+    let outcome = match prepared {
+        Ok(Some(Prepared { session, identity, labels, model_info })) => {
+            timer.announcements().label_info(&messages::label_info(&labels, shared.now_stamp()))?;
+            timer.announcements().model_info(&model_info)?;
+            reports.identify(identity);
+            shared.state().loaded(Instant::now());
+            log.info(&format!("ready: bundle {}", reports.identity().bundle));
+            assess(&mut assessing, session, &shared, &reports, &images, &log)?;
+            let alive = || match receiving.ended().or(assessing.ended()) {
+                Some(name) => Err(NodeError::ThreadEnded(name)),
+                None => Ok(None::<()>),
+            };
+            runtime.block_on(watch(&mut timer, &mut signals, period, &log, alive)).map(|_| ())
+        }
+        Ok(None) => Ok(()),
+        Err(error) => {
+            runtime.block_on(last_words(&timer, &mut signals, &log, &error));
+            Err(error)
+        }
+    };
+    log.info("shutting down");
+    shared.mailbox.close();
+    assessing.join_within(SHUTDOWN_LIMIT);
+    // The last words need the node, which ends with the thread that spins it. Those of a node that could not
+    // start are said.
+    if outcome.is_ok()
+        && let Err(error) = timer.farewell()
+    {
+        log.error(&format!("could not say that the node ends: {error}"));
+    }
+    stop.store(true, Ordering::Relaxed);
+    receiving.join_within(SHUTDOWN_LIMIT);
+    loading.join_within(if outcome.is_ok() { Duration::ZERO } else { SHUTDOWN_LIMIT });
+    outcome
+}
+
+/// Networks that have run once, and what is said of them.
+struct Prepared {
+    session: Session<Monitor>,
+    identity: Identity,
+    labels: LabelSet,
+    model_info: String,
+}
+
+/// Loads the bundle and takes it through its first pass.
+fn prepare(settings: &Settings, shared: Arc<Shared>, log: &Log) -> Result<Prepared, NodeError> {
+    let monitor = load(settings)?;
+    shared.parameters.calibrate(monitor.thresholds())?;
+    shared.state().thresholds = merged(monitor.thresholds(), shared.parameters.live().thresholds);
+    let labels = monitor.labels().clone();
+    let identity = Identity {
+        labels: Some(labels.clone()),
+        bundle: monitor.bundle_name().to_owned(),
+        hash: monitor.bundle_hash().to_owned(),
+        model: monitor.description(),
+    };
+    let model_info = model_info(&identity, monitor.thresholds());
+    let mut session = Session::new(monitor, shared);
+    if let Err(reason) = session.warm_up() {
+        log.error(&format!("the first pass through the networks failed: {reason}"));
+    }
+    Ok(Prepared { session, identity, labels, model_info })
+}
+
+/// Starts the threads from the mailbox to the topics.
+fn assess(
+    assessing: &mut Workers,
+    session: Session<Monitor>,
+    shared: &Arc<Shared>,
+    reports: &Reports,
+    images: &Images,
+    log: &Log,
+) -> std::io::Result<()> {
     // From the mailbox to pixels, handed over directly: nothing waits in between.
     let (to_inference, decoded) = sync_channel(0);
     assessing.spawn("decoding", {
@@ -139,25 +233,27 @@ pub fn run() -> Result<(), NodeError> {
     })?;
     // From a verdict to the topics.
     assessing.spawn("publishing", {
-        let log = log.clone();
-        move || publish(assessed, &reports, &images, &log)
-    })?;
+        let (shared, reports, images, log) = (shared.clone(), reports.clone(), images.clone(), log.clone());
+        move || publish(assessed, &shared, &reports, &images, &log)
+    })
+}
 
-    let alive = || match receiving.ended().or(assessing.ended()) {
-        Some(name) => Err(NodeError::ThreadEnded(name)),
-        None => Ok(()),
-    };
-    let outcome = runtime.block_on(watch(&mut timer, signals, settings.diagnostics_period, &log, alive));
-    log.info("shutting down");
-    shared.mailbox.close();
-    assessing.join_within(SHUTDOWN_LIMIT);
-    // The last words need the node, which ends with the thread that spins it.
-    if let Err(error) = timer.farewell() {
-        log.error(&format!("could not say that the node ends: {error}"));
+/// Says why the node cannot start, for long enough that those who only now learn of the topics hear it too.
+async fn last_words(timer: &Timer, signals: &mut Signals, log: &Log, error: &NodeError) {
+    let reason = error.to_string();
+    log.error(&reason);
+    let mut repeats = interval(REPEAT);
+    let end = Instant::now() + LAST_WORDS;
+    while Instant::now() < end {
+        tokio::select! {
+            () = signals.received() => return,
+            _ = repeats.tick() => {
+                if let Err(error) = timer.give_up(&reason) {
+                    log.error(&format!("could not publish: {error}"));
+                }
+            }
+        }
     }
-    stop.store(true, Ordering::Relaxed);
-    receiving.join_within(SHUTDOWN_LIMIT);
-    outcome
 }
 
 /// The node's clock; a simulated one stands at zero until `/clock` speaks.
@@ -185,21 +281,6 @@ fn load(settings: &Settings) -> Result<Monitor, NodeError> {
         monitor.set_valid_mask(Some(mask.into_luma8()));
     }
     Ok(monitor)
-}
-
-/// Tells the world which bundle is in use.
-fn introduce(monitor: &Monitor, timer: &Timer, reports: &Reports, shared: &Shared) -> r2r::Result<()> {
-    let labels = monitor.labels();
-    let identity = Identity {
-        labels: Some(labels.clone()),
-        bundle: monitor.bundle_name().to_owned(),
-        hash: monitor.bundle_hash().to_owned(),
-        model: monitor.description(),
-    };
-    timer.announcements().label_info(&messages::label_info(labels, shared.now_stamp()))?;
-    timer.announcements().model_info(&model_info(&identity, monitor.thresholds()))?;
-    reports.identify(identity);
-    Ok(())
 }
 
 fn model_info(identity: &Identity, thresholds: &Thresholds) -> String {
@@ -241,7 +322,9 @@ fn infer<A: Assessor>(
             log.error(&verdict.reason);
         }
         if assessed.jumped && !std::mem::replace(&mut told_jump, true) {
-            log.warn("stamps have jumped back; starting afresh, now and whenever it happens again");
+            log.warn(
+                "stamps have jumped back and stay there; starting afresh, now and whenever it happens again",
+            );
         }
         if to_publishing.send((assessed, audience)).is_err() {
             return;
@@ -250,10 +333,17 @@ fn infer<A: Assessor>(
 }
 
 /// Publishes each assessed image while the next one is assessed, until there will be no more.
-fn publish(outcomes: Receiver<(Assessed, Audience)>, reports: &Reports, images: &Images, log: &Log) {
+fn publish(
+    outcomes: Receiver<(Assessed, Audience)>,
+    shared: &Shared,
+    reports: &Reports,
+    images: &Images,
+    log: &Log,
+) {
     let mut throttle = Throttle::default();
     let labels = reports.identity().labels;
     for (assessed, audience) in outcomes {
+        let assessed = assessed.leaving(shared);
         let sent = reports.send(&assessed.verdict);
         if let Err(error) = sent.and_then(|()| images.send(assessed, audience, labels.as_ref()))
             && throttle.allows(Instant::now())
@@ -263,15 +353,15 @@ fn publish(outcomes: Receiver<(Assessed, Audience)>, reports: &Reports, images: 
     }
 }
 
-/// Keeps the timers going until a signal comes or `alive` objects. The timers are steady ones: a
-/// simulated clock that stands still must not silence them.
-async fn watch(
+/// Keeps the timers going until a signal comes, which gives nothing, or `done` gives something or objects. The
+/// timers are steady ones: a simulated clock that stands still must not silence them.
+async fn watch<T>(
     timer: &mut Timer,
-    mut signals: Signals,
+    signals: &mut Signals,
     period: Duration,
     log: &Log,
-    alive: impl Fn() -> Result<(), NodeError>,
-) -> Result<(), NodeError> {
+    done: impl Fn() -> Result<Option<T>, NodeError>,
+) -> Result<Option<T>, NodeError> {
     let (mut ticks, mut diagnoses) = (interval(TICK), interval(period));
     let mut throttle = Throttle::default();
     let mut complain = |sent: r2r::Result<()>| {
@@ -285,10 +375,12 @@ async fn watch(
     diagnoses.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = signals.received() => return Ok(()),
+            () = signals.received() => return Ok(None),
             _ = ticks.tick() => {
-                alive()?;
                 complain(timer.tick());
+                if let Some(done) = done()? {
+                    return Ok(Some(done));
+                }
             }
             _ = diagnoses.tick() => complain(timer.diagnose()),
         }

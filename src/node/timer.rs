@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::log::Log;
+use super::log::{Log, Throttle};
 use super::messages;
 use super::output::{Announcements, Identity, Reports};
 use crate::watch::debounce::Level;
-use crate::watch::diagnostics::{Severity, Snapshot, Status, hanging, statuses};
+use crate::watch::diagnostics::{Severity, Snapshot, Status, statuses};
 use crate::watch::mailbox::Counts;
 use crate::watch::settings::Settings;
 use crate::watch::shared::Shared;
 use crate::watch::verdict::{Validity, Verdict};
-use crate::watch::watchdog::{Alarm, Liveness, REPEAT};
+use crate::watch::vigil::{Saying, Vigil};
 
 /// Publishes reports that assess no image, and the diagnostics.
 pub(crate) struct Timer {
@@ -23,8 +23,8 @@ pub(crate) struct Timer {
     log: Log,
     /// The node's name in diagnostics.
     name: String,
-    was: Liveness,
-    last_hang: Option<Instant>,
+    vigil: Vigil,
+    throttle: Throttle,
 }
 
 impl Timer {
@@ -37,8 +37,8 @@ impl Timer {
         log: Log,
         name: String,
     ) -> Self {
-        let was = Liveness::Waiting;
-        Self { shared, reports, announcements, settings, log, name, was, last_hang: None }
+        let (vigil, throttle) = (Vigil::new(), Throttle::default());
+        Self { shared, reports, announcements, settings, log, name, vigil, throttle }
     }
 
     /// The topics that are published once.
@@ -48,49 +48,16 @@ impl Timer {
 
     /// Looks after the camera, and after the threads between it and the report.
     pub fn tick(&mut self) -> r2r::Result<()> {
-        let now = Instant::now();
         let live = self.shared.parameters.live();
-        let (liveness, alarm, hang) = {
-            let mut state = self.shared.state();
-            let liveness = state.watchdog.liveness(now, live.source_timeout);
-            (liveness, state.watchdog.poll(now, live.source_timeout), hanging(&state, live, now))
-        };
-        match (self.was, liveness) {
-            (Liveness::Stale, Liveness::Alive) => self.log.info("images arrive again"),
-            (Liveness::Waiting, Liveness::Alive) => self.log.info("the first image has arrived"),
-            (Liveness::Alive, Liveness::Stale) => {
-                let timeout = live.source_timeout.unwrap_or_default().as_secs_f64();
-                self.log.warn(&format!("no image for longer than source_timeout ({timeout} s)"));
+        let sayings = self.vigil.due(&mut self.shared.state(), live, Instant::now());
+        for saying in sayings {
+            match saying {
+                Saying::Report(validity, reason) => self.report(validity, reason)?,
+                Saying::Info(line) => self.log.info(&line),
+                Saying::Warning(line) => self.log.warn(&line),
+                Saying::Error(line) if self.throttle.allows(Instant::now()) => self.log.error(&line),
+                Saying::Error(_) => {}
             }
-            _ => {}
-        }
-        self.was = liveness;
-        if let Some(Alarm { liveness, silence }) = alarm {
-            let silence = silence.as_secs_f64();
-            let (validity, reason) = match liveness {
-                Liveness::Waiting => {
-                    (Validity::Starting, format!("no image has come in the {silence:.1} s since the start"))
-                }
-                _ => {
-                    let timeout = live.source_timeout.unwrap_or_default().as_secs_f64();
-                    (
-                        Validity::Stale,
-                        format!("no image for {silence:.1} s; source_timeout allows {timeout} s"),
-                    )
-                }
-            };
-            self.report(validity, reason)?;
-        }
-        let due = self.last_hang.is_none_or(|last| now.saturating_duration_since(last) >= REPEAT);
-        if let Some(owed) = hang.filter(|_| due) {
-            self.last_hang = Some(now);
-            let reason = format!(
-                "images arrive, and none has been assessed for {:.1} s; max_consecutive_delay is {} s",
-                owed.as_secs_f64(),
-                live.max_consecutive_delay.as_secs_f64()
-            );
-            self.log.error(&reason);
-            self.report(Validity::Failed, reason)?;
         }
         Ok(())
     }
@@ -99,18 +66,19 @@ impl Timer {
     pub fn report(&self, validity: Validity, reason: String) -> r2r::Result<()> {
         let verdict = {
             let mut state = self.shared.state();
+            let now = Instant::now();
             Verdict {
                 stamp: self.shared.now_stamp(),
                 camera: state.newest.as_ref().map_or(String::new(), |(_, camera)| camera.clone()),
                 validity,
                 reason,
-                level: state.debounce.fail(),
+                level: state.fail(now),
                 report: None,
                 thresholds: state.thresholds.clone(),
                 decode: None,
                 total: None,
                 image_age_secs: state.newest.as_ref().and_then(|(stamp, _)| self.shared.age_secs(*stamp)),
-                since_arrival: state.watchdog.since_arrival(Instant::now()),
+                since_arrival: state.watchdog.since_arrival(now),
                 counts: self.shared.mailbox.counts(),
             }
         };
@@ -123,15 +91,20 @@ impl Timer {
         self.send(&self.statuses())
     }
 
-    /// Tells whoever reads the diagnostics that there will be no more.
+    /// Tells whoever reads reports and diagnostics that there will be no more.
     pub(crate) fn farewell(&self) -> r2r::Result<()> {
-        self.report(Validity::Stale, "the node is shutting down".to_owned())?;
-        let last = |status: Status| Status {
-            severity: Severity::Stale,
-            message: "the node is shutting down".to_owned(),
-            ..status
-        };
-        self.send(&self.statuses().map(last))
+        let reason = "the node is shutting down";
+        self.report(Validity::Stale, reason.to_owned())?;
+        self.send(&self.statuses().map(|status| last_word(status, Severity::Stale, reason)))
+    }
+
+    /// Tells them why there will be none.
+    pub(crate) fn give_up(&self, reason: &str) -> r2r::Result<()> {
+        self.report(Validity::Failed, reason.to_owned())?;
+        self.send(&self.statuses().map(|status| match status.task {
+            "inference" => last_word(status, Severity::Error, reason),
+            _ => last_word(status, Severity::Stale, "the node could not start"),
+        }))
     }
 
     fn statuses(&self) -> [Status; 4] {
@@ -157,6 +130,10 @@ impl Timer {
         let message = messages::diagnostics(statuses, &self.name, &hardware, self.shared.now_stamp());
         self.announcements.diagnostics(&message)
     }
+}
+
+fn last_word(status: Status, severity: Severity, message: &str) -> Status {
+    Status { severity, message: message.to_owned(), ..status }
 }
 
 /// Time between ticks.

@@ -112,10 +112,20 @@ impl Debounce {
         Level::Failure
     }
 
-    /// Forgets runs of frames but not the level: time jumped, so what came before is no run.
-    pub(crate) fn forget_streaks(&mut self) {
-        self.caution.streak = 0;
-        self.failure.streak = 0;
+    /// Takes in a frame that came too late to say that all is well: its level counts where it is no lower
+    /// than the one held, and else as that.
+    pub(crate) fn update_late(&mut self, raw: Level, patience: Patience) -> Level {
+        self.update(raw.max(self.level()), patience)
+    }
+
+    /// Forgets runs of good frames but not the level: time jumped, so what came before is no run. Bad frames
+    /// still count, so that no clock, however wrong, keeps an alarm away.
+    pub(crate) fn forget_good_runs(&mut self) {
+        for latch in [&mut self.caution, &mut self.failure] {
+            if latch.active {
+                latch.streak = 0;
+            }
+        }
     }
 
     /// The level now.
@@ -197,11 +207,26 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_in_time_keeps_the_level_and_forgets_the_run() {
+    fn a_jump_in_time_keeps_the_level_and_the_run_of_bad_frames_and_forgets_that_of_good_ones() {
         let mut debounce = settled();
         run(&mut debounce, &[Failure; 2]);
-        debounce.forget_streaks();
-        assert_eq!(run(&mut debounce, &[Failure; 3]), [Nominal, Nominal, Failure]);
+        debounce.forget_good_runs();
+        assert_eq!(run(&mut debounce, &[Failure]), [Failure]);
+        run(&mut debounce, &[Nominal; 4]);
+        debounce.forget_good_runs();
+        assert_eq!(run(&mut debounce, &[Nominal; 5]), [Failure, Failure, Failure, Failure, Nominal]);
+    }
+
+    #[test]
+    fn late_frames_raise_the_level_and_never_lower_it() {
+        let mut debounce = settled();
+        let late = |debounce: &mut Debounce, raw| debounce.update_late(raw, PATIENCE);
+        assert_eq!([Failure; 3].map(|raw| late(&mut debounce, raw)), [Nominal, Nominal, Failure]);
+        assert_eq!([Nominal; 9].map(|raw| late(&mut debounce, raw)), [Failure; 9]);
+        // Nor do they count towards it.
+        run(&mut debounce, &[Nominal; 4]);
+        late(&mut debounce, Nominal);
+        assert_eq!(run(&mut debounce, &[Nominal; 5]), [Failure, Failure, Failure, Failure, Nominal]);
     }
 
     #[test]

@@ -60,15 +60,11 @@ pub(crate) struct Snapshot<'a> {
     pub now: Instant,
 }
 
-/// A report that is due for longer than this many times `max_consecutive_delay`: something hangs, be it
-/// decoding, inference or publishing.
-pub(crate) const HANG_FACTOR: u32 = 5;
-
-/// How long a report has been due, if that is too long.
+/// How long a report has been due, if that is longer than `report_timeout`: something hangs, be it decoding,
+/// inference or publishing. While the bundle loads no report is due.
 pub(crate) fn hanging(state: &State, live: Live, now: Instant) -> Option<Duration> {
     let owed = now.saturating_duration_since(state.owed_since?);
-    let limit = live.max_consecutive_delay * HANG_FACTOR;
-    (!limit.is_zero() && owed > limit).then_some(owed)
+    (state.loading_since.is_none() && owed > live.report_timeout).then_some(owed)
 }
 
 /// The four statuses.
@@ -239,6 +235,10 @@ fn segmentation(snapshot: &Snapshot) -> Status {
         (None, _) => (Severity::Stale, "no image to assess".to_owned()),
         (Some(_), Level::Nominal) => (Severity::Ok, "the segmentation can be used".to_owned()),
         (Some(_), Level::Caution) => (Severity::Warn, "the segmentation may be wrong".to_owned()),
+        (Some(verdict), Level::Failure) if verdict.is_late(live) => (
+            Severity::Error,
+            "the segmentation must not be relied on: reports are older than source_timeout when they are made".to_owned(),
+        ),
         (Some(_), Level::Failure) => (Severity::Error, "the segmentation must not be relied on".to_owned()),
     };
     let score = |value: Option<f32>| number(value.map(f64::from));
@@ -413,13 +413,17 @@ mod tests {
         let mut state = state(now);
         state.owed_since = Some(now);
         let live = Parameters::default().settings().live;
-        assert_eq!(hanging(&state, live, now + Duration::from_secs(5)), None);
+        assert_eq!(hanging(&state, live, now + live.report_timeout), None);
         let later = now + Duration::from_millis(5001);
         assert_eq!(hanging(&state, live, later), Some(Duration::from_millis(5001)));
         assert_eq!(statuses_of(&state, later)[1].severity, Severity::Error);
         let mut verdict = verdict(Validity::Ok, "", Duration::from_millis(100));
         state.assessed(&verdict, None, later);
         assert_eq!((state.owed_since, statuses_of(&state, later)[1].severity), (None, Severity::Ok));
+        // Patience with slow frames has no part in it.
+        let impatient = Live { max_consecutive_delay: Duration::ZERO, ..live };
+        state.owed_since = Some(now);
+        assert_eq!(hanging(&state, impatient, later), Some(Duration::from_millis(5001)));
         // One that came meanwhile is due from now on.
         verdict.counts.received = 1;
         state.assessed(&verdict, None, later);

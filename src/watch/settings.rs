@@ -45,6 +45,8 @@ pub struct Live {
     pub max_processing_time: Option<Duration>,
     /// Time over `max_processing_time` after which the warning is an error.
     pub max_consecutive_delay: Duration,
+    /// Time that a report may be due before something hangs.
+    pub report_timeout: Duration,
 }
 
 /// Thresholds set by hand; `None` leaves the bundle's.
@@ -104,6 +106,7 @@ impl Parameters {
             degraded_deadline: self.read(&parameter::DEGRADED_DEADLINE),
             max_processing_time: self.read(&parameter::MAX_PROCESSING_TIME),
             max_consecutive_delay: self.read(&parameter::MAX_CONSECUTIVE_DELAY),
+            report_timeout: self.read(&parameter::REPORT_TIMEOUT),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::verdict::{Validity, Verdict};
 use crate::frame::Stamp;
 use crate::model::bundle::Thresholds;
 use crate::monitor::assessment::Mode;
-use crate::watch::debounce::Debounce;
+use crate::watch::debounce::{Debounce, Level};
 use crate::watch::watchdog::Watchdog;
 
 /// Arrivals over which the frame rate is measured.
@@ -60,8 +60,11 @@ impl Shared {
         })
     }
 
-    /// The node's time minus `stamp`, in seconds.
+    /// The node's time minus `stamp`, in seconds; a stamp of zero is that of a driver that does not stamp.
     pub(crate) fn age_secs(&self, stamp: Stamp) -> Option<f64> {
+        if stamp == Stamp::default() {
+            return None;
+        }
         let taken = f64::from(stamp.sec) + f64::from(stamp.nanosec) * 1e-9;
         (self.clock)().map(|now| now.as_secs_f64() - taken)
     }
@@ -82,6 +85,11 @@ impl SharedParameters {
     /// The settings that may change while the node runs, as they are now.
     pub fn live(&self) -> Live {
         self.lock().live()
+    }
+
+    /// Takes the bundle's thresholds in for those that nobody sets by hand.
+    pub(crate) fn calibrate(&self, calibrated: &Thresholds) -> Result<(), ParameterError> {
+        self.lock().calibrate(calibrated)
     }
 
     /// Gives `name` a new value.
@@ -114,6 +122,10 @@ pub(crate) struct State {
     pub calibrated_size: Option<(u32, u32)>,
     /// Images that came a second time by the other transport.
     pub duplicates: u64,
+    /// Since when the bundle loads; `None` once it has.
+    pub loading_since: Option<Instant>,
+    /// When a report last said that there is no image to assess.
+    pub last_alarm: Option<Instant>,
     /// Since when a report on an image is due: the first arrival since the last report, or that report where
     /// a newer image waited already.
     pub owed_since: Option<Instant>,
@@ -133,7 +145,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    fn new(thresholds: Thresholds, now: Instant) -> Self {
+    pub(super) fn new(thresholds: Thresholds, now: Instant) -> Self {
         Self {
             watchdog: Watchdog::new(now),
             debounce: Debounce::new(),
@@ -143,6 +155,8 @@ impl State {
             size: None,
             calibrated_size: None,
             duplicates: 0,
+            loading_since: Some(now),
+            last_alarm: None,
             owed_since: None,
             slow_since: None,
             last_report: None,
@@ -164,6 +178,23 @@ impl State {
         if self.arrivals.len() > RATE_WINDOW {
             self.arrivals.pop_front();
         }
+    }
+
+    /// Notes that the bundle is loaded: reports on images that came meanwhile are due from now on.
+    pub(crate) fn loaded(&mut self, now: Instant) {
+        self.loading_since = None;
+        self.owed_since = self.owed_since.map(|_| now);
+    }
+
+    /// Goes to FAILURE at once, because a report at `now` says that there is no image to assess.
+    pub(crate) fn fail(&mut self, now: Instant) -> Level {
+        self.last_alarm = Some(now);
+        self.debounce.fail()
+    }
+
+    /// The level with which a verdict made at `made` leaves: no better than what was said since.
+    pub(crate) fn level_of(&self, level: Level, made: Instant) -> Level {
+        if self.last_alarm.is_some_and(|alarm| alarm >= made) { Level::Failure } else { level }
     }
 
     /// Notes the report on an image.
@@ -197,8 +228,20 @@ impl State {
 pub(crate) mod tests {
     use super::*;
 
-    /// A state in which nothing has happened yet.
+    /// A state in which the bundle is loaded, and nothing else has happened yet.
     pub(crate) fn state(now: Instant) -> State {
-        State::new(Thresholds::uncalibrated(), now)
+        let mut state = State::new(Thresholds::uncalibrated(), now);
+        state.loaded(now);
+        state
+    }
+
+    #[test]
+    fn a_level_that_waits_to_be_published_is_no_better_than_what_was_said_since() {
+        let now = Instant::now();
+        let mut state = state(now);
+        assert_eq!(state.level_of(Level::Nominal, now), Level::Nominal);
+        state.fail(now + Duration::from_millis(1));
+        assert_eq!(state.level_of(Level::Nominal, now), Level::Failure);
+        assert_eq!(state.level_of(Level::Nominal, now + Duration::from_millis(2)), Level::Nominal);
     }
 }

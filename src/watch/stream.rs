@@ -12,15 +12,13 @@ use super::mailbox::Arrival;
 use super::settings::{Live, Overrides};
 use super::shared::Shared;
 use super::verdict::{Validity, Verdict};
-use crate::frame::{Frame, Stamp};
+use crate::frame::Frame;
 use crate::model::bundle::Thresholds;
 use crate::monitor::assessment::{Assessment, Maps, Mode, Wanted};
 use crate::monitor::pipeline::Monitor;
 use crate::watch::deadline::Deadline;
 use crate::watch::debounce::Level;
-
-/// A step back in time that is no reordering but another drive: a bag that starts again.
-const JUMP_BACK: f64 = 1.0;
+use crate::watch::time_base::TimeBase;
 
 /// Whatever maps a frame to an assessment; in tests, something without networks.
 pub(crate) trait Assessor {
@@ -59,8 +57,18 @@ pub struct Assessed {
     pub maps: Maps,
     /// The camera's own, where it could be read.
     pub image: Option<RgbImage>,
-    /// Whether time jumped back before this image.
+    /// Whether time has jumped back and stayed there.
     pub jumped: bool,
+    /// When it was assessed.
+    pub at: Instant,
+}
+
+impl Assessed {
+    /// The verdict as it leaves: a level that waited while the camera fell silent is no longer true.
+    pub(crate) fn leaving(mut self, shared: &Shared) -> Self {
+        self.verdict.level = shared.state().level_of(self.verdict.level, self.at);
+        self
+    }
 }
 
 /// One assessor at work on a stream of images.
@@ -70,7 +78,7 @@ pub(crate) struct Session<A> {
     overrides: Overrides,
     shared: Arc<Shared>,
     deadline: Deadline,
-    last_stamp: Option<Stamp>,
+    time: TimeBase,
     /// How long the last image took that could be assessed.
     usual: Duration,
 }
@@ -85,7 +93,7 @@ impl<A: Assessor> Session<A> {
             overrides: Overrides::default(),
             shared,
             deadline: Deadline::new(),
-            last_stamp: None,
+            time: TimeBase::default(),
             usual: Duration::ZERO,
         }
     }
@@ -124,7 +132,10 @@ impl<A: Assessor> Session<A> {
         let live = self.shared.parameters.live();
         self.apply(live.thresholds);
         let stamp = arrival.image.stamp;
-        let jumped = self.note_stamp(stamp);
+        let jumped = self.time.jumps_back(stamp);
+        if jumped {
+            self.deadline.reset();
+        }
 
         let image = match image {
             Ok(image) => image,
@@ -167,7 +178,8 @@ impl<A: Assessor> Session<A> {
             .unwrap_or_else(|panic| Err(panic_message(panic.as_ref())))
     }
 
-    /// Debounces the verdict and notes it for diagnostics.
+    /// Debounces the verdict and notes it for diagnostics. An image that was too old by then lowers no level:
+    /// the camera may have died since.
     fn finish(&self, mut verdict: Verdict, live: Live, jumped: bool) -> Assessed {
         let (score, anomalous) = verdict
             .report
@@ -175,12 +187,16 @@ impl<A: Assessor> Session<A> {
             .map_or((f32::NAN, f32::NAN), |report| (report.failure_score, report.anomaly_area));
         let mut state = self.shared.state();
         if jumped {
-            state.debounce.forget_streaks();
+            state.debounce.forget_good_runs();
         }
-        verdict.level =
-            state.debounce.update(Level::of(score, anomalous, &verdict.thresholds), live.patience);
-        state.assessed(&verdict, live.max_processing_time, Instant::now());
-        Assessed { verdict, maps: Maps::default(), image: None, jumped }
+        let raw = Level::of(score, anomalous, &verdict.thresholds);
+        verdict.level = match verdict.is_late(live) {
+            true => state.debounce.update_late(raw, live.patience),
+            false => state.debounce.update(raw, live.patience),
+        };
+        let at = Instant::now();
+        state.assessed(&verdict, live.max_processing_time, at);
+        Assessed { verdict, maps: Maps::default(), image: None, jumped, at }
     }
 
     fn blank(&self, arrival: &Arrival, validity: Validity, reason: String) -> Verdict {
@@ -209,16 +225,6 @@ impl<A: Assessor> Session<A> {
         self.overrides = overrides;
         self.shared.state().thresholds = thresholds.clone();
         self.assessor.set_thresholds(thresholds);
-    }
-
-    fn note_stamp(&mut self, stamp: Stamp) -> bool {
-        let seconds = |stamp: Stamp| f64::from(stamp.sec) + f64::from(stamp.nanosec) * 1e-9;
-        let jumped = self.last_stamp.is_some_and(|last| seconds(last) - seconds(stamp) > JUMP_BACK);
-        if jumped {
-            self.deadline.reset();
-        }
-        self.last_stamp = Some(stamp);
-        jumped
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::frame::{CameraImage, Content};
+use crate::frame::{CameraImage, Content, Stamp};
 use crate::monitor::assessment::Report;
 use crate::watch::mailbox::Counts;
 use crate::watch::parameters::{Parameters, Value};
@@ -154,14 +154,65 @@ fn a_missed_deadline_degrades() {
 }
 
 #[test]
-fn a_step_back_in_time_is_noticed_and_reordering_is_not() {
+fn wrong_stamps_neither_keep_an_alarm_away_nor_hold_one() {
+    let clocks: [fn(i32) -> i32; 3] = [
+        |frame| if frame % 2 == 0 { 0 } else { 50 + frame },
+        |frame| if frame % 2 == 0 { 100 + frame } else { 90 + frame },
+        |frame| if frame % 4 == 0 { 100 + frame } else { 90 + frame },
+    ];
+    for clock in clocks {
+        let overrides = [("trigger_frames", Value::Integer(6)), ("release_frames", Value::Integer(3))];
+        let mut scores = [0.1; 12].into_iter().chain([0.9; 12]);
+        let (mut session, shared) = session(move |_| Ok(scores.next().unwrap()), &overrides);
+        let levels: Vec<_> = (0..24)
+            .map(|frame| through(&mut session, &shared, arrival(clock(frame), "rgb8")).level)
+            .collect();
+        assert!(levels[..12].contains(&Level::Nominal), "{levels:?}");
+        assert_eq!((levels[16], levels[23]), (Level::Nominal, Level::Failure), "{levels:?}");
+    }
+}
+
+#[test]
+fn a_driver_that_does_not_stamp_gives_no_age() {
     let (mut session, shared) = session(|_| Ok(0.1), &[]);
-    let mut jumped = |sec| {
-        shared.mailbox.put(arrival(sec, "rgb8"));
-        session.assess(Decoded::new(shared.mailbox.take().unwrap()), Wanted::default()).jumped
-    };
-    assert!(!jumped(50));
-    assert!(!jumped(49), "exactly one second");
-    assert!(jumped(10));
-    assert!(!jumped(11));
+    let mut unstamped = arrival(0, "rgb8");
+    unstamped.image.stamp = Stamp::default();
+    assert_eq!(through(&mut session, &shared, unstamped).image_age_secs, None);
+}
+
+/// An image that arrived so long ago.
+fn aged(sec: i32, age: Duration) -> Arrival {
+    let arrival = arrival(sec, "rgb8");
+    Arrival { at: arrival.at.checked_sub(age).unwrap(), ..arrival }
+}
+
+#[test]
+fn an_image_older_than_source_timeout_does_not_lower_the_level() {
+    let overrides = [("source_timeout", Value::Double(0.5)), ("release_frames", Value::Integer(1))];
+    let (mut session, shared) = session(|_| Ok(0.1), &overrides);
+    assert_eq!(through(&mut session, &shared, arrival(1, "rgb8")).level, Level::Nominal);
+    // The camera falls silent, and says so; then comes the report on its last image.
+    shared.state().fail(Instant::now());
+    let late = through(&mut session, &shared, aged(2, Duration::from_millis(800)));
+    assert_eq!((late.validity, late.level), (Validity::Ok, Level::Failure));
+    assert_eq!(through(&mut session, &shared, arrival(3, "rgb8")).level, Level::Nominal);
+}
+
+#[test]
+fn nor_does_one_whose_report_was_due_longer_than_report_timeout() {
+    let overrides = [("source_timeout", Value::Double(0.0)), ("release_frames", Value::Integer(1))];
+    let (mut session, shared) = session(|_| Ok(0.1), &overrides);
+    assert_eq!(through(&mut session, &shared, aged(1, Duration::from_millis(800))).level, Level::Nominal);
+    shared.state().fail(Instant::now());
+    assert_eq!(through(&mut session, &shared, aged(2, Duration::from_secs(6))).level, Level::Failure);
+}
+
+#[test]
+fn a_report_that_waited_while_the_camera_fell_silent_leaves_as_a_failure() {
+    let (mut session, shared) = session(|_| Ok(0.1), &[("release_frames", Value::Integer(1))]);
+    shared.mailbox.put(arrival(1, "rgb8"));
+    let assessed = session.assess(Decoded::new(shared.mailbox.take().unwrap()), Wanted::default());
+    assert_eq!(assessed.verdict.level, Level::Nominal);
+    shared.state().fail(Instant::now());
+    assert_eq!(assessed.leaving(&shared).verdict.level, Level::Failure);
 }

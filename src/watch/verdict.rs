@@ -7,6 +7,7 @@ use crate::frame::Stamp;
 use crate::model::bundle::Thresholds;
 use crate::monitor::assessment::Report;
 use crate::watch::debounce::Level;
+use crate::watch::settings::Live;
 pub use crate::watch::validity::Validity;
 
 /// A report on an image, or on there being none.
@@ -36,4 +37,13 @@ pub struct Verdict {
     pub since_arrival: Option<Duration>,
     /// Images so far.
     pub counts: Counts,
+}
+
+impl Verdict {
+    /// Whether the image was too old, when it was assessed, to say that all is well: a camera that old is
+    /// silent, and an inference that long hangs.
+    pub(crate) fn is_late(&self, live: Live) -> bool {
+        let limit = live.source_timeout.map_or(live.report_timeout, |limit| limit.min(live.report_timeout));
+        self.since_arrival.is_none_or(|age| age > limit)
+    }
 }

@@ -23,10 +23,11 @@ impl Workers {
         self.0.iter().find(|(_, thread)| thread.is_finished()).map(|(name, _)| *name)
     }
 
-    /// Waits for each, but for none longer than `limit`: one that hangs must not keep the process.
+    /// Waits for all of them, but no longer than `limit`: one that hangs must not keep the process, nor must
+    /// those that wait for it.
     pub(crate) fn join_within(self, limit: Duration) {
+        let end = Instant::now() + limit;
         for (_, thread) in self.0 {
-            let end = Instant::now() + limit;
             while !thread.is_finished() && Instant::now() < end {
                 thread::sleep(PAUSE);
             }
@@ -67,5 +68,24 @@ mod tests {
         let start = Instant::now();
         workers.join_within(Duration::from_millis(20));
         assert!(start.elapsed() >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn several_that_hang_are_waited_for_once() {
+        let mut workers = Workers::default();
+        let holds = ["decoding", "inference", "publishing"].map(|name| {
+            let (hold, held) = channel::<()>();
+            workers.spawn(name, move || held.recv().unwrap_or_default()).unwrap();
+            hold
+        });
+        // Threads that end after the limit would be joined if each had one of its own.
+        let limit = Duration::from_millis(400);
+        let releaser = thread::spawn(move || {
+            thread::sleep(limit * 2);
+            drop(holds);
+        });
+        workers.join_within(limit);
+        assert!(!releaser.is_finished(), "it waited for a second thread");
+        releaser.join().unwrap();
     }
 }

@@ -1,11 +1,12 @@
 """Before the first image, after the last, and the end."""
 
 import math
+import os
 import signal
 import time
 
 import pytest
-from harness import LEVEL, VALIDITY, road
+from harness import LEVEL, VALIDITY, MonitorProcess, road, running
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 
@@ -52,6 +53,38 @@ def test_a_time_out_of_zero_is_none(start, peer, namespace):
         peer.ask(road())
         peer.spin(2)
         assert not since(peer, "STALE")
+
+
+def test_a_load_that_hangs_is_starting_and_ends_on_a_signal(start, peer, namespace, tmp_path):
+    # Nobody ever writes into it, so that reading never returns.
+    mask = tmp_path / "mask.png"
+    os.mkfifo(mask)
+    with start(namespace, valid_mask=str(mask)) as monitor:
+        peer.wait(lambda: len(since(peer, "STARTING")) >= 3, "STARTING, repeated")
+        assert "loading" in peer.reports[-1].reason and monitor.is_running()
+        found = peer.wait(lambda: peer.diagnostics, "diagnostics")[-1]
+        assert "loading" in found["inference"].message
+        code, seconds = monitor.stop()
+        assert code == 0, monitor.log
+        assert seconds < 5, seconds
+        peer.wait(lambda: since(peer, "STALE"), "the last report")
+
+
+def test_a_node_that_cannot_start_says_why_in_a_report(peer, namespace, tmp_path):
+    with running(MonitorProcess(namespace, tmp_path, {"bundle": "no_such_bundle"})) as monitor:
+        report = peer.wait(lambda: since(peer, "FAILED"), "FAILED")[0]
+        assert "no_such_bundle" in report.reason and LEVEL[report.level] == "FAILURE"
+        assert monitor.wait() == 2
+
+
+def test_a_late_report_does_not_clear_a_dead_camera(start, peer, namespace):
+    # No frame is assessed within a hundredth of a second of its arrival.
+    with start(namespace, source_timeout=0.01, release_frames=1) as monitor:
+        peer.wait_for_monitor(monitor)
+        for _ in range(3):
+            report = peer.ask(road(640, 480))
+            assert (VALIDITY[report.validity], LEVEL[report.level]) == ("OK", "FAILURE")
+            assert report.since_arrival_ms > 10
 
 
 def test_diagnostics_have_stable_names_and_keys(start, peer, namespace):

@@ -70,6 +70,8 @@ def test_a_live_parameter_changes(start, peer, namespace):
         ("anomaly", "3", ["anomaly", "3", "true or false"]),
         ("max_regions", "[1, 2]", ["max_regions", "integer array", "[0, 1000]"]),
         ("valid_mask", "/no/such.png", ["valid_mask", "/no/such.png", "PNG"]),
+        ("source_timeuot", "1.0", ["source_timeuot", "source_timeout"]),
+        ("report_timeout", "0.0", ["report_timeout", "0.0", "[0.1, 3600.0]"]),
     ],
 )
 def test_a_wrong_value_stops_the_start(namespace, tmp_path, bundle, name, value, words):
@@ -82,10 +84,34 @@ def test_a_wrong_value_stops_the_start(namespace, tmp_path, bundle, name, value,
         assert "panicked" not in monitor.log
 
 
-def test_a_misspelt_parameter_is_loud(start, peer, namespace):
-    with start(namespace, source_timeuot=1.0) as monitor:
+def test_caution_above_failure_stops_the_start_and_is_refused_later(start, peer, namespace, tmp_path, bundle):
+    values = {"bundle": str(bundle), "threshold.caution": 0.9, "threshold.failure": 0.2}
+    with running(MonitorProcess(namespace, tmp_path, values)) as monitor:
+        assert monitor.wait() == 2
+        assert "caution must not be above failure" in monitor.log
+    with start(namespace, threshold__caution=0.5, threshold__failure=0.5) as monitor:
         peer.wait_for_monitor(monitor)
-        (line,) = [line for line in monitor.log.splitlines() if "source_timeuot" in line]
+        successful, reason = peer.set_parameter("threshold.failure", 0.25)
+        assert not successful and "caution must not be above failure" in reason
+
+
+def test_a_params_file_by_pattern_is_read_and_one_for_nobody_is_a_warning(start, peer, namespace, tmp_path):
+    ours, nobodys = tmp_path / "ours.yaml", tmp_path / "nobodys.yaml"
+    ours.write_text("/**/monitor:\n  ros__parameters: {trigger_frames: 7, release_frames: 8, threshold: {caution: 0.125}}\n")
+    nobodys.write_text("/elsewhere/monitr:\n  ros__parameters: {trigger_frames: 9}\n")
+    files = ["--params-file", str(ours), "--params-file", str(nobodys)]
+    with start(namespace, files, release_frames=3) as monitor:
+        peer.wait_for_monitor(monitor)
+        assert [peer.get_parameter(name) for name in ("trigger_frames", "release_frames")] == [7, 3]
+        assert peer.get_parameter("threshold.caution") == 0.125
+        (line,) = [line for line in monitor.log.splitlines() if "nobodys.yaml" in line]
+        assert "WARN" in line and "/elsewhere/monitr" in line
+
+
+def test_a_parameter_of_another_node_is_loud(start, peer, namespace):
+    with start(namespace, frame_id=1.0) as monitor:
+        peer.wait_for_monitor(monitor)
+        (line,) = [line for line in monitor.log.splitlines() if "frame_id" in line]
         assert "WARN" in line
 
 

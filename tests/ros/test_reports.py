@@ -190,6 +190,8 @@ def test_the_level_needs_good_frames_to_fall_and_bad_ones_to_rise(start, peer, n
         peer.wait_for_monitor(monitor)
         levels = [LEVEL[peer.ask(road()).level] for _ in range(4)]
         assert levels == ["FAILURE", "FAILURE", "NOMINAL", "NOMINAL"]
+        # Caution is never above failure.
+        assert peer.set_parameter("threshold.caution", 0.0) == (True, "")
         assert peer.set_parameter("threshold.failure", 0.0) == (True, "")
         levels = [LEVEL[peer.ask(road()).level] for _ in range(2)]
         assert levels == ["NOMINAL", "FAILURE"]

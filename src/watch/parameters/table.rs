@@ -174,6 +174,11 @@ table! {
         seconds(1.0, 0.0, 3600.0),
         "Seconds over max_processing_time without a break before the warning is an error, in [0, 3600].",
     );
+    REPORT_TIMEOUT: Duration = live(
+        "report_timeout",
+        seconds(5.0, 0.1, 3600.0),
+        "Seconds that the report on an image may be due before FAILED says that inference does not return, in [0.1, 3600]; it cannot be switched off.",
+    );
     DIAGNOSTICS_PERIOD: Duration = fixed(
         "diagnostics.period",
         seconds(0.5, 0.05, 60.0),

@@ -99,3 +99,42 @@ fn only_live_parameters_change_while_the_node_runs() {
     assert!(parameters.set("threshold.caution", &Value::Double(1.5)).is_err());
     assert_eq!(parameters.settings().live.thresholds.caution, Some(0.25));
 }
+
+#[test]
+fn caution_above_failure_is_refused_whoever_set_the_other() {
+    let set = |name: &'static str, value| (name, Value::Double(value));
+    let both = |caution, failure| {
+        Parameters::with_overrides([set("threshold.caution", caution), set("threshold.failure", failure)])
+    };
+    assert!(both(0.5, 0.5).is_ok() && both(-1.0, 0.1).is_ok());
+    assert_eq!(
+        both(0.9, 0.4).unwrap_err().to_string(),
+        "threshold.caution is 0.9 (set by hand) and threshold.failure 0.4 (set by hand); caution must not be above failure"
+    );
+    let calibrated = Thresholds { caution: 0.3, failure: 0.6, ..Thresholds::uncalibrated() };
+    let mut by_hand = both(0.7, -1.0).unwrap();
+    let refused = by_hand.calibrate(&calibrated).unwrap_err().to_string();
+    assert!(refused.contains("0.7 (set by hand) and threshold.failure 0.6 (the bundle's)"), "{refused}");
+
+    let mut parameters = Parameters::default();
+    parameters.calibrate(&calibrated).unwrap();
+    assert!(parameters.set("threshold.failure", &Value::Double(0.2)).is_err());
+    parameters.set("threshold.caution", &Value::Double(0.1)).unwrap();
+    parameters.set("threshold.failure", &Value::Double(0.2)).unwrap();
+    assert!(parameters.set("threshold.caution", &Value::Double(-1.0)).is_err(), "the bundle's is 0.3");
+}
+
+#[test]
+fn a_bundle_whose_own_thresholds_are_odd_is_not_the_users_fault() {
+    let mut parameters = Parameters::default();
+    parameters.calibrate(&Thresholds { caution: 0.8, failure: 0.2, ..Thresholds::uncalibrated() }).unwrap();
+    parameters.calibrate(&Thresholds::unknown()).unwrap();
+    parameters.set("threshold.caution", &Value::Double(0.9)).unwrap();
+}
+
+#[test]
+fn a_misspelt_name_is_refused_with_the_one_that_is_meant() {
+    let refused = with("source_timeuot", Value::Double(1.0)).unwrap_err().to_string();
+    assert_eq!(refused, "parameter source_timeuot does not exist; source_timeout does, and is likely meant");
+    assert!(matches!(with("frame_id", text("x")), Err(ParameterError::Unknown { .. })));
+}

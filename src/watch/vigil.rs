@@ -1,0 +1,181 @@
+//! What must be said on time whether or not images come, inference returns or the bundle ever loads.
+
+use std::time::Instant;
+
+use super::diagnostics::hanging;
+use super::settings::Live;
+use super::shared::State;
+use super::validity::Validity;
+use super::watchdog::{Alarm, Liveness, REPEAT};
+
+/// Something to say that is no report on an image.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Saying {
+    /// A report.
+    Report(Validity, String),
+    /// A line in the log.
+    Info(String),
+    /// A line in the log that deserves attention.
+    Warning(String),
+    /// A line in the log on what is broken.
+    Error(String),
+}
+
+/// Remembers what was said last.
+#[derive(Clone, Debug)]
+pub(crate) struct Vigil {
+    was: Liveness,
+    last_hang: Option<Instant>,
+    last_loading: Option<Instant>,
+}
+
+impl Vigil {
+    /// Nothing was said yet.
+    pub(crate) fn new() -> Self {
+        Self { was: Liveness::Waiting, last_hang: None, last_loading: None }
+    }
+
+    /// What is due at `now`.
+    pub(crate) fn due(&mut self, state: &mut State, live: Live, now: Instant) -> Vec<Saying> {
+        if let Some(since) = state.loading_since {
+            return self.loading(since, now).into_iter().collect();
+        }
+        let mut sayings = Vec::new();
+        self.liveness(state, live, now, &mut sayings);
+        self.hang(state, live, now, &mut sayings);
+        sayings
+    }
+
+    /// Images that come meanwhile change nothing: none can be assessed yet.
+    fn loading(&mut self, since: Instant, now: Instant) -> Option<Saying> {
+        is_due(&mut self.last_loading, now).then(|| {
+            let seconds = now.saturating_duration_since(since).as_secs_f64();
+            Saying::Report(Validity::Starting, format!("the bundle is loading, for {seconds:.1} s so far"))
+        })
+    }
+
+    fn liveness(&mut self, state: &mut State, live: Live, now: Instant, sayings: &mut Vec<Saying>) {
+        let timeout = live.source_timeout.unwrap_or_default().as_secs_f64();
+        let liveness = state.watchdog.liveness(now, live.source_timeout);
+        match (std::mem::replace(&mut self.was, liveness), liveness) {
+            (Liveness::Stale, Liveness::Alive) => {
+                sayings.push(Saying::Info("images arrive again".to_owned()))
+            }
+            (Liveness::Waiting, Liveness::Alive) => {
+                sayings.push(Saying::Info("the first image has arrived".to_owned()));
+            }
+            (Liveness::Alive, Liveness::Stale) => {
+                let line = format!("no image for longer than source_timeout ({timeout} s)");
+                sayings.push(Saying::Warning(line));
+            }
+            _ => {}
+        }
+        let Some(Alarm { liveness, silence }) = state.watchdog.poll(now, live.source_timeout) else { return };
+        let silence = silence.as_secs_f64();
+        sayings.push(match liveness {
+            Liveness::Waiting => Saying::Report(
+                Validity::Starting,
+                format!("no image has come in the {silence:.1} s since the start"),
+            ),
+            _ => Saying::Report(
+                Validity::Stale,
+                format!("no image for {silence:.1} s; source_timeout allows {timeout} s"),
+            ),
+        });
+    }
+
+    fn hang(&mut self, state: &State, live: Live, now: Instant, sayings: &mut Vec<Saying>) {
+        let Some(owed) = hanging(state, live, now).filter(|_| is_due(&mut self.last_hang, now)) else {
+            return;
+        };
+        let reason = format!(
+            "images arrive, and none has been assessed for {:.1} s; report_timeout allows {} s",
+            owed.as_secs_f64(),
+            live.report_timeout.as_secs_f64()
+        );
+        sayings.push(Saying::Error(reason.clone()));
+        sayings.push(Saying::Report(Validity::Failed, reason));
+    }
+}
+
+/// Whether it is time to say something again; if so, it counts as said.
+fn is_due(last: &mut Option<Instant>, now: Instant) -> bool {
+    let due = last.is_none_or(|last| now.saturating_duration_since(last) >= REPEAT);
+    if due {
+        *last = Some(now);
+    }
+    due
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::bundle::Thresholds;
+    use crate::watch::parameters::{Parameters, Value};
+    use crate::watch::shared::tests::state;
+
+    fn live(overrides: &[(&str, f64)]) -> Live {
+        let overrides = overrides.iter().map(|&(name, value)| (name, Value::Double(value)));
+        Parameters::with_overrides(overrides).unwrap().live()
+    }
+
+    fn ms(value: u64) -> Duration {
+        Duration::from_millis(value)
+    }
+
+    /// When reports of each validity are due in so many milliseconds, asked every 50.
+    fn reports(state: &mut State, live: Live, start: Instant, end: u64) -> Vec<(u64, Validity)> {
+        let mut vigil = Vigil::new();
+        let mut said = Vec::new();
+        for at in (0..=end).step_by(50) {
+            for saying in vigil.due(state, live, start + ms(at)) {
+                if let Saying::Report(validity, _) = saying {
+                    said.push((at, validity));
+                }
+            }
+        }
+        said
+    }
+
+    #[test]
+    fn a_hang_is_said_at_report_timeout_whatever_max_consecutive_delay_is() {
+        let start = Instant::now();
+        for delay in [0.0, 1.0, 3600.0] {
+            let live =
+                live(&[("max_consecutive_delay", delay), ("report_timeout", 2.0), ("source_timeout", 0.0)]);
+            let mut state = state(start);
+            state.watchdog.feed(start);
+            state.owed_since = Some(start);
+            let failed = [2050, 2550, 3050].map(|at| (at, Validity::Failed));
+            assert_eq!(reports(&mut state, live, start, 3100), failed, "{delay}");
+        }
+    }
+
+    #[test]
+    fn while_the_bundle_loads_it_is_starting_even_if_images_come() {
+        let start = Instant::now();
+        let mut state = State::new(Thresholds::unknown(), start);
+        state.watchdog.feed(start);
+        state.owed_since = Some(start);
+        let said = reports(&mut state, live(&[]), start, 20_000);
+        assert_eq!(said.len(), 41, "every half second");
+        assert!(said.iter().all(|(_, validity)| *validity == Validity::Starting));
+        // Loaded: the report on the image that waited is due from now on.
+        let later = start + ms(20_000);
+        state.loaded(later);
+        state.watchdog.feed(later);
+        let live = live(&[("source_timeout", 0.0)]);
+        assert_eq!(reports(&mut state, live, later, 5100), [(5050, Validity::Failed)]);
+    }
+
+    #[test]
+    fn a_camera_that_died_while_the_bundle_loaded_is_stale() {
+        let start = Instant::now();
+        let mut state = State::new(Thresholds::unknown(), start);
+        state.watchdog.feed(start);
+        state.loaded(start + ms(9000));
+        assert_eq!(reports(&mut state, live(&[]), start + ms(9000), 0), [(0, Validity::Stale)]);
+    }
+}
