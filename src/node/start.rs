@@ -169,11 +169,12 @@ pub fn run() -> Result<(), NodeError> {
     log.info("shutting down");
     shared.mailbox.close();
     assessing.join_within(SHUTDOWN_LIMIT);
-    // The last words need the node, which ends with the thread that spins it. Those of a node that could not
-    // start are said.
-    if outcome.is_ok()
-        && let Err(error) = timer.farewell()
-    {
+    // The last words need the node, which ends with the thread that spins it.
+    let said = match &outcome {
+        Ok(()) => timer.farewell(),
+        Err(error) => timer.give_up(&error.to_string()),
+    };
+    if let Err(error) = said {
         log.error(&format!("could not say that the node ends: {error}"));
     }
     stop.store(true, Ordering::Relaxed);

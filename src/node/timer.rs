@@ -103,7 +103,7 @@ impl Timer {
         self.report(Validity::Failed, reason.to_owned())?;
         self.send(&self.statuses().map(|status| match status.task {
             "inference" => last_word(status, Severity::Error, reason),
-            _ => last_word(status, Severity::Stale, "the node could not start"),
+            _ => last_word(status, Severity::Stale, "the node is ending"),
         }))
     }
 
