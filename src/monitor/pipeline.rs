@@ -7,6 +7,7 @@ use image::{GrayImage, RgbImage};
 use super::assessment::{Assessment, ClassScore, Mode, Report, ScoreMap, Wanted};
 use super::pictures;
 use super::regions::{self, RegionError, RegionLimits};
+pub use super::scores::NotFinite;
 use super::scores::Scores;
 use crate::frame::Frame;
 use crate::labels::{LabelSet, resize_labels};
@@ -58,17 +59,8 @@ pub enum MonitorError {
     #[error(transparent)]
     Region(#[from] RegionError),
     /// A map or a score holds NaN or infinity.
-    #[error(
-        "{map} is not finite: {count} of its {total} values are NaN or infinite; every one must be a number"
-    )]
-    NotFinite {
-        /// Which of them.
-        map: &'static str,
-        /// How many values are no numbers.
-        count: usize,
-        /// Of how many.
-        total: usize,
-    },
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
     /// The mask of valid pixels does not fit the image.
     #[error(
         "the valid mask is {mask_width}x{mask_height} and the image {width}x{height}; both must have the same size"
@@ -208,7 +200,9 @@ impl Monitor {
         scores: Scores,
         wanted: Wanted,
     ) -> Result<Assessment, MonitorError> {
-        scores.all_finite()?;
+        if let Some(wrong) = scores.not_finite()? {
+            return Err(wrong.into());
+        }
         let labels = pictures::to_grey(&scores.labels)?;
         let size = labels.dimensions();
         let valid = self.valid_at(image.dimensions(), size)?;

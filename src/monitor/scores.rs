@@ -2,9 +2,20 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::pipeline::MonitorError;
 use crate::model::anomaly;
 use crate::model::inference::Inference;
+
+/// A map or a score that holds NaN or infinity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{map} is not finite: {count} of its {total} values are NaN or infinite; every one must be a number")]
+pub struct NotFinite {
+    /// Which of them.
+    pub map: &'static str,
+    /// How many values are no numbers.
+    pub count: usize,
+    /// Of how many.
+    pub total: usize,
+}
 
 /// Tensors of one frame at the working size, each `1 x C x H x W`, fp32.
 pub struct Scores {
@@ -71,17 +82,18 @@ impl Scores {
         })
     }
 
-    /// Whether every number is one: every comparison with NaN is false, so that it would pass as good.
-    pub(super) fn all_finite(&self) -> Result<(), MonitorError> {
+    /// The first of the maps and scores that holds what is no number: every comparison with NaN is false, so that
+    /// it would pass as good.
+    pub(super) fn not_finite(&self) -> Result<Option<NotFinite>, TchError> {
         for (map, values) in &self.raw {
             let finite = values.f_isfinite()?;
             if !bool::try_from(finite.f_all()?)? {
                 let total = values.numel();
                 let count = total - i64::try_from(finite.f_sum(Kind::Int64)?)? as usize;
-                return Err(MonitorError::NotFinite { map, count, total });
+                return Ok(Some(NotFinite { map, count, total }));
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 
