@@ -24,8 +24,9 @@ XML = sorted((ROOT / "launch").glob("*.launch.xml"))
 def executables():
     """What `ros2 run synthcp_monitor` finds, by what CMake installs."""
     text = (ROOT / "cmake/node.cmake").read_text()
-    programs = " ".join(re.findall(r"install\(PROGRAMS(.*?)DESTINATION", text, re.S))
-    return {pathlib.PurePath(path.strip('"')).name for path in programs.split()}
+    assert "install(PROGRAMS ${programs} " in text
+    lists = re.findall(r"set\(programs ([^)]*)\)", text)
+    return set(max(lists, key=len).split())
 
 
 def installed_folders():
