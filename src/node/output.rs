@@ -53,6 +53,11 @@ impl Reports {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether anybody reads them.
+    pub(crate) fn has_listener(&self) -> bool {
+        has_listener(&self.publisher)
+    }
+
     /// Publishes one report.
     pub fn send(&self, verdict: &Verdict) -> r2r::Result<()> {
         let Identity { labels, bundle, hash, .. } = self.identity();

@@ -36,8 +36,11 @@ const WAITING: usize = 1;
 /// How long the end waits for each thread, and the frame that it has in hand.
 const SHUTDOWN_LIMIT: Duration = Duration::from_millis(1500);
 
-/// How long a node that cannot start says why.
+/// How long a node that cannot start says why, from when somebody listens.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How long it waits for somebody who listens.
+const UNHEARD: Duration = Duration::from_secs(5);
 
 /// Why the node does not run.
 #[derive(Debug, thiserror::Error)]
@@ -244,8 +247,11 @@ async fn last_words(timer: &Timer, signals: &mut Signals, log: &Log, error: &Nod
     let reason = error.to_string();
     log.error(&reason);
     let mut repeats = interval(REPEAT);
-    let end = Instant::now() + LAST_WORDS;
-    while Instant::now() < end {
+    let (start, mut heard) = (Instant::now(), None);
+    while heard.map_or(start.elapsed() < UNHEARD, |since: Instant| since.elapsed() < LAST_WORDS) {
+        if timer.has_listener() {
+            heard.get_or_insert_with(Instant::now);
+        }
         tokio::select! {
             () = signals.received() => return,
             _ = repeats.tick() => {

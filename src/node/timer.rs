@@ -86,6 +86,11 @@ impl Timer {
         self.reports.send(&verdict)
     }
 
+    /// Whether anybody reads the reports.
+    pub(crate) fn has_listener(&self) -> bool {
+        self.reports.has_listener()
+    }
+
     /// Publishes the diagnostics.
     pub(crate) fn diagnose(&self) -> r2r::Result<()> {
         self.send(&self.statuses())

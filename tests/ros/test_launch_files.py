@@ -144,9 +144,9 @@ def test_a_python_launch_file_names_what_exists(path, monkeypatch, shared):
         assert node.parameters[1:] == [{"bundle": "some", "use_sim_time": True}]
         assert set(node.parameters[1]) <= shared.parameter_names()
         assert {old for old, _ in node.remappings} <= INPUTS
-    for node in set(map(id, nodes)) - set(map(id, monitors)):
-        (other,) = [found for found in nodes if id(found) == node]
-        assert other.executable in OTHER_PACKAGES[other.package]
+    for node in nodes:
+        if node not in monitors:
+            assert node.executable in OTHER_PACKAGES[node.package]
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=lambda path: path.name)
