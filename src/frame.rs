@@ -4,14 +4,17 @@ mod bayer;
 mod camera_image;
 mod compressed;
 mod encoding;
+mod jpeg;
+mod quote;
 mod yuv;
 
 use image::RgbImage;
 
 pub use bayer::Pattern;
 pub use camera_image::{CameraImage, Content};
-pub use compressed::decode_compressed;
+pub use compressed::{FileError, decode_compressed, open};
 pub use encoding::Encoding;
+pub(crate) use quote::{quoted, shortened};
 
 /// Largest image that is decoded, in pixels (8192 x 8192): a corrupt header must not make the
 /// monitor ask for gigabytes.
@@ -65,7 +68,7 @@ pub(crate) struct RawImage<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
     /// Not an encoding this crate knows.
-    #[error("encoding {value:?} is not supported; supported are {supported}")]
+    #[error("encoding {} is not supported; supported are {supported}", quoted(value))]
     Encoding {
         /// What the message says.
         value: String,
@@ -128,17 +131,35 @@ pub enum FrameError {
         /// Bytes needed, without the last row's padding.
         needed: u64,
     },
+    /// What depth images have: their numbers are distances.
+    #[error(
+        "encoding {} is that of a depth image; a camera's picture of 16 bits grey is mono16",
+        quoted(value)
+    )]
+    Depth {
+        /// What the message says.
+        value: String,
+    },
+    /// 16 bits of which the upper four are never used: the picture would be black.
+    #[error(
+        "the largest of its 16-bit values is {brightest}: at most 12 bits are used, and the picture would be black; \
+         the driver must send values from 0 to 65535, or 8 bits"
+    )]
+    Dark {
+        /// The largest value.
+        brightest: u16,
+    },
     /// A depth image: its numbers are distances and its bytes no picture.
-    #[error("format {format:?} is compressed depth; expected a JPEG or PNG colour image")]
+    #[error("format {} is compressed depth; expected a JPEG, PNG or WebP colour image", quoted(format))]
     CompressedDepth {
         /// What the message says.
         format: String,
     },
-    /// Neither JPEG nor PNG.
-    #[error("{len} bytes of format {format:?} begin with {start:02x?}, which is neither JPEG nor PNG")]
+    /// Neither JPEG nor PNG nor WebP.
+    #[error("{len} bytes of {said} begin with {start:02x?}, which is neither JPEG nor PNG nor WebP")]
     CompressedFormat {
-        /// What the message says.
-        format: String,
+        /// What is said of them.
+        said: String,
         /// Bytes present.
         len: usize,
         /// The first few.
@@ -147,6 +168,24 @@ pub enum FrameError {
     /// A damaged or truncated file.
     #[error("compressed image: {}", one_line(.0))]
     Compressed(image::ImageError),
+    /// Half a picture.
+    #[error("the JPEG ends early: {what}")]
+    JpegEndsEarly {
+        /// What is missing.
+        what: String,
+    },
+    /// Its data mean nothing.
+    #[error("the JPEG is damaged: {what}")]
+    JpegDamaged {
+        /// Where.
+        what: String,
+    },
+    /// Small to send, long to decode.
+    #[error("the JPEG has more scans than are decoded: at most 64, fewer for a large picture")]
+    JpegScans,
+    /// A file that the system does not give.
+    #[error("{0}")]
+    File(std::io::Error),
 }
 
 /// Decoders end some of their messages with a line break; a report has one line.
@@ -166,6 +205,10 @@ pub(crate) fn decode_raw(raw: &RawImage) -> Result<RgbImage, FrameError> {
     let encoding: Encoding = raw.encoding.parse()?;
     let layout = check(raw, encoding)?;
     let Layout { width, height, row_bytes, step } = layout;
+    if matches!(encoding, Encoding::Mono16 | Encoding::Bayer16(_)) {
+        let rows = raw.data.chunks(step).take(height).map(|row| &row[..row_bytes.min(row.len())]);
+        fills_16_bits(rows.map(|row| brightest(row, raw.is_bigendian)).max().unwrap_or(0))?;
+    }
     let mut out = vec![0; width * height * 3];
     let rows = raw.data.chunks(step).map(|row| &row[..row_bytes.min(row.len())]);
     let rows = rows.zip(out.chunks_exact_mut(3 * width));
@@ -281,6 +324,21 @@ fn mono_row(row: &[u8], out: &mut [u8]) {
 /// 16-bit values divided by 256.
 fn upper_bytes(row: &[u8], is_bigendian: bool) -> Vec<u8> {
     row.chunks_exact(2).map(|pair| pair[usize::from(!is_bigendian)]).collect()
+}
+
+/// The largest 16-bit value of a row.
+fn brightest(row: &[u8], is_bigendian: bool) -> u16 {
+    let value = |pair: &[u8]| {
+        let pair = [pair[0], pair[1]];
+        if is_bigendian { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) }
+    };
+    row.chunks_exact(2).map(value).max().unwrap_or(0)
+}
+
+/// Refuses 16-bit values that a camera of 10 or 12 bits left in the lower bits: their upper eight
+/// are a black picture. A guess at the bits would change from frame to frame.
+fn fills_16_bits(brightest: u16) -> Result<(), FrameError> {
+    if brightest < 1 << 12 { Err(FrameError::Dark { brightest }) } else { Ok(()) }
 }
 
 #[cfg(test)]

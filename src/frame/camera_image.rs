@@ -37,7 +37,7 @@ pub enum Content {
     Compressed {
         /// What the driver says of the bytes.
         format: String,
-        /// A JPEG or PNG file.
+        /// A JPEG, PNG or WebP file.
         data: Vec<u8>,
     },
 }

@@ -19,7 +19,7 @@ pub enum Encoding {
     Bgra8,
     /// `mono8`, `8UC1`.
     Mono8,
-    /// `mono16`, `16UC1`; the upper 8 bits are kept.
+    /// `mono16`; the upper 8 bits are kept.
     Mono16,
     /// `bayer_*8`.
     Bayer8(Pattern),
@@ -37,8 +37,11 @@ pub enum Encoding {
     Nv24,
 }
 
+/// Names that depth images go by.
+const DEPTH: [&str; 3] = ["16UC1", "16SC1", "32FC1"];
+
 /// Every accepted name; the first one of an encoding is the one it is shown by.
-const NAMES: [(&str, Encoding); 25] = [
+const NAMES: [(&str, Encoding); 24] = [
     ("rgb8", Encoding::Rgb8),
     ("bgr8", Encoding::Bgr8),
     ("rgba8", Encoding::Rgba8),
@@ -48,7 +51,6 @@ const NAMES: [(&str, Encoding); 25] = [
     ("8UC1", Encoding::Mono8),
     ("8UC3", Encoding::Bgr8),
     ("8UC4", Encoding::Bgra8),
-    ("16UC1", Encoding::Mono16),
     ("bayer_rggb8", Encoding::Bayer8(Pattern::Rggb)),
     ("bayer_bggr8", Encoding::Bayer8(Pattern::Bggr)),
     ("bayer_gbrg8", Encoding::Bayer8(Pattern::Gbrg)),
@@ -98,6 +100,9 @@ impl FromStr for Encoding {
 
     /// Reads a name as ROS writes it; an unknown one is an error that lists all.
     fn from_str(name: &str) -> Result<Self, FrameError> {
+        if DEPTH.contains(&name) {
+            return Err(FrameError::Depth { value: name.to_owned() });
+        }
         let found = NAMES.iter().find(|(known, _)| *known == name);
         found
             .map(|(_, encoding)| *encoding)
@@ -127,8 +132,8 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_answered_with_the_list() {
-        let message = "32FC1".parse::<Encoding>().unwrap_err().to_string();
-        assert!(message.contains("\"32FC1\""), "{message}");
+        let message = "rgb16".parse::<Encoding>().unwrap_err().to_string();
+        assert!(message.contains("\"rgb16\""), "{message}");
         assert!(NAMES.iter().all(|(name, _)| message.contains(name)), "{message}");
     }
 }

@@ -33,12 +33,38 @@ fn interleaved_encodings() {
 
 #[test]
 fn sixteen_bits_keep_the_upper_eight_in_either_byte_order() {
-    for name in ["mono16", "16UC1"] {
-        let mut image = raw(2, 1, name, 4, &[0x34, 0x12, 0xff, 0x80]);
-        assert_eq!(pixels(&image), [0x12, 0x12, 0x12, 0x80, 0x80, 0x80]);
-        image.is_bigendian = true;
-        assert_eq!(pixels(&image), [0x34, 0x34, 0x34, 0xff, 0xff, 0xff]);
+    let mut image = raw(2, 1, "mono16", 4, &[0x34, 0x12, 0xff, 0x80]);
+    assert_eq!(pixels(&image), [0x12, 0x12, 0x12, 0x80, 0x80, 0x80]);
+    image.is_bigendian = true;
+    assert_eq!(pixels(&image), [0x34, 0x34, 0x34, 0xff, 0xff, 0xff]);
+}
+
+#[test]
+fn a_depth_image_is_refused_by_its_encoding() {
+    for name in ["16UC1", "16SC1", "32FC1"] {
+        let said = message(&raw(2, 1, name, 8, &[0x80; 8]));
+        assert!(said.contains("depth") && said.contains(name) && said.contains("mono16"), "{said}");
     }
+}
+
+#[test]
+fn sixteen_bits_of_which_twelve_are_used_are_refused() {
+    for name in ["mono16", "bayer_rggb16"] {
+        let twelve = [0xff, 0x0f].repeat(4);
+        let mut image = raw(2, 2, name, 4, &twelve);
+        let said = message(&image);
+        assert!(said.contains("4095") && said.contains("12 bits"), "{name}: {said}");
+        image.is_bigendian = true;
+        assert!(decode_raw(&image).is_ok(), "{name}: the same bytes in the other order are bright");
+        let bright = [&twelve[..6], &[0x00, 0x10]].concat();
+        assert!(decode_raw(&raw(2, 2, name, 4, &bright)).is_ok(), "{name}: one value of 4096");
+    }
+}
+
+#[test]
+fn an_encoding_of_a_million_characters_gives_a_short_reason() {
+    let said = message(&raw(2, 1, &"\u{1}".repeat(1 << 20), 4, &[0; 4]));
+    assert!(said.len() < 1000 && said.contains("(1048576 bytes)"), "{} bytes", said.len());
 }
 
 #[test]

@@ -1,0 +1,34 @@
+//! Text that came over the wire, as messages quote it.
+
+/// Most characters of foreign text that a message shows.
+const SHOWN: usize = 64;
+
+/// `text` in quotes, on one line and in at most 64 characters; what is left out is said.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}... ({} bytes)", &text[..end], text.len()),
+    }
+}
+
+/// The same without quotes, for a field of its own.
+pub(crate) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}... ({} bytes)", &text[..end], text.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_is_quoted_in_64_characters() {
+        assert_eq!(quoted("rgb8\n"), "\"rgb8\\n\"");
+        let long = "ä".repeat(1 << 20);
+        assert_eq!(quoted(&long), format!("\"{}\"... (2097152 bytes)", "ä".repeat(64)));
+        assert_eq!(shortened(&long), format!("{}... (2097152 bytes)", "ä".repeat(64)));
+        assert_eq!(shortened("front"), "front");
+    }
+}
