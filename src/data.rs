@@ -35,6 +35,7 @@ pub use slice::Slice;
 
 use coding::Values;
 
+use crate::frame;
 use crate::labels::{LabelError, LabelSet, apply_table, resize_labels};
 
 /// Why a data set cannot be loaded.
@@ -116,7 +117,10 @@ pub enum DataError {
         /// Number of samples.
         count: usize,
     },
-    /// A file that is not a readable image.
+    /// A picture that cannot be read.
+    #[error(transparent)]
+    Picture(#[from] frame::FileError),
+    /// A label file that is not a readable image.
     #[error("{}: {reason}", path.display())]
     Image {
         /// The file.
@@ -408,16 +412,9 @@ pub(crate) fn resize_image(image: RgbImage, (width, height): (u32, u32)) -> RgbI
 
 /// Decodes an image, whatever its name ends in.
 pub(crate) fn open_image(path: &Path) -> Result<RgbImage, DataError> {
-    let reader = open(path)?;
-    let decoded = reader.decode().map_err(|reason| DataError::Image { path: path.to_owned(), reason })?;
-    Ok(decoded.into_rgb8())
+    Ok(frame::open(path)?.into_rgb8())
 }
 
-fn open(path: &Path) -> Result<ImageReader<std::io::BufReader<std::fs::File>>, DataError> {
-    ImageReader::open(path)
-        .and_then(|reader| reader.with_guessed_format())
-        .map_err(|e| DataError::Image { path: path.to_owned(), reason: e.into() })
-}
 
 #[cfg(test)]
 mod tests;

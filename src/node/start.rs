@@ -17,6 +17,7 @@ use super::parameter_server::{self, Overrides};
 use super::process::{ContextError, Signals, context};
 use super::spin::{Inputs, spin};
 use super::timer::{TICK, Timer};
+use crate::frame;
 use crate::labels::LabelSet;
 use crate::model::bundle::{BundleError, Thresholds};
 use crate::monitor::pipeline::Monitor;
@@ -58,13 +59,8 @@ pub enum NodeError {
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// The valid mask cannot be read.
-    #[error("parameter valid_mask is {path:?}: {source}; it must be the path of a PNG")]
-    ValidMask {
-        /// Its path.
-        path: String,
-        /// What is wrong.
-        source: image::ImageError,
-    },
+    #[error("parameter valid_mask: {0}; it must be the path of a PNG, JPEG or WebP")]
+    ValidMask(frame::FileError),
     /// ROS refused.
     #[error("ROS: {0}")]
     Ros(#[from] r2r::Error),
@@ -284,7 +280,7 @@ fn load(settings: &Settings) -> Result<Monitor, NodeError> {
     let folder = bundle_folder::find(&settings.bundle, &prefixes, &executable)?;
     let mut monitor = Monitor::load(&folder, &settings.monitor)?;
     if let Some(path) = &settings.valid_mask {
-        let mask = image::open(path).map_err(|source| NodeError::ValidMask { path: path.clone(), source })?;
+        let mask = frame::open(path.as_ref()).map_err(NodeError::ValidMask)?;
         monitor.set_valid_mask(Some(mask.into_luma8()));
     }
     Ok(monitor)

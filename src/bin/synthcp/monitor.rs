@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use fs_err::File;
 use serde_json::json;
 use synthcp_monitor::data::npy;
-use synthcp_monitor::frame::Frame;
+use synthcp_monitor::frame::{self, Frame};
 use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::monitor::assessment::{Maps, Report, Wanted};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> Outcome {
     fs_err::create_dir_all(&args.out)?;
     let mut lines = BufWriter::new(File::create(args.out.join("report.jsonl"))?);
     for path in &args.images {
-        let image = image::open(path).map_err(|e| format!("{}: {e}", path.display()))?.into_rgb8();
+        let image = frame::open(path)?.into_rgb8();
         let frame = Frame { camera: path.display().to_string(), ..Frame::new(image) };
         let assessment = monitor.process(&frame, Wanted::ALL)?;
         let line = to_json(&frame.camera, &assessment.report);
