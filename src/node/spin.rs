@@ -17,7 +17,6 @@ use r2r::{Node, ParameterValue, QosProfile, RosParams};
 
 use super::log::{Allowance, Log};
 use crate::frame::{CameraImage, Content, Stamp};
-use crate::watch::duplicates::Duplicates;
 use crate::watch::mailbox::Arrival;
 use crate::watch::parameters::Transport;
 use crate::watch::settings::Settings;
@@ -35,7 +34,6 @@ pub(crate) struct Inputs {
     camera_info: Queue<CameraInfo>,
     parameter_service: futures::future::BoxFuture<'static, ()>,
     parameter_changes: Queue<(String, ParameterValue)>,
-    duplicates: Duplicates,
     changes: Allowance,
 }
 
@@ -64,17 +62,16 @@ impl Inputs {
             camera_info: queue(node.subscribe::<CameraInfo>("camera_info", qos())?),
             parameter_service: service.boxed(),
             parameter_changes: Box::new(changes.boxed()),
-            duplicates: Duplicates::default(),
             changes: Allowance::default(),
         })
     }
 
     fn drain(&mut self, shared: &Shared, log: &Log) {
         while let Some(message) = self.raw.as_mut().and_then(ready) {
-            self.accept(raw(message), shared);
+            shared.accept(Arrival { image: raw(message), at: Instant::now() });
         }
         while let Some(message) = self.compressed.as_mut().and_then(ready) {
-            self.accept(compressed(message), shared);
+            shared.accept(Arrival { image: compressed(message), at: Instant::now() });
         }
         while let Some(message) = ready(&mut self.camera_info) {
             shared.state().calibrated_size = Some((message.width, message.height));
@@ -87,17 +84,6 @@ impl Inputs {
         if let Some(more) = self.changes.settle(Instant::now()) {
             log.info(&format!("parameters were set {more} times more"));
         }
-    }
-
-    fn accept(&mut self, image: CameraImage, shared: &Shared) {
-        let at = Instant::now();
-        if self.duplicates.is_second(&image, at) {
-            shared.state().duplicates += 1;
-            return;
-        }
-        let arrival = Arrival { image, at };
-        shared.state().arrived(&arrival);
-        shared.mailbox.put(arrival);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::log::{Log, Throttle};
 use super::messages;
 use super::output::{Announcements, Identity, Reports};
+use crate::frame::shortened;
 use crate::watch::debounce::Level;
 use crate::watch::diagnostics::{Severity, Snapshot, Status, statuses};
 use crate::watch::mailbox::Counts;
@@ -129,7 +130,7 @@ impl Timer {
     }
 
     fn send(&self, statuses: &[Status]) -> r2r::Result<()> {
-        let camera = self.shared.state().newest.as_ref().map(|(_, camera)| camera.clone());
+        let camera = self.shared.state().newest.as_ref().map(|(_, camera)| shortened(camera));
         // Diagnostics want a name for the hardware even where there is none.
         let hardware = camera.filter(|camera| !camera.is_empty()).unwrap_or_else(|| "none".to_owned());
         let message = messages::diagnostics(statuses, &self.name, &hardware, self.shared.now_stamp());

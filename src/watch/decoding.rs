@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use image::RgbImage;
 
+use super::duplicates::Quality;
 use super::mailbox::Arrival;
 use super::shared::Shared;
 
@@ -25,14 +26,30 @@ pub(crate) struct Decoded {
 }
 
 impl Decoded {
-    /// Decodes. A panic inside is but another reason.
-    pub fn new(arrival: Arrival) -> Self {
+    /// Decodes the image, or its twin by the other transport where only that can be read.
+    pub fn new(arrival: Arrival, shared: &Shared) -> Self {
         let start = Instant::now();
-        let image = catch_unwind(AssertUnwindSafe(|| arrival.image.decode()))
-            .map_err(|panic| panic_message(panic.as_ref()))
-            .and_then(|result| result.map_err(|error| error.to_string()));
-        Self { arrival, image, took: start.elapsed() }
+        let mut decoded = Self { image: pixels(&arrival), arrival, took: Duration::ZERO };
+        shared.duplicates().learn(&decoded.arrival.image, Quality::of(&decoded.image));
+        if decoded.image.is_err()
+            && let Some(twin) = { shared.duplicates().twin_of(&decoded.arrival.image) }
+        {
+            let image = pixels(&twin);
+            shared.duplicates().learn(&twin.image, Quality::of(&image));
+            if image.is_ok() {
+                (decoded.arrival, decoded.image) = (twin, image);
+            }
+        }
+        decoded.took = start.elapsed();
+        decoded
     }
+}
+
+/// Decodes. A panic inside is but another reason.
+fn pixels(arrival: &Arrival) -> Result<RgbImage, String> {
+    catch_unwind(AssertUnwindSafe(|| arrival.image.decode()))
+        .map_err(|panic| panic_message(panic.as_ref()))
+        .and_then(|result| result.map_err(|error| error.to_string()))
 }
 
 /// Decodes the newest image whenever it is time, until the mailbox is closed.
@@ -41,7 +58,7 @@ pub fn decode(shared: &Shared, decoded: &SyncSender<Decoded>) {
     loop {
         shared.schedule.wait(lead);
         let Some(arrival) = shared.mailbox.take() else { return };
-        let next = Decoded::new(arrival);
+        let next = Decoded::new(arrival, shared);
         // As much again for what the estimate is off.
         lead = 2 * next.took;
         shared.schedule.hand();

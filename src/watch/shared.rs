@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::duplicates::Duplicates;
 use super::mailbox::{Arrival, Mailbox};
 use super::parameters::{ParameterError, Parameters, Value};
 use super::schedule::InferenceSchedule;
 use super::settings::Live;
 use super::verdict::{Validity, Verdict};
-use crate::frame::Stamp;
+use crate::frame::{Stamp, shortened};
 use crate::model::bundle::Thresholds;
 use crate::monitor::assessment::Mode;
 use crate::watch::debounce::{Debounce, Level};
@@ -27,6 +28,8 @@ pub struct Shared {
     pub parameters: SharedParameters,
     /// The newest image, on its way to inference.
     pub mailbox: Mailbox<Arrival>,
+    /// Images that come by both transports.
+    duplicates: Mutex<Duplicates>,
     /// When inference will want it.
     pub schedule: InferenceSchedule,
     /// The node's time.
@@ -40,6 +43,7 @@ impl Shared {
         Self {
             parameters,
             mailbox: Mailbox::default(),
+            duplicates: Mutex::default(),
             schedule: InferenceSchedule::default(),
             clock,
             state: Mutex::new(State::new(thresholds, now)),
@@ -50,6 +54,24 @@ impl Shared {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere is reported where it happens; the fields stay readable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Access to what is known about twins.
+    pub(crate) fn duplicates(&self) -> MutexGuard<'_, Duplicates> {
+        self.duplicates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in an image that arrived: into the mailbox, unless it is a twin.
+    pub(crate) fn accept(&self, arrival: Arrival) {
+        let (admitted, twins) = {
+            let mut duplicates = self.duplicates();
+            (duplicates.admit(arrival), duplicates.count())
+        };
+        self.state().duplicates = twins;
+        for arrival in admitted {
+            self.state().arrived(&arrival);
+            self.mailbox.put(arrival);
+        }
     }
 
     /// The node's time as a stamp; zero while a simulated clock has not started.
@@ -173,7 +195,7 @@ impl State {
         self.watchdog.feed(arrival.at);
         self.owed_since.get_or_insert(arrival.at);
         self.newest = Some((arrival.image.stamp, arrival.image.frame_id.clone()));
-        self.encoding = arrival.image.encoding().to_owned();
+        self.encoding = shortened(arrival.image.encoding());
         self.arrivals.push_back(arrival.at);
         if self.arrivals.len() > RATE_WINDOW {
             self.arrivals.pop_front();

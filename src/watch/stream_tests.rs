@@ -64,7 +64,7 @@ fn through<F: FnMut(Mode) -> Result<f32, String>>(
 ) -> Verdict {
     shared.mailbox.put(arrival);
     let arrival = shared.mailbox.take().unwrap();
-    session.assess(Decoded::new(arrival), Wanted::default()).verdict
+    session.assess(Decoded::new(arrival, shared), Wanted::default()).verdict
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn nor_does_one_whose_report_was_due_longer_than_report_timeout() {
 fn a_report_that_waited_while_the_camera_fell_silent_leaves_as_a_failure() {
     let (mut session, shared) = session(|_| Ok(0.1), &[("release_frames", Value::Integer(1))]);
     shared.mailbox.put(arrival(1, "rgb8"));
-    let assessed = session.assess(Decoded::new(shared.mailbox.take().unwrap()), Wanted::default());
+    let assessed = session.assess(Decoded::new(shared.mailbox.take().unwrap(), &shared), Wanted::default());
     assert_eq!(assessed.verdict.level, Level::Nominal);
     shared.state().fail(Instant::now());
     assert_eq!(assessed.leaving(&shared).verdict.level, Level::Failure);
