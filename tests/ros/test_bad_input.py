@@ -35,7 +35,14 @@ BAD = {
     "garbage JPEG": (lambda: compressed_image(b"\x00" * 1000), ["JPEG", "PNG"]),
     "empty JPEG": (lambda: compressed_image(b""), ["JPEG", "PNG"]),
     "JPEG that breaks off": (lambda: compressed_image(jpeg(road())[:40]), ["jpeg"]),
+    "half a JPEG": (lambda: compressed_image(jpeg(road())[: len(jpeg(road())) // 2]), ["JPEG", "ends early"]),
+    "half a JPEG, closed": (
+        lambda: compressed_image(jpeg(road())[: len(jpeg(road())) // 2] + b"\xff\xd9"),
+        ["JPEG", "ends early"],
+    ),
     "PNG in name only": (lambda: compressed_image(b"\x89PNG\r\n\x1a\n" + bytes(50), "png"), ["png"]),
+    "raw depth": (lambda: announced(2, 2, [128] * 8, encoding="16UC1", step=4), ["16UC1", "depth", "mono16"]),
+    "12 bits in 16": (lambda: announced(2, 2, [255, 15] * 4, encoding="mono16", step=4), ["4095", "12 bits"]),
     "depth": (lambda: compressed_image(bytes(60), "16UC1; compressedDepth png"), ["compressedDepth"]),
 }
 

@@ -176,6 +176,24 @@ def test_an_image_by_both_transports_gives_one_report(start, peer, namespace):
         assert (last.frames_received, last.frames_processed) == (5, 5)
 
 
+def test_a_garbage_compressed_twin_displaces_no_raw_image(start, peer, namespace):
+    with start(namespace) as monitor:
+        peer.wait_for_monitor(monitor)
+        for _ in range(10):
+            message = peer.stamp(raw_image(road()))
+            twin = compressed_image(b"\xff\xd8\xff garbage")
+            twin.header = message.header
+            peer.send(twin)
+            peer.send(message)
+            peer.spin(0.2)
+        verdicts = {}
+        for report in peer.on_images():
+            verdicts.setdefault(report.header.frame_id, set()).add(VALIDITY[report.validity])
+        assert len(verdicts) == 10
+        assert all("OK" in found for found in verdicts.values()), verdicts
+        assert sum("INVALID_INPUT" in found for found in verdicts.values()) <= 1, "learnt from the first"
+
+
 def test_only_the_transport_asked_for_is_heard(start, peer, namespace):
     with start(namespace, image_transport="compressed") as monitor:
         peer.wait_for_monitor(monitor)
