@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use image::imageops::{self, FilterType};
-use image::{GrayImage, ImageReader, RgbImage};
+use image::{GrayImage, RgbImage};
 use rayon::prelude::*;
 
 pub use coding::{Coding, MaskCoding, UnknownCoding};
