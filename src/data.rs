@@ -415,6 +415,5 @@ pub(crate) fn open_image(path: &Path) -> Result<RgbImage, DataError> {
     Ok(frame::open(path)?.into_rgb8())
 }
 
-
 #[cfg(test)]
 mod tests;
