@@ -120,14 +120,6 @@ pub enum DataError {
     /// A picture that cannot be read.
     #[error(transparent)]
     Picture(#[from] frame::FileError),
-    /// A label file that is not a readable image.
-    #[error("{}: {reason}", path.display())]
-    Image {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: image::ImageError,
-    },
     /// A label image that holds no ids.
     #[error(
         "{}: {reason}; labels must be a PNG of at most 8 bits of grey, or with a palette whose indices are the ids",
