@@ -9,6 +9,7 @@ pub mod comparison;
 pub mod cpu;
 pub(crate) mod flops;
 pub mod layers;
+pub(crate) mod range;
 pub mod segmentation;
 pub mod softmax;
 pub mod synthesis;

@@ -1,11 +1,12 @@
-//! Files that are written in one go: whoever opens one finds the old one or the new one, whole.
+//! Files that are read or written in one go: whoever opens one that was written finds the old one or the
+//! new one, whole; and nobody reads without end.
 //!
 //! The bytes go to `NAME.part` beside it, which takes the name once it is on the disk. What a killed
 //! process leaves is such a `.part`, which nobody reads and the next one overwrites: under the random
 //! names of a temporary file, every kill would leave another checkpoint behind.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use fs_err::{self as fs, File};
@@ -18,6 +19,26 @@ pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     file.write_all(bytes.as_ref())?;
     file.sync_all()?;
     fs::rename(&part, path)
+}
+
+/// The bytes of the regular file at `path`, if they are no more than `most`. An error names the file.
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let wrong =
+        |what: String| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {what}", path.display()));
+    // Looked at first: to open a pipe is to wait for its other end.
+    let about = fs::metadata(path)?;
+    if !about.is_file() {
+        return Err(wrong("is no regular file".into()));
+    }
+    if about.len() > most {
+        return Err(wrong(format!("has {} bytes, at most {most} are read", about.len())));
+    }
+    let mut bytes = Vec::with_capacity(about.len() as usize);
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(wrong(format!("has more than {most} bytes, which are read at most")));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -34,6 +55,20 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_has_no_end_or_is_too_long_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.yaml");
+        std::fs::write(&path, "four").unwrap();
+        assert_eq!(read(&path, 4).unwrap(), b"four");
+        let error = read(&path, 3).unwrap_err().to_string();
+        assert!(error.contains("a.yaml: has 4 bytes, at most 3"), "{error}");
+        for endless in [Path::new("/dev/zero"), folder.path()] {
+            let error = read(endless, 4).unwrap_err().to_string();
+            assert!(error.contains(&format!("{}: is no regular file", endless.display())), "{error}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use strum::VariantNames;
 use tch::nn::VarStore;
 
 use crate::network::comparison::ComparatorConfig;
+use crate::network::range::OutOfRange;
 use crate::network::segmentation::{NotBuilt, SegmenterConfig};
 use crate::network::synthesis::GeneratorConfig;
 
@@ -59,11 +60,21 @@ impl FromStr for Architecture {
             name if ComparatorConfig::VARIANTS.contains(&name) => read(&yaml, Self::Comparison),
             _ => return Err(wrong(format!("not one of {}", names().collect::<Vec<_>>().join(", ")))),
         };
-        read.map_err(|e| wrong(e.to_string()))
+        let architecture = read.map_err(|e| wrong(e.to_string()))?;
+        architecture.check().map_err(|e| wrong(e.to_string()))?;
+        Ok(architecture)
     }
 }
 
 impl Architecture {
+    fn check(&self) -> Result<(), OutOfRange> {
+        match self {
+            Self::Segmentation(config) => config.check(),
+            Self::Synthesis(config) => config.check(),
+            Self::Comparison(config) => config.check(),
+        }
+    }
+
     /// Builds the network's parameters for `classes` classes in `vs`.
     pub fn build(&self, vs: &VarStore, classes: i64) -> Result<(), NotBuilt> {
         match self {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use fs_err::{self as fs, File};
+use fs_err::File;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::Deserialize;
 use tch::nn::VarStore;
@@ -62,14 +62,27 @@ pub enum WeightsError {
         /// Its shape in the network.
         expected: Vec<i64>,
     },
+    /// A tensor holds what is no number.
+    #[error("{}: tensor '{name}' holds {count} values that are NaN or infinite; weights must be finite", path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// How many.
+        count: i64,
+    },
 }
+
+/// Most bytes of a file of weights that are read: four times what the largest reference network has.
+pub const MOST: u64 = 4 << 30;
 
 /// What a file says beside its tensors, by name.
 pub(crate) type Metadata = HashMap<String, String>;
 
 /// Reads every tensor of a safetensors file, as it is stored.
 pub fn read(path: &Path) -> Result<Tensors, WeightsError> {
-    let bytes = fs::read(path)?;
+    let bytes = whole_file::read(path, MOST)?;
     parse(&bytes, path)
 }
 
@@ -97,11 +110,12 @@ pub(crate) fn metadata(path: &Path) -> Result<Metadata, WeightsError> {
         #[serde(rename = "__metadata__", default)]
         metadata: Metadata,
     }
+    const MOST_HEADER: u64 = 64 << 20;
     let mut file = File::open(path)?;
     let mut length = [0; 8];
     file.read_exact(&mut length)?;
     let mut header = Vec::new();
-    file.take(u64::from_le_bytes(length)).read_to_end(&mut header)?;
+    file.take(u64::from_le_bytes(length).min(MOST_HEADER)).read_to_end(&mut header)?;
     let header: Header = serde_json::from_slice(&header).map_err(|e| WeightsError::Format {
         path: path.into(),
         reason: format!("not a safetensors file: {e}"),
@@ -136,7 +150,8 @@ impl View for &Stored {
     }
 }
 
-/// Writes tensors, those of real numbers in `kind` (or as they are, where `None`).
+/// Writes tensors, those of real numbers in `kind` (or as they are, where `None`, and where it cannot hold
+/// them).
 pub fn write(tensors: &Tensors, path: &Path, kind: Option<Kind>) -> Result<(), WeightsError> {
     write_with(tensors, None, path, kind)
 }
@@ -151,8 +166,9 @@ pub(crate) fn write_with(
     let format = |reason: String| WeightsError::Format { path: path.into(), reason };
     let mut stored = BTreeMap::new();
     for (name, tensor) in tensors {
-        let tensor = match kind {
-            Some(kind) if tensor.is_floating_point() => tensor.to_kind(kind),
+        let tensor = match kind.filter(|_| tensor.is_floating_point()).map(|kind| tensor.to_kind(kind)) {
+            // What is too large for `kind` stays as it is.
+            Some(cast) if not_finite(&cast) == not_finite(tensor) => cast,
             _ => tensor.shallow_clone(),
         };
         let tensor = tensor.detach().to_device(tch::Device::Cpu).contiguous();
@@ -169,18 +185,29 @@ pub(crate) fn write_with(
 /// nothing else; of a weight under spectral norm, the folded one will do. `path` is for messages.
 pub fn load(vs: &VarStore, tensors: &Tensors, path: &Path) -> Result<(), WeightsError> {
     let variables = self::tensors(vs);
-    let tensors = unfold(&variables, tensors);
-    if let Some(error) = misfits(&variables, &tensors, path).into_iter().next() {
-        return Err(error);
-    }
+    let tensors = fitting(&variables, tensors, path).map_err(|mut errors| errors.swap_remove(0))?;
     tch::no_grad(|| variables.iter().for_each(|(name, v)| v.shallow_clone().copy_(&tensors[name])));
     Ok(())
 }
 
 /// Everything that keeps `tensors` from being loaded, by name.
 pub fn mismatches(vs: &VarStore, tensors: &Tensors, path: &Path) -> Vec<WeightsError> {
-    let variables = self::tensors(vs);
-    misfits(&variables, &unfold(&variables, tensors), path)
+    fitting(&self::tensors(vs), tensors, path).err().unwrap_or_default()
+}
+
+/// `tensors` as the network has them, or everything that is wrong with them, which is never nothing.
+fn fitting(variables: &Tensors, tensors: &Tensors, path: &Path) -> Result<Tensors, Vec<WeightsError>> {
+    let broken = |(name, tensor): (&String, &Tensor)| match not_finite(tensor) {
+        0 => None,
+        count => Some(WeightsError::NotFinite { path: path.into(), name: name.clone(), count }),
+    };
+    let broken: Vec<WeightsError> = tensors.iter().filter_map(broken).collect();
+    if !broken.is_empty() {
+        return Err(broken);
+    }
+    let unfolded = unfold(variables, tensors);
+    let misfits = misfits(variables, &unfolded, path);
+    if misfits.is_empty() { Ok(unfolded) } else { Err(misfits) }
 }
 
 fn misfits(variables: &Tensors, tensors: &Tensors, path: &Path) -> Vec<WeightsError> {
@@ -199,6 +226,14 @@ fn misfits(variables: &Tensors, tensors: &Tensors, path: &Path) -> Vec<WeightsEr
     let extra =
         extra.map(|(name, t)| WeightsError::Extra { path: path(), name: name.clone(), found: t.size() });
     wanted.chain(extra).collect()
+}
+
+/// How many values are NaN or infinite.
+pub(crate) fn not_finite(tensor: &Tensor) -> i64 {
+    match tensor.is_floating_point() && tensor.numel() > 0 {
+        true => tensor.isfinite().logical_not().sum(Kind::Int64).int64_value(&[]),
+        false => 0,
+    }
 }
 
 /// Gives every folded weight of `tensors` that the network has under spectral norm its three parts.
@@ -251,6 +286,10 @@ fn copy(
     let found = tensor.size();
     if found != expected {
         return Err(WeightsError::Shape { path: path.into(), name: name.into(), found, expected });
+    }
+    let count = not_finite(tensor);
+    if count > 0 {
+        return Err(WeightsError::NotFinite { path: path.into(), name: name.into(), count });
     }
     tch::no_grad(|| variable.shallow_clone().copy_(tensor));
     Ok(())

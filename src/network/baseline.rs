@@ -7,6 +7,8 @@ pub(crate) mod regressor;
 
 use serde::{Deserialize, Serialize};
 
+use super::range::OutOfRange;
+
 /// Hands macro `$to` every baseline: its variant of [`BaselineConfig`] and the name of its modules.
 macro_rules! baselines {
     ($to:ident) => {
@@ -28,6 +30,9 @@ pub(crate) use baselines;
 
 /// What a baseline's configuration says of it.
 pub trait Baseline {
+    /// Says which number is beyond its range; only what is within is built.
+    fn check(&self) -> Result<(), OutOfRange>;
+
     /// Its name for people.
     fn title(&self) -> String;
 

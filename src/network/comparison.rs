@@ -17,6 +17,7 @@ use strum::{IntoStaticStr, VariantNames};
 use tch::nn::Path;
 use tch::{TchError, Tensor};
 
+use super::range::{OutOfRange, within};
 use super::softmax::Softmax;
 
 /// What F says of a batch.
@@ -80,6 +81,21 @@ impl ComparatorConfig {
             Self::IouOnly(config) => Box::new(iou::IouOnly::new(p, config, classes)),
             Self::ConfidenceOnly(config) => Box::new(confidence::new(p, config, classes)),
             Self::Fused(config) => Box::new(fused::Fused::new(p, config, classes)),
+        }
+    }
+
+    /// Says which number is beyond its range; only what is within is built.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        match self {
+            Self::Joint(config) | Self::Direct(config) | Self::ConfidenceOnly(config) => {
+                within("width", config.width, 1..=256)?;
+                within("squeeze", config.squeeze, 1..=512)
+            }
+            Self::IouOnly(config) => within("width", config.width, 1..=256),
+            Self::Fused(config) => {
+                within("width", config.width, 1..=1024)?;
+                within("shrink", config.shrink.get(), 1..=16)
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use super::layers::resize_bilinear;
+use super::range::OutOfRange;
 
 /// What M says of a batch.
 #[derive(Debug)]
@@ -71,6 +72,9 @@ pub trait Segmenter: Send {
 
 /// A configuration of M: what is known of the network before it is built.
 pub trait Architecture {
+    /// Says which number is beyond its range; only what is within is built.
+    fn check(&self) -> Result<(), OutOfRange>;
+
     /// Builds the network for `classes` classes, its parameters under `p`.
     fn build(&self, p: &Path, classes: i64) -> Result<Box<dyn Segmenter>, NotBuilt>;
 

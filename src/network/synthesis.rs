@@ -14,6 +14,7 @@ use strum::{IntoStaticStr, VariantNames};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
+use super::range::OutOfRange;
 use memoised::Memoised;
 use spade::Spade;
 use style_encoder::StyleEncoder;
@@ -66,6 +67,14 @@ impl GeneratorConfig {
                 Some(style) => Box::new(styled_spade::StyledSpade::new(p, config, style, classes)),
             },
             Self::Pix2pixhd(config) => Box::new(pix2pixhd::GlobalGenerator::new(p, config, classes)),
+        }
+    }
+
+    /// Says which number is beyond its range; only what is within is built.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        match self {
+            Self::Spade(config) => config.check(),
+            Self::Pix2pixhd(config) => config.check(),
         }
     }
 

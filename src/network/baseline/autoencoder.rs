@@ -8,6 +8,7 @@ use tch::{Kind, Tensor};
 
 use super::Baseline;
 use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, channels_last, spatial};
+use crate::network::range::{OutOfRange, within};
 
 /// Sizes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,11 @@ impl Default for Config {
 }
 
 impl Baseline for Config {
+    fn check(&self) -> Result<(), OutOfRange> {
+        within("width", self.width, 1..=256)?;
+        within("latent", self.latent, 1..=1024)
+    }
+
     fn title(&self) -> String {
         "auto-encoder".into()
     }

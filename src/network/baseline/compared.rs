@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Baseline;
 use crate::network::comparison::ComparatorConfig;
+use crate::network::range::OutOfRange;
 
 /// Which.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +16,10 @@ pub struct Config {
 }
 
 impl Baseline for Config {
+    fn check(&self) -> Result<(), OutOfRange> {
+        self.network.check().map_err(|e| e.under("network"))
+    }
+
     fn title(&self) -> String {
         self.network.title()
     }

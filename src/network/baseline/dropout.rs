@@ -5,6 +5,7 @@ use tch::nn::Path;
 
 use super::Baseline;
 use super::regressor::Regressor;
+use crate::network::range::{OutOfRange, within};
 
 /// What it reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,10 @@ impl Config {
 }
 
 impl Baseline for Config {
+    fn check(&self) -> Result<(), OutOfRange> {
+        within("passes", self.passes, 1..=1000)
+    }
+
     fn title(&self) -> String {
         "MC dropout".into()
     }

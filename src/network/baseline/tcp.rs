@@ -8,6 +8,7 @@ use tch::{Kind, Tensor};
 
 use super::Baseline;
 use crate::network::layers::{Conv2d, ConvOptions, resize_bilinear};
+use crate::network::range::{OutOfRange, all_within};
 
 /// Size; the default is the one published for segmentation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,10 @@ impl Default for Config {
 }
 
 impl Baseline for Config {
+    fn check(&self) -> Result<(), OutOfRange> {
+        all_within("widths", &self.widths, 1..=1024)
+    }
+
     fn title(&self) -> String {
         "TCP".into()
     }

@@ -9,6 +9,7 @@ use tch::{Kind, Tensor};
 use super::Baseline;
 use super::regressor::Regressor;
 use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, Linear, channels_last, one_hot};
+use crate::network::range::{OutOfRange, within};
 
 /// Sizes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +30,14 @@ impl Default for Config {
 }
 
 impl Baseline for Config {
+    fn check(&self) -> Result<(), OutOfRange> {
+        match self.grid.iter().find(|&&side| !(16..=1024).contains(&side) || side % 16 != 0) {
+            Some(side) => return Err(OutOfRange::new("grid", side, "a multiple of 16 in [16, 1024]")),
+            None => within("width", self.width, 1..=256)?,
+        }
+        within("latent", self.latent, 1..=4096)
+    }
+
     fn title(&self) -> String {
         "VAE alarm".into()
     }

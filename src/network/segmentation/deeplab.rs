@@ -10,6 +10,7 @@ use super::efficientnet::{CHANNELS, EfficientNetLite0};
 use super::resnet::{self, ResNet, Variant};
 use super::{Architecture, NotBuilt, Sampler, Segmented, Segmenter};
 use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, spatial};
+use crate::network::range::{OutOfRange, all_within, within};
 
 /// The encoder under the pyramid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +52,22 @@ impl Default for Config {
 }
 
 impl Architecture for Config {
+    fn check(&self) -> Result<(), OutOfRange> {
+        let decoders = match &self.encoder {
+            Encoder::Resnet(config) => {
+                config.check().map_err(|e| e.under("encoder"))?;
+                0..=0
+            }
+            Encoder::EfficientnetLite0 { stem_stride } => {
+                within("encoder.stem_stride", *stem_stride, 1..=2)?;
+                0..=1024
+            }
+        };
+        within("pyramid", self.pyramid, 1..=1024)?;
+        all_within("rates", &self.rates, 1..=128)?;
+        within("decoder", self.decoder, decoders)
+    }
+
     fn build(&self, p: &Path, classes: i64) -> Result<Box<dyn Segmenter>, NotBuilt> {
         Ok(Box::new(DeepLab::new(p, self, classes)))
     }

@@ -10,6 +10,7 @@ use tch::{Kind, Tensor};
 use super::surround::{self, Surround};
 use super::{Architecture, NotBuilt, Sampler, Segmented, Segmenter};
 use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, IMAGENET, Rectifier, normalize, spatial};
+use crate::network::range::{OutOfRange, all_within, within};
 
 /// Channel counts, VGG16's unless said otherwise, and form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,11 @@ impl Default for Config {
 }
 
 impl Architecture for Config {
+    fn check(&self) -> Result<(), OutOfRange> {
+        all_within("widths", &self.widths, 1..=1024)?;
+        within("head", self.head, 1..=4096)
+    }
+
     fn build(&self, p: &Path, classes: i64) -> Result<Box<dyn Segmenter>, NotBuilt> {
         Ok(Box::new(Fcn8s::new(p, self, classes)))
     }

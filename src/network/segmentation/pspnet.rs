@@ -10,6 +10,7 @@ use super::{Architecture, NotBuilt, Sampler, Segmented, Segmenter};
 use crate::network::layers::{
     BatchNorm2d, Conv2d, ConvOptions, IMAGENET, normalize, resize_bilinear, spatial,
 };
+use crate::network::range::{OutOfRange, within};
 
 /// Sizes; the defaults are the reference network's, on ResNet-50.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,11 @@ impl Default for Config {
 }
 
 impl Architecture for Config {
+    fn check(&self) -> Result<(), OutOfRange> {
+        self.encoder.check().map_err(|e| e.under("encoder"))?;
+        within("pyramid", self.pyramid, 1..=1024)
+    }
+
     fn build(&self, p: &Path, classes: i64) -> Result<Box<dyn Segmenter>, NotBuilt> {
         Ok(Box::new(PspNet::new(p, self, classes)))
     }

@@ -6,6 +6,7 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions};
+use crate::network::range::{OutOfRange, all_within, within};
 
 /// Size; the defaults are ResNet-101's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,14 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self { width: 64, blocks: [3, 4, 23, 3] }
+    }
+}
+
+impl Config {
+    /// Says which number is beyond its range.
+    pub(super) fn check(&self) -> Result<(), OutOfRange> {
+        within("width", self.width, 1..=128)?;
+        all_within("blocks", &self.blocks, 1..=48)
     }
 }
 

@@ -10,6 +10,7 @@ use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
 
 use super::{Architecture, NotBuilt, Segmented, Segmenter};
 use crate::network::layers::{IMAGENET, normalize};
+use crate::network::range::{OutOfRange, all_within, within};
 
 /// How to feed the network and read it; the defaults are torchvision's conventions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,17 @@ impl Default for Config {
 }
 
 impl Architecture for Config {
+    fn check(&self) -> Result<(), OutOfRange> {
+        all_within("mean", &self.mean, -1000. ..=1000.)?;
+        all_within("std", &self.std, 1e-6..=1000.)?;
+        for (field, place) in [("logits", &self.logits), ("features", &self.features)] {
+            if let Some(Place::Index(index)) = place {
+                within(field, *index, 0..=1000)?;
+            }
+        }
+        Ok(())
+    }
+
     fn build(&self, _p: &Path, _classes: i64) -> Result<Box<dyn Segmenter>, NotBuilt> {
         Err(NotBuilt)
     }
@@ -80,6 +92,9 @@ pub enum TorchScriptError {
         /// Classes of the label set.
         classes: i64,
     },
+    /// A parameter, or what the network gives for a black image, is no number.
+    #[error("TorchScript: {0} holds NaN or infinity; finite numbers are needed")]
+    NotFinite(String),
     /// The features are no map.
     #[error("TorchScript: the features have shape {found:?}, 1 x channels x h x w is needed")]
     Features {
@@ -101,6 +116,10 @@ pub struct TorchScript {
     config: Config,
 }
 
+fn all_finite(tensor: &Tensor) -> bool {
+    !tensor.is_floating_point() || tensor.isfinite().all().int64_value(&[]) != 0
+}
+
 impl TorchScript {
     /// Loads the file's bytes and tries the network on a black image of `size` (height, width).
     pub fn load(
@@ -112,6 +131,13 @@ impl TorchScript {
     ) -> Result<Self, TorchScriptError> {
         let mut module = CModule::load_data_on_device(&mut &bytes[..], device)?;
         module.f_set_eval()?;
+        let finite = |what: String, tensor: &Tensor| match all_finite(tensor) {
+            true => Ok(()),
+            false => Err(TorchScriptError::NotFinite(what)),
+        };
+        for (name, parameter) in module.named_parameters()? {
+            finite(format!("tensor '{name}'"), &parameter)?;
+        }
         let network = Self { module, config: config.clone() };
         let image = Tensor::zeros([1, 3, size.0, size.1], (Kind::Float, device));
         let tried = tch::no_grad(|| network.run(&image))?;
@@ -122,6 +148,8 @@ impl TorchScript {
         if features.len() != 4 || features[0] != 1 {
             return Err(TorchScriptError::Features { found: features });
         }
+        finite("the logits of a black image".into(), &tried.logits)?;
+        finite("the features of a black image".into(), &tried.features)?;
         Ok(network)
     }
 

@@ -10,6 +10,7 @@ use super::{Generator, Synthesized};
 use crate::network::layers::{
     Conv2d, ConvOptions, SpectralConv2d, SpectralDoubling, channels_last, instance_norm, one_hot,
 };
+use crate::network::range::{OutOfRange, within};
 
 /// Sizes; the defaults are the reference network's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,16 @@ pub struct Config {
     pub downsamplings: u32,
     /// Residual blocks on the smallest grid.
     pub blocks: u32,
+}
+
+impl Config {
+    /// Says which number is beyond its range.
+    pub(super) fn check(&self) -> Result<(), OutOfRange> {
+        within("downsamplings", self.downsamplings, 0..=6)?;
+        // Channels on the smallest grid: 1024 as published.
+        within("ngf", self.ngf, 1..=(2048 >> self.downsamplings))?;
+        within("blocks", self.blocks, 0..=16)
+    }
 }
 
 impl Default for Config {

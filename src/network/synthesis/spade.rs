@@ -11,6 +11,7 @@ use super::{Generator, Synthesized, style_encoder};
 use crate::network::layers::{
     BatchNorm2d, Conv2d, ConvOptions, Linear, SpectralConv2d, channels_last, leaky_relu, one_hot, spatial,
 };
+use crate::network::range::{OutOfRange, within};
 
 /// How many times the start grid is doubled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,13 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Says which number is beyond its range.
+    pub(super) fn check(&self) -> Result<(), OutOfRange> {
+        within("ngf", self.ngf, 1..=128)?;
+        within("hidden", self.hidden, 1..=512)?;
+        self.style.as_ref().map_or(Ok(()), |style| style.check()).map_err(|e| e.under("style"))
+    }
+
     /// log2 of the image size over the start grid's.
     pub fn doublings(&self) -> u32 {
         match self.upsampling {

@@ -9,6 +9,7 @@ use tch::nn::Path;
 use crate::network::layers::{
     ConvOptions, Linear, SpectralConv2d, instance_norm, leaky_relu, resize_bilinear,
 };
+use crate::network::range::{OutOfRange, all_within, within};
 
 /// Sizes; the defaults are the reference network's, for images of 256 x 512.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,15 @@ pub struct Config {
     /// Height and width of the grid that the generator starts from; with its doublings, they fix the
     /// image's size.
     pub grid: [i64; 2],
+}
+
+impl Config {
+    /// Says which number is beyond its range.
+    pub(super) fn check(&self) -> Result<(), OutOfRange> {
+        within("width", self.width, 1..=256)?;
+        within("latent", self.latent, 1..=1024)?;
+        all_within("grid", &self.grid, 1..=128)
+    }
 }
 
 impl Default for Config {
