@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod comparison;
 pub(crate) mod degrade;
 pub(crate) mod discriminator;
+pub mod identity;
 pub mod optimizer;
 pub mod packing;
 pub mod predictions;
@@ -40,7 +41,7 @@ pub enum TrainError {
         /// The checkpoint.
         path: PathBuf,
         /// What differs.
-        field: &'static str,
+        field: String,
         /// Its value in the checkpoint.
         found: String,
         /// Its value now.
@@ -54,9 +55,12 @@ pub enum TrainError {
         /// What is wrong.
         reason: String,
     },
-    /// G cannot paint the recipe's size.
-    #[error("working_size {0}")]
-    Size(String),
+    /// The recipe, or an option, has what cannot be trained.
+    #[error("{0}")]
+    Recipe(String),
+    /// Fewer samples than folds.
+    #[error(transparent)]
+    Folds(#[from] crate::data::folds::FoldError),
     /// A network that cannot be trained.
     #[error(transparent)]
     NotBuilt(#[from] NotBuilt),

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use synthcp_monitor::checkpoint::architecture::Architecture;
 use synthcp_monitor::checkpoint::weights::{self, Tensors};
 use synthcp_monitor::checkpoint::{published, pytorch};
+use synthcp_monitor::model::bundle::Bundle;
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
 use synthcp_monitor::network::synthesis::GeneratorConfig;
 use tch::nn::VarStore;
@@ -415,6 +416,21 @@ fn all_that_does_not_fit_is_reported_and_nothing_written() {
 }
 
 #[test]
+fn a_weight_that_is_no_number_is_named_and_nothing_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, to) = (folder.path().join("g.pth"), folder.path().join("g.safetensors"));
+    for (value, name) in [(f32::NAN, "conv_img.bias"), (f32::INFINITY, "conv_img.weight")] {
+        let (tensors, ..) = published_spade();
+        tch::no_grad(|| drop(tensors[name].flatten(0, -1).get(0).fill_(f64::from(value))));
+        std::fs::write(&file, save(&tensors, stream)).unwrap();
+        let out = import(SPADE, &[&file], &to);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.code() == Some(1) && !to.exists());
+        assert!(said.contains(&format!("tensor '{name}' holds 1 values that are NaN or infinite")), "{said}");
+    }
+}
+
+#[test]
 fn a_checkpoint_in_several_files_goes_into_a_bundle() {
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("bundle");
@@ -437,7 +453,8 @@ fn a_checkpoint_in_several_files_goes_into_a_bundle() {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let monitor = Monitor::load(&bundle, &MonitorOptions::default()).unwrap();
     assert!(monitor.description().contains("pspnet + spade + joint"), "{}", monitor.description());
-    assert!(monitor.thresholds().guarantee.starts_with("none"));
+    assert_eq!(Bundle::open(&bundle).unwrap().description.calibration, None);
+    assert!(monitor.thresholds().guarantee.is_empty() && monitor.thresholds().failure.is_nan());
 }
 
 #[test]

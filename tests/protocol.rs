@@ -18,8 +18,8 @@ use tch::{Device, Kind};
 const SMALL: &str = "
 working_size: [64, 128]
 train: 'train:..8'
-calibration: 'train:8..10'
-test: 'train:10..12'
+calibration: 'train:8..108'
+test: 'train:108..110'
 folds: 2
 degraded: false
 seed: 1
@@ -44,18 +44,18 @@ systems:
 seconds: {m: 10, n: 10, spade: 20, pix2pixhd: 20, comparison: 1, fused: 1, tcp: 1, direct: 1, direct_2: 1, predictions: 5, bundle: 2, evaluation: 3, cost: 1}
 ";
 
-/// A small drive in the layout of CamVid, `scale` times as large as the networks work.
-fn write_data(folder: &Path, scale: u32) {
+/// A drive of `count` images in the layout of CamVid, `scale` times as large as the networks work.
+fn write_data(folder: &Path, scale: u32, count: u32) {
     for name in ["train", "trainannot"] {
         std::fs::create_dir_all(folder.join(name)).unwrap();
     }
-    for i in 0..12u32 {
-        let below = move |y: u32| y / scale > 10 + i;
+    for i in 0..count {
+        let below = move |y: u32| y / scale > 10 + i % 12;
         let (width, height) = (128 * scale, 64 * scale);
         let image = RgbImage::from_fn(width, height, |_, y| Rgb([if below(y) { 200 } else { 40 }; 3]));
         let labels = GrayImage::from_fn(width, height, |_, y| Luma([u8::from(below(y))]));
-        image.save(folder.join(format!("train/{i:02}.png"))).unwrap();
-        labels.save(folder.join(format!("trainannot/{i:02}.png"))).unwrap();
+        image.save(folder.join(format!("train/{i:03}.png"))).unwrap();
+        labels.save(folder.join(format!("trainannot/{i:03}.png"))).unwrap();
     }
 }
 
@@ -90,8 +90,8 @@ fn setup(data: &Path, out: &Path) -> Setup {
 fn every_stage_is_done_once_and_none_twice() {
     let [data, out, other] = [(); 3].map(|()| tempfile::tempdir().unwrap());
     let (drive, anomalies) = (other.path().join("drive"), other.path().join("anomalous"));
-    write_data(data.path(), 1);
-    write_data(&drive, 1);
+    write_data(data.path(), 1, 110);
+    write_data(&drive, 1, 12);
     write_anomalies(&anomalies);
     let setup = Setup { transfers: vec![drive, anomalies], ..setup(data.path(), out.path()) };
     let protocol: Protocol = serde_norway::from_str(SMALL).unwrap();
@@ -120,7 +120,7 @@ fn every_stage_is_done_once_and_none_twice() {
 
     let folder = out.path().join("bundles/m-spade");
     let bundle = Bundle::open(&folder).unwrap();
-    assert!(bundle.description.calibration.guarantee.starts_with("on 2 labelled frames"));
+    assert!(bundle.description.calibration.unwrap().guarantee.starts_with("on 100 labelled frames that no"));
     let detectors =
         trained::load(&folder.join("detectors"), bundle.labels.len() as i64, Device::Cpu).unwrap();
     let names: Vec<_> = detectors.iter().map(|detector| detector.name()).collect();
@@ -168,7 +168,7 @@ fn one_system(baselines: &str) -> Protocol {
 #[test]
 fn larger_labels_have_a_table_of_their_own_and_a_new_detector_is_measured_at_once() {
     let (data, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    write_data(data.path(), 2);
+    write_data(data.path(), 2, 110);
     let setup = setup(data.path(), out.path());
     let table = |name: &str| std::fs::read_to_string(out.path().join("tables").join(name)).unwrap();
     one_system("[direct]").run(&setup, |_| ()).unwrap();
@@ -211,7 +211,7 @@ fn larger_labels_have_a_table_of_their_own_and_a_new_detector_is_measured_at_onc
 fn a_data_set_that_is_not_whole_and_two_of_one_name_are_named() {
     let [data, out, other] = [(); 3].map(|()| tempfile::tempdir().unwrap());
     let anomalies = other.path().join("anomalous");
-    write_data(data.path(), 1);
+    write_data(data.path(), 1, 110);
     write_anomalies(&anomalies);
     std::fs::remove_file(anomalies.join("labels_masks/1.png")).unwrap();
     let here = setup(data.path(), out.path());

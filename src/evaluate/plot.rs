@@ -190,7 +190,9 @@ pub(crate) fn failure_histogram(images: &[ImageFigures], limits: &Thresholds) ->
                 Rectangle::new([(span.0, from), (span.1, to)], color.mix(0.85).filled())
             }))?;
         }
-        for limit in [limits.caution, limits.failure].map(f64::from) {
+        for limit in
+            [limits.caution, limits.failure].map(f64::from).into_iter().filter(|limit| limit.is_finite())
+        {
             let line = [(limit, 0.), (limit, top)];
             chart.draw_series(DashedLineSeries::new(line, 6, 5, INK.stroke_width(1)))?;
         }

@@ -6,7 +6,6 @@
 
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -15,6 +14,7 @@ use crate::labels::LabelSet;
 use crate::model::anomaly;
 use crate::model::compute::ComputeError;
 use crate::network::comparison::ComparatorConfig;
+use crate::network::range::{OutOfRange, within};
 use crate::network::segmentation::torchscript::TorchScriptError;
 use crate::network::segmentation::{NotBuilt, SegmenterConfig};
 use crate::network::synthesis::GeneratorConfig;
@@ -24,6 +24,12 @@ use crate::whole_file;
 pub(crate) const FORMAT: u32 = 1;
 /// The file that describes a bundle.
 pub const DESCRIPTION: &str = "bundle.yaml";
+/// What to do about a bundle that is not calibrated.
+pub(crate) const CALIBRATE: &str = "calibrate it on labelled images: synthcp bundle calibrate";
+/// Most bytes of a description or recipe that are read; the shipped ones have some 2 KB.
+pub(crate) const MOST_YAML: u64 = 64 << 10;
+/// Highest and widest image that networks work at.
+pub(crate) const MOST_SIDE: u32 = 4096;
 
 /// Limits between normal and alarming, and what they promise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,15 +55,45 @@ impl Thresholds {
         Self::alike(f32::NAN)
     }
 
-    /// Limits of 1, which hardly anything reaches.
-    pub const fn open() -> Self {
-        Self::alike(1.)
+    /// Those of a bundle that nobody calibrated: masks are drawn at one half, and the limits of the level
+    /// are not known, so that no frame is NOMINAL.
+    pub const fn of_none() -> Self {
+        let guarantee = String::new();
+        let not_known = f32::NAN;
+        Self {
+            caution: not_known,
+            failure: not_known,
+            error: 0.5,
+            anomaly: 0.5,
+            anomaly_area: not_known,
+            guarantee,
+        }
     }
 
-    /// Round numbers for networks that nobody calibrated; they promise nothing.
-    pub const fn uncalibrated() -> Self {
+    /// Whether a frame can be NOMINAL by them.
+    pub const fn decide(&self) -> bool {
+        !self.caution.is_nan() && !self.failure.is_nan() && !self.anomaly_area.is_nan()
+    }
+
+    /// Round numbers for tests; they promise nothing.
+    #[cfg(test)]
+    pub(crate) const fn uncalibrated() -> Self {
         let guarantee = String::new();
         Self { caution: 0.5, failure: 0.8, error: 0.5, anomaly: 0.5, anomaly_area: 1., guarantee }
+    }
+
+    /// Says what is wrong with them, if they are no calibration.
+    fn check(&self) -> Result<(), OutOfRange> {
+        for (name, value) in [
+            ("caution", self.caution),
+            ("failure", self.failure),
+            ("error", self.error),
+            ("anomaly", self.anomaly),
+            ("anomaly_area", self.anomaly_area),
+        ] {
+            within(name, value, 0. ..=1.)?;
+        }
+        within("caution", self.caution, 0. ..=self.failure)
     }
 
     const fn alike(limit: f32) -> Self {
@@ -104,14 +140,42 @@ pub struct Description {
     /// How the anomaly score is made.
     #[serde(default)]
     pub anomaly: anomaly::Config,
-    /// Thresholds and their promise.
-    pub calibration: Thresholds,
+    /// Thresholds and their promise; none of a bundle that is not calibrated (yet, or any more).
+    #[serde(default)]
+    pub calibration: Option<Thresholds>,
     /// Figures measured on data that no network saw, by name.
     #[serde(default)]
     pub metrics: std::collections::BTreeMap<String, f64>,
 }
 
 impl Description {
+    /// Replaces one network: what was measured and promised was so with the one that is gone.
+    pub fn forget_promises(&mut self) {
+        self.metrics.clear();
+        self.calibration = None;
+    }
+
+    /// Says which number is beyond its range, before anything is built of it.
+    fn check(&self) -> Result<(), String> {
+        if self.format != FORMAT {
+            return Err(format!("format is {}, this version reads {FORMAT}", self.format));
+        }
+        self.numbers().map_err(|e| e.to_string())?;
+        check_size(&self.synthesis.network, self.working_size)
+    }
+
+    fn numbers(&self) -> Result<(), OutOfRange> {
+        self.segmentation.check(|network| network.check()).map_err(|e| e.under("segmentation"))?;
+        self.synthesis.check(GeneratorConfig::check).map_err(|e| e.under("synthesis"))?;
+        self.comparison.check(ComparatorConfig::check).map_err(|e| e.under("comparison"))?;
+        let finite = |(name, &value): (&String, &f64)| match value.is_finite() {
+            true => Ok(()),
+            false => Err(OutOfRange::new(name, value, "a finite number").under("metrics")),
+        };
+        self.metrics.iter().try_for_each(finite)?;
+        self.calibration.as_ref().map_or(Ok(()), Thresholds::check).map_err(|e| e.under("calibration"))
+    }
+
     /// Writes `bundle.yaml` in folder `dir`.
     pub fn write(&self, dir: &Path) -> Result<(), BundleError> {
         let path = dir.join(DESCRIPTION);
@@ -119,6 +183,26 @@ impl Description {
         let text = serde_norway::to_string(self).map_err(|e| wrong(e.to_string()))?;
         Ok(whole_file::write(&path, text)?)
     }
+}
+
+impl<C> Entry<C> {
+    /// Says what is wrong with it; `network` does so with the network's configuration.
+    pub(crate) fn check(&self, network: impl FnOnce(&C) -> Result<(), OutOfRange>) -> Result<(), OutOfRange> {
+        network(&self.network).map_err(|e| e.under("network"))?;
+        let file = Path::new(&self.weights);
+        match file.file_name().is_some_and(|name| name == file.as_os_str()) {
+            true => Ok(()),
+            false => Err(OutOfRange::new("weights", &self.weights, "the name of a file in the same folder")),
+        }
+    }
+}
+
+/// Says what is wrong with a working size (height, width), if networks cannot work at it.
+pub fn check_size(generator: &GeneratorConfig, size: [u32; 2]) -> Result<(), String> {
+    generator.check_size(size).map_err(|reason| format!("working_size {reason}"))?;
+    size.into_iter()
+        .try_for_each(|side| within("working_size", side, 1..=MOST_SIDE))
+        .map_err(|e| e.to_string())
 }
 
 /// Why a bundle cannot be used.
@@ -190,29 +274,15 @@ impl Bundle {
     /// Reads and checks `bundle.yaml` in folder `dir`; weights are read later, one network at a time.
     pub fn open(dir: &Path) -> Result<Self, BundleError> {
         let path = dir.join(DESCRIPTION);
-        let bytes = fs::read(&path)?;
+        let bytes = whole_file::read(&path, MOST_YAML)?;
         let wrong = |reason: String| BundleError::Description { path: path.clone(), reason };
-        let description: Description = serde_norway::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
-        if description.format != FORMAT {
-            return Err(wrong(format!("format is {}, this version reads {FORMAT}", description.format)));
-        }
-        description
-            .synthesis
-            .network
-            .check_size(description.working_size)
-            .map_err(|reason| wrong(format!("working_size {reason}")))?;
-        let t = &description.calibration;
-        for (name, value) in [
-            ("caution", t.caution),
-            ("failure", t.failure),
-            ("error", t.error),
-            ("anomaly", t.anomaly),
-            ("anomaly_area", t.anomaly_area),
-        ] {
-            if !(0. ..=1.).contains(&value) {
-                return Err(wrong(format!("calibration.{name} is {value}, it must be in [0, 1]")));
-            }
-        }
+        let mut description: Description =
+            serde_norway::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
+        description.check().map_err(wrong)?;
+        // Limits that promise nothing are no calibration. Earlier versions wrote "none: " and why.
+        description.calibration = description
+            .calibration
+            .filter(|limits| !limits.guarantee.trim().is_empty() && !limits.guarantee.starts_with("none: "));
         let name =
             dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
         Ok(Self {
@@ -243,10 +313,91 @@ impl Bundle {
 
 /// The bytes of the file at `path`, if their hash is `expected`; `field` is for messages.
 pub(crate) fn checked(path: PathBuf, field: &'static str, expected: &str) -> Result<Vec<u8>, BundleError> {
-    let bytes = fs::read(&path)?;
+    let bytes = whole_file::read(&path, weights::MOST)?;
     let found = sha256(&bytes);
     if found != expected {
         return Err(BundleError::Hash { path, field, expected: expected.into(), found });
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREET: &str = include_str!("../../models/street/bundle.yaml");
+
+    fn opened(text: &str) -> Result<Bundle, BundleError> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(DESCRIPTION), text).unwrap();
+        Bundle::open(folder.path())
+    }
+
+    #[test]
+    fn every_number_has_a_range_and_is_refused_beyond_it_by_its_name() {
+        assert!(opened(STREET).unwrap().description.calibration.is_some());
+        for (from, to, expected) in [
+            ("- 192", "- 16384", "working_size is 16384, it must be in [1, 4096]"),
+            ("- 192", "- 0", "working_size has 0, a positive multiple of 32 is needed"),
+            (
+                "pyramid: 128",
+                "pyramid: 4294967295",
+                "segmentation.network.pyramid is 4294967295, it must be in [1, 1024]",
+            ),
+            ("    - 2\n", "    - 0\n", "segmentation.network.rates[0] is 0, it must be in [1, 128]"),
+            ("    - 6\n", "    - 1000000000\n", "rates[2] is 1000000000"),
+            ("decoder: 96", "decoder: -1", "segmentation.network.decoder is -1, it must be in [0, 1024]"),
+            ("stem_stride: 2", "stem_stride: 0", "segmentation.network.encoder.stem_stride is 0"),
+            ("ngf: 16", "ngf: -3", "synthesis.network.ngf is -3, it must be in [1, 128]"),
+            ("hidden: 32", "hidden: 0", "synthesis.network.hidden is 0"),
+            ("width: 32", "width: -1", "comparison.network.width is -1, it must be in [1, 1024]"),
+            ("shrink: 2", "shrink: 200", "comparison.network.shrink is 200, it must be in [1, 16]"),
+            (
+                "segmentation.safetensors",
+                "/dev/zero",
+                "segmentation.weights is /dev/zero, it must be the name of a file",
+            ),
+            ("synthesis.safetensors", "../synthesis.safetensors", "synthesis.weights is ../synthesis"),
+            ("error: 0.2819793", "error: .nan", "calibration.error is NaN, it must be in [0, 1]"),
+            (
+                "caution: 0.557561",
+                "caution: 0.9",
+                "calibration.caution is 0.9, it must be in [0, 0.58572036]",
+            ),
+            ("metrics: {}", "metrics: {miou: .inf}", "metrics.miou is inf, it must be a finite number"),
+            ("format: 1", "format: 2", "format is 2, this version reads 1"),
+        ] {
+            assert!(STREET.contains(from), "{from}");
+            let error = opened(&STREET.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(error.contains(expected) && !error.contains('\n'), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_description_that_is_too_long_or_too_deep_is_refused_at_once() {
+        let long = opened(&"[".repeat(1_000_000)).unwrap_err().to_string();
+        assert!(long.contains("bundle.yaml: has 1000000 bytes, at most 65536 are read"), "{long}");
+        opened(&"[".repeat(MOST_YAML as usize)).unwrap_err();
+    }
+
+    #[test]
+    fn weights_without_an_end_are_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(DESCRIPTION), STREET).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("segmentation.safetensors")).unwrap();
+        let bundle = Bundle::open(folder.path()).unwrap();
+        let error = bundle.weights("segmentation", &bundle.description.segmentation).unwrap_err().to_string();
+        assert!(error.contains("segmentation.safetensors: is no regular file"), "{error}");
+    }
+
+    #[test]
+    fn limits_that_promise_nothing_are_no_calibration() {
+        let (before, _) = STREET.split_once("  guarantee:").unwrap();
+        for guarantee in ["''", "'none: segmentation was replaced after calibration'"] {
+            let text = format!("{before}  guarantee: {guarantee}\n");
+            assert_eq!(opened(&text).unwrap().description.calibration, None);
+        }
+        let (before, _) = STREET.split_once("calibration:").unwrap();
+        assert_eq!(opened(before).unwrap().description.calibration, None);
+    }
 }

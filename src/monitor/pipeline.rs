@@ -11,7 +11,7 @@ pub use super::scores::NotFinite;
 use super::scores::Scores;
 use crate::frame::Frame;
 use crate::labels::{LabelSet, resize_labels};
-use crate::model::bundle::{Bundle, BundleError, Thresholds};
+use crate::model::bundle::{Bundle, BundleError, CALIBRATE, Thresholds};
 use crate::model::compute::{DeviceChoice, Precision};
 use crate::model::inference::Inference;
 use crate::model::networks::{Arithmetic, Networks};
@@ -109,11 +109,18 @@ impl Monitor {
         let device = options.device.resolve()?;
         let kind = options.precision.resolve(device)?;
         let networks = Networks::load(&bundle, Arithmetic { device, kind, memoise: options.memoise })?;
+        let thresholds = bundle.description.calibration.unwrap_or_else(|| {
+            tracing::warn!(
+                "bundle {} is not calibrated: no frame will be NOMINAL by it; {CALIBRATE}",
+                bundle.name
+            );
+            Thresholds::of_none()
+        });
         Ok(Self {
             name: bundle.name,
             hash: bundle.hash,
             labels: bundle.labels,
-            thresholds: bundle.description.calibration,
+            thresholds,
             networks,
             valid: None,
             regions: RegionLimits { min_area: options.min_region_area, max_count: options.max_regions },

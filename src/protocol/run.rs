@@ -94,7 +94,8 @@ impl Protocol {
         let whole = setup.bundle(&system.name);
         // Results of a bundle that lacked some detectors do not hold for this one, nor do results of those
         // detectors on another segmenter M.
-        for old in [&whole, &setup.outcomes(&system.name)] {
+        let part = whole.with_extension("part");
+        for old in [&whole, &part, &setup.outcomes(&system.name)] {
             if old.exists() {
                 fs::remove_dir_all(old)?;
             }
@@ -105,8 +106,7 @@ impl Protocol {
                 fs::remove_file(&old)?;
             }
         }
-        // A bundle that lacks its thresholds must never carry the name of a whole one.
-        let part = whole.with_extension("part");
+        // A bundle that lacks its detectors must never carry the name of a whole one.
         pack(recipe, workspace, &self.calibration, setup.command.clone(), &part)?;
         let detectors = workspace.work.join(DETECTORS);
         if detectors.exists() {

@@ -10,8 +10,9 @@ use tch::nn::VarStore;
 use super::detector::Detector;
 use super::entry::Boxed;
 use crate::checkpoint::weights::{self, Tensors, WeightsError};
-use crate::model::bundle::{BundleError, Entry, checked};
+use crate::model::bundle::{BundleError, Entry, MOST_YAML, checked};
 use crate::network::baseline::{BaselineConfig, baselines};
+use crate::whole_file;
 
 /// What `<name>.yaml` says.
 pub type Description = Entry<BaselineConfig>;
@@ -40,9 +41,10 @@ pub(crate) fn load_if(
     files.sort();
     let mut detectors = Vec::new();
     for path in files {
-        let bytes = fs::read(&path)?;
-        let description: Description = serde_norway::from_slice(&bytes)
-            .map_err(|e| BundleError::Description { path: path.clone(), reason: e.to_string() })?;
+        let wrong = |reason: String| BundleError::Description { path: path.clone(), reason };
+        let bytes = whole_file::read(&path, MOST_YAML)?;
+        let description: Description = serde_norway::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
+        description.check(|network| network.check()).map_err(|e| wrong(e.to_string()))?;
         if wanted(&description.network) {
             detectors.extend(load_one(&path, &description, classes, device)?);
         }

@@ -1,12 +1,13 @@
 //! Thresholds from labelled images that no network has seen.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use super::TrainError;
 use crate::data::{self, Reading, Slice};
 use crate::frame::Frame;
 use crate::labels::{IGNORE, LabelSet};
-use crate::model::bundle::{BundleError, Thresholds};
+use crate::model::bundle::{Bundle, BundleError, Thresholds};
 use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::{Monitor, MonitorError, MonitorOptions};
 
@@ -35,12 +36,151 @@ pub enum CalibrationError {
     /// The training's files.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// The bundle's folder.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Images that trained a network.
+    #[error(
+        "calibration slice {slice}: {count} of its images trained a network ({trained_on}), the first is {}; \
+         name images that none has seen",
+        first.display()
+    )]
+    Seen {
+        /// The slice.
+        slice: String,
+        /// How many.
+        count: usize,
+        /// The first.
+        first: PathBuf,
+        /// What trained the network.
+        trained_on: String,
+    },
+    /// Too few images for what is promised.
+    #[error("calibration slice {slice} has {found} images; a rate of 1 % needs at least {FEWEST}")]
+    TooFew {
+        /// The slice.
+        slice: String,
+        /// How many it has.
+        found: usize,
+    },
+    /// Nothing is labelled.
+    #[error("{}: calibration slice {slice} has no labelled pixel", folder.display())]
+    NoLabels {
+        /// The data set.
+        folder: PathBuf,
+        /// The slice.
+        slice: String,
+    },
+    /// A score from which no limit follows.
+    #[error("image {image}: the bundle gives {value} for {what}; a finite number is needed")]
+    NotFinite {
+        /// Which score.
+        what: &'static str,
+        /// The image.
+        image: String,
+        /// Its value.
+        value: f32,
+    },
+    /// A folder in which a bundle would replace something else.
+    #[error("{}: {found} is there, which is no part of a bundle; name another folder", out.display())]
+    Occupied {
+        /// The folder.
+        out: PathBuf,
+        /// What is there.
+        found: String,
+    },
 }
 
 /// Share of good frames that may reach CAUTION by their failure score, and by their anomaly area; of
 /// good frames that may reach FAILURE; of right pixels that may be in the error mask; and of ordinary
 /// pixels that may be in the anomaly mask.
 const FALSE_ALARMS: [f64; 5] = [0.05, 0.05, 0.01, 0.05, 0.01];
+
+/// Fewer frames than this cannot tell a rate of 1 %: one of them alone is more.
+pub const FEWEST: usize = 100;
+
+/// What trained a network, as far as [`Entry::trained_on`](crate::model::bundle::Entry) says it.
+#[derive(Debug, PartialEq)]
+enum Seen {
+    /// Nothing: its weights are random.
+    Nothing,
+    /// Samples of a data set, by the name of its folder.
+    Samples(String, Slice),
+    /// It does not say, or not so that it can be looked up.
+    Unknown,
+}
+
+impl Seen {
+    /// Reads "NAME SLICE", after which a comma or a semicolon may begin something else.
+    fn parse(trained_on: &str) -> Self {
+        let text = trained_on.split([',', ';']).next().unwrap_or_default().trim();
+        match text.rsplit_once(' ') {
+            _ if text == "nothing" => Self::Nothing,
+            _ if text.starts_with("not known") => Self::Unknown,
+            Some((name, slice)) => match slice.parse() {
+                Ok(slice) => Self::Samples(name.trim().to_owned(), slice),
+                Err(_) => Self::Unknown,
+            },
+            None => Self::Unknown,
+        }
+    }
+}
+
+/// The images of `slice` in `folder`; as many of them as there are, if there are fewer.
+fn images(folder: &Path, slice: &Slice) -> Result<BTreeSet<PathBuf>, data::DataError> {
+    let part = slice.part().map_or_else(Slice::default, Slice::named);
+    let pairs = match data::list(folder, &part, false) {
+        // Samples that are not here are none of those that calibrate.
+        Err(data::DataError::Part { .. }) => return Ok(BTreeSet::new()),
+        pairs => pairs?.1.pairs,
+    };
+    let range = match slice.range(pairs.len()) {
+        Err(data::DataError::SliceRange { start, end, count }) => {
+            start.min(count)..end.min(count).max(start.min(count))
+        }
+        range => range?,
+    };
+    let file = |image: &PathBuf| image.canonicalize().unwrap_or_else(|_| image.clone());
+    Ok(pairs[range].iter().map(|pair| file(&pair.image)).collect())
+}
+
+/// Whether the samples of `slice` can calibrate networks that were trained on what `trained_on` says, one
+/// text a network. Returns how the frames are to be called. Nothing is decoded.
+pub fn check(folder: &Path, slice: &Slice, trained_on: &[&str]) -> Result<&'static str, CalibrationError> {
+    let chosen: BTreeSet<PathBuf> = {
+        data::list(folder, slice, false)?;
+        images(folder, slice)?
+    };
+    let name_of = |folder: &Path| folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    let names = [name_of(folder), folder.canonicalize().ok().and_then(|folder| name_of(&folder))];
+    let mut called = "that no network saw";
+    for text in trained_on {
+        match Seen::parse(text) {
+            Seen::Nothing => {}
+            Seen::Samples(name, seen) if names.iter().flatten().any(|own| *own == name) => {
+                let seen = images(folder, &seen)?;
+                let mut both = chosen.intersection(&seen);
+                if let Some(first) = both.next() {
+                    return Err(CalibrationError::Seen {
+                        slice: slice.to_string(),
+                        count: 1 + both.count(),
+                        first: first.clone(),
+                        trained_on: (*text).to_owned(),
+                    });
+                }
+            }
+            Seen::Samples(..) if called != UNKNOWN => called = "of other data than trained the networks",
+            Seen::Samples(..) => {}
+            Seen::Unknown => called = UNKNOWN,
+        }
+    }
+    if chosen.len() < FEWEST {
+        return Err(CalibrationError::TooFew { slice: slice.to_string(), found: chosen.len() });
+    }
+    Ok(called)
+}
+
+const UNKNOWN: &str = "of which it is not known whether they trained a network";
 
 /// Thresholds that keep false alarms at `FALSE_ALARMS` on the samples of `slice`.
 pub fn calibrate(
@@ -49,6 +189,9 @@ pub fn calibrate(
     slice: &Slice,
     reading: &Reading,
 ) -> Result<Thresholds, CalibrationError> {
+    let d = Bundle::open(bundle)?.description;
+    let trained_on = [&d.segmentation.trained_on, &d.synthesis.trained_on, &d.comparison.trained_on];
+    let called = check(folder, slice, &trained_on.map(String::as_str))?;
     let monitor = Monitor::load(bundle, &MonitorOptions::default())?;
     let options = data::Options { slice: slice.clone(), reading: reading.clone(), ..Default::default() };
     let dataset = data::load(folder, &options)?;
@@ -62,7 +205,7 @@ pub fn calibrate(
     let wanted = Wanted { error_probability: true, anomaly_score: true, labels: true, ..Wanted::default() };
     for sample in &dataset.samples {
         let assessment = monitor.process(&Frame::new(sample.image.clone()), wanted)?;
-        failure.push(assessment.report.failure_score);
+        failure.push(finite("a failure score", &sample.name, assessment.report.failure_score)?);
         let (Some(labels), Some(errors), Some(anomalies)) =
             (assessment.maps.labels, assessment.maps.error_probability, assessment.maps.anomaly_score)
         else {
@@ -72,29 +215,37 @@ pub fn calibrate(
             if truth == IGNORE {
                 continue;
             }
-            anomaly.push(anomalies.data[i]);
+            anomaly.push(finite("an anomaly score", &sample.name, anomalies.data[i])?);
             if labels.as_raw()[i] == truth {
-                error.push(errors.data[i]);
+                error.push(finite("an error probability", &sample.name, errors.data[i])?);
             }
         }
         maps.push(anomalies.data);
     }
+    if anomaly.is_empty() {
+        return Err(CalibrationError::NoLabels { folder: folder.into(), slice: slice.to_string() });
+    }
     let frames = failure.len();
     let [caution, anomalous_frame, certain, wrong, anomalous] = FALSE_ALARMS;
-    let limit = quantile(&mut anomaly, 1. - anomalous);
+    let (limit, anomalous) = quantile(&mut anomaly, anomalous);
     let above = |map: &Vec<f32>| map.iter().filter(|&&score| score >= limit).count();
     let mut areas: Vec<f32> = maps.iter().map(|map| above(map) as f32 / map.len().max(1) as f32).collect();
+    let (caution_limit, caution) = quantile(&mut failure, caution);
+    let (failure_limit, certain) = quantile(&mut failure, certain);
+    let (error_limit, wrong) = quantile(&mut error, wrong);
+    let (area_limit, anomalous_frame) = quantile(&mut areas, anomalous_frame);
+    let name = folder.file_name().map_or_else(String::new, |name| format!("{} ", name.to_string_lossy()));
     Ok(Thresholds {
-        caution: quantile(&mut failure, 1. - caution),
-        failure: quantile(&mut failure, 1. - certain),
-        error: quantile(&mut error, 1. - wrong),
+        caution: caution_limit,
+        failure: failure_limit,
+        error: error_limit,
         anomaly: limit,
-        anomaly_area: quantile(&mut areas, 1. - anomalous_frame),
+        anomaly_area: area_limit,
         guarantee: format!(
-            "on {frames} labelled frames that no network saw ({slice}): CAUTION on at most {:.0} % of frames, \
+            "on {frames} labelled frames {called} ({name}{slice}): CAUTION on at most {:.0} % of frames, \
              FAILURE on at most {:.0} %, {:.0} % of right pixels in the error mask, {:.0} % of ordinary pixels in \
              the anomaly mask",
-            100. * (caution + anomalous_frame),
+            (100. * (caution + anomalous_frame)).min(100.),
             100. * certain,
             100. * wrong,
             100. * anomalous
@@ -102,11 +253,23 @@ pub fn calibrate(
     })
 }
 
-/// The smallest limit that at least `share` of the (finite) values do not reach; 1 without values.
-fn quantile(values: &mut [f32], share: f64) -> f32 {
+fn finite(what: &'static str, image: &str, value: f32) -> Result<f32, CalibrationError> {
+    match value.is_finite() {
+        true => Ok(value),
+        false => Err(CalibrationError::NotFinite { what, image: image.into(), value }),
+    }
+}
+
+/// The smallest limit that no more than the share `most` of the (finite) values reach, and the share that
+/// can be promised: `most`, unless more of them are 1, above which there is no limit. Without values, 0,
+/// which everything reaches.
+fn quantile(values: &mut [f32], most: f64) -> (f32, f64) {
     values.sort_by(f32::total_cmp);
-    let rank = (values.len() as f64 * share).ceil() as usize;
-    values.get(rank.clamp(1, values.len().max(1)) - 1).map_or(1., |v| v.next_up().clamp(0., 1.))
+    let rank = (values.len() as f64 * (1. - most)).ceil() as usize;
+    let limit = values.get(rank.clamp(1, values.len().max(1)) - 1).map_or(0., |v| v.next_up().clamp(0., 1.));
+    let reached = values.iter().filter(|&&value| value >= limit).count();
+    let share = reached as f64 / values.len().max(1) as f64;
+    (limit, if share > most && limit >= 1. { share } else { most })
 }
 
 #[cfg(test)]
@@ -116,9 +279,77 @@ mod tests {
     #[test]
     fn a_quantile_leaves_out_the_share_above_it() {
         let mut values: Vec<f32> = (1..=100).rev().map(|v| v as f32 / 100.).collect();
-        let limit = quantile(&mut values, 0.95);
-        assert_eq!(values.iter().filter(|&&v| v >= limit).count(), 5);
-        assert_eq!(quantile(&mut values, 1.), 1.);
-        assert_eq!(quantile(&mut [], 0.5), 1.);
+        let (limit, promised) = quantile(&mut values, 0.05);
+        assert_eq!((values.iter().filter(|&&v| v >= limit).count(), promised), (5, 0.05));
+        assert_eq!(quantile(&mut values, 0.).0, 1.);
+        assert_eq!(quantile(&mut [], 0.5), (0., 0.5));
+    }
+
+    #[test]
+    fn where_scores_leave_no_room_for_a_limit_no_more_is_promised_than_holds() {
+        assert_eq!(quantile(&mut [0.1, 1., 1., 1.], 0.05), (1., 0.75));
+    }
+
+    #[test]
+    fn what_trained_a_network_is_read_from_what_the_bundle_says() {
+        let samples = |name: &str, slice: &str| Seen::Samples(name.into(), slice.parse().unwrap());
+        for (text, seen) in [
+            ("street 0..2880; the encoder of M began from ImageNet", samples("street", "0..2880")),
+            ("cityscapes128 0..2475, in sight of an M", samples("cityscapes128", "0..2475")),
+            ("my data train:..8", samples("my data", "train:..8")),
+            ("nothing", Seen::Nothing),
+            ("not known: /a/b.pth", Seen::Unknown),
+            ("Cityscapes", Seen::Unknown),
+        ] {
+            assert_eq!(Seen::parse(text), seen, "{text}");
+        }
+    }
+
+    /// A hundred and ten images in CamVid's layout, whose folder is called `drive`.
+    fn drive(folder: &Path) -> PathBuf {
+        let drive = folder.join("drive");
+        for part in ["train", "trainannot"] {
+            std::fs::create_dir_all(drive.join(part)).unwrap();
+            for i in 0..110 {
+                std::fs::write(drive.join(part).join(format!("{i:03}.png")), "not looked at").unwrap();
+            }
+        }
+        drive
+    }
+
+    #[test]
+    fn images_that_trained_a_network_do_not_calibrate_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let drive = drive(folder.path());
+        let error = |slice: &str, trained_on: &str| {
+            check(&drive, &slice.parse().unwrap(), &["nothing", trained_on]).unwrap_err().to_string()
+        };
+        let message = error("train:5..110", "drive train:..8; and more");
+        assert!(
+            message.contains("train:5..110: 3 of its images trained") && message.contains("005.png"),
+            "{message}"
+        );
+        assert!(message.contains("(drive train:..8; and more)"), "{message}");
+        // By another name of the same images; of a folder that has shrunk since.
+        assert!(error("0..110", "drive train:100..2000").contains("10 of its images"));
+    }
+
+    #[test]
+    fn fewer_images_than_the_rate_needs_are_refused_with_the_number_that_would_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = check(&drive(folder.path()), &"train:109..".parse().unwrap(), &["drive train:..8"]);
+        let message = message.unwrap_err().to_string();
+        assert!(message.contains("train:109..110") || message.contains("train:109.."), "{message}");
+        assert!(message.contains("has 1 ") && message.contains("at least 100"), "{message}");
+    }
+
+    #[test]
+    fn the_frames_are_called_what_is_known_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let drive = drive(folder.path());
+        let called = |trained_on: &[&str]| check(&drive, &"train:8..".parse().unwrap(), trained_on).unwrap();
+        assert_eq!(called(&["drive train:..8", "nothing"]), "that no network saw");
+        assert_eq!(called(&["drive train:..8", "street 0..9"]), "of other data than trained the networks");
+        assert_eq!(called(&["not known: a.pth", "street 0..9"]), UNKNOWN);
     }
 }

@@ -9,6 +9,7 @@ use tch::Tensor;
 use tch::nn::VarStore;
 
 use super::TrainError;
+use super::identity::Identity;
 use super::optimizer::Adam;
 use super::progress::{Budget, Progress};
 use crate::checkpoint::weights::{self, Metadata, Tensors, WeightsError};
@@ -48,8 +49,8 @@ pub struct Run {
     pub path: PathBuf,
     /// When to end.
     pub budget: Budget,
-    /// What identifies the training; a checkpoint with another identity is refused.
-    pub identity: String,
+    /// What makes it this training; a checkpoint of another is refused.
+    pub identity: Identity,
     /// Whether a checkpoint that is there is gone on with.
     pub resume: bool,
     /// Time between checkpoints; [`EVERY`] unless a test is in a hurry.
@@ -61,7 +62,7 @@ pub struct Run {
 /// How far a training has come: the metadata of its checkpoint. One file holds it and the weights, so that
 /// they are of one step whenever the process ends.
 struct Progressed {
-    identity: String,
+    identity: Identity,
     step: u64,
     time: Duration,
 }
@@ -88,7 +89,7 @@ impl Progressed {
             metadata.get(name).and_then(|text| text.parse().ok()).ok_or(name)
         }
         Ok(Self {
-            identity: field(metadata, "identity")?,
+            identity: Identity::parse(metadata).ok_or("identity")?,
             step: field(metadata, "step")?,
             time: Duration::try_from_secs_f64(field(metadata, "seconds")?).map_err(|_| "seconds")?,
         })
@@ -97,9 +98,9 @@ impl Progressed {
     fn metadata(self) -> Metadata {
         let Self { identity, step, time } = self;
         let seconds = time.as_secs_f64().to_string();
-        [("identity", identity), ("step", step.to_string()), ("seconds", seconds)]
-            .map(|(name, value)| (name.to_owned(), value))
-            .into()
+        let progress = [("step", step.to_string()), ("seconds", seconds)];
+        let progress = progress.map(|(name, value)| (name.to_owned(), value));
+        identity.metadata().into_iter().chain(progress).collect()
     }
 }
 
@@ -144,6 +145,15 @@ pub fn progress(path: &Path) -> Option<(u64, f64)> {
     Progressed::read(path).ok().flatten().map(|before| (before.step, before.time.as_secs_f64()))
 }
 
+/// Fails if the checkpoint at `path` is of another training than `identity`.
+pub(crate) fn check(path: &Path, identity: &Identity) -> Result<(), TrainError> {
+    match Progressed::read(path)? {
+        Some(before) => identity.check(&before.identity, path),
+        // Whoever reads it says so.
+        None => Ok(()),
+    }
+}
+
 fn save(task: &mut dyn Task, run: &Run, step: u64, elapsed: Duration) -> Result<(), TrainError> {
     if let Some(folder) = run.path.parent() {
         fs::create_dir_all(folder)?;
@@ -168,10 +178,7 @@ fn save(task: &mut dyn Task, run: &Run, step: u64, elapsed: Duration) -> Result<
 
 fn restore(task: &mut dyn Task, run: &Run) -> Result<(u64, Duration), TrainError> {
     let Some(before) = Progressed::read(&run.path)? else { return Ok((0, Duration::ZERO)) };
-    if before.identity != run.identity {
-        let (path, found, expected) = (run.path.clone(), before.identity, run.identity.clone());
-        return Err(TrainError::OtherTraining { path, field: "the training", found, expected });
-    }
+    run.identity.check(&before.identity, &run.path)?;
     let tensors = weights::read(&run.path)?;
     for trainee in task.trainees() {
         let prefix = format!("{}/", trainee.name);

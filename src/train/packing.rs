@@ -1,20 +1,22 @@
 //! From a work folder to a bundle: weights in half precision, hashes, origin, thresholds.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use tch::nn::VarStore;
 use tch::{Device, Kind};
 
 use super::TrainError;
-use super::calibration::{CalibrationError, calibrate};
+use super::calibration::{self, CalibrationError, calibrate};
 use super::recipe::Recipe;
-use super::training::Workspace;
-use crate::checkpoint::weights;
-use crate::data::{self, Slice};
+use super::training::{COMPARISON, SEGMENTATION, SYNTHESIS, Workspace};
+use crate::checkpoint::{pytorch, weights};
+use crate::data::Slice;
 use crate::labels::LabelSet;
-use crate::model::bundle::{BundleError, Description, Entry, FORMAT, Thresholds, sha256};
+use crate::model::bundle::{
+    Bundle, BundleError, DESCRIPTION, Description, Entry, FORMAT, Thresholds, sha256,
+};
 
 /// Where a bundle's weights come from, in words.
 #[derive(Clone, Debug)]
@@ -25,8 +27,31 @@ pub struct Origin {
     pub command: String,
 }
 
+/// Whether [`pack`] will be able to, as far as it can be told before the networks are trained.
+pub fn check(
+    recipe: &Recipe,
+    workspace: &Workspace,
+    calibration: &Slice,
+    out: &Path,
+) -> Result<(), CalibrationError> {
+    recipe.check().map_err(TrainError::Recipe)?;
+    calibration::check(&workspace.data, calibration, &[&trained_on(recipe, workspace)])?;
+    let classes = workspace.labels()?.len() as i64;
+    // Networks that are no trainable ones, and pretrained weights that are not.
+    build(recipe, &[(); 3].map(|()| VarStore::new(Device::Cpu)), classes)?;
+    if let Some(path) = &workspace.pretrained {
+        pytorch::read(path).map_err(TrainError::from)?;
+    }
+    check_out(out)?;
+    // A folder that cannot be made, or not be written to, shows now.
+    let part = beside(out, "part");
+    fs::create_dir_all(&part)?;
+    Ok(fs::remove_dir_all(&part)?)
+}
+
 /// Packs the networks that a recipe left in the work folder into the bundle `out`; thresholds from the
-/// samples in `calibration`, which none of the networks may have seen.
+/// samples in `calibration`, which none of the networks may have seen. The bundle is put together beside
+/// `out` and takes its name when it is whole; until then, what was there before stays.
 pub fn pack(
     recipe: &Recipe,
     workspace: &Workspace,
@@ -34,21 +59,67 @@ pub fn pack(
     command: String,
     out: &Path,
 ) -> Result<(), CalibrationError> {
+    check(recipe, workspace, calibration, out)?;
     let vs = [(); 3].map(|()| VarStore::new(Device::Cpu));
-    let labels = workspace.reading.label_set(&workspace.data, data::detect(&workspace.data)?)?;
+    let labels = workspace.labels()?;
     let classes = labels.len() as i64;
     build(recipe, &vs, classes)?;
-    for (vs, (stage, prefix)) in
-        vs.iter().zip([("segmentation", "m/"), ("synthesis", "g/"), ("comparison", "f/")])
+    for (vs, (stage, prefix)) in vs.iter().zip([(SEGMENTATION, "m/"), (SYNTHESIS, "g/"), (COMPARISON, "f/")])
     {
-        workspace.fill(stage, prefix, vs)?;
+        workspace.fill(recipe, stage, prefix, vs)?;
     }
+    let origin = Origin { trained_on: trained_on(recipe, workspace), command };
+    let part = beside(out, "part");
+    write(&part, recipe, &vs, &labels, &origin, None)?;
+    let mut description = Bundle::open(&part)?.description;
+    description.calibration = Some(calibrate(&part, &workspace.data, calibration, &workspace.reading)?);
+    description.write(&part)?;
+    Ok(replace(out, &part)?)
+}
+
+fn trained_on(recipe: &Recipe, workspace: &Workspace) -> String {
     let takes = [("M", recipe.segmentation.takes_pretrained()), ("F", recipe.comparison.takes_pretrained())];
-    let trained_on = workspace.trained_on(&takes);
-    let origin = Origin { trained_on, command };
-    write(out, recipe, &vs, &labels, &origin, Thresholds::open())?;
-    let thresholds = calibrate(out, &workspace.data, calibration, &workspace.reading)?;
-    Ok(write(out, recipe, &vs, &labels, &origin, thresholds)?)
+    workspace.trained_on(&takes)
+}
+
+/// `OUT.ending`.
+fn beside(out: &Path, ending: &str) -> PathBuf {
+    let mut name = out.components().as_path().as_os_str().to_owned();
+    name.push(format!(".{ending}"));
+    name.into()
+}
+
+/// Fails if something else than a bundle is at `out`, which would be lost.
+fn check_out(out: &Path) -> Result<(), CalibrationError> {
+    let occupied = |found: &str| CalibrationError::Occupied { out: out.into(), found: found.into() };
+    if out.is_file() {
+        return Err(occupied("a file"));
+    }
+    if !out.exists() {
+        return Ok(());
+    }
+    for file in fs::read_dir(out)? {
+        let name = file?.file_name().to_string_lossy().into_owned();
+        let (stem, _) = name.split_once('.').unwrap_or((&name, ""));
+        if name != DESCRIPTION && ![SEGMENTATION, SYNTHESIS, COMPARISON].contains(&stem) {
+            return Err(occupied(&name));
+        }
+    }
+    Ok(())
+}
+
+/// Gives the folder `part` the name `out`, in place of the bundle that may have it.
+fn replace(out: &Path, part: &Path) -> std::io::Result<()> {
+    if !out.exists() {
+        return fs::rename(part, out);
+    }
+    let old = beside(out, "old");
+    if old.exists() {
+        fs::remove_dir_all(&old)?;
+    }
+    fs::rename(out, &old)?;
+    fs::rename(part, out)?;
+    fs::remove_dir_all(&old)
 }
 
 /// Builds the parameters of a recipe's three networks.
@@ -66,7 +137,7 @@ pub fn write(
     vs: &[VarStore; 3],
     labels: &LabelSet,
     origin: &Origin,
-    calibration: Thresholds,
+    calibration: Option<Thresholds>,
 ) -> Result<(), BundleError> {
     fs::create_dir_all(out)?;
     let store = |vs: &VarStore, stage: &str| -> Result<(String, String), BundleError> {

@@ -8,6 +8,7 @@ use tch::{Device, IndexOp, Kind, Tensor};
 use super::TrainError;
 use super::batch::{TensorSet, generator};
 use super::degrade::degrade;
+use super::identity::Identity;
 use crate::checkpoint::weights::{self, Tensors};
 use crate::model::inference::{Inference, Segmentation};
 use crate::model::networks::Trio;
@@ -179,8 +180,8 @@ impl Predictions {
         resize_bilinear(&logits.to_kind(Kind::Float), size, align_corners).softmax(1, Kind::Float)
     }
 
-    /// Writes everything to a safetensors file.
-    pub fn write(&self, path: &Path) -> Result<(), TrainError> {
+    /// Writes everything to a safetensors file, and what it was made by.
+    pub fn write(&self, path: &Path, identity: &Identity) -> Result<(), TrainError> {
         let fields = [
             ("images", &self.images),
             ("synths", &self.synths),
@@ -192,11 +193,21 @@ impl Predictions {
             ("present", &self.present),
         ];
         let tensors: Tensors = fields.map(|(name, t)| (name.to_owned(), t.shallow_clone())).into();
-        Ok(weights::write(&tensors, path, None)?)
+        Ok(weights::write_with(&tensors, Some(identity.metadata()), path, None)?)
     }
 
-    /// Reads what [`Predictions::write`] wrote.
-    pub fn read(path: &Path) -> Result<Self, TrainError> {
+    /// Fails if those at `path` were made by something else than `identity`.
+    pub(crate) fn check(path: &Path, identity: &Identity) -> Result<(), TrainError> {
+        let found = Identity::parse(&weights::metadata(path)?).ok_or_else(|| TrainError::Format {
+            path: path.into(),
+            reason: "it does not say what made it (an earlier version, perhaps); remove it".into(),
+        })?;
+        identity.check(&found, path)
+    }
+
+    /// Reads what [`Predictions::write`] wrote, if `identity` made it.
+    pub fn read(path: &Path, identity: &Identity) -> Result<Self, TrainError> {
+        Self::check(path, identity)?;
         let mut tensors = weights::read(path)?;
         let mut take = |name: &str| {
             let reason = format!("tensor '{name}' is missing");

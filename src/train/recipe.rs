@@ -1,15 +1,24 @@
 //! What is trained, how large and for how long.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::TrainError;
 use super::baseline::Plan;
 use crate::model::anomaly;
+use crate::model::bundle::{MOST_YAML, check_size};
 use crate::network::baseline::BaselineConfig;
 use crate::network::comparison::ComparatorConfig;
+use crate::network::range::{OutOfRange, all_within, within};
 use crate::network::segmentation::SegmenterConfig;
 use crate::network::synthesis::GeneratorConfig;
+use crate::whole_file;
+
+const BATCHES: RangeInclusive<usize> = 1..=4096;
+const RATES: RangeInclusive<f64> = 1e-12..=1.;
 
 /// Everything that decides what comes out, besides the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +67,39 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// Reads the recipe at `path` and checks it.
+    pub fn read(path: &Path) -> Result<Self, TrainError> {
+        let wrong = |reason: String| TrainError::Format { path: path.into(), reason };
+        let bytes = whole_file::read(path, MOST_YAML)?;
+        let recipe: Self = serde_norway::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
+        recipe.check().map_err(wrong)?;
+        Ok(recipe)
+    }
+
+    /// Says which number is beyond its range, before anything is built of it.
+    pub fn check(&self) -> Result<(), String> {
+        self.numbers().map_err(|e| e.to_string())?;
+        check_size(&self.synthesis, self.working_size)
+    }
+
+    fn numbers(&self) -> Result<(), OutOfRange> {
+        self.segmentation.check().map_err(|e| e.under("segmentation"))?;
+        self.synthesis.check().map_err(|e| e.under("synthesis"))?;
+        self.comparison.check().map_err(|e| e.under("comparison"))?;
+        within("folds", self.folds, 2..=100)?;
+        within("discriminator_width", self.discriminator_width, 1..=256)?;
+        all_within("batch", &self.batch, BATCHES)?;
+        all_within("rate", &self.rate, RATES)?;
+        self.baselines.iter().try_for_each(|(name, plan)| {
+            let plan_is_right = || {
+                plan.network.check().map_err(|e| e.under("network"))?;
+                within("batch", plan.batch, BATCHES)?;
+                within("rate", plan.rate, RATES)
+            };
+            plan_is_right().map_err(|e| e.under(name).under("baselines"))
+        })
+    }
+
     /// Passes of M with dropout at work over each image of the folds: as many as the baseline that learns
     /// from them takes, none where there is none.
     pub(crate) fn dropout_passes(&self) -> usize {

@@ -13,12 +13,14 @@ use super::TrainError;
 use super::baseline::{self, Lessons, Train};
 use super::batch::TensorSet;
 use super::checkpoint::{self, Run};
+use super::identity::Identity;
 use super::predictions::{self, Predictions};
 use super::progress::Budget;
 use super::recipe::Recipe;
 use super::{comparison, segmentation, synthesis};
 use crate::checkpoint::weights;
 use crate::data::{self, Dataset, Reading, Slice, folds};
+use crate::labels::LabelSet;
 use crate::network::synthesis::Generator;
 
 /// Where and on what a recipe is carried out.
@@ -56,6 +58,10 @@ pub(crate) const SEGMENTATION: &str = "segmentation";
 pub(crate) const FOLD: &str = "fold-";
 /// Stage of G, whose folder several systems may share.
 pub(crate) const SYNTHESIS: &str = "synthesis";
+/// Stage of F.
+pub(crate) const COMPARISON: &str = "comparison";
+/// What the folds' Ms leave for F.
+const PREDICTIONS: &str = "predictions";
 /// Folder of the baselines' checkpoints.
 pub(crate) const BASELINES: &str = "baselines";
 /// Folder of the trained detectors, in the work folder or in a bundle's.
@@ -77,9 +83,71 @@ impl Workspace {
         self.work.join(format!("{FOLD}{fold}")).join("predictions.safetensors")
     }
 
-    /// Loads what the checkpoint of a stage holds under `prefix`.
-    pub(crate) fn fill(&self, stage: &str, prefix: &str, vs: &VarStore) -> Result<(), TrainError> {
+    /// The classes of its data.
+    pub(crate) fn labels(&self) -> Result<LabelSet, data::DataError> {
+        self.reading.label_set(&self.data, data::detect(&self.data)?)
+    }
+
+    /// What makes `stage` of `recipe`, of those facts that cost nothing to find out. How long it trains is
+    /// none of them, and of the other networks only those that it learns from and shares its folder with.
+    fn identity(&self, recipe: &Recipe, stage: &str) -> Result<Identity, TrainError> {
+        let pairs = data::list(&self.data, &self.slice, false)?.1.pairs;
+        let began = |takes: bool| match self.pretrained.is_some() && takes {
+            true => "weights of ImageNet",
+            false => "random weights",
+        };
+        let Recipe { batch, rate, .. } = recipe;
+        let named = Identity::default()
+            .of_names(&pairs)
+            .with("labels", self.labels()?)
+            .with("working_size", recipe.working_size);
+        let of_m = |identity: Identity| {
+            identity
+                .with("segmentation", &recipe.segmentation)
+                .with("segmentation.batch", batch[0])
+                .with("segmentation.rate", rate[0])
+                .with("the start of M", began(recipe.segmentation.takes_pretrained()))
+        };
+        let of_g = |identity: Identity| identity.with("synthesis", &recipe.synthesis);
+        let of_folds = |identity| of_m(identity).with("folds", recipe.folds);
+        let of_predictions = |identity| of_g(of_folds(identity)).with("degraded", recipe.degraded);
+        let identity = match stage {
+            SEGMENTATION => of_m(named),
+            SYNTHESIS => of_g(named)
+                .with("discriminator_width", recipe.discriminator_width)
+                .with("synthesis.batch", batch[1])
+                .with("synthesis.rate", rate[1]),
+            COMPARISON => of_predictions(named)
+                .with("comparison", &recipe.comparison)
+                .with("comparison.batch", batch[2])
+                .with("comparison.rate", rate[2])
+                .with("the start of F", began(recipe.comparison.takes_pretrained())),
+            PREDICTIONS => of_predictions(named),
+            fold if fold.starts_with(FOLD) => of_folds(named),
+            baseline => {
+                match recipe.baselines.get(baseline.trim_start_matches(BASELINES).trim_matches('/')) {
+                    Some(plan) => of_predictions(named)
+                        .with("network", &plan.network)
+                        .with("batch", plan.batch)
+                        .with("rate", plan.rate)
+                        .with("the start of the network", began(plan.network.takes_pretrained())),
+                    None => named,
+                }
+            }
+        };
+        Ok(identity.with("seed", recipe.seed))
+    }
+
+    /// Loads what the checkpoint of a stage holds under `prefix`, if it is of this recipe and these samples.
+    pub(crate) fn fill(
+        &self,
+        recipe: &Recipe,
+        stage: &str,
+        prefix: &str,
+        vs: &VarStore,
+    ) -> Result<(), TrainError> {
         let path = self.checkpoint(stage);
+        checkpoint::check(&path, &self.identity(recipe, stage)?)?;
         let tensors = weights::read(&path)?;
         let own =
             |(name, tensor): (String, Tensor)| name.strip_prefix(prefix).map(|n| (n.to_owned(), tensor));
@@ -104,13 +172,18 @@ pub struct Training {
     workspace: Workspace,
     set: TensorSet,
     classes: i64,
+    contents: Identity,
 }
 
 impl Training {
-    /// Loads the data.
+    /// Loads the data. Whatever of the recipe cannot be carried out is refused here, before the first step.
     pub fn begin(recipe: Recipe, workspace: Workspace) -> Result<Self, TrainError> {
         let [height, width] = recipe.working_size;
-        recipe.synthesis.check_size(recipe.working_size).map_err(TrainError::Size)?;
+        recipe.check().map_err(TrainError::Recipe)?;
+        if let Some(minutes) = workspace.minutes.filter(|minutes| !(*minutes > 0. && minutes.is_finite())) {
+            return Err(TrainError::Recipe(format!("minutes is {minutes}, it must be above 0")));
+        }
+        fs_err::create_dir_all(&workspace.work)?;
         let options = data::Options {
             size: Some((width, height)),
             slice: workspace.slice.clone(),
@@ -120,19 +193,25 @@ impl Training {
         let dataset: Dataset = data::load(&workspace.data, &options)?;
         let set = TensorSet::new(&dataset);
         let classes = dataset.labels.len() as i64;
-        Ok(Self { recipe, workspace, set, classes })
+        folds::contiguous(dataset.samples.len(), recipe.folds, 0)?;
+        let contents = Identity::default().of_contents(&set);
+        Ok(Self { recipe, workspace, set, classes, contents })
     }
 
-    fn run(&self, stage: &str, steps: u64) -> Run {
-        Run {
+    fn identity(&self, stage: &str) -> Result<Identity, TrainError> {
+        Ok(self.workspace.identity(&self.recipe, stage)?.and(&self.contents))
+    }
+
+    fn run(&self, stage: &str, steps: u64) -> Result<Run, TrainError> {
+        Ok(Run {
             title: stage.to_owned(),
             path: self.workspace.checkpoint(stage),
             budget: Budget { steps: Some(steps), minutes: self.workspace.minutes },
-            identity: format!("{stage}, seed {}", self.recipe.seed),
+            identity: self.identity(stage)?,
             resume: self.workspace.resume,
             save_every: checkpoint::EVERY,
             pause_at: self.workspace.pause_at,
-        }
+        })
     }
 
     /// The encoder's weights, for a network that takes them.
@@ -154,14 +233,14 @@ impl Training {
 
     /// Trains M on all of the samples.
     pub fn segmentation(&self) -> Result<segmentation::Trained, TrainError> {
-        let run = self.run(SEGMENTATION, self.recipe.segmentation_steps);
+        let run = self.run(SEGMENTATION, self.recipe.segmentation_steps)?;
         segmentation::train(&self.set, self.classes, &self.m_options(self.recipe.seed), &run)
     }
 
     /// M as [`Training::segmentation`] left it in the work folder.
     pub fn trained_segmentation(&self) -> Result<segmentation::Trained, TrainError> {
         let trained = segmentation::build(&self.m_options(self.recipe.seed), self.classes)?;
-        self.workspace.fill(SEGMENTATION, "m/", &trained.vs)?;
+        self.workspace.fill(&self.recipe, SEGMENTATION, "m/", &trained.vs)?;
         Ok(trained)
     }
 
@@ -169,7 +248,7 @@ impl Training {
     pub fn trained_synthesis(&self) -> Result<(VarStore, Box<dyn Generator>), TrainError> {
         let vs = VarStore::new(self.workspace.device);
         let network = self.recipe.synthesis.build(&vs.root(), self.classes);
-        self.workspace.fill(SYNTHESIS, "g/", &vs)?;
+        self.workspace.fill(&self.recipe, SYNTHESIS, "g/", &vs)?;
         Ok((vs, network))
     }
 
@@ -187,14 +266,16 @@ impl Training {
         for (_, variable) in m.vs.variables() {
             let _ = variable.set_requires_grad(false);
         }
-        let run = self.run(SYNTHESIS, self.recipe.synthesis_steps);
+        let run = self.run(SYNTHESIS, self.recipe.synthesis_steps)?;
         synthesis::train(&self.set, self.classes, &*m.network, &options, &run)
     }
 
     /// The folds' predictions as [`Training::predictions`] left them in the work folder.
     pub(crate) fn stored_predictions(&self) -> Result<Predictions, TrainError> {
-        let parts: Result<Vec<_>, _> =
-            (0..self.recipe.folds).map(|k| Predictions::read(&self.workspace.predictions(k))).collect();
+        let identity = self.identity(PREDICTIONS)?;
+        let parts: Result<Vec<_>, _> = (0..self.recipe.folds)
+            .map(|k| Predictions::read(&self.workspace.predictions(k), &identity))
+            .collect();
         Ok(Predictions::concat(&parts?))
     }
 
@@ -208,17 +289,16 @@ impl Training {
     /// in the work folder.
     pub fn fold(&self, k: usize, g: &dyn Generator) -> Result<(), TrainError> {
         let path = self.workspace.predictions(k);
+        let identity = self.identity(PREDICTIONS)?;
         if self.workspace.resume && path.exists() {
-            return Ok(());
+            return Predictions::check(&path, &identity);
         }
-        let count = self.set.len() as usize;
-        let folds = folds::contiguous(count, self.recipe.folds, 0)
-            .map_err(|e| TrainError::Format { path: self.workspace.data.clone(), reason: e.to_string() })?;
+        let folds = folds::contiguous(self.set.len() as usize, self.recipe.folds, 0)?;
         let fold = &folds[k];
         let at = |indices: &mut dyn Iterator<Item = usize>| {
             self.set.select(&indices.map(|i| i as i64).collect::<Vec<_>>())
         };
-        let run = self.run(&format!("{FOLD}{k}"), self.recipe.fold_steps);
+        let run = self.run(&format!("{FOLD}{k}"), self.recipe.fold_steps)?;
         let options = self.m_options(self.recipe.seed + 1 + k as u64);
         let m = segmentation::train(&at(&mut fold.train()), self.classes, &options, &run)?;
         let how = predictions::Options {
@@ -233,12 +313,12 @@ impl Training {
         if let Some(folder) = path.parent() {
             fs_err::create_dir_all(folder)?;
         }
-        predictions::predict(&*m.network, g, &held_out, &how).write(&path)
+        predictions::predict(&*m.network, g, &held_out, &how).write(&path, &identity)
     }
 
     /// Trains F on the folds' predictions.
     pub fn comparison(&self, predictions: &Predictions) -> Result<VarStore, TrainError> {
-        let run = self.run("comparison", self.recipe.comparison_steps);
+        let run = self.run(COMPARISON, self.recipe.comparison_steps)?;
         let network = &self.recipe.comparison;
         let options = comparison::Options {
             network: network.clone(),
@@ -270,7 +350,8 @@ impl Training {
             kind: self.workspace.kind,
         };
         let stage = format!("{BASELINES}/{name}");
-        let run = Run { identity: format!("{stage}, seed {}", options.seed), ..self.run(&stage, plan.steps) };
+        let run = self.run(&stage, plan.steps)?;
+        let run = Run { identity: run.identity.clone().with("seed", options.seed), ..run };
         let lessons = Lessons {
             set: &self.set,
             degraded: self.recipe.degraded,

@@ -21,9 +21,9 @@ impl Level {
     /// The level of one frame alone. `anomaly_area` is NaN where anomalies are not looked for, and
     /// then raises nothing.
     pub fn of(failure_score: f32, anomaly_area: f32, thresholds: &Thresholds) -> Self {
-        let anomalous = anomaly_area >= thresholds.anomaly_area;
         // Written so that a NaN score or limit falls through to the safe end.
-        if failure_score < thresholds.failure.min(thresholds.caution) {
+        let anomalous = !(anomaly_area.is_nan() || anomaly_area < thresholds.anomaly_area);
+        if failure_score < thresholds.failure && failure_score < thresholds.caution {
             if anomalous { Self::Caution } else { Self::Nominal }
         } else if failure_score < thresholds.failure {
             Self::Caution
@@ -237,6 +237,21 @@ mod tests {
         assert_eq!(level(f32::NAN), Failure);
         let unknown = Thresholds { caution: f32::NAN, failure: f32::NAN, ..thresholds };
         assert_eq!(Level::of(0.1, 0., &unknown), Failure);
+    }
+
+    #[test]
+    fn no_frame_is_nominal_by_a_bundle_that_is_not_calibrated() {
+        use Level::*;
+        let none = Thresholds::of_none();
+        for (score, area) in [(0., 0.), (0.2, f32::NAN), (1., 1.)] {
+            assert_eq!(Level::of(score, area, &none), Failure);
+        }
+        // Set by hand, each limit decides what it is for, and one that is not set reassures of nothing.
+        let by_hand = Thresholds { failure: 0.8, ..none.clone() };
+        assert_eq!(Level::of(0.1, 0., &by_hand), Caution);
+        let by_hand = Thresholds { caution: 0.5, ..by_hand };
+        assert_eq!(Level::of(0.1, 0., &by_hand), Caution);
+        assert_eq!(Level::of(0.1, 0., &Thresholds { anomaly_area: 0.1, ..by_hand }), Nominal);
     }
 
     #[test]

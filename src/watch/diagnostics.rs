@@ -8,6 +8,7 @@ use super::parameters::Transport;
 use super::settings::{Live, Settings};
 use super::shared::State;
 use super::verdict::Validity;
+use crate::model::bundle::CALIBRATE;
 use crate::monitor::assessment::Mode;
 use crate::watch::debounce::Level;
 use crate::watch::watchdog::Liveness;
@@ -238,6 +239,10 @@ fn segmentation(snapshot: &Snapshot) -> Status {
         (Some(verdict), Level::Failure) if verdict.is_late(live) => (
             Severity::Error,
             "the segmentation must not be relied on: reports are older than source_timeout when they are made".to_owned(),
+        ),
+        (Some(_), Level::Failure) if !thresholds.decide() => (
+            Severity::Error,
+            format!("limits of the level are not known, the bundle is not calibrated; {CALIBRATE}"),
         ),
         (Some(_), Level::Failure) => (Severity::Error, "the segmentation must not be relied on".to_owned()),
     };

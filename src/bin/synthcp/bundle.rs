@@ -1,11 +1,12 @@
 //! `synthcp bundle`: packs trained networks, or random ones for tests.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use synthcp_monitor::LabelSet;
 use synthcp_monitor::data::Slice;
-use synthcp_monitor::model::bundle::{Bundle, Thresholds};
+use synthcp_monitor::model::bundle::Bundle;
 use synthcp_monitor::train::calibration;
 use synthcp_monitor::train::packing::{self, Origin};
 use synthcp_monitor::train::recipe::Recipe;
@@ -14,7 +15,7 @@ use tch::nn::VarStore;
 
 use super::Outcome;
 use super::reading::Reading;
-use super::training::{Common, pack};
+use super::training::{Common, pack, prepare};
 
 /// What to do.
 #[derive(Subcommand)]
@@ -30,7 +31,8 @@ pub enum Action {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Sets the thresholds of a bundle anew: for another camera or place, or after an edit of bundle.yaml.
+    /// Sets the thresholds of a bundle anew: for another camera or place, or after an import or an edit of
+    /// bundle.yaml. At least 100 images that trained none of its networks are needed.
     Calibrate {
         /// Folder of the bundle, whose bundle.yaml is rewritten.
         #[arg(long)]
@@ -44,7 +46,8 @@ pub enum Action {
         #[command(flatten)]
         reading: Reading,
     },
-    /// Makes a tiny bundle with random weights: its scores are noise, but it runs.
+    /// Makes a tiny bundle with random weights: its scores are noise, but it runs. It is not calibrated, so
+    /// that no frame is NOMINAL by it.
     Random {
         /// Networks and working size, instead of the tiniest.
         #[arg(long)]
@@ -62,14 +65,17 @@ pub enum Action {
 pub fn run(action: &Action) -> Outcome {
     match action {
         Action::Pack { common, calibration, out } => {
-            let text = fs_err::read_to_string(&common.recipe)?;
-            pack(out, &serde_norway::from_str(&text)?, common, calibration)
+            let (recipe, _) = prepare(common)?;
+            pack(out, &recipe, common, calibration)
         }
         Action::Calibrate { bundle, data, slice, reading } => {
             let mut description = Bundle::open(bundle)?.description;
-            description.calibration = calibration::calibrate(bundle, data, slice, &reading.of_data())?;
-            println!("{}", description.calibration.guarantee);
-            Ok(description.write(bundle)?)
+            let thresholds = calibration::calibrate(bundle, data, slice, &reading.of_data())?;
+            let guarantee = thresholds.guarantee.clone();
+            description.calibration = Some(thresholds);
+            description.write(bundle)?;
+            println!("{guarantee}");
+            Ok(())
         }
         Action::Random { recipe, out, seed } => random(recipe.as_deref(), out, *seed),
     }
@@ -93,14 +99,16 @@ seed: 1
 ";
 
 fn random(recipe: Option<&Path>, out: &Path, seed: i64) -> Outcome {
-    let text = recipe.map_or_else(|| Ok(RANDOM.into()), fs_err::read_to_string)?;
-    let recipe: Recipe = serde_norway::from_str(&text)?;
+    let recipe: Recipe = recipe.map_or_else(
+        || Ok(serde_norway::from_str(RANDOM)?),
+        |path| Ok::<_, Box<dyn Error>>(Recipe::read(path)?),
+    )?;
     tch::manual_seed(seed);
     let vs = [(); 3].map(|()| VarStore::new(Device::Cpu));
     let labels = LabelSet::by_name("cityscapes")?;
     packing::build(&recipe, &vs, labels.len() as i64)?;
     let origin =
         Origin { trained_on: "nothing".into(), command: format!("synthcp bundle random --seed {seed}") };
-    let thresholds = Thresholds { guarantee: "none: random weights".into(), ..Thresholds::uncalibrated() };
-    Ok(packing::write(out, &recipe, &vs, &labels, &origin, thresholds)?)
+    // Nothing is known of what they score, and there is nothing to calibrate.
+    Ok(packing::write(out, &recipe, &vs, &labels, &origin, None)?)
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use synthcp_monitor::data::Slice;
+use synthcp_monitor::train::packing;
 use synthcp_monitor::train::training::Training;
 
 use super::Outcome;
@@ -83,6 +84,8 @@ pub fn run(stage: &Stage) -> Outcome {
         }
         Stage::All(all) => {
             let (recipe, workspace) = prepare(&all.common)?;
+            // Hours of training end here.
+            packing::check(&recipe, &workspace, &all.calibration, &all.bundle)?;
             let training = Training::begin(recipe.clone(), workspace)?;
             let m = training.segmentation()?;
             let (_parameters, g) = training.synthesis(&m)?;

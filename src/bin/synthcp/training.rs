@@ -55,9 +55,7 @@ pub struct Common {
 
 /// The recipe with what the command line says in its place, and where to carry it out.
 pub fn prepare(common: &Common) -> Result<(Recipe, Workspace), Box<dyn std::error::Error>> {
-    let text = fs_err::read_to_string(&common.recipe)?;
-    let mut recipe: Recipe =
-        serde_norway::from_str(&text).map_err(|e| format!("{}: {e}", common.recipe.display()))?;
+    let mut recipe = Recipe::read(&common.recipe)?;
     recipe.seed = common.seed.unwrap_or(recipe.seed);
     Ok((recipe, common.workspace()?))
 }

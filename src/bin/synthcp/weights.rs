@@ -9,7 +9,7 @@ use synthcp_monitor::checkpoint::architecture::{self, Architecture};
 use synthcp_monitor::checkpoint::parity::{FIXTURES, TOLERANCE};
 use synthcp_monitor::checkpoint::weights::{self, Tensors};
 use synthcp_monitor::checkpoint::{published, pytorch};
-use synthcp_monitor::model::bundle::{Bundle, Entry, sha256};
+use synthcp_monitor::model::bundle::{Bundle, Entry, check_size, sha256};
 use synthcp_monitor::network::segmentation::SegmenterConfig;
 use synthcp_monitor::network::segmentation::torchscript::TorchScript;
 use synthcp_monitor::whole_file;
@@ -129,7 +129,7 @@ fn import_into(bundle: Bundle, arch: &Architecture, from: &[Source]) -> Outcome 
     let Bundle { dir, labels, mut description, .. } = bundle;
     let classes = labels.len() as i64;
     if let Architecture::Synthesis(network) = arch {
-        network.check_size(description.working_size).map_err(|reason| format!("working_size {reason}"))?;
+        check_size(network, description.working_size)?;
     }
     let (role, file) = match arch {
         Architecture::Segmentation(SegmenterConfig::Torchscript(_)) => ("segmentation", "segmentation.pt"),
@@ -139,7 +139,7 @@ fn import_into(bundle: Bundle, arch: &Architecture, from: &[Source]) -> Outcome 
     };
     let path = dir.join(file);
     if let Architecture::Segmentation(SegmenterConfig::Torchscript(config)) = arch {
-        let bytes = fs_err::read(&from[0].path)?;
+        let bytes = whole_file::read(&from[0].path, weights::MOST)?;
         let [height, width] = description.working_size.map(i64::from);
         TorchScript::load(&bytes, config, classes, (height, width), Device::Cpu)
             .map_err(|e| format!("{}: {e}", from[0].path.display()))?;
@@ -158,10 +158,12 @@ fn import_into(bundle: Bundle, arch: &Architecture, from: &[Source]) -> Outcome 
         Architecture::Synthesis(c) => description.synthesis = entry(c, file, hash, origin),
         Architecture::Comparison(c) => description.comparison = entry(c, file, hash, origin),
     }
-    // What was measured and promised was so with the network that is gone.
-    description.metrics.clear();
-    description.calibration.guarantee = format!("none: {role} was replaced after calibration");
+    description.forget_promises();
     description.write(&dir)?;
-    eprintln!("{}: {role} replaced; its thresholds must be calibrated anew", dir.display());
+    eprintln!(
+        "{}: {role} replaced; the bundle is not calibrated any more, and no frame is NOMINAL by it until \
+         synthcp bundle calibrate",
+        dir.display()
+    );
     Ok(())
 }

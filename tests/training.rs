@@ -1,0 +1,182 @@
+//! Training as a person asks for it: what cannot come true is refused before the first step, and a work
+//! folder is gone on with by the training that began it alone.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use image::{GrayImage, Luma, Rgb, RgbImage};
+use synthcp_monitor::model::bundle::Bundle;
+
+const RECIPE: &str = "
+working_size: [64, 128]
+segmentation: {architecture: deeplab, encoder: {name: resnet, width: 4, blocks: [1, 1, 1, 1]}, pyramid: 8, rates: [1, 2, 3]}
+segmentation_steps: 2
+folds: 2
+fold_steps: 2
+degraded: false
+synthesis: {architecture: spade, ngf: 2, hidden: 4, upsampling: normal}
+discriminator_width: 4
+synthesis_steps: 2
+comparison: {architecture: joint, width: 4, squeeze: 4, prior: true}
+comparison_steps: 2
+batch: [2, 4, 2]
+rate: [0.001, 0.0004, 0.001]
+seed: 1
+";
+
+/// Images in CamVid's layout, each a little different, in the folder `drive`.
+fn drive(folder: &Path, count: u32) -> PathBuf {
+    let drive = folder.join("drive");
+    for name in ["train", "trainannot"] {
+        std::fs::create_dir_all(drive.join(name)).unwrap();
+    }
+    for i in 0..count {
+        let below = move |y: u32| y > 10 + i % 16;
+        let image = RgbImage::from_fn(128, 64, |_, y| Rgb([if below(y) { 200 } else { 40 }; 3]));
+        image.save(drive.join(format!("train/{i:03}.png"))).unwrap();
+        let labels = GrayImage::from_fn(128, 64, |_, y| Luma([u8::from(below(y))]));
+        labels.save(drive.join(format!("trainannot/{i:03}.png"))).unwrap();
+    }
+    drive
+}
+
+/// A folder with a recipe and data, in which `synthcp train` is run.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(count: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        drive(folder.path(), count);
+        std::fs::write(folder.path().join("recipe.yaml"), RECIPE).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn synthcp(&self, arguments: &str) -> Output {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_synthcp"));
+        program.current_dir(self.folder.path()).args(arguments.split_whitespace()).output().unwrap()
+    }
+
+    /// What it says when it refuses.
+    fn refused(&self, arguments: &str) -> String {
+        let out = self.synthcp(arguments);
+        let said = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(1), "{said}");
+        said
+    }
+
+    fn done(&self, arguments: &str) {
+        let out = self.synthcp(arguments);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    }
+}
+
+const ALL: &str = "train all --recipe recipe.yaml --data drive --device cpu --precision fp32 --bundle out";
+
+#[test]
+fn what_cannot_come_true_is_refused_before_the_first_step_and_the_old_bundle_stays() {
+    let place = Place::new(112);
+    place.done("bundle random --out out");
+    let before = std::fs::read(place.path("out/bundle.yaml")).unwrap();
+    std::fs::write(place.path("file"), "in the way").unwrap();
+    std::fs::create_dir(place.path("pictures")).unwrap();
+    std::fs::write(place.path("pictures/holiday.jpg"), "mine").unwrap();
+    std::fs::write(place.path("rate.yaml"), RECIPE.replace("0.0004", "1e9")).unwrap();
+    std::fs::write(place.path("folds.yaml"), RECIPE.replace("folds: 2", "folds: 50")).unwrap();
+    let good = "--slice 0..12 --calibration 12..112";
+    for (arguments, expected) in [
+        ("--slice 0..12 --calibration 12..300".into(), "slice 12..300 does not fit 112 samples"),
+        (
+            "--slice 0..12 --calibration 10..112".into(),
+            "calibration slice 10..112: 2 of its images trained a network (drive 0..12)",
+        ),
+        (
+            "--slice 0..12 --calibration 12..13".into(),
+            "calibration slice 12..13 has 1 images; a rate of 1 % needs at least 100",
+        ),
+        ("--calibration 12..112".into(), "100 of its images trained a network (drive 0..)"),
+        (format!("{good} --bundle pictures"), "pictures: holiday.jpg is there"),
+        (format!("{good} --bundle file"), "file: a file is there"),
+        (format!("{good} --work file"), "file"),
+        (format!("{good} --pretrained nowhere.pth"), "nowhere.pth"),
+        (format!("{good} --minutes=-3"), "minutes is -3, it must be above 0"),
+        (format!("{good} --recipe rate.yaml"), "rate.yaml: rate[1] is 1000000000, it must be in"),
+        (format!("{good} --recipe folds.yaml"), "folds"),
+    ] {
+        let all =
+            ALL.replace(" --bundle out", if arguments.contains("--bundle") { "" } else { " --bundle out" });
+        let all = all.replace(
+            " --recipe recipe.yaml",
+            if arguments.contains("--recipe") { "" } else { " --recipe recipe.yaml" },
+        );
+        let said = place.refused(&format!("{all} {arguments}"));
+        assert!(said.contains(expected), "{arguments}: {said}");
+        assert!(!place.path("work/segmentation").exists(), "{arguments}");
+    }
+    assert_eq!(std::fs::read(place.path("out/bundle.yaml")).unwrap(), before);
+    assert!(!place.path("out.part").exists());
+}
+
+#[test]
+fn a_work_folder_is_gone_on_with_by_the_training_that_began_it_alone() {
+    let place = Place::new(112);
+    let begun = format!("{ALL} --slice 0..12 --calibration 12..112");
+    place.done(&begun);
+    let bundle = Bundle::open(&place.path("out")).unwrap();
+    let calibration = bundle.description.calibration.unwrap();
+    let expected = "on 100 labelled frames that no network saw (drive 12..112): ";
+    assert!(calibration.guarantee.starts_with(expected), "{}", calibration.guarantee);
+    assert!(!place.path("out.part").exists() && !place.path("out.old").exists());
+    // The same, in other words.
+    place.done(&format!("{begun} --resume"));
+
+    let said = place.refused(&format!("{} --resume --seed 2", begun));
+    assert!(said.contains("segmentation/checkpoint.safetensors: seed was 1 and is now 2"), "{said}");
+    let said = place.refused(&format!("{ALL} --slice 0..11 --calibration 12..112 --resume"));
+    assert!(said.contains("the last sample was ") && said.contains("011 and is now "), "{said}");
+    std::fs::write(place.path("recipe.yaml"), RECIPE.replace("rates: [1, 2, 3]", "rates: [1, 2, 4]"))
+        .unwrap();
+    let said = place.refused(&format!("{begun} --resume"));
+    assert!(said.contains("segmentation.rates was"), "{said}");
+    // Nor packed under another recipe's name.
+    let said = place.refused(
+        "bundle pack --recipe recipe.yaml --data drive --slice 0..12 --calibration 12..112 --out other",
+    );
+    assert!(said.contains("segmentation.rates was") && !place.path("other").exists(), "{said}");
+    std::fs::write(place.path("recipe.yaml"), RECIPE.replace("ngf: 2", "ngf: 4")).unwrap();
+    let said = place.refused(&format!("{begun} --resume"));
+    assert!(said.contains("synthesis/checkpoint.safetensors: synthesis.ngf was 2 and is now 4"), "{said}");
+    std::fs::write(place.path("recipe.yaml"), RECIPE).unwrap();
+    // One pixel.
+    let path = place.path("drive/train/003.png");
+    let mut image = image::open(&path).unwrap().into_rgb8();
+    image.put_pixel(5, 5, Rgb([255, 0, 0]));
+    image.save(&path).unwrap();
+    let said = place.refused(&format!("{begun} --resume"));
+    assert!(said.contains("what the images hold was"), "{said}");
+}
+
+#[test]
+fn a_bundle_is_not_calibrated_on_what_trained_it_and_not_on_too_little() {
+    let place = Place::new(112);
+    place.done("bundle random --out out");
+    assert_eq!(Bundle::open(&place.path("out")).unwrap().description.calibration, None);
+    let path = place.path("out/bundle.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("trained_on: nothing", "trained_on: drive 0..12")).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let said = place.refused("bundle calibrate --bundle out --data drive");
+    assert!(said.contains("12 of its images trained a network (drive 0..12)"), "{said}");
+    let said = place.refused("bundle calibrate --bundle out --data drive --slice 20..21");
+    assert!(said.contains("at least 100"), "{said}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    place.done("bundle calibrate --bundle out --data drive --slice 12..112");
+    assert!(Bundle::open(&place.path("out")).unwrap().description.calibration.is_some());
+}
