@@ -13,6 +13,7 @@ use image::RgbImage;
 use super::duplicates::Quality;
 use super::mailbox::Arrival;
 use super::shared::Shared;
+use crate::network::fault::one_line;
 
 /// An image on its way from decoding to inference.
 #[derive(Debug)]
@@ -75,5 +76,5 @@ pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no message");
-    format!("a fault inside the monitor: {text}")
+    format!("a fault inside the monitor: {}", one_line(text))
 }

@@ -16,6 +16,7 @@ use crate::frame::Frame;
 use crate::model::bundle::Thresholds;
 use crate::monitor::assessment::{Assessment, Maps, Mode, Wanted};
 use crate::monitor::pipeline::Monitor;
+use crate::network::fault::one_line;
 use crate::watch::deadline::Deadline;
 use crate::watch::debounce::Level;
 use crate::watch::time_base::TimeBase;
@@ -36,7 +37,7 @@ impl Assessor for Monitor {
             Mode::Full => self.process(frame, wanted),
             Mode::LogitsOnly => self.process_logits_only(frame, wanted),
         }
-        .map_err(|error| error.to_string())
+        .map_err(|error| one_line(&error.to_string()))
     }
 
     fn thresholds(&self) -> Thresholds {
