@@ -3,6 +3,7 @@
 //! A network is a file with its `Config`, which is an [`Architecture`], and a line in `segmenters!`.
 
 pub mod efficientnet;
+mod operators;
 pub mod resnet;
 mod surround;
 

@@ -3,12 +3,18 @@
 //! The configuration says how the network wants its images and where in its output the logits are. It is
 //! run in fp32, whatever the rest of the monitor computes in: a traced network has constants and casts of
 //! its own.
+//!
+//! Such a file is a program. Unless the configuration trusts it, it is loaded only if its operators are known
+//! to do nothing but compute (`operators.rs`).
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
 
-use super::{Architecture, NotBuilt, Segmented, Segmenter};
+use super::{Architecture, NotBuilt, Segmented, Segmenter, operators};
+use crate::network::fault::one_line;
 use crate::network::layers::{IMAGENET, normalize};
 use crate::network::range::{OutOfRange, all_within, within};
 
@@ -28,12 +34,16 @@ pub struct Config {
     pub features: Option<Place>,
     /// Whether the logits are brought to the image's size with aligned corners.
     pub align_corners: bool,
+    /// Whether the file's code may do whatever it does: read and write files, for one. Otherwise it is refused
+    /// if it has operators that are not known to do nothing but compute.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub trust_code: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let (mean, std) = IMAGENET;
-        Self { mean, std, bgr: false, logits: None, features: None, align_corners: false }
+        Self { mean, std, bgr: false, logits: None, features: None, align_corners: false, trust_code: false }
     }
 }
 
@@ -72,8 +82,20 @@ pub enum Place {
 #[derive(Debug, thiserror::Error)]
 pub enum TorchScriptError {
     /// libtorch refuses the file, or the network an image.
-    #[error("TorchScript: {0}")]
+    #[error("TorchScript: {}", one_line(&.0.to_string()))]
     Torch(TchError),
+    /// The code in the file cannot be read, so that nobody can say what it does.
+    #[error("TorchScript: {0}")]
+    Unreadable(String),
+    /// The code does what no network has to.
+    #[error(
+        "TorchScript: its code has operators that are not known to do nothing but compute: {operators}; if you \
+         trust whoever made the file, import it with --trust-code (trust_code: true in bundle.yaml)"
+    )]
+    Operators {
+        /// Their names.
+        operators: String,
+    },
     /// There is no tensor where the configuration says.
     #[error("TorchScript: the output {found}, the configuration looks for the {what} {place}")]
     Output {
@@ -129,6 +151,12 @@ impl TorchScript {
         size: (i64, i64),
         device: Device,
     ) -> Result<Self, TorchScriptError> {
+        if !config.trust_code {
+            let operators = operators::unknown(bytes).map_err(TorchScriptError::Unreadable)?;
+            if !operators.is_empty() {
+                return Err(TorchScriptError::Operators { operators: listed(operators) });
+            }
+        }
         let mut module = CModule::load_data_on_device(&mut &bytes[..], device)?;
         module.f_set_eval()?;
         let finite = |what: String, tensor: &Tensor| match all_finite(tensor) {
@@ -166,6 +194,16 @@ impl TorchScript {
         };
         Ok(Segmented { logits, features, auxiliary: None })
     }
+}
+
+/// Names for a message; of many, the first and how many more.
+fn listed(names: BTreeSet<String>) -> String {
+    const MOST: usize = 12;
+    let more = names.len().saturating_sub(MOST);
+    let shown: Vec<String> =
+        names.into_iter().take(MOST).map(|name| name.chars().take(64).collect()).collect();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    shown.join(", ") + &more
 }
 
 /// The tensor at `place` of a network's output.
