@@ -1,6 +1,6 @@
 //! Arrays as NumPy writes them (`.npy`): scores and labels from any program.
 
-use std::io::BufReader;
+use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use half::f16;
@@ -66,9 +66,11 @@ const LARGEST: i128 = 1 << 53;
 /// Reads the array in file `path`.
 pub fn read(path: &Path) -> Result<Array, NpyError> {
     let error = |reason| NpyError::Array { path: path.to_owned(), reason };
-    let file = fs_err::File::open(path)?.into_file();
-    let npy = NpyFile::new(BufReader::new(file)).map_err(error)?;
-    let shape: Vec<usize> = npy.shape().iter().map(|&length| length as usize).collect();
+    let mut file = fs_err::File::open(path)?;
+    let length = file.metadata()?.len();
+    check_header(&mut file, length).map_err(|reason| error(std::io::Error::other(reason)))?;
+    let npy = NpyFile::new(BufReader::new(file.into_file())).map_err(error)?;
+    let shape = fitting(npy.shape(), length).map_err(|reason| error(std::io::Error::other(reason)))?;
     let fortran = npy.order() == Order::Fortran;
     let dtype = npy.dtype();
     let other = || NpyError::Type { path: path.to_owned(), found: dtype.descr() };
@@ -105,6 +107,43 @@ pub fn read(path: &Path) -> Result<Array, NpyError> {
         in_c_order => in_c_order,
     };
     Ok(Array { shape, numbers })
+}
+
+/// Looks at the first bytes, before anything of the announced length is made: an array's magic, and a header
+/// within the file.
+fn check_header(file: &mut fs_err::File, length: u64) -> Result<(), String> {
+    let mut begin = [0; 12];
+    let mut read = 0;
+    while let n @ 1.. = file.read(&mut begin[read..]).map_err(|e| e.to_string())? {
+        read += n;
+    }
+    file.rewind().map_err(|e| e.to_string())?;
+    if begin.starts_with(b"PK") {
+        return Err("an archive of arrays (.npz); give one of them, as numpy.save writes it".into());
+    }
+    let [0x93, b'N', b'U', b'M', b'P', b'Y', version, _, header @ ..] = begin else {
+        return Err("not an array as numpy.save writes it".into());
+    };
+    let header = match version {
+        1 => u64::from(u16::from_le_bytes([header[0], header[1]])),
+        _ => u64::from(u32::from_le_bytes(header)),
+    };
+    match header {
+        n if n > length => Err(format!("announces a header of {n} bytes and has {length} in all")),
+        _ => Ok(()),
+    }
+}
+
+/// An announced shape, if the file of this length can hold its elements: no element has less than a byte.
+fn fitting(shape: &[u64], length: u64) -> Result<Vec<usize>, String> {
+    let count = shape.iter().try_fold(1u64, |n, &side| n.checked_mul(side));
+    match count {
+        Some(count) if count <= length && !shape.contains(&0) => {
+            Ok(shape.iter().map(|&side| side as usize).collect())
+        }
+        Some(0) => Err(format!("its shape is {shape:?}: it holds nothing")),
+        _ => Err(format!("its shape is {shape:?}, more elements than the file has bytes ({length})")),
+    }
 }
 
 /// Integers of 64 bits as doubles, if none loses a digit.
@@ -191,6 +230,39 @@ mod tests {
         let array = written(&[1f64, 4., 2., 5., 3., 6.], &[2, 3], Order::Fortran).unwrap();
         assert_eq!(array.shape, [2, 3]);
         assert_eq!(array.numbers, Numbers::Double(vec![1., 2., 3., 4., 5., 6.]));
+    }
+
+    #[test]
+    fn announced_shapes_that_the_file_cannot_hold_are_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // In 64 bits the first product is 0.
+        for (shape, expected) in [
+            ("(4294967296, 4294967296)", "more elements than"),
+            ("(9223372036854775808, 2, 3)", "more elements than"),
+            ("(1000,)", "more elements than"),
+            ("(1152921504606846976, 4, 0)", "holds nothing"),
+            ("(1152921504606846976, 0)", "holds nothing"),
+        ] {
+            let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n");
+            let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+            bytes.extend((header.len() as u16).to_le_bytes());
+            bytes.extend(header.bytes());
+            std::fs::write(file.path(), &bytes).unwrap();
+            let message = read(file.path()).unwrap_err().to_string();
+            assert!(message.contains(expected), "{shape}: {message}");
+        }
+        let long = b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}";
+        std::fs::write(file.path(), long).unwrap();
+        let message = read(file.path()).unwrap_err().to_string();
+        assert!(message.contains("header of 4294967295 bytes"), "{message}");
+    }
+
+    #[test]
+    fn an_archive_of_arrays_is_told_what_it_is() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"PK\x03\x04 and so on").unwrap();
+        let message = read(file.path()).unwrap_err().to_string();
+        assert!(message.contains(".npz") && message.contains("numpy.save"), "{message}");
     }
 
     #[test]
