@@ -12,8 +12,8 @@ use synthcp_monitor::evaluate::summary::anomaly_dossier;
 use synthcp_monitor::monitor::pipeline::Monitor;
 use synthcp_monitor::score::catalogue::Boxed;
 
-use super::Outcome;
 use super::detectors::{Measured, command};
+use super::{Outcome, output};
 
 /// Arguments of `synthcp anomalies`.
 #[derive(ClapArgs)]
@@ -32,7 +32,10 @@ pub struct Args {
 /// Prints the tables, and writes them.
 pub fn run(args: &Args) -> Outcome {
     let source = anomaly::Source::open(&args.data, args.masks)?;
-    eprintln!("{}: masks read as {}", args.data.display(), source.coding);
+    note!("{}: masks read as {}", args.data.display(), source.coding);
+    if let Some(out) = &args.measured.out {
+        output::apart(out, [args.data.as_path()], PAGE)?;
+    }
     let monitor = args.measured.monitor()?;
     tch::manual_seed(1);
     let detectors = args.measured.detectors(&monitor, &args.data)?;
@@ -48,20 +51,16 @@ pub fn run(args: &Args) -> Outcome {
     }
     bar.finish_and_clear();
     let (images, anomalous) = (evaluation.images(), evaluation.anomalous_share());
-    println!(
-        "## {}: {images} images, {:.2} % of the pixels anomalous",
-        args.data.display(),
-        100. * anomalous
-    );
+    say!("## {}: {images} images, {:.2} % of the pixels anomalous", args.data.display(), 100. * anomalous);
     let scored = evaluation.scored()?;
     let name = args.data.file_name().map_or_else(|| "?".into(), |name| name.to_string_lossy().into_owned());
     let tables = tables(&name, &scored);
     let text: Vec<String> = tables.iter().map(|table| table.markdown()).collect();
-    print!("{}", text.join("\n"));
+    say_as_is!("{}", text.join("\n"));
     let Some(out) = &args.measured.out else { return Ok(()) };
     let dossier = anomaly_dossier(&monitor, evaluation, &name, command())?;
     dossier.write(out)?;
-    eprintln!("{}", out.join(PAGE).display());
+    note!("{}", out.join(PAGE).display());
     Ok(())
 }
 

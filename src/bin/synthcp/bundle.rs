@@ -74,7 +74,7 @@ pub fn run(action: &Action) -> Outcome {
             let guarantee = thresholds.guarantee.clone();
             description.calibration = Some(thresholds);
             description.write(bundle)?;
-            println!("{guarantee}");
+            say!("{guarantee}");
             Ok(())
         }
         Action::Random { recipe, out, seed } => random(recipe.as_deref(), out, *seed),

@@ -61,7 +61,7 @@ impl Measured {
         let options =
             MonitorOptions { device: self.device, precision: self.precision, ..MonitorOptions::default() };
         let monitor = Monitor::load(&self.bundle, &options)?;
-        eprintln!("{}", monitor.description());
+        note!("{}", monitor.description());
         Ok(monitor)
     }
 
@@ -86,7 +86,7 @@ impl Measured {
         }
         if self.detectors.is_empty() {
             for entry in catalogue::left_out(&means) {
-                eprintln!("left out: {}, which needs {}", entry.id, entry.needs);
+                note!("left out: {}, which needs {}", entry.id, entry.needs);
             }
         }
         let (classes, device) = (networks.classes() as i64, networks.device());

@@ -10,9 +10,9 @@ use synthcp_monitor::evaluate::evaluation::{At, Evaluation, Options};
 use synthcp_monitor::evaluate::sanity::Sanity;
 use synthcp_monitor::evaluate::summary::dossier;
 
-use super::Outcome;
 use super::detectors::{Measured, command};
 use super::reading::Reading;
+use super::{Outcome, output};
 
 /// Arguments of `synthcp evaluate`.
 #[derive(ClapArgs)]
@@ -35,6 +35,9 @@ pub struct Args {
 
 /// Prints the figures, and writes them.
 pub fn run(args: &Args) -> Outcome {
+    if let Some(out) = &args.measured.out {
+        output::apart(out, [args.data.as_path()], PAGE)?;
+    }
     let monitor = args.measured.monitor()?;
     // Dropout is random.
     tch::manual_seed(1);
@@ -53,12 +56,12 @@ pub fn run(args: &Args) -> Outcome {
     };
     let evaluation = Evaluation::of(&monitor, &detectors, &args.data, &options, each)?;
     bar.finish_and_clear();
-    print!("{evaluation}");
+    say_as_is!("{evaluation}");
     let sanity = Sanity::of(&monitor, evaluation.median_failure(), &args.data, &args.slice)?;
-    print!("\n{sanity}");
+    say_as_is!("\n{sanity}");
     if let Some(out) = &args.measured.out {
         dossier(&monitor, evaluation, &sanity, command())?.write(out)?;
-        eprintln!("{}", out.join(PAGE).display());
+        note!("{}", out.join(PAGE).display());
     }
     Ok(())
 }

@@ -1,7 +1,22 @@
 //! The command line: trains, packs, runs and measures bundles. No ROS needed.
 //!
-//! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed,
-//! 2 wrong arguments.
+//! Results go to standard output, everything else to standard error. Exit codes: 0 done, or nobody reads on;
+//! 1 failed; 2 wrong arguments.
+
+/// Prints a line of the results; what cannot be printed ends the command.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::output::print(format_args!("{}\n", format_args!($($text)*)))? };
+}
+
+/// The same without an end of line.
+macro_rules! say_as_is {
+    ($($text:tt)*) => { $crate::output::print(format_args!($($text)*))? };
+}
+
+/// Says something beside the results, in a line.
+macro_rules! note {
+    ($($text:tt)*) => { $crate::output::note(format_args!($($text)*)) };
+}
 
 mod anomalies;
 mod bench;
@@ -10,6 +25,7 @@ mod detectors;
 mod evaluate;
 mod metrics;
 mod monitor;
+mod output;
 mod reading;
 mod reproduce;
 mod street;
@@ -76,11 +92,5 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Street(action) => street::run(&action),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("synthcp: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    output::end(outcome)
 }

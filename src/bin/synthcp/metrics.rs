@@ -62,8 +62,8 @@ pub fn run(args: &Args) -> Outcome {
         Numbers::Double(values) => measure(values, &truth, images, args)?,
     };
     match args.json {
-        true => println!("{}", serde_json::to_string_pretty(&measured)?),
-        false => print!("{}", table(&measured)),
+        true => say!("{}", serde_json::to_string_pretty(&measured)?),
+        false => say_as_is!("{}", table(&measured)),
     }
     Ok(())
 }

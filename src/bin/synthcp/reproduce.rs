@@ -9,7 +9,7 @@ use synthcp_monitor::protocol::plan::Protocol;
 use synthcp_monitor::protocol::run::End;
 use synthcp_monitor::protocol::stage::{Setup, Stage};
 
-use super::Outcome;
+use super::{Outcome, output};
 
 /// Arguments of `synthcp reproduce`.
 #[derive(ClapArgs)]
@@ -50,6 +50,8 @@ pub fn run(args: &Args) -> Outcome {
     let text = fs_err::read_to_string(&args.protocol)?;
     let protocol: Protocol =
         serde_norway::from_str(&text).map_err(|e| format!("{}: {e}", args.protocol.display()))?;
+    let inputs = args.transfer.iter().map(PathBuf::as_path).chain([args.data.as_path()]);
+    output::apart(&args.out, inputs, MARK)?;
     let device = args.device.resolve()?;
     let pause_at = match args.minutes {
         Some(minutes) => Some(Instant::now() + Duration::try_from_secs_f64(60. * minutes)?),
@@ -66,24 +68,27 @@ pub fn run(args: &Args) -> Outcome {
         command: format!("synthcp reproduce --protocol {}", args.protocol.display()),
     };
     if args.plan {
-        print_plan(&protocol.stages(&setup)?);
-        return Ok(());
+        return print_plan(&protocol.stages(&setup)?);
     }
-    let begin = |stage: &Stage| eprintln!("{} {}: {}", stage.system, stage.task, forecast(stage.left));
+    let begin = |stage: &Stage| note!("{} {}: {}", stage.system, stage.task, forecast(stage.left));
     if protocol.run(&setup, begin)? == End::Paused {
         let stages = protocol.stages(&setup)?;
-        eprintln!("paused, {} left; the same command goes on from here", forecast(total(&stages)));
+        note!("paused, {} left; the same command goes on from here", forecast(total(&stages)));
     }
     Ok(())
 }
 
-fn print_plan(stages: &[Stage]) {
-    println!("| system | stage | steps | taken | left |\n|---|---|---|---|---|");
+/// What every run leaves in its folder.
+const MARK: &str = "tables";
+
+fn print_plan(stages: &[Stage]) -> Outcome {
+    say!("| system | stage | steps | taken | left |\n|---|---|---|---|---|");
     for stage in stages {
         let left = if stage.done { "done".into() } else { forecast(stage.left) };
-        println!("| {} | {} | {} | {} | {left} |", stage.system, stage.task, stage.steps, stage.taken);
+        say!("| {} | {} | {} | {} | {left} |", stage.system, stage.task, stage.steps, stage.taken);
     }
-    println!("\n{} left in all", forecast(total(stages)));
+    say!("\n{} left in all", forecast(total(stages)));
+    Ok(())
 }
 
 /// Seconds that are left in all, if every stage knows its own.

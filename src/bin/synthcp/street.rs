@@ -101,11 +101,11 @@ pub fn run(action: &Action) -> Outcome {
                 for seed in *seed..seed + drives {
                     export::write(out, *layout, &drive(seed), *frames, || bar.inc(1))?;
                 }
-                println!("{} frames of {town} in {}", drives * *frames as u64, out.display());
+                say!("{} frames of {town} in {}", drives * *frames as u64, out.display());
             }
             if let Some(path) = bag {
                 bag::write(path, &drive(*seed), *frames, || bar.inc(1))?;
-                println!("{frames} frames of {town} in {}", path.display());
+                say!("{frames} frames of {town} in {}", path.display());
             }
             bar.finish_and_clear();
         }
@@ -113,7 +113,7 @@ pub fn run(action: &Action) -> Outcome {
             let options =
                 MonitorOptions { device: *device, precision: *precision, ..MonitorOptions::default() };
             let monitor = Monitor::load(bundle, &options)?;
-            eprintln!("{}", monitor.description());
+            note!("{}", monitor.description());
             let plan = Plan {
                 seed: *seed,
                 frames: frames.get(),
@@ -125,7 +125,7 @@ pub fn run(action: &Action) -> Outcome {
             let bar = ProgressBar::new_spinner();
             let trial = Trial::of(&monitor, &plan, || bar.inc(1))?;
             bar.finish_and_clear();
-            print!("{trial}");
+            say_as_is!("{trial}");
         }
     }
     Ok(())

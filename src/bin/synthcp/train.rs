@@ -80,7 +80,7 @@ pub fn run(stage: &Stage) -> Outcome {
                 common.slice,
                 recipe.seed
             );
-            println!("{}", Training::begin(recipe, workspace)?.baseline(which, &command)?.display());
+            say!("{}", Training::begin(recipe, workspace)?.baseline(which, &command)?.display());
         }
         Stage::All(all) => {
             let (recipe, workspace) = prepare(&all.common)?;
