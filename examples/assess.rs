@@ -14,6 +14,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [bundle, picture, mask] = arguments.as_slice() else {
         return Err("expected three arguments: the folder of a bundle, a picture, and where to write the mask of its errors".into());
     };
+    if mask.canonicalize().is_ok_and(|mask| picture.canonicalize().is_ok_and(|picture| picture == mask)) {
+        return Err(format!("the mask would be written onto the picture, {}", picture.display()).into());
+    }
     let monitor = Monitor::load(bundle, &MonitorOptions::default())?;
     let frame = Frame::new(image::open(picture)?.into_rgb8());
     let assessment = monitor.process(&frame, Wanted { error_mask: true, ..Wanted::default() })?;

@@ -1,19 +1,25 @@
 //! `synthcp monitor`: images in, a JSON line and a picture per image out.
 
+use std::collections::HashSet;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 use fs_err::File;
+use image::RgbImage;
 use serde_json::json;
 use synthcp_monitor::data::npy;
 use synthcp_monitor::frame::{self, Frame};
+use synthcp_monitor::model::bundle::Thresholds;
 use synthcp_monitor::model::compute::{DeviceChoice, Precision};
-use synthcp_monitor::monitor::assessment::{Maps, Report, Wanted};
+use synthcp_monitor::monitor::assessment::{Assessment, Maps, Report, Wanted};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
+use synthcp_monitor::network::fault::one_line;
 use synthcp_monitor::picture::strip::frame_strip;
+use synthcp_monitor::watch::debounce::Level;
+use synthcp_monitor::watch::validity::Validity;
 
-use super::Outcome;
+use super::{Outcome, output};
 
 /// Arguments of `synthcp monitor`.
 #[derive(ClapArgs)]
@@ -41,8 +47,22 @@ pub struct Args {
     images: Vec<PathBuf>,
 }
 
-/// Assesses every image; an unreadable one is an error that names it.
+/// Assesses every image. One that cannot be read, or not be assessed, has a line that says so, and makes the
+/// whole an error at the end.
 pub fn run(args: &Args) -> Outcome {
+    let outputs: Vec<Outputs> = outputs(args);
+    let report = args.out.join(REPORT);
+    let written = || outputs.iter().flat_map(Outputs::files).map(|name| args.out.join(name));
+    output::spare(&args.images, written().chain([report.clone()]))?;
+    if !report.exists()
+        && let Some(foreign) = written().find(|file| file.exists())
+    {
+        let (foreign, out) = (foreign.display(), args.out.display());
+        return Err(format!(
+            "{foreign} is there, and {out} has no {REPORT}: it is of no earlier run; choose another folder"
+        )
+        .into());
+    }
     let options = MonitorOptions {
         device: args.device,
         precision: args.precision,
@@ -50,25 +70,96 @@ pub fn run(args: &Args) -> Outcome {
         ..MonitorOptions::default()
     };
     let monitor = Monitor::load(&args.bundle, &options)?;
-    eprintln!("{}", monitor.description());
+    note!("{}", monitor.description());
     fs_err::create_dir_all(&args.out)?;
-    let mut lines = BufWriter::new(File::create(args.out.join("report.jsonl"))?);
-    for path in &args.images {
-        let image = frame::open(path)?.into_rgb8();
-        let frame = Frame { camera: path.display().to_string(), ..Frame::new(image) };
-        let assessment = monitor.process(&frame, Wanted::ALL)?;
-        let line = to_json(&frame.camera, &assessment.report);
-        writeln!(lines, "{line}")?;
-        println!("{line}");
-        let picture = frame_strip(&frame.image, &assessment, (monitor.labels(), monitor.thresholds()), PANEL);
-        let name = path.file_stem().map_or_else(|| "frame".into(), |s| s.to_string_lossy().into_owned());
-        picture.save(args.out.join(format!("{name}.png")))?;
-        if args.maps {
-            write_maps(&args.out, &name, &assessment.maps)?;
-        }
+    let mut lines = BufWriter::new(File::create(&report)?);
+    let mut failed = 0;
+    for (path, outputs) in args.images.iter().zip(&outputs) {
+        let line = match assess(&monitor, path) {
+            Ok((frame, assessment)) => {
+                let shown = (monitor.labels(), monitor.thresholds());
+                let picture = frame_strip(&frame.image, &assessment, shown, PANEL);
+                save(&picture, &args.out.join(outputs.picture()))?;
+                if args.maps {
+                    write_maps(&args.out, &outputs.name, &assessment.maps)?;
+                }
+                to_json(&frame.camera, &outputs.picture(), &assessment.report, monitor.thresholds())
+            }
+            Err((validity, reason)) => {
+                failed += 1;
+                note!("{}: {reason}", path.display());
+                json!({"image": path.display().to_string(), "validity": validity.name(), "reason": reason})
+            }
+        };
+        writeln!(lines, "{line}").map_err(|e| format!("{}: {e}", report.display()))?;
+        say!("{line}");
     }
-    lines.flush()?;
-    Ok(())
+    lines.flush().map_err(|e| format!("{}: {e}", report.display()))?;
+    match failed {
+        0 => Ok(()),
+        n => Err(format!("{n} of {} images have no assessment", args.images.len()).into()),
+    }
+}
+
+/// File of all lines, in the folder of results.
+const REPORT: &str = "report.jsonl";
+
+/// The picture's assessment, or what kept it from one.
+fn assess(monitor: &Monitor, path: &Path) -> Result<(Frame, Assessment), (Validity, String)> {
+    let invalid = |reason: String| (Validity::InvalidInput, one_line(&reason));
+    let image = frame::open(path).map_err(|e| invalid(e.to_string()))?.into_rgb8();
+    let frame = Frame { camera: path.display().to_string(), ..Frame::new(image) };
+    let assessed = monitor.process(&frame, Wanted::ALL);
+    let assessment = assessed.map_err(|e| (Validity::Failed, one_line(&e.to_string())))?;
+    Ok((frame, assessment))
+}
+
+/// Names of what is written for one image.
+struct Outputs {
+    /// The image's own without its ending; with a number, where another image has it already.
+    name: String,
+    maps: bool,
+}
+
+/// Endings of the maps' files.
+const MAPS: [&str; 6] = [
+    "error_probability.npy",
+    "anomaly_score.npy",
+    "error_mask.png",
+    "anomaly_mask.png",
+    "labels.png",
+    "reconstruction.png",
+];
+
+impl Outputs {
+    fn picture(&self) -> String {
+        format!("{}.png", self.name)
+    }
+
+    fn files(&self) -> Vec<String> {
+        let maps = if self.maps { &MAPS[..] } else { &[] };
+        maps.iter().map(|map| format!("{}.{map}", self.name)).chain([self.picture()]).collect()
+    }
+}
+
+/// What is written for each image: no two have a file in common.
+fn outputs(args: &Args) -> Vec<Outputs> {
+    let mut taken = HashSet::new();
+    let free = |path: &PathBuf| {
+        let stem = path.file_stem().map_or_else(|| "frame".into(), |s| s.to_string_lossy().into_owned());
+        let numbered = (2..).map(|number| format!("{stem}.{number}"));
+        let named =
+            std::iter::once(stem.clone()).chain(numbered).map(|name| Outputs { name, maps: args.maps });
+        let mut named = named.skip_while(|outputs| outputs.files().iter().any(|file| taken.contains(file)));
+        let outputs = named.next().expect("numbers without end");
+        taken.extend(outputs.files());
+        outputs
+    };
+    args.images.iter().map(free).collect()
+}
+
+fn save(picture: &RgbImage, path: &Path) -> Outcome {
+    Ok(picture.save(path).map_err(|e| format!("{}: {e}", path.display()))?)
 }
 
 /// Writes every map of image `name` to `folder`.
@@ -97,11 +188,19 @@ fn write_maps(folder: &Path, name: &str, maps: &Maps) -> Outcome {
 const PANEL: u32 = 384;
 
 /// One frame as JSON; what has no value is null.
-fn to_json(image: &str, report: &Report) -> serde_json::Value {
+fn to_json(image: &str, picture: &str, report: &Report, limits: &Thresholds) -> serde_json::Value {
     let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3;
     let l = &report.latency;
+    let level = Level::of(report.failure_score, report.anomaly_area, limits);
     json!({
         "image": image,
+        "picture": picture,
+        "validity": Validity::Ok.name(),
+        "level": level.name(),
+        "thresholds": {
+            "caution": limits.caution, "failure": limits.failure, "error": limits.error,
+            "anomaly": limits.anomaly, "anomaly_area": limits.anomaly_area, "guarantee": limits.guarantee,
+        },
         "mode": report.mode,
         "failure_score": report.failure_score,
         "predicted_miou": report.predicted_miou,
