@@ -8,8 +8,9 @@ use std::process::{Command, Output};
 
 use proptest::prelude::*;
 use synthcp_monitor::checkpoint::architecture::Architecture;
+use synthcp_monitor::checkpoint::published;
+use synthcp_monitor::checkpoint::pytorch::{self, Checkpoint};
 use synthcp_monitor::checkpoint::weights::{self, Tensors};
-use synthcp_monitor::checkpoint::{published, pytorch};
 use synthcp_monitor::model::bundle::Bundle;
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
 use synthcp_monitor::network::synthesis::GeneratorConfig;
@@ -220,8 +221,12 @@ fn nothing_is_run_and_what_is_refused_is_named() {
     let old = Pickle::begin().op(b"(").op(b"ios\nsystem\n").end();
     for (pickle, expected) in [
         (call, "'os.system' would have to be run"),
-        (object, "opcode 0x81 (NEWOBJ) is not plain data"),
-        (old, "opcode 0x69 (INST)"),
+        (
+            object,
+            "'argparse.Namespace' would have to be run; only tensors are read: in Python, save model.state",
+        ),
+        (old, "'os.system' would have to be run"),
+        (Pickle::begin().op(&[0x82, 1]).end(), "opcode 0x82 (EXT1) is not plain data"),
         (Pickle::begin().op(b"t").end(), "a mark is missing"),
         (Pickle::begin().op(b"(0").end(), "a value is asked for"),
         (Pickle::begin().op(b"N(0t").end(), "a mark is missing"),
@@ -235,6 +240,139 @@ fn nothing_is_run_and_what_is_refused_is_named() {
             assert!(error.contains("net.pth") && error.contains(expected), "{error}");
         }
     }
+}
+
+/// What trainers leave beside the tensors, in pickle: an object of options, a number of NumPy's, sets.
+fn beside(p: Pickle) -> Pickle {
+    let p = p.text("args").global("argparse", "Namespace").op(b")").op(&[0x81]);
+    let p = p.op(b"}(").text("lr").op(b"K\x01ub");
+    let p = p.text("best").global("numpy.core.multiarray", "scalar").op(b"(").global("numpy", "dtype");
+    let p = p.op(b"(").text("f8").op(&[0x89, 0x88]).op(b"tR").op(b"C\x0812345678").op(b"tR");
+    let p = p.text("seen").op(&[0x8f]).op(b"(K\x01K\x02").op(&[0x90]);
+    let p = p.text("frozen").op(b"(K\x01").op(&[0x91]);
+    p.text("counts").global("collections", "defaultdict").op(b"(").global("builtins", "int").op(b"tR")
+}
+
+#[test]
+fn what_trainers_leave_beside_the_tensors_is_passed_over_and_named() {
+    let (views, storages) = simple();
+    let object =
+        beside(Pickle::begin().op(b"}(")).text("model_state").state_dict(&views, &storages).op(b"u").end();
+    for bytes in [stream(object.clone(), &storages), archive(object, &storages)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.pth");
+        std::fs::write(&path, bytes).unwrap();
+        let checkpoint = Checkpoint::open(&path, None).unwrap();
+        assert_eq!(checkpoint.shapes().keys().collect::<Vec<_>>(), ["w"]);
+        let passed_over: Vec<&str> = checkpoint.passed_over().collect();
+        assert_eq!(passed_over, ["argparse.Namespace", "numpy.core.multiarray.scalar", "numpy.dtype"]);
+        assert_eq!(numbers(&checkpoint.tensors(["w"]).unwrap()["w"]), SIX.map(f64::from));
+    }
+}
+
+#[test]
+fn a_module_that_was_saved_whole_is_told_how_to_save_it() {
+    // As since PyTorch 1.6, and as before it: with the class as a persistent object.
+    let new = Pickle::begin().global("models", "Net").op(b")").op(&[0x81]).op(b"}b").end();
+    let old =
+        Pickle::begin().op(b"(").text("module").global("models", "Net").text("net.py").text("class Net");
+    let old = old.op(b"tQ)").op(&[0x81]).op(b"}b").end();
+    let inside =
+        Pickle::begin().op(b"}(").text("model").global("models", "Net").op(b")").op(&[0x81]).op(b"u").end();
+    for object in [new, old, inside] {
+        for bytes in [stream(object.clone(), &[]), archive(object.clone(), &[])] {
+            let error = parse(&bytes).unwrap_err();
+            assert!(error.contains("'models.Net'") && error.contains("save model.state_dict()"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn of_several_networks_one_is_taken_and_the_others_are_named() {
+    let (views, storages) = simple();
+    let ema = [View("w", 0, 0, &[3], &[1])];
+    let object = Pickle::begin().op(b"}(").text("model").state_dict(&views, &storages);
+    let object = object.text("ema").state_dict(&ema, &storages).op(b"u").end();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.pth");
+    std::fs::write(&path, archive(object, &storages)).unwrap();
+    let checkpoint = Checkpoint::open(&path, None).unwrap();
+    assert_eq!(checkpoint.choice(), Some(("model", ["ema".to_owned()].as_slice())));
+    assert_eq!(checkpoint.shapes()["w"], [6]);
+    let checkpoint = Checkpoint::open(&path, Some("ema")).unwrap();
+    assert_eq!((checkpoint.choice(), &checkpoint.shapes()["w"]), (None, &vec![3]));
+    let error = Checkpoint::open(&path, Some("emma")).err().unwrap().to_string();
+    assert!(error.contains("'emma'; there are 'ema', 'model'"), "{error}");
+}
+
+#[test]
+fn small_files_that_describe_much_are_refused() {
+    let million = Stored::floats(&vec![1.; 1 << 20]);
+    let many = |p: Pickle, n: usize, each: &dyn Fn(Pickle, usize) -> Pickle| (0..n).fold(p, each);
+    // A thousand views of one storage.
+    let storages = [million];
+    let whole = View("", 0, 0, &[1 << 20], &[1]);
+    let overlapping =
+        many(Pickle::begin().op(b"}("), 1000, &|p, i| p.text(&i.to_string()).tensor(&whole, &storages));
+    let overlapping = overlapping.op(b"u").end();
+    // The same with a stride of 0.
+    let six = [Stored::floats(&SIX)];
+    let one = View("", 0, 0, &[1 << 20], &[0]);
+    let repeated = many(Pickle::begin().op(b"}("), 100, &|p, i| p.text(&i.to_string()).tensor(&one, &six));
+    let repeated = repeated.op(b"u").end();
+    // One long key, again and again, each within the last.
+    let long = Pickle::begin().text(&"k".repeat(1000)).op(b"q\x010}(").text("a");
+    let nested = many(long, 2000, &|p, _| p.op(b"}(h\x01")).tensor(&View("", 0, 0, &[1], &[1]), &six);
+    let nested = many(nested, 2001, &|p, _| p.op(b"u")).end();
+    // A list of pairs, of which each call makes a dictionary.
+    let pairs = Pickle::begin().op(b"(");
+    let pairs = many(pairs, 2000, &|p, _| p.text("a").op(b"N").op(&[0x86])).op(b"lq\x010}(");
+    let copies = many(pairs, 2000, &|p, _| {
+        p.text("d").global("collections", "OrderedDict").op(b"h\x01").op(&[0x85]).op(b"R")
+    });
+    let copies = copies.op(b"u").end();
+    // A shape of ten thousand axes.
+    let axes = vec![1i64; 10_000].leak();
+    let deep = Pickle::begin().op(b"}(").text("w").tensor(&View("", 0, 0, axes, axes), &six).op(b"u").end();
+    // A name of a class, put together from two long texts, again and again.
+    let name = Pickle::begin().text(&"m".repeat(100_000)).op(b"q\x010h\x01h\x01").op(&[0x93]).end();
+    for (object, storages, expected) in [
+        (overlapping, &storages, "tensors of 4194304000 bytes in a file of"),
+        (repeated, &six, "tensors of 419430400 bytes in a file of"),
+        (nested, &six, "a name of 1001 bytes; at most 512"),
+        (copies, &six, "more entries than the file has bytes"),
+        (deep, &six, "a tensor of 10000 axes; at most 16"),
+        (name, &six, "whose name has 200000 bytes; at most 256"),
+    ] {
+        for bytes in [stream(object.clone(), storages), archive(object, storages)] {
+            let error = parse(&bytes).unwrap_err();
+            assert!(error.contains(expected), "{expected}: {}", error.chars().take(300).collect::<String>());
+        }
+    }
+    let endless = Checkpoint::open(Path::new("/dev/zero"), None).err().unwrap().to_string();
+    assert!(endless.contains("not a file"), "{endless}");
+}
+
+#[test]
+fn files_of_an_archive_that_overlap_are_refused() {
+    let storages = [Stored::floats(&[1.; 4096]), Stored::floats(&[2.; 4096])];
+    let views = [View("a", 0, 0, &[1], &[1]), View("b", 1, 0, &[1], &[1])];
+    let object = Pickle::begin().state_dict(&views, &storages).end();
+    let mut bytes = archive(object, &storages);
+    // The directory's entry of the second storage, made to be the first's.
+    let entries: Vec<usize> =
+        (0..bytes.len() - 4).filter(|&at| &bytes[at..at + 4] == b"PK\x01\x02").collect();
+    let [.., first, second] = entries[..] else { panic!("an archive of four files") };
+    let place: [u8; 4] = bytes[first + 42..first + 46].try_into().unwrap();
+    bytes[second + 42..second + 46].copy_from_slice(&place);
+    // Both claim the whole archive but for a little.
+    let size = (bytes.len() as u32 - 400).to_le_bytes();
+    for entry in [first, second] {
+        bytes[entry + 20..entry + 24].copy_from_slice(&size);
+        bytes[entry + 24..entry + 28].copy_from_slice(&size);
+    }
+    let error = parse(&bytes).unwrap_err();
+    assert!(error.contains("overlap") || error.contains("checksum"), "{error}");
 }
 
 #[test]
@@ -413,6 +551,71 @@ fn all_that_does_not_fit_is_reported_and_nothing_written() {
     ] {
         assert!(said.contains(expected), "{said}");
     }
+}
+
+/// What import says of a SPADE's tensors, saved under names changed by `rename`, when 19 classes are wanted.
+fn imported(tensors: &Tensors, rename: impl Fn(&str) -> String, more: &[&str]) -> (bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, to) = (folder.path().join("g.pth"), folder.path().join("g.safetensors"));
+    let renamed: Tensors = tensors.iter().map(|(name, t)| (rename(name), t.shallow_clone())).collect();
+    std::fs::write(&file, save(&renamed, archive)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synthcp"));
+    command.args(["weights", "import", "--arch", SPADE, "--from"]).arg(&file).arg("--to").arg(&to).args(more);
+    let out = command.output().unwrap();
+    (out.status.success() && to.exists(), String::from_utf8_lossy(&out.stderr).into_owned())
+}
+
+#[test]
+fn names_behind_what_wrappers_add_are_found() {
+    let (tensors, ..) = published_spade();
+    for before in ["_orig_mod.", "_orig_mod.module.", "module._orig_mod.", "model.", "trainer.net."] {
+        let (written, said) = imported(&tensors, |name| format!("{before}{name}"), &[]);
+        assert!(written && said.contains("tensors written"), "{before}: {said}");
+    }
+    // Averaged: module. before all, and a count beside them.
+    let mut averaged: Tensors =
+        tensors.iter().map(|(n, t)| (format!("module.{n}"), t.shallow_clone())).collect();
+    averaged.insert("n_averaged".into(), Tensor::from_slice(&[3i64 as f32]));
+    assert!(imported(&averaged, str::to_owned, &[]).0);
+    // Spectral norm by a parametrization.
+    let new_style = |name: &str| match name.rsplit_once('.') {
+        Some((stem, "weight_orig")) => format!("{stem}.parametrizations.weight.original"),
+        Some((stem, "weight_u")) => format!("{stem}.parametrizations.weight.0._u"),
+        Some((stem, "weight_v")) => format!("{stem}.parametrizations.weight.0._v"),
+        _ => name.to_owned(),
+    };
+    assert!(tensors.keys().any(|name| name.ends_with("weight_orig")));
+    let (written, said) = imported(&tensors, new_style, &[]);
+    assert!(written, "{said}");
+    // Others beside the network's: its prefix is said, and not hundreds of lines.
+    let mut beside: Tensors =
+        tensors.iter().map(|(n, t)| (format!("model.{n}"), t.shallow_clone())).collect();
+    beside.insert("criterion.weight".into(), Tensor::from_slice(&[1f32]));
+    let (written, said) = imported(&beside, str::to_owned, &[]);
+    assert!(!written && said.contains("behind 'model.'") && said.lines().count() < 30, "{said}");
+}
+
+#[test]
+fn a_wrong_number_of_classes_is_one_sentence() {
+    let vs = VarStore::new(Device::Cpu);
+    serde_norway::from_str::<GeneratorConfig>(SPADE).unwrap().build(&vs.root(), 21);
+    let (written, said) = imported(&weights::tensors(&vs), str::to_owned, &[]);
+    assert!(!written && said.contains("is of 21 classes, --classes is 19"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(imported(&weights::tensors(&vs), str::to_owned, &["--classes", "21"]).0);
+}
+
+#[test]
+fn an_import_never_writes_onto_its_source() {
+    let (tensors, ..) = published_spade();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("g.safetensors");
+    let bytes = save(&tensors, archive);
+    std::fs::write(&file, &bytes).unwrap();
+    let out = import(SPADE, &[&file], &file);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(1) && said.contains("onto the input"), "{said}");
+    assert_eq!(std::fs::read(&file).unwrap(), bytes);
 }
 
 #[test]

@@ -450,6 +450,56 @@ fn a_torchscript_file_that_is_not_m_is_named() {
 }
 
 #[test]
+fn code_that_reaches_beyond_arithmetic_is_listed_and_refused_unless_it_is_trusted() {
+    let bundle = random_bundle();
+    let (theirs, victim) = (bundle.path().join("theirs.pt"), bundle.path().join("victim.txt"));
+    traced(&theirs);
+    std::fs::write(&victim, "a file of the user's").unwrap();
+    // Zeroes the first ten bytes of a file whenever it segments an image.
+    let value =
+        format!("torch.add(_1, torch.sum(torch.zero_(torch.from_file({victim:?}, True, 10, dtype=0))))");
+    returning(&theirs, "Tensor", &value);
+    let import = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_synthcp"));
+        command.args(["weights", "import", "--arch", "torchscript", "--from"]).arg(&theirs);
+        let out = command.arg("--to").arg(bundle.path()).args(more).output().unwrap();
+        (out.status.success(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    let (done, said) = import(&[]);
+    assert!(!done && said.contains("torch.from_file") && said.contains("--trust-code"), "{said}");
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "a file of the user's");
+
+    // Trusted, it does what it does, and the bundle says so.
+    let (done, said) = import(&["--trust-code"]);
+    let description = std::fs::read_to_string(bundle.path().join(DESCRIPTION)).unwrap();
+    assert!(done && said.contains("its code is trusted"), "{said}");
+    assert!(description.contains("trust_code: true"), "{description}");
+    assert!(std::fs::read(&victim).unwrap().starts_with(&[0; 10]));
+    // A bundle that does not say so is not loaded.
+    std::fs::write(
+        bundle.path().join(DESCRIPTION),
+        description.replace("trust_code: true", "trust_code: false"),
+    )
+    .unwrap();
+    let error = load(bundle.path()).err().unwrap();
+    assert!(error.contains("torch.from_file") && error.contains("trust_code: true"), "{error}");
+}
+
+#[test]
+fn an_import_of_a_network_says_how_images_will_be_fed() {
+    let bundle = random_bundle();
+    let theirs = bundle.path().join("theirs.pt");
+    traced(&theirs);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synthcp"));
+    command.args(["weights", "import", "--arch", "torchscript", "--from"]).arg(&theirs);
+    let out = command.arg("--to").arg(bundle.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    let expected =
+        "1 x 3 x 64 x 128: red, green, blue in [0, 1], minus mean [0.485, 0.456, 0.406], over std [0.229";
+    assert!(out.status.success() && said.contains(expected) && said.contains("mean: [0, 0, 0]"), "{said}");
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let bundle = random_bundle();
     std::fs::remove_file(bundle.path().join("synthesis.safetensors")).unwrap();

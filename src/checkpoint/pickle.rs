@@ -2,9 +2,13 @@
 //!
 //! A pickle is a program for a small stack machine, and a hostile one can make Python run anything. This
 //! machine knows the opcodes of plain data, and of the calls a pickle can ask for only those that describe
-//! a tensor; it carries out none. Whatever else a pickle wants is refused by name.
+//! a tensor; it carries out none. What any other call would make is an opaque value, which has a name and
+//! nothing else: trainers leave their options and counters beside the tensors, and no tensor needs them.
+//!
+//! A small pickle can describe much, by recalling what it has said before. What is kept is limited: steps,
+//! lengths of names, axes of a tensor, entries that are copied.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use tch::Kind;
@@ -33,6 +37,8 @@ pub enum Value {
     Storage(Rc<Storage>),
     /// A tensor.
     Tensor(Rc<Described>),
+    /// What only running the thing of this name would make.
+    Opaque(Rc<str>),
 }
 
 /// Where a collection is kept.
@@ -72,7 +78,22 @@ pub(crate) struct Unpickler<'a> {
     at: usize,
     collections: Vec<Vec<Value>>,
     kinds: BTreeMap<Rc<str>, Kind>,
+    opaque: BTreeSet<Rc<str>>,
+    steps: usize,
+    copied: usize,
 }
+
+/// Most opcodes of a file. A tensor takes some sixty.
+const MOST_STEPS: usize = 1 << 22;
+
+/// Longest name of a class or a storage, in bytes.
+const LONGEST_NAME: usize = 256;
+
+/// Most axes of a tensor.
+const MOST_AXES: usize = 16;
+
+/// Names of things passed over that are kept, at most.
+const MOST_OPAQUE: usize = 8;
 
 /// What one pickle leaves on the machine's desk.
 #[derive(Default)]
@@ -110,7 +131,8 @@ impl Desk {
 impl<'a> Unpickler<'a> {
     /// Begins at the first byte.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, collections: Vec::new(), kinds: BTreeMap::new() }
+        let (kinds, opaque) = (BTreeMap::new(), BTreeSet::new());
+        Self { bytes, at: 0, collections: Vec::new(), kinds, opaque, steps: 0, copied: 0 }
     }
 
     /// The next `n` bytes.
@@ -130,6 +152,16 @@ impl<'a> Unpickler<'a> {
     /// What a collection holds.
     pub fn items(&self, items: Items) -> &[Value] {
         &self.collections[items.0]
+    }
+
+    /// How far it has read.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Names of things that would have to be run, and were not; some of them, where there are many.
+    pub fn opaque_names(&self) -> &BTreeSet<Rc<str>> {
+        &self.opaque
     }
 
     /// Kinds of the storages named so far.
@@ -174,6 +206,26 @@ impl<'a> Unpickler<'a> {
         Items(self.collections.len() - 1)
     }
 
+    fn opaque(&mut self, what: &Value) -> Value {
+        let name: Rc<str> = match what {
+            Value::Global(name) | Value::Opaque(name) => name.clone(),
+            _ => "an object without a name".into(),
+        };
+        if self.opaque.len() < MOST_OPAQUE {
+            self.opaque.insert(name.clone());
+        }
+        Value::Opaque(name)
+    }
+
+    fn global(&self, module: &str, name: &str) -> Parsed<Value> {
+        match module.len() + name.len() {
+            length if length > LONGEST_NAME => {
+                Err(format!("a class whose name has {length} bytes; at most {LONGEST_NAME} are read"))
+            }
+            _ => Ok(Value::Global(format!("{module}.{name}").into())),
+        }
+    }
+
     fn sequence(&mut self, values: Vec<Value>) -> Value {
         Value::Sequence(self.keep(values))
     }
@@ -183,6 +235,10 @@ impl<'a> Unpickler<'a> {
         let mut desk = Desk::default();
         loop {
             let at = self.at;
+            self.steps += 1;
+            if self.steps > MOST_STEPS {
+                return Err(format!("more than {MOST_STEPS} steps to describe it"));
+            }
             let opcode = self.byte()?;
             let value = match opcode {
                 b'.' => return desk.pop(),
@@ -227,7 +283,7 @@ impl<'a> Unpickler<'a> {
                     self.take(8)?;
                     Value::None
                 }
-                b'C' | b'B' | 0x8e => {
+                b'C' | b'B' | 0x8e | 0x96 => {
                     let n = match opcode {
                         b'C' => self.length::<1>()?,
                         b'B' => self.length::<4>()?,
@@ -244,11 +300,12 @@ impl<'a> Unpickler<'a> {
                     };
                     self.text(n)?
                 }
-                b'c' => Value::Global(format!("{}.{}", self.line()?, self.line()?).into()),
+                b'c' => {
+                    let (module, name) = (self.line()?, self.line()?);
+                    self.global(module, name)?
+                }
                 0x93 => match (desk.pop()?, desk.pop()?) {
-                    (Value::Text(name), Value::Text(module)) => {
-                        Value::Global(format!("{module}.{name}").into())
-                    }
+                    (Value::Text(name), Value::Text(module)) => self.global(&module, &name)?,
                     _ => return Err(format!("byte {at}: a global whose name is no text")),
                 },
                 b')' | b']' => self.sequence(Vec::new()),
@@ -273,7 +330,32 @@ impl<'a> Unpickler<'a> {
                 }
                 b'h' => desk.recall(self.byte()?.into())?,
                 b'j' => desk.recall(u32::from_le_bytes(self.number()?))?,
-                b'a' | b'e' | b's' | b'u' => {
+                // Sets: no tensor is looked for in one.
+                0x8f => Value::Opaque("a set".into()),
+                0x91 => {
+                    desk.since_mark()?;
+                    Value::Opaque("a set".into())
+                }
+                // Objects, made or called; of an object without arguments the class is beside its mark.
+                b'i' => {
+                    let (module, name) = (self.line()?, self.line()?);
+                    desk.since_mark()?;
+                    let class = self.global(module, name)?;
+                    self.opaque(&class)
+                }
+                b'o' => {
+                    let made = desk.since_mark()?;
+                    self.opaque(made.first().unwrap_or(&Value::None))
+                }
+                0x81 => {
+                    let (_, class) = (desk.pop()?, desk.pop()?);
+                    self.opaque(&class)
+                }
+                0x92 => {
+                    let (_, _, class) = (desk.pop()?, desk.pop()?, desk.pop()?);
+                    self.opaque(&class)
+                }
+                b'a' | b'e' | b's' | b'u' | 0x90 => {
                     let items = match opcode {
                         b'a' => desk.last(1)?,
                         b's' => desk.last(2)?,
@@ -306,6 +388,7 @@ impl<'a> Unpickler<'a> {
 
     fn add(&mut self, to: &Value, pairs: bool, items: Vec<Value>) -> Parsed<()> {
         match to {
+            Value::Opaque(_) => {}
             Value::Sequence(at) if !pairs => self.collections[at.0].extend(items),
             Value::Dict(at) if pairs && items.len().is_multiple_of(2) => self.collections[at.0].extend(items),
             _ => return Err("items for something that does not hold them".into()),
@@ -317,15 +400,30 @@ impl<'a> Unpickler<'a> {
     /// is of another: `(key, offset, size)`.
     fn storage(&mut self, id: &Value) -> Parsed<Value> {
         let Value::Sequence(items) = id else { return Err("a storage id that is no tuple".into()) };
+        // How PyTorch before 1.6 saved a module whole: its class, and the text of its source.
+        if let [Value::Text(tag), class @ Value::Global(_), ..] = self.items(*items)
+            && &**tag == "module"
+        {
+            return Ok(class.clone());
+        }
         let [Value::Text(tag), Value::Global(class), Value::Text(key), _, _, view @ ..] = self.items(*items)
         else {
             return Err("a storage id of another form".into());
         };
         if &**tag != "storage" {
-            return Err(format!("a persistent '{tag}', only a storage is known"));
+            return Err(format!("a persistent {}, only a storage is known", quoted(tag)));
         }
-        let kind = KINDS.iter().find(|(name, _)| *name == &**class);
-        let kind = kind.ok_or_else(|| format!("a storage of the unsupported type '{class}'"))?.1;
+        let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == &**class) else {
+            let class = Value::Global(class.clone());
+            return Ok(self.opaque(&class));
+        };
+        if key.len() > LONGEST_NAME {
+            return Err(format!(
+                "a storage whose name has {} bytes; at most {LONGEST_NAME} are read",
+                key.len()
+            ));
+        }
+        let kind = *kind;
         let (key, mut skip) = (key.clone(), 0);
         if let [Value::Sequence(view)] = view {
             match self.items(*view) {
@@ -341,9 +439,10 @@ impl<'a> Unpickler<'a> {
 
     /// What a call would make, for the few calls that describe data.
     fn describe(&mut self, callee: &Value, arguments: &Value) -> Parsed<Value> {
-        let (Value::Global(name), Value::Sequence(arguments)) = (callee, arguments) else {
-            return Err("a call of something that has no name".into());
+        let Value::Sequence(arguments) = arguments else {
+            return Err("a call whose arguments are no tuple".into());
         };
+        let Value::Global(name) = callee else { return Ok(self.opaque(callee)) };
         let arguments = self.items(*arguments);
         match (&**name, arguments) {
             ("collections.OrderedDict", pairs) => {
@@ -351,6 +450,11 @@ impl<'a> Unpickler<'a> {
                     [Value::Sequence(pairs)] => self.items(*pairs).to_vec(),
                     _ => Vec::new(),
                 };
+                // Whoever writes each entry once stays below this.
+                self.copied += pairs.len();
+                if self.copied > self.bytes.len() {
+                    return Err("dictionaries of more entries than the file has bytes".into());
+                }
                 let mut entries = Vec::with_capacity(2 * pairs.len());
                 for pair in pairs {
                     let Value::Sequence(pair) = pair else { return Err("an entry that is no pair".into()) };
@@ -361,6 +465,7 @@ impl<'a> Unpickler<'a> {
                 }
                 Ok(Value::Dict(self.keep(entries)))
             }
+            ("collections.defaultdict", _) => Ok(Value::Dict(self.keep(Vec::new()))),
             (
                 "torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor",
                 [
@@ -380,13 +485,37 @@ impl<'a> Unpickler<'a> {
                 "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state",
                 [tensor @ Value::Tensor(_), ..],
             ) => Ok(tensor.clone()),
+            // A tensor with attributes: how to make it, of what class, from what, and the attributes.
+            (
+                "torch._tensor._rebuild_from_type_v2" | "torch._tensor._rebuild_from_type",
+                [make @ Value::Global(inner), Value::Global(_), from @ Value::Sequence(_), ..],
+            ) if inner.starts_with("torch._utils.") => {
+                let (make, from) = (make.clone(), from.clone());
+                self.describe(&make, &from)
+            }
             ("torch.Size", [sizes @ Value::Sequence(_)]) => Ok(sizes.clone()),
-            (other, _) => Err(format!("'{other}' would have to be run; only tensors are read")),
+            // What a tensor would be made of was itself passed over: of that name is the answer.
+            (name, [first @ Value::Opaque(_), ..]) if name.starts_with("torch._utils._rebuild_") => {
+                Ok(first.clone())
+            }
+            _ => Ok(self.opaque(callee)),
         }
     }
 }
 
+/// A name for a message, of which no more than its beginning is quoted.
+pub(super) fn quoted(name: &str) -> String {
+    const MOST: usize = 64;
+    match name.char_indices().nth(MOST) {
+        Some((end, _)) => format!("'{}...'", name[..end].escape_debug()),
+        None => format!("'{}'", name.escape_debug()),
+    }
+}
+
 fn integers(values: &[Value]) -> Parsed<Vec<i64>> {
+    if values.len() > MOST_AXES {
+        return Err(format!("a tensor of {} axes; at most {MOST_AXES} are read", values.len()));
+    }
     let integer = |v: &Value| match v {
         Value::Int(i) if *i >= 0 => Ok(*i),
         Value::Int(i) => Err(format!("a size of {i}")),
@@ -409,15 +538,6 @@ const KINDS: [(&str, Kind); 10] = [
     ("torch.BoolStorage", Kind::Bool),
 ];
 
-/// Opcodes that make objects or reach beyond the file, for messages.
-const REFUSED: [(u8, &str); 9] = [
-    (b'i', "INST"),
-    (b'o', "OBJ"),
-    (b'P', "PERSID"),
-    (0x81, "NEWOBJ"),
-    (0x82, "EXT1"),
-    (0x83, "EXT2"),
-    (0x84, "EXT4"),
-    (0x92, "NEWOBJ_EX"),
-    (0x97, "NEXT_BUFFER"),
-];
+/// Opcodes that reach beyond the file, for messages.
+const REFUSED: [(u8, &str); 5] =
+    [(b'P', "PERSID"), (0x82, "EXT1"), (0x83, "EXT2"), (0x84, "EXT4"), (0x97, "NEXT_BUFFER")];

@@ -5,51 +5,193 @@
 //! fifth with the list of storages, then their bytes. Every published SPADE and SynthCP checkpoint is such a
 //! stream.
 //!
+//! A checkpoint is opened first: that says which tensors it describes, of which shapes, and makes none. A
+//! small file can describe more than any memory holds; whoever opens one compares names and shapes with a
+//! network and asks for those tensors that fit.
+//!
 //! The crate pytorch-reader (0.22) reads both formats right, bf16 included, and runs nothing either. It does not
 //! pass `tests/checkpoints.rs`: of a storage of 24 bytes it makes a tensor of 4 GiB by a stride of 0, it unpacks
-//! compressed archives, and a call of `os.system` beside the tensors it passes over in silence, where a checkpoint
-//! that asks for such a call is refused here.
+//! compressed archives, and a call of `os.system` beside the tensors it passes over in silence, where here it is
+//! named.
 
-use std::collections::{BTreeMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read};
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use fs_err as fs;
 use tch::{Device, Tensor};
 use zip::ZipArchive;
 
-use super::pickle::{Described, Items, Parsed, Unpickler, Value};
-use super::weights::{self, Tensors, WeightsError};
+use super::contents::{Contents, contents};
+use super::pickle::{Described, Parsed, Unpickler, Value, quoted};
+use super::weights::{self, Shapes, Tensors, WeightsError};
 
-/// Reads the tensors of a checkpoint: a state dict, or dictionaries around it.
-pub fn read(path: &Path) -> Result<Tensors, WeightsError> {
-    let bytes = fs::read(path)?;
-    parse(&bytes, path)
+/// A checkpoint that is open: what it describes is known, and nothing of it made.
+pub struct Checkpoint<'a> {
+    bytes: Cow<'a, [u8]>,
+    path: PathBuf,
+    storages: Storages,
+    contents: Contents,
+    passed_over: BTreeSet<Rc<str>>,
+    shapes: Shapes,
 }
 
-/// Reads the tensors of a checkpoint's bytes; `path` is for messages.
-pub fn parse(bytes: &[u8], path: &Path) -> Result<Tensors, WeightsError> {
-    let format = |what: &str, reason| {
-        let reason = format!("{what} checkpoint: {reason}");
-        WeightsError::Format { path: path.into(), reason }
-    };
-    match bytes {
-        // The header's length, then the header.
-        [_, _, _, _, _, _, _, _, b'{', ..] => weights::parse(bytes, path),
-        [b'P', b'K', ..] => parse_zip(bytes).map_err(|reason| format("zip", reason)),
-        [0x80, ..] => parse_stream(bytes).map_err(|reason| format("legacy", reason)),
-        _ => Err(WeightsError::Format {
-            path: path.into(),
-            reason: "neither safetensors nor a checkpoint of PyTorch".into(),
-        }),
+/// Where the bytes of a checkpoint's storages are.
+enum Storages {
+    /// In a safetensors file, which has none.
+    None,
+    /// In the archive, as files.
+    Archive,
+    /// In the stream, by name.
+    Stream(BTreeMap<Rc<str>, Range<usize>>),
+}
+
+impl Checkpoint<'static> {
+    /// Opens a file. Of several networks in it, `entry` says which: a path of keys.
+    pub fn open(path: &Path, entry: Option<&str>) -> Result<Self, WeightsError> {
+        let reason = "not a file".into();
+        // A device may have no end.
+        if fs::metadata(path)?.file_type().is_file() {
+            return Checkpoint::new(fs::read(path)?.into(), path, entry);
+        }
+        Err(WeightsError::Format { path: path.into(), reason })
     }
 }
+
+impl<'a> Checkpoint<'a> {
+    fn new(bytes: Cow<'a, [u8]>, path: &Path, entry: Option<&str>) -> Result<Self, WeightsError> {
+        let format = |what: &str, reason| {
+            let reason = format!("{what} checkpoint: {reason}");
+            WeightsError::Format { path: path.into(), reason }
+        };
+        let (storages, contents, passed_over) = match &*bytes {
+            // The header's length, then the header.
+            [_, _, _, _, _, _, _, _, b'{', ..] => {
+                if let Some(entry) = entry {
+                    let reason = format!("a safetensors file has no entries, {} is asked for", quoted(entry));
+                    return Err(WeightsError::Format { path: path.into(), reason });
+                }
+                let shapes = weights::shapes(&bytes, path)?;
+                let (storages, contents) = (Storages::None, Contents::default());
+                let passed_over = BTreeSet::new();
+                return Ok(Self { storages, contents, passed_over, shapes, path: path.into(), bytes });
+            }
+            [b'P', b'K', ..] => open_zip(&bytes, entry).map_err(|reason| format("zip", reason))?,
+            [0x80, ..] => open_stream(&bytes, entry).map_err(|reason| format("legacy", reason))?,
+            _ => {
+                return Err(WeightsError::Format {
+                    path: path.into(),
+                    reason: "neither safetensors nor a checkpoint of PyTorch".into(),
+                });
+            }
+        };
+        let shapes = contents.tensors.iter().map(|(name, t)| (name.clone(), t.size.clone())).collect();
+        Ok(Self { storages, contents, passed_over, shapes, path: path.into(), bytes })
+    }
+
+    /// Its tensors' shapes, by name.
+    pub fn shapes(&self) -> &Shapes {
+        &self.shapes
+    }
+
+    /// The entry that was taken, where there are others that hold a network, and these.
+    pub fn choice(&self) -> Option<(&str, &[String])> {
+        let Contents { taken, others, .. } = &self.contents;
+        (!others.is_empty()).then_some((taken, others))
+    }
+
+    /// Names of objects beside the tensors that would have to be run; some, where there are many.
+    pub fn passed_over(&self) -> impl Iterator<Item = &str> {
+        self.passed_over.iter().map(|name| &**name)
+    }
+
+    /// The object that stands where a tensor of this name should, and would have to be run.
+    pub fn opaque(&self, name: &str) -> Option<&str> {
+        let at = |path: &str| path == name || path.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
+        self.contents.opaque.iter().find(|(path, _)| at(path)).map(|(_, what)| &**what)
+    }
+
+    /// Makes the tensors of these names.
+    pub fn tensors<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Result<Tensors, WeightsError> {
+        let format = |reason: String| WeightsError::Format { path: self.path.clone(), reason };
+        if let Storages::None = self.storages {
+            return weights::parse_some(&self.bytes, &self.path, names);
+        }
+        let mut wanted = BTreeMap::new();
+        for name in names {
+            let tensor = self.contents.tensors.get(name);
+            let tensor = tensor.ok_or_else(|| format(format!("tensor {} is missing", quoted(name))))?;
+            wanted.insert(name.to_owned(), tensor.clone());
+        }
+        self.build(wanted).map_err(format)
+    }
+
+    fn build(&self, wanted: BTreeMap<String, Rc<Described>>) -> Parsed<Tensors> {
+        // Tensors may share memory, but what a trainer saves is hardly more than the file.
+        let most = (self.bytes.len() as u128) * 4 + (1 << 24);
+        let bytes = |d: &Described| {
+            let width = d.storage.kind.elt_size_in_bytes() as u128;
+            d.size.iter().fold(width, |n, &side| n.saturating_mul(side as u128))
+        };
+        let total = wanted.values().fold(0u128, |sum, d| sum.saturating_add(bytes(d)));
+        if total > most {
+            let length = self.bytes.len();
+            return Err(format!(
+                "tensors of {total} bytes in a file of {length}; at most {most} are made of it"
+            ));
+        }
+        // One storage at a time: files are large, and few tensors share one.
+        let mut by_storage: BTreeMap<Rc<str>, Vec<(String, Rc<Described>)>> = BTreeMap::new();
+        for (name, tensor) in wanted {
+            by_storage.entry(tensor.storage.key.clone()).or_default().push((name, tensor));
+        }
+        let mut archive = match self.storages {
+            Storages::Archive => Some(Archive::open(&self.bytes)?),
+            _ => None,
+        };
+        let mut tensors = Tensors::new();
+        for (key, own) in by_storage {
+            let bytes: Cow<[u8]> = match (&mut archive, &self.storages) {
+                (Some(archive), _) => archive.file(&format!("data/{key}"))?.into(),
+                (None, Storages::Stream(ranges)) => {
+                    let range = ranges.get(&key).cloned();
+                    let range = range.ok_or_else(|| format!("storage {} is missing", quoted(&key)))?;
+                    self.bytes[range].into()
+                }
+                (None, _) => return Err("its storages are missing".into()),
+            };
+            for (name, described) in own {
+                let tensor =
+                    tensor(&described, &bytes).map_err(|reason| format!("{}: {reason}", quoted(&name)))?;
+                tensors.insert(name, tensor);
+            }
+        }
+        Ok(tensors)
+    }
+}
+
+/// Reads all tensors of a checkpoint: of a state dict, or of dictionaries around it.
+pub fn read(path: &Path) -> Result<Tensors, WeightsError> {
+    let checkpoint = Checkpoint::open(path, None)?;
+    checkpoint.tensors(checkpoint.shapes().keys().map(String::as_str))
+}
+
+/// Reads all tensors of a checkpoint's bytes; `path` is for messages.
+pub fn parse(bytes: &[u8], path: &Path) -> Result<Tensors, WeightsError> {
+    let checkpoint = Checkpoint::new(bytes.into(), path, None)?;
+    checkpoint.tensors(checkpoint.shapes().keys().map(String::as_str))
+}
+
+/// What is known of an open file.
+type Opened = (Storages, Contents, BTreeSet<Rc<str>>);
 
 /// The first pickle of every stream.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
-fn parse_stream(bytes: &[u8]) -> Parsed<Tensors> {
+fn open_stream(bytes: &[u8], entry: Option<&str>) -> Parsed<Opened> {
     let mut reader = Unpickler::new(bytes);
     match reader.value()? {
         Value::Long(digits) if *digits == MAGIC => {}
@@ -57,126 +199,87 @@ fn parse_stream(bytes: &[u8]) -> Parsed<Tensors> {
     }
     reader.value()?;
     if let Value::Dict(system) = reader.value()?
-        && let Some(Value::Bool(false)) = entry(&reader, system, "little_endian")
+        && let [.., Value::Bool(false)] = setting(&reader, system, "little_endian").as_slice()
     {
         return Err("written on a big-endian machine".into());
     }
     let object = reader.value()?;
+    let contents = contents(&reader, &object, entry)?;
     let Value::Sequence(keys) = reader.value()? else { return Err("the list of storages is missing".into()) };
     let mut storages = BTreeMap::new();
     for key in reader.items(keys).to_vec() {
         let Value::Text(key) = key else { return Err("a storage without name".into()) };
-        let kind = *reader.kinds().get(&key).ok_or_else(|| format!("storage '{key}' is of no tensor"))?;
+        let name = quoted(&key);
+        let kind = reader.kinds().get(&key);
+        let kind =
+            *kind.ok_or_else(|| format!("storage {name} is of no tensor, or of a type that is not read"))?;
         let length = usize::try_from(u64::from_le_bytes(reader.number()?)).ok();
         let length = length.and_then(|n| n.checked_mul(kind.elt_size_in_bytes()));
-        let length = length.ok_or_else(|| format!("storage '{key}' is beyond all sizes"))?;
-        storages.insert(key, reader.take(length)?);
+        let length = length.ok_or_else(|| format!("storage {name} is beyond all sizes"))?;
+        let begin = reader.position();
+        reader.take(length)?;
+        storages.insert(key, begin..begin + length);
     }
-    build(&reader, &object, |key| {
-        storages.get(key).map(|bytes| bytes.to_vec()).ok_or_else(|| format!("storage '{key}' is missing"))
-    })
+    Ok((Storages::Stream(storages), contents, reader.opaque_names().clone()))
 }
 
-fn parse_zip(bytes: &[u8]) -> Parsed<Tensors> {
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| e.to_string())?;
-    let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
-    let pickle = names.iter().find(|name| **name == "data.pkl" || name.ends_with("/data.pkl"));
-    let pickle = pickle.ok_or("data.pkl is missing")?;
-    let folder = &pickle[..pickle.len() - "data.pkl".len()];
-    let has = |name: &str| names.contains(&format!("{folder}{name}"));
-    if has("constants.pkl") {
-        return Err("a TorchScript network: it goes into a bundle whole, as architecture torchscript".into());
+/// What a dictionary says under a key, each time it does.
+fn setting<'a>(reader: &'a Unpickler, dict: super::pickle::Items, wanted: &str) -> Vec<&'a Value> {
+    let found = |pair: &&[Value]| matches!(&pair[0], Value::Text(key) if &**key == wanted);
+    reader.items(dict).chunks_exact(2).filter(found).map(|pair| &pair[1]).collect()
+}
+
+/// A zip archive of PyTorch.
+struct Archive<'a> {
+    zip: ZipArchive<Cursor<&'a [u8]>>,
+    folder: String,
+    /// Bytes that may still be read: files that do not overlap are no more than the archive.
+    left: u64,
+}
+
+impl<'a> Archive<'a> {
+    fn open(bytes: &'a [u8]) -> Parsed<Self> {
+        let zip = ZipArchive::new(Cursor::new(bytes)).map_err(|e| e.to_string())?;
+        let pickle = zip.file_names().find(|name| *name == "data.pkl" || name.ends_with("/data.pkl"));
+        let pickle = pickle.ok_or("data.pkl is missing")?;
+        let folder = pickle[..pickle.len() - "data.pkl".len()].to_owned();
+        Ok(Self { zip, folder, left: bytes.len() as u64 })
     }
-    let mut file = |name: &str| -> Parsed<Vec<u8>> {
-        let name = format!("{folder}{name}");
-        let mut file = archive.by_name(&name).map_err(|e| format!("{name}: {e}"))?;
+
+    fn has(&self, name: &str) -> bool {
+        let name = format!("{}{name}", self.folder);
+        self.zip.file_names().any(|n| n == name)
+    }
+
+    fn file(&mut self, name: &str) -> Parsed<Vec<u8>> {
+        let name = format!("{}{name}", self.folder);
+        let mut file = self.zip.by_name(&name).map_err(|e| format!("{name}: {e}"))?;
         // PyTorch stores, so nothing can be larger than the file.
-        if file.compression() != zip::CompressionMethod::Stored || file.size() > bytes.len() as u64 {
+        if file.compression() != zip::CompressionMethod::Stored {
             return Err(format!("{name} is compressed"));
         }
+        self.left = self.left.checked_sub(file.size()).ok_or_else(|| {
+            format!("{name}: the archive's files overlap: together they are larger than the archive")
+        })?;
         let mut content = Vec::new();
         file.read_to_end(&mut content).map_err(|e| format!("{name}: {e}"))?;
         Ok(content)
-    };
-    if has("byteorder") && file("byteorder")? != b"little" {
+    }
+}
+
+fn open_zip(bytes: &[u8], entry: Option<&str>) -> Parsed<Opened> {
+    let mut archive = Archive::open(bytes)?;
+    if archive.has("constants.pkl") {
+        return Err("a TorchScript network: it goes into a bundle whole, as architecture torchscript".into());
+    }
+    if archive.has("byteorder") && archive.file("byteorder")? != b"little" {
         return Err("written on a big-endian machine".into());
     }
-    let description = file("data.pkl")?;
+    let description = archive.file("data.pkl")?;
     let mut reader = Unpickler::new(&description);
     let object = reader.value()?;
-    build(&reader, &object, |key| file(&format!("data/{key}")))
-}
-
-/// Names under which checkpoints keep the network among other things, the likeliest first.
-const WRAPPERS: [&str; 5] = ["state_dict", "model_state_dict", "model", "network", "net"];
-
-fn entry<'a>(reader: &'a Unpickler, dict: Items, wanted: &str) -> Option<&'a Value> {
-    let found = |pair: &&[Value]| matches!(&pair[0], Value::Text(key) if &**key == wanted);
-    reader.items(dict).chunks_exact(2).find(found).map(|pair| &pair[1])
-}
-
-/// Finds the tensors of an object and fills each from its storage.
-fn build(
-    reader: &Unpickler,
-    object: &Value,
-    mut storage: impl FnMut(&str) -> Parsed<Vec<u8>>,
-) -> Parsed<Tensors> {
-    let described = collect(reader, innermost(reader, object));
-    if described.is_empty() {
-        return Err("no tensor by a name".into());
-    }
-    // One storage at a time: files are large, and few tensors share one.
-    let mut by_storage: BTreeMap<Rc<str>, Vec<(String, Rc<Described>)>> = BTreeMap::new();
-    for (name, tensor) in described {
-        by_storage.entry(tensor.storage.key.clone()).or_default().push((name, tensor));
-    }
-    let mut tensors = Tensors::new();
-    for (key, own) in by_storage {
-        let bytes = storage(&key)?;
-        for (name, described) in own {
-            let tensor = tensor(&described, &bytes).map_err(|reason| format!("'{name}': {reason}"))?;
-            tensors.insert(name, tensor);
-        }
-    }
-    Ok(tensors)
-}
-
-/// The innermost dictionary behind the usual names.
-fn innermost<'a>(reader: &'a Unpickler, object: &'a Value) -> &'a Value {
-    let (mut inner, mut seen) = (object, HashSet::new());
-    while let Value::Dict(dict) = inner
-        && seen.insert(*dict)
-    {
-        let wrapped = WRAPPERS.iter().filter_map(|name| entry(reader, *dict, name));
-        match wrapped.into_iter().find(|value| matches!(value, Value::Dict(_))) {
-            Some(next) => inner = next,
-            None => break,
-        }
-    }
-    inner
-}
-
-/// No layer's name is longer, in bytes.
-const LONGEST_NAME: usize = 4096;
-
-/// All tensors below a value, named by their path; a dictionary that occurs twice is read once.
-fn collect(reader: &Unpickler, value: &Value) -> BTreeMap<String, Rc<Described>> {
-    let (mut found, mut seen) = (BTreeMap::new(), HashSet::new());
-    let mut rest = vec![(value, String::new())];
-    while let Some((value, path)) = rest.pop() {
-        match value {
-            Value::Tensor(tensor) if !path.is_empty() => drop(found.insert(path, tensor.clone())),
-            Value::Dict(dict) if path.len() < LONGEST_NAME && seen.insert(*dict) => {
-                for pair in reader.items(*dict).chunks_exact(2) {
-                    let Value::Text(key) = &pair[0] else { continue };
-                    let path = if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
-                    rest.push((&pair[1], path));
-                }
-            }
-            _ => {}
-        }
-    }
-    found
+    let contents = contents(&reader, &object, entry)?;
+    Ok((Storages::Archive, contents, reader.opaque_names().clone()))
 }
 
 /// Most elements of a tensor that repeats the elements of its storage.

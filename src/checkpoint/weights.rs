@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use fs_err::File;
+use fs_err::{self as fs, File};
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::Deserialize;
 use tch::nn::VarStore;
@@ -86,11 +87,43 @@ pub fn read(path: &Path) -> Result<Tensors, WeightsError> {
     parse(&bytes, path)
 }
 
+/// Shapes of tensors, by name.
+pub type Shapes = BTreeMap<String, Vec<i64>>;
+
+fn deserialize<'a>(bytes: &'a [u8], path: &Path) -> Result<SafeTensors<'a>, WeightsError> {
+    let reason = |e| format!("not a safetensors file: {e}");
+    SafeTensors::deserialize(bytes).map_err(|e| WeightsError::Format { path: path.into(), reason: reason(e) })
+}
+
+/// The shapes of what is in safetensors bytes, of which nothing is made.
+#[cfg(feature = "train")]
+pub(super) fn shapes(bytes: &[u8], path: &Path) -> Result<Shapes, WeightsError> {
+    let shape = |shape: &[usize]| shape.iter().map(|&n| n as i64).collect();
+    Ok(deserialize(bytes, path)?.iter().map(|(name, view)| (name.to_owned(), shape(view.shape()))).collect())
+}
+
 /// Reads every tensor of safetensors bytes; `path` is for messages.
 pub fn parse(bytes: &[u8], path: &Path) -> Result<Tensors, WeightsError> {
+    parse_views(deserialize(bytes, path)?.iter(), path)
+}
+
+/// Reads the tensors of these names.
+#[cfg(feature = "train")]
+pub(super) fn parse_some<'n>(
+    bytes: &[u8],
+    path: &Path,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Result<Tensors, WeightsError> {
+    let names: std::collections::BTreeSet<&str> = names.into_iter().collect();
+    parse_views(deserialize(bytes, path)?.iter().filter(|(name, _)| names.contains(name)), path)
+}
+
+fn parse_views<'a>(
+    views: impl Iterator<Item = (&'a str, TensorView<'a>)>,
+    path: &Path,
+) -> Result<Tensors, WeightsError> {
     let format = |reason: String| WeightsError::Format { path: path.into(), reason };
-    let file = SafeTensors::deserialize(bytes).map_err(|e| format(format!("not a safetensors file: {e}")))?;
-    file.iter()
+    views
         .map(|(name, view)| {
             let kind = kind_of(view.dtype()).ok_or_else(|| {
                 format(format!("tensor '{name}' has the unsupported type {:?}", view.dtype()))
@@ -185,36 +218,40 @@ pub(crate) fn write_with(
 /// nothing else; of a weight under spectral norm, the folded one will do. `path` is for messages.
 pub fn load(vs: &VarStore, tensors: &Tensors, path: &Path) -> Result<(), WeightsError> {
     let variables = self::tensors(vs);
-    let tensors = fitting(&variables, tensors, path).map_err(|mut errors| errors.swap_remove(0))?;
+    if let Some(error) = mismatches(vs, &shapes_of(tensors), path).into_iter().next() {
+        return Err(error);
+    }
+    check_finite(tensors, path)?;
+    let tensors = unfold(&variables, tensors);
     tch::no_grad(|| variables.iter().for_each(|(name, v)| v.shallow_clone().copy_(&tensors[name])));
     Ok(())
 }
 
-/// Everything that keeps `tensors` from being loaded, by name.
-pub fn mismatches(vs: &VarStore, tensors: &Tensors, path: &Path) -> Vec<WeightsError> {
-    fitting(&self::tensors(vs), tensors, path).err().unwrap_or_default()
-}
-
-/// `tensors` as the network has them, or everything that is wrong with them, which is never nothing.
-fn fitting(variables: &Tensors, tensors: &Tensors, path: &Path) -> Result<Tensors, Vec<WeightsError>> {
+/// Refuses weights that are NaN or infinite, by the first tensor that has some.
+pub fn check_finite(tensors: &Tensors, path: &Path) -> Result<(), WeightsError> {
     let broken = |(name, tensor): (&String, &Tensor)| match not_finite(tensor) {
         0 => None,
         count => Some(WeightsError::NotFinite { path: path.into(), name: name.clone(), count }),
     };
-    let broken: Vec<WeightsError> = tensors.iter().filter_map(broken).collect();
-    if !broken.is_empty() {
-        return Err(broken);
-    }
-    let unfolded = unfold(variables, tensors);
-    let misfits = misfits(variables, &unfolded, path);
-    if misfits.is_empty() { Ok(unfolded) } else { Err(misfits) }
+    tensors.iter().find_map(broken).map_or(Ok(()), Err)
 }
 
-fn misfits(variables: &Tensors, tensors: &Tensors, path: &Path) -> Vec<WeightsError> {
+/// The shapes of tensors.
+pub fn shapes_of(tensors: &Tensors) -> Shapes {
+    tensors.iter().map(|(name, t)| (name.clone(), t.size())).collect()
+}
+
+/// Everything that keeps tensors of these shapes from being loaded, by name.
+pub fn mismatches(vs: &VarStore, tensors: &Shapes, path: &Path) -> Vec<WeightsError> {
+    let variables = shapes_of(&self::tensors(vs));
+    misfits(&variables, &unfold_shapes(&variables, tensors), path)
+}
+
+fn misfits(variables: &Shapes, tensors: &Shapes, path: &Path) -> Vec<WeightsError> {
     let path = || path.to_owned();
-    let wanted = variables.iter().filter_map(|(name, variable)| {
-        let (name, expected) = (name.clone(), variable.size());
-        match tensors.get(&name).map(Tensor::size) {
+    let wanted = variables.iter().filter_map(|(name, expected)| {
+        let (name, expected) = (name.clone(), expected.clone());
+        match tensors.get(&name).cloned() {
             None => Some(WeightsError::Missing { path: path(), name, expected }),
             Some(found) if found != expected => {
                 Some(WeightsError::Shape { path: path(), name, found, expected })
@@ -224,7 +261,7 @@ fn misfits(variables: &Tensors, tensors: &Tensors, path: &Path) -> Vec<WeightsEr
     });
     let extra = tensors.iter().filter(|(name, _)| !variables.contains_key(*name));
     let extra =
-        extra.map(|(name, t)| WeightsError::Extra { path: path(), name: name.clone(), found: t.size() });
+        extra.map(|(name, t)| WeightsError::Extra { path: path(), name: name.clone(), found: t.clone() });
     wanted.chain(extra).collect()
 }
 
@@ -234,6 +271,22 @@ pub(crate) fn not_finite(tensor: &Tensor) -> i64 {
         true => tensor.isfinite().logical_not().sum(Kind::Int64).int64_value(&[]),
         false => 0,
     }
+}
+
+/// The shapes that `unfold` gives.
+fn unfold_shapes(variables: &Shapes, tensors: &Shapes) -> Shapes {
+    let mut unfolded = tensors.clone();
+    for stem in variables.keys().filter_map(|name| name.strip_suffix("weight_orig")) {
+        let name = |part: &str| format!("{stem}{part}");
+        let (Some(weight), Some(u)) = (tensors.get(&name("weight")), variables.get(&name("weight_u"))) else {
+            continue;
+        };
+        let Some([rows, columns]) = published::matrix_of(weight, u) else { continue };
+        unfolded.remove(&name("weight"));
+        let shapes = [weight.clone(), vec![rows], vec![columns]];
+        unfolded.extend(["weight_orig", "weight_u", "weight_v"].map(name).into_iter().zip(shapes));
+    }
+    unfolded
 }
 
 /// Gives every folded weight of `tensors` that the network has under spectral norm its three parts.

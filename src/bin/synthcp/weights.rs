@@ -4,19 +4,20 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::Subcommand;
+use clap::{Args as ClapArgs, Subcommand};
 use synthcp_monitor::checkpoint::architecture::{self, Architecture};
 use synthcp_monitor::checkpoint::parity::{FIXTURES, TOLERANCE};
-use synthcp_monitor::checkpoint::weights::{self, Tensors};
-use synthcp_monitor::checkpoint::{published, pytorch};
+use synthcp_monitor::checkpoint::published;
+use synthcp_monitor::checkpoint::pytorch::Checkpoint;
+use synthcp_monitor::checkpoint::weights::{self, Shapes, Tensors, WeightsError};
 use synthcp_monitor::model::bundle::{Bundle, Entry, check_size, sha256};
 use synthcp_monitor::network::segmentation::SegmenterConfig;
-use synthcp_monitor::network::segmentation::torchscript::TorchScript;
+use synthcp_monitor::network::segmentation::torchscript::{self, TorchScript};
 use synthcp_monitor::whole_file;
 use tch::Device;
 use tch::nn::VarStore;
 
-use super::Outcome;
+use super::{Outcome, output};
 
 /// What to do.
 #[derive(Subcommand)]
@@ -32,20 +33,31 @@ pub enum Action {
     },
     /// Reads a published checkpoint (PyTorch's zip or legacy format, or safetensors), checks it against
     /// the network and writes it as safetensors.
-    Import {
-        #[arg(long, help = networks())]
-        arch: Architecture,
-        /// Classes of the label set; of a bundle, those of its own.
-        #[arg(long, default_value_t = 19)]
-        classes: i64,
-        /// The checkpoint; if it comes in several files, each, with what its names begin with in the
-        /// network: --from encoder.=enc.pth --from decoder.=dec.pth.
-        #[arg(long, required = true)]
-        from: Vec<Source>,
-        /// Safetensors file to write, or the folder of a bundle, whose network is replaced.
-        #[arg(long)]
-        to: PathBuf,
-    },
+    Import(Import),
+}
+
+/// What to import, and where to.
+#[derive(ClapArgs)]
+pub struct Import {
+    #[arg(long, help = networks())]
+    arch: Architecture,
+    /// Classes of the label set; of a bundle, those of its own.
+    #[arg(long, default_value_t = 19)]
+    classes: i64,
+    /// The checkpoint; if it comes in several files, each, with what its names begin with in the
+    /// network: --from encoder.=enc.pth --from decoder.=dec.pth.
+    #[arg(long, required = true)]
+    from: Vec<Source>,
+    /// Safetensors file to write, or the folder of a bundle, whose network is replaced.
+    #[arg(long)]
+    to: PathBuf,
+    /// Which of several networks in the checkpoint: its key, or keys with dots between them, such as ema.
+    #[arg(long)]
+    entry: Option<String>,
+    /// Loads a TorchScript file whatever its code does; otherwise one that does anything but compute is
+    /// refused. The bundle says so, and runs the code wherever it is loaded.
+    #[arg(long)]
+    trust_code: bool,
 }
 
 fn networks() -> String {
@@ -79,9 +91,14 @@ impl FromStr for Source {
 pub fn run(action: &Action) -> Outcome {
     match action {
         Action::Verify { fixtures, seed } => verify(fixtures, *seed),
-        Action::Import { arch, from, to, .. } if to.is_dir() => import_into(Bundle::open(to)?, arch, from),
-        Action::Import { arch, classes, from, to } => {
-            Ok(weights::write(&checkpoint(arch, *classes, from)?, to, None)?)
+        Action::Import(import) if import.to.is_dir() => import_into(Bundle::open(&import.to)?, import),
+        Action::Import(import) => {
+            let inputs: Vec<PathBuf> = import.from.iter().map(|source| source.path.clone()).collect();
+            output::spare(&inputs, [import.to.clone()])?;
+            let tensors = checkpoint(import, import.classes)?;
+            weights::write(&tensors, &import.to, None)?;
+            note!("{}: {} tensors written", import.to.display(), tensors.len());
+            Ok(())
         }
     }
 }
@@ -96,7 +113,7 @@ fn verify(folder: &Path, seed: u64) -> Outcome {
             Ok(difference) => (format!("{difference:.1e}"), "FAIL".into()),
             Err(error) => ("-".into(), format!("FAIL: {error}")),
         };
-        println!("{:<20} {figure:>8} {verdict}", fixture.name);
+        say!("{:<20} {figure:>8} {verdict}", fixture.name);
         failed += usize::from(verdict != "pass");
     }
     match failed {
@@ -105,29 +122,156 @@ fn verify(folder: &Path, seed: u64) -> Outcome {
     }
 }
 
-/// The tensors of a network, from its checkpoint. Whatever does not fit is printed, a line a tensor.
-fn checkpoint(arch: &Architecture, classes: i64, from: &[Source]) -> Result<Tensors, Box<dyn Error>> {
+/// The tensors of a network, from its checkpoint. Names and shapes are compared before any tensor is made.
+fn checkpoint(import: &Import, classes: i64) -> Result<Tensors, Box<dyn Error>> {
+    let (arch, from) = (&import.arch, &import.from);
     let vs = VarStore::new(Device::Cpu);
     arch.build(&vs, classes)?;
-    let mut tensors = Tensors::new();
+    let network = weights::shapes_of(&weights::tensors(&vs));
+    let (mut shapes, mut opened) = (Shapes::new(), Vec::new());
     for Source { prefix, path } in from {
-        let read = published::prepare(pytorch::read(path)?);
-        tensors.extend(read.into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)));
+        let checkpoint = Checkpoint::open(path, import.entry.as_deref())?;
+        tell(&checkpoint, path);
+        // By the name in the network, that in the file.
+        let named = checkpoint.shapes().keys().map(|name| (name.clone(), name.clone())).collect();
+        let (names, taken_off) = published::fitted(published::renamed(named), &network, prefix);
+        if !taken_off.is_empty() {
+            note!("{}: '{taken_off}' taken off every name", path.display());
+        }
+        let own = names.iter().map(|(name, source)| (name.clone(), checkpoint.shapes()[source].clone()));
+        let own = published::prepared_shapes(&own.collect());
+        shapes.extend(own.into_iter().map(|(name, shape)| (format!("{prefix}{name}"), shape)));
+        opened.push((checkpoint, names, prefix));
     }
-    let mismatches = weights::mismatches(&vs, &tensors, &from[0].path);
-    for mismatch in &mismatches {
-        eprintln!("{mismatch}");
+    let mismatches = weights::mismatches(&vs, &shapes, &from[0].path);
+    if !mismatches.is_empty() {
+        let checkpoints: Vec<&Checkpoint> = opened.iter().map(|(checkpoint, ..)| checkpoint).collect();
+        return Err(misfit(import, classes, &shapes, &mismatches, &checkpoints).into());
     }
-    match mismatches.len() {
-        0 => Ok(tensors),
-        n => Err(format!("{n} tensors do not fit the network; nothing is written").into()),
+    let mut tensors = Tensors::new();
+    for (checkpoint, names, prefix) in &opened {
+        let mut made = checkpoint.tensors(names.values().map(String::as_str))?;
+        let named = names.iter().filter_map(|(name, source)| Some((name.clone(), made.remove(source)?)));
+        let prepared = published::prepare(named.collect());
+        tensors.extend(prepared.into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)));
+    }
+    Ok(tensors)
+}
+
+/// Says what of a checkpoint is taken and what is passed over.
+fn tell(checkpoint: &Checkpoint, path: &Path) {
+    if let Some((taken, others)) = checkpoint.choice() {
+        let others = others.join(", ");
+        note!("{}: took '{taken}'; a network is in {others} as well: --entry chooses", path.display());
+    }
+    let passed_over: Vec<&str> = checkpoint.passed_over().collect();
+    if !passed_over.is_empty() {
+        note!("{}: passed over, and not run: {}", path.display(), passed_over.join(", "));
     }
 }
 
+/// Lines of one kind that are printed.
+const SHOWN: usize = 10;
+
+/// Prints what does not fit, a line a tensor, and says it in a sentence.
+fn misfit(
+    import: &Import,
+    classes: i64,
+    shapes: &Shapes,
+    mismatches: &[WeightsError],
+    checkpoints: &[&Checkpoint],
+) -> String {
+    if let Some(theirs) = classes_of(import, classes, shapes, mismatches) {
+        let ours = if import.to.is_dir() { "the bundle's label set has" } else { "--classes is" };
+        return format!("the checkpoint is of {theirs} classes, {ours} {classes}; nothing is written");
+    }
+    let path = import.from[0].path.display();
+    let kinds: [fn(&WeightsError) -> bool; 3] = [
+        |e| matches!(e, WeightsError::Missing { .. }),
+        |e| matches!(e, WeightsError::Shape { .. }),
+        |e| matches!(e, WeightsError::Extra { .. }),
+    ];
+    for is_of in kinds {
+        let all: Vec<&WeightsError> = mismatches.iter().filter(|e| is_of(e)).collect();
+        for mismatch in all.iter().take(SHOWN) {
+            match mismatch {
+                WeightsError::Missing { name, .. }
+                    if let Some(what) = checkpoints.iter().find_map(|c| c.opaque(name)) =>
+                {
+                    note!("{path}: tensor '{name}' is a '{what}', which would have to be run");
+                }
+                mismatch => note!("{mismatch}"),
+            }
+        }
+        if all.len() > SHOWN {
+            note!("{path}: and {} more", all.len() - SHOWN);
+        }
+    }
+    let count = mismatches.len();
+    match behind(mismatches) {
+        Some(prefix) => format!(
+            "{count} tensors do not fit the network, whose names are there behind '{prefix}', beside others; nothing is written"
+        ),
+        None => format!("{count} tensors do not fit the network; nothing is written"),
+    }
+}
+
+/// What stands before the network's names in the checkpoint, if one and the same does.
+fn behind(mismatches: &[WeightsError]) -> Option<&str> {
+    let missing = mismatches.iter().find_map(|e| match e {
+        WeightsError::Missing { name, .. } => Some(name.as_str()),
+        _ => None,
+    })?;
+    mismatches.iter().find_map(|e| match e {
+        WeightsError::Extra { name, .. } => name.strip_suffix(missing).filter(|before| before.ends_with('.')),
+        _ => None,
+    })
+}
+
+/// Classes of which the checkpoint is, if that alone is what does not fit.
+fn classes_of(import: &Import, classes: i64, shapes: &Shapes, mismatches: &[WeightsError]) -> Option<i64> {
+    const MOST: i64 = 1000;
+    let apart = mismatches.iter().find_map(|e| match e {
+        WeightsError::Shape { found, expected, .. } if found.len() == expected.len() => {
+            found.iter().zip(expected).find(|(f, e)| f != e).map(|(f, e)| (*f, *e))
+        }
+        _ => None,
+    })?;
+    let candidates = [apart.0, classes.saturating_add(apart.0.saturating_sub(apart.1))];
+    candidates.into_iter().filter(|n| (1..=MOST).contains(n) && *n != classes).find(|&n| {
+        let vs = VarStore::new(Device::Cpu);
+        let fits = || weights::mismatches(&vs, shapes, &import.from[0].path).is_empty();
+        import.arch.build(&vs, n).is_ok() && fits()
+    })
+}
+
+/// How an image goes into somebody's network, and how to have it otherwise: whoever normalizes inside the
+/// network must not have it done before.
+fn fed(config: &torchscript::Config, [height, width]: [u32; 2]) -> String {
+    let order = if config.bgr { "blue, green, red" } else { "red, green, blue" };
+    let (mean, std) = (config.mean, config.std);
+    format!(
+        "it will be fed 1 x 3 x {height} x {width}: {order} in [0, 1], minus mean {mean:?}, over std {std:?}; if it \
+         wants them otherwise, say so: --arch '{{architecture: torchscript, mean: [0, 0, 0], std: [1, 1, 1], bgr: \
+         false}}'"
+    )
+}
+
 /// Puts a network into a bundle in place of the one that is there.
-fn import_into(bundle: Bundle, arch: &Architecture, from: &[Source]) -> Outcome {
+fn import_into(bundle: Bundle, import: &Import) -> Outcome {
+    let (mut arch, from) = (import.arch.clone(), &import.from);
     let Bundle { dir, labels, mut description, .. } = bundle;
     let classes = labels.len() as i64;
+    match &mut arch {
+        Architecture::Segmentation(SegmenterConfig::Torchscript(config)) => {
+            config.trust_code |= import.trust_code
+        }
+        _ if import.trust_code => {
+            return Err("--trust-code is for a torchscript network; nothing else has code".into());
+        }
+        _ => {}
+    }
+    let arch = &arch;
     if let Architecture::Synthesis(network) = arch {
         check_size(network, description.working_size)?;
     }
@@ -138,14 +282,20 @@ fn import_into(bundle: Bundle, arch: &Architecture, from: &[Source]) -> Outcome 
         Architecture::Comparison(_) => ("comparison", "comparison.safetensors"),
     };
     let path = dir.join(file);
+    let inputs: Vec<PathBuf> = from.iter().map(|source| source.path.clone()).collect();
+    output::spare(&inputs, [path.clone()])?;
     if let Architecture::Segmentation(SegmenterConfig::Torchscript(config)) = arch {
         let bytes = whole_file::read(&from[0].path, weights::MOST)?;
         let [height, width] = description.working_size.map(i64::from);
         TorchScript::load(&bytes, config, classes, (height, width), Device::Cpu)
             .map_err(|e| format!("{}: {e}", from[0].path.display()))?;
+        note!("{}: {}", from[0].path.display(), fed(config, description.working_size));
+        if config.trust_code {
+            note!("{}: its code is trusted, and runs wherever the bundle is loaded", dir.display());
+        }
         whole_file::write(&path, bytes)?;
     } else {
-        weights::write(&checkpoint(arch, classes, from)?, &path, None)?;
+        weights::write(&checkpoint(import, classes)?, &path, None)?;
     }
     let hash = sha256(&fs_err::read(&path)?);
     let origin = from.iter().map(|source| source.path.display().to_string()).collect::<Vec<_>>().join(", ");
@@ -160,7 +310,7 @@ fn import_into(bundle: Bundle, arch: &Architecture, from: &[Source]) -> Outcome 
     }
     description.forget_promises();
     description.write(&dir)?;
-    eprintln!(
+    note!(
         "{}: {role} replaced; the bundle is not calibrated any more, and no frame is NOMINAL by it until \
          synthcp bundle calibrate",
         dir.display()
