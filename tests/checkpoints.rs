@@ -575,7 +575,7 @@ fn names_behind_what_wrappers_add_are_found() {
     // Averaged: module. before all, and a count beside them.
     let mut averaged: Tensors =
         tensors.iter().map(|(n, t)| (format!("module.{n}"), t.shallow_clone())).collect();
-    averaged.insert("n_averaged".into(), Tensor::from_slice(&[3i64 as f32]));
+    averaged.insert("n_averaged".into(), Tensor::from_slice(&[3f32]));
     assert!(imported(&averaged, str::to_owned, &[]).0);
     // Spectral norm by a parametrization.
     let new_style = |name: &str| match name.rsplit_once('.') {

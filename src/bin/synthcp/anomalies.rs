@@ -31,11 +31,11 @@ pub struct Args {
 
 /// Prints the tables, and writes them.
 pub fn run(args: &Args) -> Outcome {
-    let source = anomaly::Source::open(&args.data, args.masks)?;
-    note!("{}: masks read as {}", args.data.display(), source.coding);
     if let Some(out) = &args.measured.out {
         output::apart(out, [args.data.as_path()], PAGE)?;
     }
+    let source = anomaly::Source::open(&args.data, args.masks)?;
+    note!("{}: masks read as {}", args.data.display(), source.coding);
     let monitor = args.measured.monitor()?;
     tch::manual_seed(1);
     let detectors = args.measured.detectors(&monitor, &args.data)?;

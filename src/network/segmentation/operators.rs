@@ -206,7 +206,7 @@ fn listed(tokens: &[Token], own: &BTreeSet<&str>) -> Vec<String> {
             ["__torch__", "torch", "classes", ..] => false,
             ["__torch__", ..] => true,
             // A part of a network that is called 0, 1, ...; by any other name it could be an operator.
-            ["getattr"] => called && attribute(&tokens[end..]).is_some_and(|name| numbered(name)),
+            ["getattr"] => called && attribute(&tokens[end..]).is_some_and(numbered),
             [name] if called => is_in(PLAIN, name) || own.contains(name),
             [_, .., method] if called => allowed_method(method, own),
             _ => true,
