@@ -21,3 +21,6 @@ use tch::Tensor;
 
 /// Parameters, or whatever else a file holds, by name.
 pub type Tensors = BTreeMap<String, Tensor>;
+
+/// Shapes of tensors, by name.
+pub type Shapes = BTreeMap<String, Vec<i64>>;

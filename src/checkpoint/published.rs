@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tch::{Kind, Tensor};
 
-use super::weights::Shapes;
-use crate::network::Tensors;
+use crate::network::{Shapes, Tensors};
 
 /// Endings of tensors that only training reads: counters, and the running sums of the public
 /// synchronized batch norm.

@@ -13,8 +13,8 @@ use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
 use super::published;
-pub use crate::network::Tensors;
 use crate::network::layers::channels_last;
+pub use crate::network::{Shapes, Tensors};
 use crate::whole_file;
 
 /// Why weights cannot be read or written.
@@ -86,9 +86,6 @@ pub fn read(path: &Path) -> Result<Tensors, WeightsError> {
     let bytes = whole_file::read(path, MOST)?;
     parse(&bytes, path)
 }
-
-/// Shapes of tensors, by name.
-pub type Shapes = BTreeMap<String, Vec<i64>>;
 
 fn deserialize<'a>(bytes: &'a [u8], path: &Path) -> Result<SafeTensors<'a>, WeightsError> {
     let reason = |e| format!("not a safetensors file: {e}");

@@ -13,8 +13,8 @@ mod tables;
 
 use std::borrow::Cow;
 
-use bits::Bits;
-use blocks::{Band, Stop, progressive_block, sequential_block};
+use bits::{Bits, Stop};
+use blocks::{Band, progressive_block, sequential_block};
 use tables::{STANDARD, Table};
 
 use super::{FrameError, MAX_PIXELS};

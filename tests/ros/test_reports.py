@@ -187,8 +187,8 @@ def test_a_garbage_compressed_twin_displaces_no_raw_image(start, peer, namespace
             twin = compressed_image(b"\xff\xd8\xff garbage")
             twin.header = message.header
             peer.send(twin)
-            peer.send(message)
-            peer.spin(0.2)
+            peer.report_on(peer.send(message))
+        peer.spin(0.5)
         verdicts = {}
         for report in peer.on_images():
             verdicts.setdefault(report.header.frame_id, set()).add(VALIDITY[report.validity])

@@ -1,7 +1,14 @@
 //! The bits of a scan.
 
-use super::blocks::Stop;
 use super::tables::Table;
+
+/// Why a scan's blocks cannot be walked to the end.
+pub(super) enum Stop {
+    /// No more bits.
+    Short,
+    /// Bits that mean nothing.
+    Damaged,
+}
 
 /// Bits from a scan's first byte up to the next marker, without the stuffed zeros.
 pub(super) struct Bits<'a> {

@@ -1,6 +1,6 @@
 //! The blocks of a scan: which bits they take.
 
-use super::bits::Bits;
+use super::bits::{Bits, Stop};
 use super::tables::Table;
 
 /// Coefficients and bits that a scan carries.
@@ -12,14 +12,6 @@ pub(super) struct Band {
     pub high: u8,
     /// The bit known after it.
     pub low: u8,
-}
-
-/// Why a scan's blocks cannot be walked to the end.
-pub(super) enum Stop {
-    /// No more bits.
-    Short,
-    /// Bits that mean nothing.
-    Damaged,
 }
 
 /// Passes over a block of a sequential scan.
