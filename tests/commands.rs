@@ -108,9 +108,9 @@ fn an_unreadable_picture_is_a_line_and_the_others_are_assessed() {
     let validity: Vec<&str> = lines.iter().map(|line| line["validity"].as_str().unwrap()).collect();
     assert_eq!(validity, ["OK", "INVALID_INPUT", "OK"]);
     assert!(lines[1]["image"] == "b.png" && !lines[1]["reason"].as_str().unwrap().is_empty());
-    // What may be made of the scores, and by which limits.
-    assert!(["NOMINAL", "CAUTION", "FAILURE"].contains(&lines[0]["level"].as_str().unwrap()));
-    assert!(lines[0]["thresholds"]["failure"].is_number());
+    // Random weights are calibrated by nobody: no limits, and the safe level.
+    assert_eq!(lines[0]["level"], "FAILURE");
+    assert!(lines[0]["thresholds"]["failure"].is_null());
 }
 
 /// An array of six floats in a .npy file, written by hand.

@@ -172,11 +172,17 @@ fn a_bundle_is_not_calibrated_on_what_trained_it_and_not_on_too_little() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("trained_on: nothing", "trained_on: drive 0..12")).unwrap();
     let before = std::fs::read(&path).unwrap();
-    let said = place.refused("bundle calibrate --bundle out --data drive");
+    std::fs::write(place.path("labels.yaml"), include_str!("../config/labels/cityscapes.yaml")).unwrap();
+    let calibrate = |slice: &str| {
+        format!(
+            "bundle calibrate --bundle out --data drive --labels labels.yaml --coding train-ids --slice {slice}"
+        )
+    };
+    let said = place.refused(&calibrate(".."));
     assert!(said.contains("12 of its images trained a network (drive 0..12)"), "{said}");
-    let said = place.refused("bundle calibrate --bundle out --data drive --slice 20..21");
+    let said = place.refused(&calibrate("20..21"));
     assert!(said.contains("at least 100"), "{said}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
-    place.done("bundle calibrate --bundle out --data drive --slice 12..112");
+    place.done(&calibrate("12..112"));
     assert!(Bundle::open(&place.path("out")).unwrap().description.calibration.is_some());
 }

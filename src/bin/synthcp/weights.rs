@@ -155,6 +155,7 @@ fn checkpoint(import: &Import, classes: i64) -> Result<Tensors, Box<dyn Error>> 
         let prepared = published::prepare(named.collect());
         tensors.extend(prepared.into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)));
     }
+    weights::check_finite(&tensors, &from[0].path)?;
     Ok(tensors)
 }
 
