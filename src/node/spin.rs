@@ -4,23 +4,22 @@
 //! thread that puts them in leaves no room for that.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures::executor::LocalPool;
-use futures::task::LocalSpawnExt;
 use futures::{FutureExt, Stream, StreamExt};
 use r2r::sensor_msgs::msg::{CameraInfo, CompressedImage, Image};
 use r2r::std_msgs::msg::Header;
-use r2r::{Node, ParameterValue, QosProfile, RosParams};
+use r2r::{Node, QosProfile};
 
 use super::log::{Allowance, Log};
+use super::parameter_services::ParameterServices;
 use crate::frame::{CameraImage, Content, Stamp};
 use crate::watch::mailbox::Arrival;
 use crate::watch::parameters::Transport;
 use crate::watch::settings::Settings;
-use crate::watch::shared::Shared;
+use crate::watch::shared::{Shared, SharedParameters};
 
 /// Longest wait for a message; bounds how long the end of the node takes.
 const WAIT: Duration = Duration::from_millis(20);
@@ -32,20 +31,18 @@ pub(crate) struct Inputs {
     raw: Option<Queue<Image>>,
     compressed: Option<Queue<CompressedImage>>,
     camera_info: Queue<CameraInfo>,
-    parameter_service: futures::future::BoxFuture<'static, ()>,
-    parameter_changes: Queue<(String, ParameterValue)>,
+    parameters: ParameterServices,
     changes: Allowance,
 }
 
 impl Inputs {
-    /// Offers the parameter services, which also start `/clock` where use_sim_time asks for it, and
-    /// subscribes to the topics that the settings name.
-    pub fn create(
-        node: &mut Node,
-        settings: &Settings,
-        parameters: Arc<Mutex<dyn RosParams + Send>>,
-    ) -> r2r::Result<Self> {
-        let (service, changes) = node.make_derived_parameter_handler(parameters)?;
+    /// Offers the parameter services, subscribes to the topics that the settings name, and to `/clock` where
+    /// use_sim_time asks for it.
+    pub fn create(node: &mut Node, settings: &Settings, parameters: SharedParameters) -> r2r::Result<Self> {
+        let parameters = ParameterServices::create(node, parameters)?;
+        if settings.use_sim_time {
+            node.get_time_source().enable_sim_time(node)?;
+        }
         let qos = || {
             let qos = if settings.reliable_input { QosProfile::default() } else { QosProfile::sensor_data() };
             qos.keep_last(5)
@@ -60,8 +57,7 @@ impl Inputs {
             raw,
             compressed,
             camera_info: queue(node.subscribe::<CameraInfo>("camera_info", qos())?),
-            parameter_service: service.boxed(),
-            parameter_changes: Box::new(changes.boxed()),
+            parameters,
             changes: Allowance::default(),
         })
     }
@@ -76,9 +72,9 @@ impl Inputs {
         while let Some(message) = ready(&mut self.camera_info) {
             shared.state().calibrated_size = Some((message.width, message.height));
         }
-        while let Some((name, value)) = ready(&mut self.parameter_changes) {
+        for (name, value) in self.parameters.answer(log) {
             if self.changes.allows(Instant::now()) {
-                log.info(&format!("parameter {name} is now {value:?}"));
+                log.info(&format!("parameter {name} is now {value}"));
             }
         }
         if let Some(more) = self.changes.settle(Instant::now()) {
@@ -112,20 +108,14 @@ fn ready<T>(queue: &mut Queue<T>) -> Option<T> {
 
 /// Spins until `stop`.
 pub(crate) fn spin(mut node: Node, mut inputs: Inputs, shared: Arc<Shared>, log: Log, stop: Arc<AtomicBool>) {
-    let mut pool = LocalPool::new();
-    let service = std::mem::replace(&mut inputs.parameter_service, futures::future::pending().boxed());
-    if pool.spawner().spawn_local(service).is_err() {
-        log.error("the parameter services could not be started");
-    }
     while !stop.load(Ordering::Relaxed) {
         // r2r panics on some faults of the middleware; the camera must be heard all the same.
         let spun = catch_unwind(AssertUnwindSafe(|| {
             node.spin_once(WAIT);
             inputs.drain(&shared, &log);
-            pool.run_until_stalled();
         }));
         if spun.is_err() {
-            log.error("a fault inside the ROS client library; images are still heard, but parameters may no longer be");
+            log.error("a fault inside the ROS client library; images are still heard");
             std::thread::sleep(WAIT);
         }
     }

@@ -13,7 +13,7 @@ use super::bundle_folder;
 use super::log::{Log, Throttle, throttle_panics};
 use super::messages;
 use super::output::{Announcements, Audience, Identity, Images, Reports};
-use super::parameter_server::{self, Overrides};
+use super::overrides::Overrides;
 use super::process::{ContextError, Signals, context};
 use super::spin::{Inputs, spin};
 use super::timer::{TICK, Timer};
@@ -102,7 +102,7 @@ pub fn run() -> Result<(), NodeError> {
         Err(error) => (SharedParameters::new(Parameters::default()), Some(error)),
     };
     let settings = parameters.lock().settings();
-    let inputs = Inputs::create(&mut node, &settings, parameter_server::handler(&parameters))?;
+    let inputs = Inputs::create(&mut node, &settings, parameters.clone())?;
     let clock = node_clock(&node);
     let log = Log::create(&mut node, clock.clone())?;
     let listener = log.clone();

@@ -4,6 +4,7 @@
 //! for people and a test holds the two together.
 
 pub(crate) mod files;
+mod listing;
 mod shape;
 mod spelling;
 pub(super) mod table;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 
 use crate::model::bundle::Thresholds;
 
+pub(crate) use listing::listed;
 pub use table::{Declaration, Parameter, TABLE};
 pub use value::{Kind, Value};
 pub use word::{Qos, Transport};
@@ -109,28 +111,30 @@ impl Parameters {
         self.values.get(name).ok_or_else(|| ParameterError::Unknown { name: name.to_owned() })
     }
 
-    /// Whether `name` may take `value` while the node runs.
-    pub fn check(&self, name: &str, value: &Value) -> Result<(), ParameterError> {
-        self.checked_change(name, value).map(|_| ())
-    }
-
     /// Gives `name` a new value while the node runs.
     pub fn set(&mut self, name: &str, value: &Value) -> Result<(), ParameterError> {
-        let (name, value) = self.checked_change(name, value)?;
-        self.values.insert(name, value);
+        *self = self.with_all(&[(name.to_owned(), value.clone())])?;
         Ok(())
     }
 
-    fn checked_change(&self, name: &str, value: &Value) -> Result<(&'static str, Value), ParameterError> {
+    /// These values with `changes`. Limits that are in order only once all have changed are in order.
+    pub(crate) fn with_all(&self, changes: &[(String, Value)]) -> Result<Self, ParameterError> {
+        let mut changed = self.clone();
+        for (name, value) in changes {
+            let (name, value) = changed.allowed_change(name, value)?;
+            changed.values.insert(name, value);
+        }
+        changed.ordered()?;
+        Ok(changed)
+    }
+
+    fn allowed_change(&self, name: &str, value: &Value) -> Result<(&'static str, Value), ParameterError> {
         let row = declaration(name)?;
         let value = checked(row, value)?;
         let current = self.get(name)?;
         if !row.changeable && value != *current {
             return Err(ParameterError::Fixed { name: row.name, value: current.to_string() });
         }
-        let mut changed = self.clone();
-        changed.values.insert(row.name, value.clone());
-        changed.ordered()?;
         Ok((row.name, value))
     }
 

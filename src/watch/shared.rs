@@ -119,6 +119,13 @@ impl SharedParameters {
         self.lock().set(name, value)
     }
 
+    /// Gives all of them new values, or none.
+    pub(crate) fn set_all(&self, changes: &[(String, Value)]) -> Result<(), ParameterError> {
+        let mut values = self.lock();
+        *values = values.with_all(changes)?;
+        Ok(())
+    }
+
     /// Access to the values, never for longer than it takes to read or write them.
     pub fn lock(&self) -> MutexGuard<'_, Parameters> {
         self.values.lock().unwrap_or_else(PoisonError::into_inner)

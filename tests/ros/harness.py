@@ -15,7 +15,14 @@ import numpy as np
 from PIL import Image as Picture
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters, SetParameters, SetParametersAtomically
+from rcl_interfaces.srv import (
+    DescribeParameters,
+    GetParameters,
+    GetParameterTypes,
+    ListParameters,
+    SetParameters,
+    SetParametersAtomically,
+)
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -283,13 +290,17 @@ class Peer:
 
     def set_parameter(self, name, value, atomically=False):
         """Sets a parameter: (successful, reason)."""
-        parameter = Parameter(name=name, value=parameter_value(value))
         if atomically:
-            request = SetParametersAtomically.Request(parameters=[parameter])
-            result = self.call(SetParametersAtomically, "set_parameters_atomically", request).result
-        else:
-            request = SetParameters.Request(parameters=[parameter])
-            result = self.call(SetParameters, "set_parameters", request).results[0]
+            return self.set_parameters_atomically({name: value})
+        request = SetParameters.Request(parameters=[Parameter(name=name, value=parameter_value(value))])
+        result = self.call(SetParameters, "set_parameters", request).results[0]
+        return result.successful, result.reason
+
+    def set_parameters_atomically(self, values):
+        """Sets all of them or none: (successful, reason)."""
+        parameters = [Parameter(name=name, value=parameter_value(value)) for name, value in values.items()]
+        request = SetParametersAtomically.Request(parameters=parameters)
+        result = self.call(SetParametersAtomically, "set_parameters_atomically", request).result
         return result.successful, result.reason
 
     def get_parameter(self, name):
@@ -302,14 +313,20 @@ class Peer:
             ParameterType.PARAMETER_STRING: value.string_value,
         }.get(value.type)
 
-    def parameter_names(self):
-        """Names of all parameters."""
-        return set(self.call(ListParameters, "list_parameters", ListParameters.Request()).result.names)
+    def type_of(self, name):
+        """Type of a parameter."""
+        request = GetParameterTypes.Request(names=[name])
+        return self.call(GetParameterTypes, "get_parameter_types", request).types[0]
+
+    def parameter_names(self, *prefixes):
+        """Names of all parameters, or of those below the prefixes."""
+        request = ListParameters.Request(prefixes=prefixes)
+        return set(self.call(ListParameters, "list_parameters", request).result.names)
 
     def describe(self, name):
-        """Description of a parameter."""
+        """Descriptor of a parameter."""
         request = DescribeParameters.Request(names=[name])
-        return self.call(DescribeParameters, "describe_parameters", request).descriptors[0].description
+        return self.call(DescribeParameters, "describe_parameters", request).descriptors[0]
 
 
 def parameter_value(value):

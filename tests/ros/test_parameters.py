@@ -1,8 +1,12 @@
 """Parameters: what is allowed, what changes, what is refused."""
 
+import subprocess
+import sys
+
 import pytest
 import yaml
-from harness import ROOT, MonitorProcess, road, running
+from harness import PATIENCE, ROOT, MonitorProcess, road, running
+from rcl_interfaces.msg import ParameterType
 
 
 def defaults():
@@ -24,7 +28,20 @@ def test_the_node_has_the_parameters_of_the_file(shared):
     for name, value in defaults().items():
         if name not in ("bundle", "source_timeout"):
             assert shared.get_parameter(name) == value, name
-        assert shared.describe(name), name
+        described = shared.describe(name)
+        assert described.description and described.additional_constraints, name
+        assert described.type == shared.type_of(name) != ParameterType.PARAMETER_NOT_SET, name
+    assert shared.describe("bundle").read_only and not shared.describe("trigger_frames").read_only
+    (allowed,) = shared.describe("trigger_frames").integer_range
+    assert (allowed.from_value, allowed.to_value) == (1, 1000)
+
+
+def test_of_a_parameter_that_does_not_exist_nothing_is_known(shared):
+    assert shared.get_parameter("no_such_parameter") is None
+    assert shared.type_of("no_such_parameter") == ParameterType.PARAMETER_NOT_SET
+    assert shared.parameter_names("threshold", "device", "no_such_parameter") == {
+        name for name in defaults() if name.startswith("threshold.") or name == "device"
+    }
 
 
 @pytest.mark.parametrize("atomically", [False, True])
@@ -58,6 +75,42 @@ def test_a_live_parameter_changes(start, peer, namespace):
         assert peer.ask(road()).threshold_error == 0.125
         assert peer.set_parameter("threshold.error", -1.0, atomically=True) == (True, "")
         assert peer.ask(road()).threshold_error == bundled
+
+
+def test_limits_that_are_in_order_only_together_are_set_together(start, peer, namespace):
+    with start(namespace, threshold__caution=0.1, threshold__failure=0.2) as monitor:
+        peer.wait_for_monitor(monitor)
+        assert not peer.set_parameter("threshold.caution", 0.5)[0]
+        both = {"threshold.caution": 0.5, "threshold.failure": 0.75}
+        assert peer.set_parameters_atomically(both) == (True, "")
+        assert {name: peer.get_parameter(name) for name in both} == both
+        successful, reason = peer.set_parameters_atomically({"threshold.caution": 0.25, "trigger_frames": 0})
+        assert not successful and "trigger_frames" in reason
+        assert peer.get_parameter("threshold.caution") == 0.5, "none or all"
+
+
+# Asks with thirty clients, and is gone before the answers come.
+DEPARTED = """
+import os, sys, rclpy
+from rcl_interfaces.srv import ListParameters
+rclpy.init()
+node = rclpy.create_node("departed", namespace=sys.argv[1], start_parameter_services=False)
+clients = [node.create_client(ListParameters, "monitor/list_parameters") for _ in range(30)]
+assert clients[0].wait_for_service(timeout_sec=float(sys.argv[2]))
+for client in clients:
+    client.call_async(ListParameters.Request())
+os._exit(0)
+"""
+
+
+def test_askers_that_do_not_wait_for_the_answer_do_no_harm(start, peer, namespace):
+    with start(namespace) as monitor:
+        peer.wait_for_monitor(monitor)
+        for _ in range(3):
+            subprocess.run([sys.executable, "-c", DEPARTED, f"/{namespace}", str(PATIENCE)], check=True)
+        assert peer.parameter_names() == set(defaults())
+        assert peer.ask(road())
+        assert "panicked" not in monitor.log
 
 
 @pytest.mark.parametrize(

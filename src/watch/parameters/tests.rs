@@ -122,6 +122,13 @@ fn caution_above_failure_is_refused_whoever_set_the_other() {
     parameters.set("threshold.caution", &Value::Double(0.1)).unwrap();
     parameters.set("threshold.failure", &Value::Double(0.2)).unwrap();
     assert!(parameters.set("threshold.caution", &Value::Double(-1.0)).is_err(), "the bundle's is 0.3");
+
+    let both = |caution, failure| {
+        [("threshold.caution".to_owned(), caution), ("threshold.failure".to_owned(), failure)]
+    };
+    let together = parameters.with_all(&both(Value::Double(0.5), Value::Double(0.75))).unwrap();
+    assert_eq!(together.get("threshold.failure"), Ok(&Value::Double(0.75)));
+    assert!(parameters.with_all(&both(Value::Double(0.1), text("high"))).is_err(), "none or all");
 }
 
 #[test]

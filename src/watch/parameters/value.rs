@@ -61,7 +61,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(super) fn default(self) -> Value {
+    pub(crate) fn default(self) -> Value {
         match self {
             Self::Bool(value) => Value::Bool(value),
             Self::Integer(value, ..) => Value::Integer(value),
@@ -73,7 +73,7 @@ impl Kind {
     }
 
     /// What is allowed, in words.
-    pub(super) fn allowed(self) -> String {
+    pub(crate) fn allowed(self) -> String {
         match self {
             Self::Bool(_) => "true or false".to_owned(),
             Self::Integer(_, least, greatest) => format!("an integer in [{least}, {greatest}]"),

@@ -1,9 +1,7 @@
-//! Ties the parameter table to the node's parameter services.
-
-use std::sync::{Arc, Mutex};
+//! Parameters as launch file, params file and command line set them.
 
 use r2r::indexmap::IndexMap;
-use r2r::{Parameter, ParameterValue, RosParams};
+use r2r::{Parameter, ParameterValue};
 
 use crate::watch::parameters::{ParameterError, Parameters, TABLE, Value, files};
 use crate::watch::shared::SharedParameters;
@@ -53,46 +51,6 @@ impl Overrides {
     }
 }
 
-/// What the parameter services work on.
-pub(crate) fn handler(parameters: &SharedParameters) -> Arc<Mutex<dyn RosParams + Send>> {
-    Arc::new(Mutex::new(Handler { parameters: parameters.clone() }))
-}
-
-/// Answers the parameter services.
-struct Handler {
-    parameters: SharedParameters,
-}
-
-impl RosParams for Handler {
-    fn register_parameters(
-        &mut self,
-        _prefix: &str,
-        _param: Option<Parameter>,
-        registered: &mut IndexMap<String, Parameter>,
-    ) -> r2r::Result<()> {
-        // Overrides were parsed before; what is listed is what exists.
-        registered.clear();
-        for row in TABLE {
-            let value = self.get_parameter(row.name)?;
-            registered.insert(row.name.to_owned(), Parameter { value, description: row.description });
-        }
-        Ok(())
-    }
-
-    fn get_parameter(&mut self, name: &str) -> r2r::Result<ParameterValue> {
-        let values = self.parameters.lock();
-        values.get(name).map(to_ros).map_err(|error| to_ros_error(name, &error))
-    }
-
-    fn set_parameter(&mut self, name: &str, value: &ParameterValue) -> r2r::Result<()> {
-        self.parameters.set(name, &from_ros(value)).map_err(|error| to_ros_error(name, &error))
-    }
-
-    fn check_parameter(&self, name: &str, value: &ParameterValue) -> r2r::Result<()> {
-        self.parameters.lock().check(name, &from_ros(value)).map_err(|error| to_ros_error(name, &error))
-    }
-}
-
 fn from_ros(value: &ParameterValue) -> Value {
     match value {
         ParameterValue::Bool(value) => Value::Bool(*value),
@@ -101,18 +59,4 @@ fn from_ros(value: &ParameterValue) -> Value {
         ParameterValue::String(value) => Value::Text(value.clone()),
         other => Value::Other(other.type_name()),
     }
-}
-
-fn to_ros(value: &Value) -> ParameterValue {
-    match value {
-        Value::Bool(value) => ParameterValue::Bool(*value),
-        Value::Integer(value) => ParameterValue::Integer(*value),
-        Value::Double(value) => ParameterValue::Double(*value),
-        Value::Text(value) => ParameterValue::String(value.clone()),
-        Value::Other(_) => ParameterValue::NotSet,
-    }
-}
-
-fn to_ros_error(name: &str, error: &ParameterError) -> r2r::Error {
-    r2r::Error::ParameterValueConv { name: name.to_owned(), msg: error.to_string() }
 }

@@ -1,0 +1,211 @@
+//! The parameter services, by which `ros2 param` and other nodes read and set.
+//!
+//! r2r's own handler panics where an answer cannot be sent, as when the asker has gone, and from then on
+//! answers nobody.
+
+use futures::{FutureExt, Stream, StreamExt};
+use r2r::rcl_interfaces::msg::{
+    FloatingPointRange, IntegerRange, ListParametersResult, ParameterDescriptor, ParameterType,
+    ParameterValue, SetParametersResult,
+};
+use r2r::rcl_interfaces::srv::{
+    DescribeParameters, GetParameterTypes, GetParameters, ListParameters, SetParameters,
+    SetParametersAtomically,
+};
+use r2r::{Node, QosProfile, ServiceRequest, WrappedServiceTypeSupport};
+
+use super::log::Log;
+use super::messages::text;
+use crate::watch::parameters::{Declaration, Kind, ParameterError, TABLE, Value, listed};
+use crate::watch::shared::SharedParameters;
+
+/// How often an answer is sent before it is given up: the middleware may learn of the asker after its
+/// question. Each try takes up to 0.1 s.
+const TRIES: u32 = 20;
+
+const NOT_SET: u8 = ParameterType::PARAMETER_NOT_SET as u8;
+const BOOL: u8 = ParameterType::PARAMETER_BOOL as u8;
+const INTEGER: u8 = ParameterType::PARAMETER_INTEGER as u8;
+const DOUBLE: u8 = ParameterType::PARAMETER_DOUBLE as u8;
+const STRING: u8 = ParameterType::PARAMETER_STRING as u8;
+
+/// The six services of a node with parameters.
+pub(crate) struct ParameterServices {
+    parameters: SharedParameters,
+    services: [Box<dyn Service>; 6],
+}
+
+impl ParameterServices {
+    /// Offers the services under the node's name.
+    pub(crate) fn create(node: &mut Node, parameters: SharedParameters) -> r2r::Result<Self> {
+        let services: [Box<dyn Service>; 6] = [
+            endpoint::<ListParameters::Service>(node, "list_parameters", list)?,
+            endpoint::<GetParameters::Service>(node, "get_parameters", get)?,
+            endpoint::<GetParameterTypes::Service>(node, "get_parameter_types", types)?,
+            endpoint::<DescribeParameters::Service>(node, "describe_parameters", describe)?,
+            endpoint::<SetParameters::Service>(node, "set_parameters", set)?,
+            endpoint::<SetParametersAtomically::Service>(node, "set_parameters_atomically", set_atomically)?,
+        ];
+        Ok(Self { parameters, services })
+    }
+
+    /// Answers what has been asked since the last call; gives the values that were set.
+    pub(crate) fn answer(&mut self, log: &Log) -> Vec<(String, Value)> {
+        let mut asked = Asked { parameters: &self.parameters, changes: Vec::new(), log };
+        self.services.iter_mut().for_each(|service| service.answer(&mut asked));
+        asked.changes
+    }
+}
+
+/// What questions are answered from, and what they change.
+struct Asked<'a> {
+    parameters: &'a SharedParameters,
+    changes: Vec<(String, Value)>,
+    log: &'a Log,
+}
+
+trait Service: Send {
+    fn answer(&mut self, asked: &mut Asked);
+}
+
+type Answer<S> =
+    fn(&mut Asked, <S as WrappedServiceTypeSupport>::Request) -> <S as WrappedServiceTypeSupport>::Response;
+
+/// A service of type `S`.
+struct Endpoint<S: WrappedServiceTypeSupport> {
+    name: &'static str,
+    requests: Box<dyn Stream<Item = ServiceRequest<S>> + Unpin + Send>,
+    answer: Answer<S>,
+    /// Answers that could not be sent yet, and how often that was tried.
+    unsent: Vec<(ServiceRequest<S>, S::Response, u32)>,
+}
+
+fn endpoint<S>(node: &mut Node, name: &'static str, answer: Answer<S>) -> r2r::Result<Box<dyn Service>>
+where
+    S: WrappedServiceTypeSupport + Send + 'static,
+    S::Request: Send,
+    S::Response: Send,
+{
+    let path = format!("{}/{name}", node.name()?);
+    let requests = Box::new(node.create_service::<S>(&path, QosProfile::default())?);
+    Ok(Box::new(Endpoint { name, requests, answer, unsent: Vec::new() }))
+}
+
+impl<S> Service for Endpoint<S>
+where
+    S: WrappedServiceTypeSupport + Send + 'static,
+    S::Response: Send,
+{
+    fn answer(&mut self, asked: &mut Asked) {
+        let mut unsent = std::mem::take(&mut self.unsent);
+        while let Some(request) = self.requests.next().now_or_never().flatten() {
+            let response = (self.answer)(asked, request.message.clone());
+            unsent.push((request, response, 0));
+        }
+        for (request, response, tries) in unsent {
+            match request.clone().respond(response.clone()) {
+                Ok(()) => {}
+                Err(_) if tries + 1 < TRIES => self.unsent.push((request, response, tries + 1)),
+                Err(error) => asked.log.warn(&format!("an answer from {} found nobody: {error}", self.name)),
+            }
+        }
+    }
+}
+
+fn list(_: &mut Asked, request: ListParameters::Request) -> ListParameters::Response {
+    let (names, prefixes) = listed(&request.prefixes, request.depth);
+    ListParameters::Response { result: ListParametersResult { names, prefixes } }
+}
+
+fn get(asked: &mut Asked, request: GetParameters::Request) -> GetParameters::Response {
+    let values = asked.parameters.lock();
+    let value = |name: &String| values.get(name).map_or_else(|_| ParameterValue::default(), to_ros);
+    GetParameters::Response { values: request.names.iter().map(value).collect() }
+}
+
+fn types(asked: &mut Asked, request: GetParameterTypes::Request) -> GetParameterTypes::Response {
+    let GetParameters::Response { values } = get(asked, GetParameters::Request { names: request.names });
+    GetParameterTypes::Response { types: values.into_iter().map(|value| value.type_).collect() }
+}
+
+fn describe(_: &mut Asked, request: DescribeParameters::Request) -> DescribeParameters::Response {
+    let descriptor = |name: &String| match TABLE.iter().find(|row| row.name == name) {
+        Some(row) => described(row),
+        None => ParameterDescriptor { name: text(name), ..ParameterDescriptor::default() },
+    };
+    DescribeParameters::Response { descriptors: request.names.iter().map(descriptor).collect() }
+}
+
+fn set(asked: &mut Asked, request: SetParameters::Request) -> SetParameters::Response {
+    let mut results = Vec::new();
+    for parameter in request.parameters {
+        let change = (parameter.name, from_ros(&parameter.value));
+        let outcome = asked.parameters.set(&change.0, &change.1);
+        results.push(result(&outcome));
+        asked.changes.extend(outcome.is_ok().then_some(change));
+    }
+    SetParameters::Response { results }
+}
+
+fn set_atomically(
+    asked: &mut Asked,
+    request: SetParametersAtomically::Request,
+) -> SetParametersAtomically::Response {
+    let changes: Vec<_> = request
+        .parameters
+        .into_iter()
+        .map(|parameter| (parameter.name, from_ros(&parameter.value)))
+        .collect();
+    let outcome = asked.parameters.set_all(&changes);
+    let result = result(&outcome);
+    asked.changes.extend(outcome.is_ok().then_some(changes).into_iter().flatten());
+    SetParametersAtomically::Response { result }
+}
+
+fn result(outcome: &Result<(), ParameterError>) -> SetParametersResult {
+    let reason = outcome.as_ref().err().map_or(String::new(), |error| text(&error.to_string()));
+    SetParametersResult { successful: outcome.is_ok(), reason }
+}
+
+fn described(row: &Declaration) -> ParameterDescriptor {
+    let mut descriptor = ParameterDescriptor {
+        name: row.name.to_owned(),
+        type_: to_ros(&row.kind.default()).type_,
+        description: row.description.to_owned(),
+        additional_constraints: row.kind.allowed(),
+        read_only: !row.changeable,
+        ..ParameterDescriptor::default()
+    };
+    match row.kind {
+        Kind::Integer(_, from_value, to_value) => {
+            descriptor.integer_range = vec![IntegerRange { from_value, to_value, step: 1 }];
+        }
+        Kind::Double(_, from_value, to_value) => {
+            descriptor.floating_point_range = vec![FloatingPointRange { from_value, to_value, step: 0.0 }];
+        }
+        Kind::Bool(_) | Kind::ShareOrBundle | Kind::Text(_) | Kind::Word(..) | Kind::Device => {}
+    }
+    descriptor
+}
+
+fn from_ros(value: &ParameterValue) -> Value {
+    match value.type_ {
+        BOOL => Value::Bool(value.bool_value),
+        INTEGER => Value::Integer(value.integer_value),
+        DOUBLE => Value::Double(value.double_value),
+        STRING => Value::Text(value.string_value.clone()),
+        NOT_SET => Value::Other("not set"),
+        _ => Value::Other("an array"),
+    }
+}
+
+fn to_ros(value: &Value) -> ParameterValue {
+    let of = |type_| ParameterValue { type_, ..ParameterValue::default() };
+    match value {
+        Value::Bool(value) => ParameterValue { bool_value: *value, ..of(BOOL) },
+        Value::Integer(value) => ParameterValue { integer_value: *value, ..of(INTEGER) },
+        Value::Double(value) => ParameterValue { double_value: *value, ..of(DOUBLE) },
+        Value::Text(value) => ParameterValue { string_value: text(value), ..of(STRING) },
+        Value::Other(_) => ParameterValue::default(),
+    }
+}

@@ -1,0 +1,53 @@
+//! Which parameters a question for a part of the names means, as rclcpp reads it.
+
+use super::TABLE;
+
+/// Between the parts of a name.
+const SEPARATOR: char = '.';
+
+/// Names that are one of `prefixes` or lie below one, all where there are none, at most `depth` parts deep (0
+/// for any depth); and the prefixes that these names have.
+pub(crate) fn listed(prefixes: &[String], depth: u64) -> (Vec<String>, Vec<String>) {
+    let near = |rest: &str| depth == 0 || (rest.matches(SEPARATOR).count() as u64) < depth;
+    let wanted = |name: &str| {
+        let below = |prefix: &String| match name.strip_prefix(prefix.as_str()) {
+            Some("") => true,
+            Some(rest) => rest.strip_prefix(SEPARATOR).is_some_and(near),
+            None => false,
+        };
+        if prefixes.is_empty() { near(name) } else { prefixes.iter().any(below) }
+    };
+    let names: Vec<_> = TABLE.iter().map(|row| row.name).filter(|name| wanted(name)).collect();
+    let mut above: Vec<_> = names
+        .iter()
+        .filter_map(|name| name.rsplit_once(SEPARATOR))
+        .map(|(above, _)| above.to_owned())
+        .collect();
+    above.dedup();
+    (names.into_iter().map(str::to_owned).collect(), above)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(prefixes: &[&str], depth: u64) -> Vec<String> {
+        let prefixes: Vec<_> = prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
+        listed(&prefixes, depth).0
+    }
+
+    #[test]
+    fn without_a_prefix_all_are_meant() {
+        assert_eq!(names(&[], 0).len(), TABLE.len());
+        assert!(names(&[], 1).iter().all(|name| !name.contains('.')));
+        assert_eq!(names(&[], 2), names(&[], 0));
+        assert_eq!(listed(&[], 0).1, ["threshold"]);
+    }
+
+    #[test]
+    fn a_prefix_means_a_whole_part_of_the_name() {
+        assert!(names(&["threshold"], 1).contains(&"threshold.error".to_owned()));
+        assert_eq!(names(&["thresh"], 0), Vec::<String>::new());
+        assert_eq!(names(&["device", "nothing"], 0), ["device"]);
+    }
+}
