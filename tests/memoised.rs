@@ -6,7 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use synthcp_monitor::checkpoint::weights;
-use synthcp_monitor::network::synthesis::memoised::{CACHE, Memoised};
+use synthcp_monitor::network::synthesis::folded::{CACHE, FoldedSpade};
 use synthcp_monitor::network::synthesis::spade::{Config, Spade, Upsampling};
 use synthcp_monitor::network::synthesis::{
     GeneratorConfig, ReadyGenerator, Synthesize, pix2pixhd, style_encoder,
@@ -80,7 +80,14 @@ fn street(size: (i64, i64, i64), seed: i64) -> Tensor {
     })
 }
 
-fn assert_alike(dense: &Spade, memoised: &Memoised, labels: &Tensor, what: &str) {
+/// SPADE folded, without memory.
+fn without_memory(dense: &Spade) -> FoldedSpade {
+    let folded = FoldedSpade::fold(dense, Kind::Float, 0).unwrap();
+    assert!(!folded.memoises());
+    folded
+}
+
+fn assert_alike(dense: &Spade, memoised: &FoldedSpade, labels: &Tensor, what: &str) {
     tch::no_grad(|| assert_near(&dense.forward(labels, Kind::Float, false), &memoised.forward(labels), what));
 }
 
@@ -96,7 +103,8 @@ fn assert_near(expected: &Tensor, found: &Tensor, what: &str) {
 fn every_kind_of_map_is_synthesized_as_by_the_dense_layers() {
     for upsampling in UPSAMPLINGS {
         let (_vs, dense) = generator(upsampling);
-        let memoised = Memoised::fold(&dense, Kind::Float, CACHE).unwrap();
+        let memoised = FoldedSpade::fold(&dense, Kind::Float, CACHE).unwrap();
+        let folded = without_memory(&dense);
         // The start grid is a single row of three.
         let unit = 1 << Config { upsampling, ..Config::default() }.doublings();
         let size = (2, unit, 3 * unit);
@@ -109,6 +117,7 @@ fn every_kind_of_map_is_synthesized_as_by_the_dense_layers() {
             ("noise with holes", maps(size, |n, y, x| [0, 1, 2, 3, 4, 255][(hash([n, y, x]) % 6) as usize])),
         ] {
             assert_alike(&dense, &memoised, &labels, &format!("{upsampling:?}, {what}"));
+            assert_alike(&dense, &folded, &labels, &format!("{upsampling:?}, {what}, without memory"));
         }
     }
 }
@@ -118,10 +127,13 @@ fn a_style_is_synthesized_as_by_the_dense_layers() {
     let style = style_encoder::Config { width: 2, latent: 4, grid: [1, 3] };
     let config = Config { ngf: 2, hidden: 6, upsampling: Upsampling::Normal, style: Some(style) };
     let config = GeneratorConfig::Spade(config);
-    let generator =
-        |memoise| ReadyGenerator::new(random(|p| config.build(p, CLASSES)).1, Kind::Float, memoise);
-    let (dense, memoised) = (generator(false), generator(true));
-    assert!(matches!(dense, ReadyGenerator::Dense(..)) && matches!(memoised, ReadyGenerator::Memoised(_)));
+    let trained = || random(|p| config.build(p, CLASSES)).1;
+    let dense = ReadyGenerator::AsTrained(trained(), Kind::Float);
+    let [folded, memoised] =
+        [false, true].map(|memoise| ReadyGenerator::new(trained(), Kind::Float, memoise));
+    for (ready, memoise) in [(&folded, false), (&memoised, true)] {
+        assert!(matches!(ready, ReadyGenerator::Folded(folded) if folded.memoises() == memoise));
+    }
     let labels = street((2, 32, 96), 0);
     let picture = |step: f64| {
         let waves = Tensor::arange(2 * 3 * 32 * 96, (Kind::Float, Device::Cpu)) * step;
@@ -132,6 +144,8 @@ fn a_style_is_synthesized_as_by_the_dense_layers() {
             let (expected, found) =
                 (dense.synthesize(&labels, &picture(step)), memoised.synthesize(&labels, &picture(step)));
             assert_near(&expected, &found, &format!("style of step {step}"));
+            let found = folded.synthesize(&labels, &picture(step));
+            assert_near(&expected, &found, &format!("style of step {step}, without memory"));
             found
         })
     });
@@ -143,13 +157,13 @@ fn what_depends_on_the_whole_image_stays_dense() {
     let config = pix2pixhd::Config { ngf: 2, downsamplings: 2, blocks: 1 };
     let vs = VarStore::new(Device::Cpu);
     let network = GeneratorConfig::Pix2pixhd(config).build(&vs.root(), CLASSES);
-    assert!(matches!(ReadyGenerator::new(network, Kind::Float, true), ReadyGenerator::Dense(..)));
+    assert!(matches!(ReadyGenerator::new(network, Kind::Float, true), ReadyGenerator::AsTrained(..)));
 }
 
 #[test]
 fn bytes_are_labels_too() {
     let (_vs, dense) = generator(Upsampling::Normal);
-    let memoised = Memoised::fold(&dense, Kind::Float, CACHE).unwrap();
+    let memoised = FoldedSpade::fold(&dense, Kind::Float, CACHE).unwrap();
     let labels = street((1, 64, 96), 3);
     tch::no_grad(|| {
         assert_eq!(memoised.forward(&labels), memoised.forward(&labels.to_kind(Kind::Uint8)));
@@ -159,7 +173,7 @@ fn bytes_are_labels_too() {
 #[test]
 fn in_bf16_it_is_as_near_to_fp32_as_the_dense_layers_are() {
     let (vs, dense) = generator(Upsampling::More);
-    let memoised = Memoised::fold(&dense, Kind::BFloat16, CACHE).unwrap();
+    let memoised = FoldedSpade::fold(&dense, Kind::BFloat16, CACHE).unwrap();
     let labels = street((1, 64, 192), 1);
     tch::no_grad(|| {
         let exact = dense.forward(&labels, Kind::Float, false);
@@ -175,7 +189,7 @@ fn in_bf16_it_is_as_near_to_fp32_as_the_dense_layers_are() {
 fn what_is_remembered_changes_nothing() {
     let (_vs, dense) = generator(Upsampling::Normal);
     // Small enough that every few frames something must go.
-    let memoised = Memoised::fold(&dense, Kind::Float, 1_000).unwrap();
+    let memoised = FoldedSpade::fold(&dense, Kind::Float, 1_000).unwrap();
     for (i, size) in
         [(1, 64, 96), (1, 64, 96), (2, 64, 96), (1, 96, 64), (1, 128, 64)].iter().cycle().take(8).enumerate()
     {
@@ -191,7 +205,7 @@ fn what_is_remembered_changes_nothing() {
 #[test]
 fn a_frame_seen_before_costs_no_new_patch() {
     let (_vs, dense) = generator(Upsampling::Normal);
-    let memoised = Memoised::fold(&dense, Kind::Float, CACHE).unwrap();
+    let memoised = FoldedSpade::fold(&dense, Kind::Float, CACHE).unwrap();
     let labels = street((1, 64, 96), 0);
     let computed = || memoised.counts().iter().map(|(_, counts)| counts.computed).sum::<u64>();
     let _ = tch::no_grad(|| memoised.forward(&labels));
@@ -205,7 +219,7 @@ fn a_frame_seen_before_costs_no_new_patch() {
 #[test]
 fn noise_is_left_to_the_dense_layers() {
     let (_vs, dense) = generator(Upsampling::Normal);
-    let memoised = Memoised::fold(&dense, Kind::Float, CACHE).unwrap();
+    let memoised = FoldedSpade::fold(&dense, Kind::Float, CACHE).unwrap();
     let labels = maps((1, 64, 96), |n, y, x| hash([n, y, x]) % CLASSES);
     let _ = tch::no_grad(|| memoised.forward(&labels));
     let counts = memoised.counts();
@@ -216,7 +230,7 @@ fn noise_is_left_to_the_dense_layers() {
 fn too_many_classes_for_a_byte_stay_dense() {
     let vs = VarStore::new(Device::Cpu);
     let config = Config { ngf: 1, hidden: 2, upsampling: Upsampling::Normal, style: None };
-    let build = |classes| Memoised::fold(&Spade::new(&vs.root(), &config, classes), Kind::Float, CACHE);
+    let build = |classes| FoldedSpade::fold(&Spade::new(&vs.root(), &config, classes), Kind::Float, CACHE);
     assert!(build(254).is_some());
     assert!(build(255).is_none());
 }

@@ -237,7 +237,7 @@ impl Meter<'_> {
         let mut jpeg = Cursor::new(Vec::new());
         sample.image.write_to(&mut jpeg, ImageFormat::Jpeg).map_err(BenchError::Encode)?;
         let Self { dense, first, next, subject, times, .. } = self;
-        if let ReadyGenerator::Memoised(memoised) = first {
+        if let ReadyGenerator::Folded(memoised) = first {
             memoised.forget();
         }
         let config = next.anomaly_config();

@@ -6,6 +6,7 @@
 
 mod conv;
 mod convolution;
+mod enlargement;
 mod prepared;
 
 use std::borrow::Borrow;
@@ -15,6 +16,7 @@ use tch::{Kind, Tensor};
 
 pub use self::conv::Conv2d;
 pub use self::convolution::{ConvOptions, Rectifier, convolve};
+pub(crate) use self::enlargement::Enlargement;
 use super::flops;
 
 /// Rearranges the memory of an `N x C x H x W` tensor so that channels lie next to each other; the

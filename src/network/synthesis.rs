@@ -1,7 +1,7 @@
 //! G: generators, networks that synthesize an image from a label map.
 
+pub mod folded;
 pub mod fused;
-pub mod memoised;
 pub mod modulation;
 pub mod patches;
 pub mod pix2pixhd;
@@ -15,7 +15,7 @@ use tch::nn::Path;
 use tch::{Kind, Tensor};
 
 use super::range::OutOfRange;
-use memoised::Memoised;
+use folded::FoldedSpade;
 use spade::Spade;
 use style_encoder::StyleEncoder;
 
@@ -122,9 +122,9 @@ impl GeneratorConfig {
 /// G as the monitor runs it, for inference alone.
 pub enum ReadyGenerator {
     /// Layer by layer, as it was trained.
-    Dense(Box<dyn Generator>, Kind),
-    /// Each distinct label patch once; the same picture.
-    Memoised(Box<Memoised>),
+    AsTrained(Box<dyn Generator>, Kind),
+    /// SPADE with its norms folded; the same picture.
+    Folded(Box<FoldedSpade>),
 }
 
 /// G as an inference asks it.
@@ -135,12 +135,13 @@ pub trait Synthesize {
 }
 
 impl ReadyGenerator {
-    /// Makes a loaded generator ready to compute in `kind`; nothing of it is kept once it is memoised.
+    /// Makes a loaded generator ready to compute in `kind`, each distinct label patch once if it is to `memoise`.
+    /// Nothing of a SPADE is kept.
     pub fn new(network: Box<dyn Generator>, kind: Kind, memoise: bool) -> Self {
-        let fold = |spade: &Spade| Memoised::fold(spade, kind, memoised::CACHE);
-        match network.as_spade().filter(|_| memoise).and_then(fold) {
-            Some(memoised) => Self::Memoised(Box::new(memoised.styled(network.into_style_encoder()))),
-            None => Self::Dense(network, kind),
+        let limit = if memoise { folded::CACHE } else { 0 };
+        match network.as_spade().and_then(|spade| FoldedSpade::fold(spade, kind, limit)) {
+            Some(folded) => Self::Folded(Box::new(folded.styled(network.into_style_encoder()))),
+            None => Self::AsTrained(network, kind),
         }
     }
 }
@@ -148,8 +149,8 @@ impl ReadyGenerator {
 impl Synthesize for ReadyGenerator {
     fn synthesize(&self, labels: &Tensor, style: &Tensor) -> Tensor {
         match self {
-            Self::Dense(network, kind) => network.synthesize(labels, style, *kind, false).image,
-            Self::Memoised(memoised) => memoised.synthesize(labels, style),
+            Self::AsTrained(network, kind) => network.synthesize(labels, style, *kind, false).image,
+            Self::Folded(folded) => folded.synthesize(labels, style),
         }
     }
 }

@@ -16,7 +16,8 @@ use r2r::{Node, QosProfile, ServiceRequest, WrappedServiceTypeSupport};
 
 use super::log::Log;
 use super::messages::text;
-use crate::watch::parameters::{Declaration, Kind, ParameterError, TABLE, Value, listed};
+use crate::watch::parameters::listing::listed;
+use crate::watch::parameters::{Declaration, Kind, ParameterError, TABLE, Value};
 use crate::watch::shared::SharedParameters;
 
 /// How often an answer is sent before it is given up: the middleware may learn of the asker after its

@@ -4,7 +4,7 @@
 //! for people and a test holds the two together.
 
 pub(crate) mod files;
-mod listing;
+pub(crate) mod listing;
 mod shape;
 mod spelling;
 pub(super) mod table;
@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 
 use crate::model::bundle::Thresholds;
 
-pub(crate) use listing::listed;
 pub use table::{Declaration, Parameter, TABLE};
 pub use value::{Kind, Value};
 pub use word::{Qos, Transport};

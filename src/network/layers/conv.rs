@@ -82,6 +82,12 @@ impl Conv2d {
         self.prepared.take();
     }
 
+    /// The layer with weights that are final.
+    pub(crate) fn settled(mut self) -> Self {
+        self.settle();
+        self
+    }
+
     /// Multiplies each output by `scale` and adds `shift`, by other weights.
     pub(super) fn scale(&mut self, scale: &Tensor, shift: &Tensor) {
         let (weight, bias) = self.parameters();
@@ -117,9 +123,7 @@ impl Conv2d {
     pub fn fold(&self, kind: Kind) -> Self {
         let cast = |t: &Tensor| t.detach().to_kind(kind);
         let weight = channels_last(&cast(&self.weight));
-        let mut folded = Self::of(weight, self.bias.as_ref().map(cast).as_ref(), self.options);
-        folded.settle();
-        folded
+        Self::of(weight, self.bias.as_ref().map(cast).as_ref(), self.options).settled()
     }
 
     /// Where the parameters are.

@@ -9,7 +9,9 @@ use tch::{Kind, Tensor};
 
 use super::surround::{self, Surround};
 use super::{Architecture, NotBuilt, Sampler, Segmented, Segmenter};
-use crate::network::layers::{BatchNorm2d, Conv2d, ConvOptions, IMAGENET, Rectifier, normalize, spatial};
+use crate::network::layers::{
+    BatchNorm2d, Conv2d, ConvOptions, Enlargement, IMAGENET, Rectifier, normalize, spatial,
+};
 use crate::network::range::{OutOfRange, all_within, within};
 
 /// Channel counts, VGG16's unless said otherwise, and form.
@@ -75,9 +77,9 @@ pub struct Fcn8s {
     head: [Conv2d; 3],
     score_pool4: Conv2d,
     score_pool3: Conv2d,
-    upscore2: Tensor,
-    upscore_pool4: Tensor,
-    upscore8: Tensor,
+    upscore2: Enlargement,
+    upscore_pool4: Enlargement,
+    upscore8: Enlargement,
     /// What the border gives for images of the shape last seen, once [`Segmenter::memoise`] is called.
     surround: Option<RefCell<Option<Surround>>>,
 }
@@ -117,8 +119,10 @@ impl Fcn8s {
         let head = p / "vgg_head";
         let one = ConvOptions::same(1);
         let fc6 = if fresh { ConvOptions::same(7) } else { ConvOptions::same(7).padding(0) };
-        let buffer = |name: &str, kernel| {
-            (p / name).add("w", bilinear_kernel(classes, kernel).to_device(p.device()), false)
+        // Fresh, so that grid lies on grid.
+        let enlargement = |name: &str, stride: i64| {
+            let kernel = bilinear_kernel(classes, 2 * stride).to_device(p.device());
+            Enlargement::new((p / name).add("w", kernel, false), if fresh { stride / 2 } else { 0 })
         };
         Self {
             form: config.form,
@@ -130,19 +134,11 @@ impl Fcn8s {
             ],
             score_pool4: Conv2d::new(p / "score_pool4", config.widths[3], classes, one),
             score_pool3: Conv2d::new(p / "score_pool3", config.widths[2], classes, one),
-            upscore2: buffer("upscore2", 4),
-            upscore_pool4: buffer("upscore_pool4", 4),
-            upscore8: buffer("upscore8", 16),
+            upscore2: enlargement("upscore2", 2),
+            upscore_pool4: enlargement("upscore_pool4", 2),
+            upscore8: enlargement("upscore8", 8),
             surround: None,
         }
-    }
-
-    /// Enlarges scores `stride` times; fresh, so that grid lies on grid.
-    fn upsample(&self, x: &Tensor, kernel: &Tensor, stride: i64) -> Tensor {
-        let none: Option<&Tensor> = None;
-        let padding = if self.form == Form::Fresh { stride / 2 } else { 0 };
-        let kernel = kernel.to_kind(x.kind());
-        x.conv_transpose2d(&kernel, none, [stride, stride], [padding, padding], [0, 0], 1, [1, 1])
     }
 
     /// Upsampled scores and those of a skip, where both are.
@@ -205,11 +201,11 @@ impl Fcn8s {
         let features = fc7.rectified(&x, Rectifier::Relu).dropout(0.5, dropout);
         let scales = if self.form == Form::Fresh { [1., 1.] } else { [POOL4_SCALE, POOL3_SCALE] };
         let offsets = if self.form == Form::Fresh { [0; 3] } else { OFFSETS };
-        let x = self.upsample(&score.forward(&features), &self.upscore2, 2);
+        let x = self.upscore2.forward(&score.forward(&features));
         let x = self.join(&x, &self.score_pool4.forward(&(&pools[3] * scales[0])), offsets[0]);
-        let x = self.upsample(&x, &self.upscore_pool4, 2);
+        let x = self.upscore_pool4.forward(&x);
         let x = self.join(&x, &self.score_pool3.forward(&(&pools[2] * scales[1])), offsets[1]);
-        let x = self.upsample(&x, &self.upscore8, 8);
+        let x = self.upscore8.forward(&x);
         Segmented { logits: crop(&x, offsets[2], size).contiguous(), features, auxiliary: None }
     }
 }
@@ -233,6 +229,9 @@ impl Segmenter for Fcn8s {
         }
         let others = self.head.iter_mut().chain([&mut self.score_pool4, &mut self.score_pool3]);
         others.for_each(Conv2d::settle);
+        [&mut self.upscore2, &mut self.upscore_pool4, &mut self.upscore8]
+            .into_iter()
+            .for_each(Enlargement::fold);
     }
 
     fn memoise(&mut self) {

@@ -14,7 +14,7 @@ use super::patches::{Alphabet, Ingredients, Plan};
 use super::spade::SpadeNorm;
 use crate::network::cpu::{Fresh, Kernel, Plain, read, widest};
 use crate::network::flops;
-use crate::network::layers::{Conv2d, ConvOptions};
+use crate::network::layers::{Conv2d, ConvOptions, Rectifier};
 
 /// Patches of one matrix product, largest first; their number is rounded up to the smallest.
 ///
@@ -208,7 +208,7 @@ impl Modulation {
         // Taps outermost, as the patches list them. A view of the matrix is the convolution's weight.
         let weight = weight.permute([0, 2, 3, 1]).contiguous();
         let [outputs, _, _, hidden] = weight.size()[..] else { unreachable!("a convolution's weight") };
-        let as_conv = Conv2d::of(weight.permute([0, 3, 1, 2]), Some(&bias), ConvOptions::same(3));
+        let second = Conv2d::of(weight.permute([0, 3, 1, 2]), Some(&bias), ConvOptions::same(3));
 
         let (shared, shared_bias) = norm.shared.parameters();
         let first = Conv2d::of(shared.to_kind(kind), Some(&shared_bias.to_kind(kind)), ConvOptions::same(3));
@@ -221,7 +221,7 @@ impl Modulation {
             columns_bias: round(&shared_bias),
             weight: weight.view([outputs, 9 * hidden]),
             bias,
-            dense: [first, as_conv],
+            dense: [first, second].map(Conv2d::settled),
         }
     }
 
@@ -265,7 +265,7 @@ impl Modulation {
     /// layer computes them: `N H W x 2C`.
     pub fn dense_rows(&self, one_hot: &Tensor) -> Tensor {
         let [first, second] = &self.dense;
-        let rows = second.forward(&first.forward(one_hot).relu_());
+        let rows = second.forward(&first.rectified(one_hot, Rectifier::Relu));
         rows.permute([0, 2, 3, 1]).contiguous().view([-1, self.weight.size()[0]])
     }
 

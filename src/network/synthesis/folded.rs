@@ -1,9 +1,10 @@
-//! The SPADE generator as it runs in the monitor: each distinct label patch modulated once.
+//! The SPADE generator as it runs in the monitor: its norms folded, and each distinct label patch modulated
+//! once where patches are remembered.
 //!
-//! Folded for inference: spectral norm into the convolutions, batch norm and SPADE's 1 + gamma into
-//! one multiply-add ([`super::modulation`]), which is done in one pass with the nearest upsampling
-//! before it and the leaky ReLU after it ([`super::fused`]). Exact: for any weights and any label maps
-//! the picture is that of [`Spade::forward`] but for rounding.
+//! Spectral norm goes into the convolutions, batch norm and SPADE's 1 + gamma into one multiply-add
+//! ([`super::modulation`]), which is done in one pass with the nearest upsampling before it and the leaky
+//! ReLU after it ([`super::fused`]). Exact: for any weights and any label maps the picture is that of
+//! [`Spade::forward`] but for rounding.
 
 use std::cell::RefCell;
 
@@ -26,14 +27,14 @@ const MOST_NEW: f64 = 0.65;
 
 /// A residual block, folded.
 #[derive(Debug)]
-struct Folded {
+struct FoldedBlock {
     /// SPADE layers: before either convolution, and before the shortcut's.
     modulations: Vec<Modulation>,
     convs: [Conv2d; 2],
     shortcut: Option<Conv2d>,
 }
 
-impl Folded {
+impl FoldedBlock {
     fn new(block: &Block, alphabet: Alphabet, kind: Kind) -> Self {
         let shortcut = block.shortcut.as_ref();
         let norms = block.norms.iter().chain(shortcut.map(|(norm, _)| norm));
@@ -60,7 +61,7 @@ impl Folded {
 #[derive(Debug)]
 struct Stage {
     zoom: i64,
-    blocks: Vec<Folded>,
+    blocks: Vec<FoldedBlock>,
 }
 
 impl Stage {
@@ -89,7 +90,7 @@ struct Memory {
 
 /// The generator.
 #[derive(Debug)]
-pub struct Memoised {
+pub struct FoldedSpade {
     /// What sees the style that the generator starts from, where it has one.
     encoder: Option<StyleEncoder>,
     start: Start,
@@ -105,9 +106,9 @@ pub struct Memoised {
     memory: RefCell<Option<Memory>>,
 }
 
-impl Memoised {
-    /// Folds a trained generator, to compute in `kind` and to remember at most `limit` patches a scale.
-    /// `None` where it has more classes than `super::patches::MAX_CLASSES`. Nothing of `spade` is kept.
+impl FoldedSpade {
+    /// Folds a trained generator, to compute in `kind` and to remember at most `limit` patches a scale; with 0
+    /// every layer is computed from the whole label map. `None` where it has more classes than `super::patches::MAX_CLASSES`. Nothing of `spade` is kept.
     pub fn fold(spade: &Spade, kind: Kind, limit: usize) -> Option<Self> {
         let alphabet = Alphabet::new(spade.classes)?;
         tch::no_grad(|| {
@@ -117,7 +118,7 @@ impl Memoised {
                     stages.push(Stage { zoom: 2, blocks: Vec::new() });
                 }
                 let stage = stages.last_mut().expect("there is a first one");
-                stage.blocks.push(Folded::new(block, alphabet, kind));
+                stage.blocks.push(FoldedBlock::new(block, alphabet, kind));
             }
             let conv_img = spade.conv_img.fold(kind);
             let device = conv_img.device();
@@ -188,6 +189,11 @@ impl Memoised {
         to_rgb(&self.conv_img.forward(&x.prelu(&self.slope)))
     }
 
+    /// Whether patches are remembered.
+    pub fn memoises(&self) -> bool {
+        self.limit > 0
+    }
+
     /// Forgets every patch.
     pub fn forget(&self) {
         self.memory.replace(None);
@@ -212,6 +218,9 @@ impl Memoised {
         labels: &Tensor,
         sizes: &[(i64, i64)],
     ) -> Vec<Option<(Plan, Ingredients)>> {
+        if self.limit == 0 {
+            return sizes.iter().map(|_| None).collect();
+        }
         let maps = LabelMaps::read(labels, self.alphabet).expect("a batch of label maps");
         let sizes: Vec<(usize, usize)> = sizes.iter().map(|&(h, w)| (h as usize, w as usize)).collect();
         plan_all(&mut memory.indices, &sizes, &maps, MOST_NEW)
