@@ -3,5 +3,6 @@
 pub mod assessment;
 pub(crate) mod pictures;
 pub mod pipeline;
+mod readout;
 pub mod regions;
 mod scores;

@@ -7,6 +7,7 @@
 pub mod baseline;
 pub mod comparison;
 pub mod cpu;
+pub mod download;
 pub mod fault;
 pub(crate) mod flops;
 pub mod layers;

@@ -167,6 +167,40 @@ fn circles(sources: &[Source]) -> Vec<String> {
     rings.iter().map(shown).collect()
 }
 
+/// Where numbers may be read from a tensor in the folders that infer: in `download`, in passes over the CPU's own
+/// memory, and when a network is loaded.
+const READERS: [&str; 7] = [
+    "network/download",
+    "network/softmax",
+    "network/comparison/correction",
+    "network/synthesis/modulation",
+    "network/synthesis/patches",
+    "network/layers/prepared",
+    "network/segmentation/torchscript",
+];
+
+/// Lines that bring numbers from a device in mid-frame by another way than `download`.
+fn silent_copies(sources: &[Source]) -> Vec<String> {
+    let reads =
+        ["double_value(", "int64_value(", "::<f32>::try_from(", "::<u8>::try_from(", "::<i64>::try_from("];
+    let mut found = Vec::new();
+    for source in sources {
+        let infers = ["network", "model", "monitor"].contains(&source.folder());
+        // From pictures to tensors and back, for training.
+        if !infers || READERS.contains(&source.path.as_str()) || source.path == "model/pixels" {
+            continue;
+        }
+        let code = source.text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (line, number) in code.lines().zip(1..) {
+            if reads.iter().any(|read| line.contains(read)) {
+                found
+                    .push(format!("src/{}.rs:{number}: numbers leave the device; use download", source.path));
+            }
+        }
+    }
+    found
+}
+
 fn read(folder: &Path, below: &str, sources: &mut Vec<Source>) {
     let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
@@ -194,6 +228,17 @@ fn every_folder_has_its_place_in_the_order() {
         |source: &Source| !["lib", "bin"].contains(&source.folder()) && !ORDER.contains(&source.folder());
     let strays: Vec<String> = sources().into_iter().filter(unknown).map(|source| source.path).collect();
     assert_eq!(strays, Vec::<String>::new(), "not in ORDER of tests/architecture.rs");
+}
+
+#[test]
+fn numbers_leave_the_device_by_one_way() {
+    assert_eq!(silent_copies(&sources()), Vec::<String>::new());
+    let text = "fn f(t: &Tensor) -> f64 {\n    t.double_value(&[])\n}\n".to_owned();
+    let planted = Source { path: "monitor/scores".to_owned(), text };
+    assert_eq!(
+        silent_copies(&[planted]),
+        ["src/monitor/scores.rs:2: numbers leave the device; use download"]
+    );
 }
 
 #[test]

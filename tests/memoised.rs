@@ -6,6 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use synthcp_monitor::checkpoint::weights;
+use synthcp_monitor::network::cpu::by_operations_alone;
 use synthcp_monitor::network::synthesis::folded::{CACHE, FoldedSpade};
 use synthcp_monitor::network::synthesis::spade::{Config, Spade, Upsampling};
 use synthcp_monitor::network::synthesis::{
@@ -119,6 +120,31 @@ fn every_kind_of_map_is_synthesized_as_by_the_dense_layers() {
             assert_alike(&dense, &memoised, &labels, &format!("{upsampling:?}, {what}"));
             assert_alike(&dense, &folded, &labels, &format!("{upsampling:?}, {what}, without memory"));
         }
+    }
+}
+
+#[test]
+fn a_device_of_its_own_finds_the_distinct_patches_too() {
+    for kind in [Kind::Float, Kind::BFloat16] {
+        let (_vs, dense) = generator(Upsampling::Normal);
+        let memoised = FoldedSpade::fold(&dense, kind, CACHE).unwrap();
+        let size = (2, 64, 96);
+        let maps = [
+            street(size, 0),
+            maps(size, |n, _, x| if n == 0 || x < 40 { 255 } else { 1 }),
+            maps(size, |n, y, x| hash([n, y, x]) % CLASSES),
+            maps((1, 96, 64), |_, y, x| (y + x) % 2),
+        ];
+        tch::no_grad(|| {
+            // Often enough that both ways are taken, and then the quicker one.
+            for (i, labels) in maps.iter().cycle().take(12).enumerate() {
+                let found = by_operations_alone(|| memoised.forward(labels));
+                let apart = (found - dense.forward(labels, Kind::Float, false)).abs().max().double_value(&[]);
+                let most = if kind == Kind::Float { 1e-5 } else { 0.05 };
+                assert!(apart < most, "{kind:?}, frame {i}: {apart}");
+            }
+        });
+        assert!(memoised.counts().iter().all(|(len, _)| *len == 0), "nothing is remembered");
     }
 }
 

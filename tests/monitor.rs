@@ -16,6 +16,8 @@ use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::model::inference::Inference;
 use synthcp_monitor::monitor::assessment::{Mode, ScoreMap, Wanted};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorError, MonitorOptions};
+use synthcp_monitor::network::cpu::by_operations_alone;
+use synthcp_monitor::network::download::downloads;
 use tch::{CModule, Device, Kind, Tensor};
 use tempfile::TempDir;
 use zip::write::FileOptions;
@@ -170,6 +172,37 @@ fn a_network_that_overflows_is_an_error_that_names_map_and_count() {
         }
         let by_softmax = monitor.process_logits_only(&frame(), Wanted::default());
         assert_eq!(by_softmax.is_err(), network == "segmentation", "{network}: M alone");
+    }
+}
+
+/// What `work` gives, and how often it has brought numbers from the device.
+fn counted<R>(work: impl FnOnce() -> R) -> (R, u64) {
+    let before = downloads();
+    let result = work();
+    (result, downloads() - before)
+}
+
+#[test]
+fn a_frame_leaves_the_device_in_one_copy() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/street");
+    let frame = frame_of(384, 192);
+    for memoise in [false, true] {
+        let options = MonitorOptions { memoise, ..options() };
+        let monitor = Monitor::load(&shipped, &options).unwrap();
+        let report = || monitor.process(&frame, Wanted::default()).unwrap();
+        assert_eq!(counted(report).1, 1, "memoise {memoise}: one for the report");
+        assert_eq!(counted(|| monitor.process_logits_only(&frame, Wanted::default())).1, 1);
+        let masks = Wanted { error_mask: true, anomaly_mask: true, ..Wanted::default() };
+        assert_eq!(counted(|| monitor.process(&frame, masks).unwrap()).1, 3, "a picture each besides");
+
+        // As a device does it whose memory is its own: asked once more for each of six scales if G is to look for
+        // patches that come back.
+        let (by_operations, copies) = counted(|| by_operations_alone(report));
+        assert_eq!(copies, if memoise { 7 } else { 1 }, "memoise {memoise}, by operations");
+        let (by_operations, by_passes) = (by_operations.report, report().report);
+        let apart = (by_operations.failure_score - by_passes.failure_score).abs();
+        assert!(apart < 1e-4, "memoise {memoise}: {apart} apart in the failure score");
+        assert!((by_operations.anomaly_area - by_passes.anomaly_area).abs() < 1e-3);
     }
 }
 

@@ -170,7 +170,14 @@ impl Networks {
     pub fn input(&self, image: &RgbImage) -> Result<Tensor, TchError> {
         let (w, h) = image.dimensions();
         let bytes = Tensor::f_from_slice(image.as_raw())?.f_view([1, i64::from(h), i64::from(w), 3])?;
-        let x = bytes.to_device(self.device).f_permute([0, 3, 1, 2])?.f_to_kind(Kind::Float)?;
+        let bytes = match self.device {
+            // From memory that the GPU reads by itself, while the host goes on.
+            Device::Cuda(_) => {
+                bytes.f_pin_memory(self.device)?.f_to_device_(self.device, Kind::Uint8, true, false)?
+            }
+            device => bytes.f_to_device(device)?,
+        };
+        let x = bytes.f_permute([0, 3, 1, 2])?.f_to_kind(Kind::Float)?;
         let (height, width) = self.size;
         let x = match (i64::from(h), i64::from(w)) == self.size {
             true => x,

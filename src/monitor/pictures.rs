@@ -7,13 +7,13 @@ use super::assessment::{Maps, Region, ScoreMap, Wanted};
 use super::scores::Scores;
 use crate::labels::resize_labels;
 use crate::model::bundle::Thresholds;
+use crate::network::download::download;
 
 /// `1 x H x W` ids as a picture.
 pub(crate) fn to_grey(labels: &Tensor) -> Result<GrayImage, TchError> {
     let labels = labels.f_squeeze()?.f_to_kind(Kind::Uint8)?;
     let (h, w) = labels.size2()?;
-    let bytes = Vec::<u8>::try_from(labels.f_contiguous()?.f_flatten(0, -1)?)?;
-    Ok(GrayImage::from_raw(w as u32, h as u32, bytes).expect("one byte a pixel"))
+    Ok(GrayImage::from_raw(w as u32, h as u32, download(&labels)?).expect("one byte a pixel"))
 }
 
 /// `1 x 1 x H x W` scores as a map of `width x height`, resized bilinearly where need be.
@@ -23,8 +23,7 @@ pub(crate) fn to_map(scores: &Tensor, (width, height): (u32, u32)) -> Result<Sco
         true => scores.shallow_clone(),
         false => scores.f_upsample_bilinear2d(size, false, None, None)?,
     };
-    let data = Vec::<f32>::try_from(scores.f_to_kind(Kind::Float)?.f_contiguous()?.f_flatten(0, -1)?)?;
-    Ok(ScoreMap { width, height, data })
+    Ok(ScoreMap { width, height, data: download(&scores.f_to_kind(Kind::Float)?)? })
 }
 
 /// 255 where the score is at or above the limit.
@@ -38,8 +37,7 @@ pub(crate) fn to_rgb(picture: &Tensor, (width, height): (u32, u32)) -> Result<Rg
     let size = [i64::from(height), i64::from(width)];
     let bytes = picture.f_upsample_bilinear2d(size, false, None, None)?.f_mul_scalar(255.)?.f_round()?;
     let bytes = bytes.f_clamp(0., 255.)?.f_to_kind(Kind::Uint8)?.f_permute([0, 2, 3, 1])?;
-    let bytes = Vec::<u8>::try_from(bytes.f_contiguous()?.f_flatten(0, -1)?)?;
-    Ok(RgbImage::from_raw(width, height, bytes).expect("three bytes a pixel"))
+    Ok(RgbImage::from_raw(width, height, download(&bytes)?).expect("three bytes a pixel"))
 }
 
 /// The pictures that are wanted, and no others.

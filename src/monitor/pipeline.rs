@@ -6,6 +6,7 @@ use image::{GrayImage, RgbImage};
 
 use super::assessment::{Assessment, ClassScore, Mode, Report, ScoreMap, Wanted};
 use super::pictures;
+use super::readout::Readout;
 use super::regions::{self, RegionError, RegionLimits};
 pub use super::scores::NotFinite;
 use super::scores::Scores;
@@ -207,14 +208,13 @@ impl Monitor {
         scores: Scores,
         wanted: Wanted,
     ) -> Result<Assessment, MonitorError> {
-        if let Some(wrong) = scores.not_finite()? {
+        let read = Readout::of(&scores)?;
+        if let Some(wrong) = read.not_finite {
             return Err(wrong.into());
         }
-        let labels = pictures::to_grey(&scores.labels)?;
+        let Readout { labels, error, anomaly, .. } = &read;
         let size = labels.dimensions();
         let valid = self.valid_at(image.dimensions(), size)?;
-        let error = pictures::to_map(&scores.error, size)?;
-        let anomaly = scores.anomaly.as_ref().map(|a| pictures::to_map(a, size)).transpose()?;
         let is_valid = |i: usize| valid.as_ref().is_none_or(|v| v.as_raw()[i] > 0);
         let total = (0..labels.as_raw().len()).filter(|&i| is_valid(i)).count().max(1) as f32;
         let area = |map: &ScoreMap, limit: f32| {
@@ -225,14 +225,14 @@ impl Monitor {
         for (_, &id) in labels.as_raw().iter().enumerate().filter(|&(i, _)| is_valid(i)) {
             counts[usize::from(id)] += 1;
         }
-        let classes = self.class_scores(&counts, total, &scores);
+        let classes = self.class_scores(&counts, total, &read);
         let predicted_miou = predicted_miou(&classes);
 
         let (mut anomaly_area, mut regions) = (f32::NAN, Vec::new());
-        if let Some(map) = &anomaly {
+        if let Some(map) = anomaly {
             anomaly_area = area(map, self.thresholds.anomaly);
             let mask = pictures::threshold(map, self.thresholds.anomaly);
-            regions = regions::find(&mask, map, &labels, valid.as_ref(), self.regions)?;
+            regions = regions::find(&mask, map, labels, valid.as_ref(), self.regions)?;
             for region in &mut regions {
                 pictures::scale_region(region, size, image.dimensions());
             }
@@ -247,7 +247,7 @@ impl Monitor {
                 failure_score: 1. - predicted_miou,
                 predicted_miou,
                 classes,
-                error_area: area(&error, self.thresholds.error),
+                error_area: area(error, self.thresholds.error),
                 anomaly_area,
                 regions,
                 latency: inference.latency(),
@@ -270,8 +270,8 @@ impl Monitor {
         Ok(Some(resize_labels(mask.clone(), size)))
     }
 
-    fn class_scores(&self, counts: &[u32], total: f32, scores: &Scores) -> Vec<ClassScore> {
-        let (iou, presence) = (scores.iou.as_deref(), scores.presence.as_deref());
+    fn class_scores(&self, counts: &[u32], total: f32, read: &Readout) -> Vec<ClassScore> {
+        let (iou, presence) = (read.iou.as_deref(), read.presence.as_deref());
         let classes = self.labels.classes.iter().zip(counts).enumerate();
         classes
             .map(|(id, (class, &count))| {

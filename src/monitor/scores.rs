@@ -1,6 +1,6 @@
 //! What an inference says of one frame, as the monitor needs it.
 
-use tch::{Kind, TchError, Tensor};
+use tch::{TchError, Tensor};
 
 use crate::model::anomaly;
 use crate::model::inference::Inference;
@@ -27,12 +27,12 @@ pub struct Scores {
     pub anomaly: Option<Tensor>,
     /// x'.
     pub synth: Option<Tensor>,
-    /// Estimate of each class's IoU, from an F that tells.
-    pub iou: Option<Vec<f32>>,
-    /// Probability of each class to be in view, from an F that tells.
-    pub presence: Option<Vec<f32>>,
+    /// Estimate of each class's IoU, from an F that tells: `1 x classes`.
+    pub iou: Option<Tensor>,
+    /// Probability of each class to be in view, from an F that tells: `1 x classes`.
+    pub presence: Option<Tensor>,
     /// All that stands behind these, by name, before anything could hide what is not a number.
-    raw: Vec<(&'static str, Tensor)>,
+    pub(super) raw: Vec<(&'static str, Tensor)>,
 }
 
 impl Scores {
@@ -41,7 +41,6 @@ impl Scores {
         inference: &Inference,
         anomaly: Option<anomaly::Config>,
     ) -> Result<Self, TchError> {
-        let numbers = |t: &Tensor| Vec::<f32>::try_from(t.to_kind(Kind::Float).flatten(0, -1));
         let labels = inference.segmentation().softmax.labels.shallow_clone();
         let synth = inference.synthesized().shallow_clone();
         let compared = inference.comparison();
@@ -62,8 +61,8 @@ impl Scores {
             anomaly,
             error,
             synth: Some(synth),
-            iou: compared.iou.as_ref().map(numbers).transpose()?,
-            presence: compared.presence.as_ref().map(|logits| numbers(&logits.sigmoid())).transpose()?,
+            iou: compared.iou.as_ref().map(Tensor::shallow_clone),
+            presence: compared.presence.as_ref().map(Tensor::sigmoid),
         })
     }
 
@@ -80,20 +79,6 @@ impl Scores {
             iou: None,
             presence: None,
         })
-    }
-
-    /// The first of the maps and scores that holds what is no number: every comparison with NaN is false, so that
-    /// it would pass as good.
-    pub(super) fn not_finite(&self) -> Result<Option<NotFinite>, TchError> {
-        for (map, values) in &self.raw {
-            let finite = values.f_isfinite()?;
-            if !bool::try_from(finite.f_all()?)? {
-                let total = values.numel();
-                let count = total - i64::try_from(finite.f_sum(Kind::Int64)?)? as usize;
-                return Ok(Some(NotFinite { map, count, total }));
-            }
-        }
-        Ok(None)
     }
 }
 

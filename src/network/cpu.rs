@@ -6,10 +6,32 @@
 //! [`read`]: only who has the tensors can promise what it asks for.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 
 use half::bf16;
 use tch::{Device, Kind, Tensor};
+
+thread_local! {
+    static OPERATIONS_ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether passes of our own may be made over the memory of `tensor`.
+pub(crate) fn has_passes(tensor: &Tensor) -> bool {
+    tensor.device() == Device::Cpu && !OPERATIONS_ALONE.get()
+}
+
+/// Does `work` by libtorch's operations alone, as on a device whose memory this program has no way to.
+pub fn by_operations_alone<R>(work: impl FnOnce() -> R) -> R {
+    struct Reset(bool);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            OPERATIONS_ALONE.set(self.0);
+        }
+    }
+    let _reset = Reset(OPERATIONS_ALONE.replace(true));
+    work()
+}
 
 /// A number that is stored as itself: every pattern of its bits is one.
 pub trait Plain: Copy + Send + Sync {

@@ -4,9 +4,9 @@
 //! pixels resizes, exponentiates and sums up; by tensor operations it takes some twenty passes.
 
 use rayon::prelude::*;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use super::cpu::{Fresh, Kernel, widest};
+use super::cpu::{Fresh, Kernel, has_passes, widest};
 use super::layers::resize_bilinear;
 
 /// Below this a probability adds nothing to the entropy.
@@ -43,9 +43,9 @@ impl Softmax {
     /// From logits, `N x classes x h x w`, brought to `size` (height, width) bilinearly.
     pub(crate) fn of_logits(logits: &Tensor, size: (i64, i64), align_corners: bool) -> Self {
         let logits = logits.to_kind(Kind::Float);
-        match logits.device() {
-            Device::Cpu => in_one_pass(&logits, size, align_corners),
-            _ => Self::of(resize_bilinear(&logits, size, align_corners).softmax(1, Kind::Float)),
+        match has_passes(&logits) {
+            true => in_one_pass(&logits, size, align_corners),
+            false => Self::of(resize_bilinear(&logits, size, align_corners).softmax(1, Kind::Float)),
         }
     }
 }
@@ -264,7 +264,7 @@ pub(super) fn exp(x: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use tch::IndexOp;
+    use tch::{Device, IndexOp};
 
     use super::*;
 

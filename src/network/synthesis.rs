@@ -1,5 +1,6 @@
 //! G: generators, networks that synthesize an image from a label map.
 
+mod distinct;
 pub mod folded;
 pub mod fused;
 pub mod modulation;
@@ -8,6 +9,7 @@ pub mod pix2pixhd;
 pub mod spade;
 pub mod style_encoder;
 pub(crate) mod styled_spade;
+mod trial;
 
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantNames};

@@ -4,10 +4,10 @@
 //! sums up; the corrected softmax itself, which only training needs, is then never written.
 
 use rayon::prelude::*;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::prior::{LEAST, Prior, Sums};
-use crate::network::cpu::{Fresh, Kernel, read, widest};
+use crate::network::cpu::{Fresh, Kernel, has_passes, read, widest};
 use crate::network::layers::{channels_last, resize_bilinear, spatial};
 use crate::network::softmax::{HIGHEST, LOWEST, Softmax, Tap, exp, taps};
 
@@ -29,9 +29,9 @@ impl Corrected {
     /// By `corrections` of each class's logit and, last, of the confidence: `N x (classes + 1) x h x w`.
     pub fn of(softmax: &Softmax, corrections: &Tensor, prior: &Prior, train: bool) -> Self {
         let corrections = corrections.to_kind(Kind::Float);
-        match softmax.probabilities.device() {
-            Device::Cpu if !train => in_one_pass(softmax, &corrections, prior),
-            _ => by_operations(softmax, &corrections, prior),
+        match has_passes(&softmax.probabilities) && !train {
+            true => in_one_pass(softmax, &corrections, prior),
+            false => by_operations(softmax, &corrections, prior),
         }
     }
 }
@@ -229,6 +229,7 @@ impl Kernel for Line<'_> {
 
 #[cfg(test)]
 mod tests {
+    use tch::Device;
     use tch::nn::VarStore;
 
     use super::*;

@@ -7,14 +7,18 @@
 //! [`Spade::forward`] but for rounding.
 
 use std::cell::RefCell;
+use std::time::Instant;
 
 use tch::{Device, Kind, Tensor};
 
+use super::distinct::Distinct;
 use super::fused::{Activation, Rows, modulate};
 use super::modulation::{Modulation, Request, Table};
 use super::patches::{Alphabet, Counts, Ingredients, LabelMaps, PatchIndex, Plan, plan_all};
 use super::spade::{Block, LabelPyramid, Spade, Start, to_rgb};
 use super::style_encoder::StyleEncoder;
+use super::trial::Trial;
+use crate::network::cpu::has_passes;
 use crate::network::layers::{Conv2d, SLOPE, spatial};
 
 /// Patches remembered a scale, unless told otherwise.
@@ -104,6 +108,8 @@ pub struct FoldedSpade {
     device: Device,
     limit: usize,
     memory: RefCell<Option<Memory>>,
+    /// Distinct patches against the whole map, where nothing is remembered.
+    trial: Trial,
 }
 
 impl FoldedSpade {
@@ -134,6 +140,7 @@ impl FoldedSpade {
                 kind,
                 limit,
                 memory: RefCell::new(None),
+                trial: Trial::default(),
             })
         })
     }
@@ -157,18 +164,40 @@ impl FoldedSpade {
     }
 
     fn run(&self, labels: &Tensor, style: Option<&Tensor>) -> Tensor {
+        if !self.memoises() || has_passes(labels) {
+            return self.run_by(if self.memoises() { Way::Remembered } else { Way::Dense }, labels, style);
+        }
+        let (chosen, asked) = self.trial.next();
+        let picture = || self.run_by([Way::Distinct, Way::Dense][chosen], labels, style);
+        if !asked {
+            return picture();
+        }
+        let start = finished(self.device);
+        let picture = picture();
+        if let Some(quicker) = self.trial.took(chosen, finished(self.device) - start) {
+            let way = ["each distinct label patch once", "every layer from the whole label map"][quicker];
+            tracing::info!("synthesis is quicker here with {way}");
+        }
+        picture
+    }
+
+    fn run_by(&self, way: Way, labels: &Tensor, style: Option<&Tensor>) -> Tensor {
         let (height, width) = spatial(labels);
         let sizes: Vec<(i64, i64)> =
             (0..self.stages.len()).rev().map(|i| (height >> i, width >> i)).collect();
         // Taken out, and put back at the end: should anything in between panic, a memory that is only
         // half brought up to date is forgotten.
         let mut memory = self.memory.take().unwrap_or_else(|| self.empty());
-        let plans = self.plan(&mut memory, labels, &sizes);
         let mut pyramid = LabelPyramid::new(labels, self.classes, self.kind);
+        let plans = match way {
+            Way::Remembered => self.plan(&mut memory, labels, &sizes),
+            Way::Distinct => sizes.iter().map(|&size| self.distinct(&pyramid.labels_at(size))).collect(),
+            Way::Dense => sizes.iter().map(|_| StagePlan::Dense).collect(),
+        };
         let mut x = self.start.forward(&mut pyramid, sizes[0], style);
-        for (i, stage) in self.stages.iter().enumerate() {
-            x = match &plans[i] {
-                Some((plan, ingredients)) => {
+        for ((i, stage), plan) in self.stages.iter().enumerate().zip(&plans) {
+            x = match plan {
+                StagePlan::Remembered(plan, ingredients) => {
                     let (index, tables) = (&memory.indices[i], &mut memory.tables[i]);
                     let request = (!plan.new.is_empty()).then(|| Request::new(ingredients, self.device));
                     for (table, modulation) in tables.iter_mut().zip(stage.modulations()) {
@@ -178,7 +207,12 @@ impl FoldedSpade {
                     let rows: Vec<Rows> = tables.iter().map(|table| table.at(&plan.slots)).collect();
                     stage.forward(&x, &rows)
                 }
-                None => {
+                StagePlan::Distinct(distinct) => {
+                    let rows: Vec<Tensor> = stage.modulations().map(|m| m.rows_of(distinct)).collect();
+                    let chosen = |rows| Rows::Chosen(rows, &distinct.slots);
+                    stage.forward(&x, &rows.iter().map(chosen).collect::<Vec<_>>())
+                }
+                StagePlan::Dense => {
                     let one_hot = pyramid.at(sizes[i]);
                     let rows: Vec<Tensor> = stage.modulations().map(|m| m.dense_rows(one_hot)).collect();
                     stage.forward(&x, &rows.iter().map(Rows::Own).collect::<Vec<_>>())
@@ -189,7 +223,7 @@ impl FoldedSpade {
         to_rgb(&self.conv_img.forward(&x.prelu(&self.slope)))
     }
 
-    /// Whether patches are remembered.
+    /// Whether a distinct patch is modulated once.
     pub fn memoises(&self) -> bool {
         self.limit > 0
     }
@@ -212,17 +246,46 @@ impl FoldedSpade {
         }
     }
 
-    fn plan(
-        &self,
-        memory: &mut Memory,
-        labels: &Tensor,
-        sizes: &[(i64, i64)],
-    ) -> Vec<Option<(Plan, Ingredients)>> {
-        if self.limit == 0 {
-            return sizes.iter().map(|_| None).collect();
-        }
+    fn plan(&self, memory: &mut Memory, labels: &Tensor, sizes: &[(i64, i64)]) -> Vec<StagePlan> {
         let maps = LabelMaps::read(labels, self.alphabet).expect("a batch of label maps");
         let sizes: Vec<(usize, usize)> = sizes.iter().map(|&(h, w)| (h as usize, w as usize)).collect();
-        plan_all(&mut memory.indices, &sizes, &maps, MOST_NEW)
+        let plans = plan_all(&mut memory.indices, &sizes, &maps, MOST_NEW).into_iter();
+        plans
+            .map(|plan| match plan {
+                Some((plan, ingredients)) => StagePlan::Remembered(plan, ingredients),
+                None => StagePlan::Dense,
+            })
+            .collect()
     }
+
+    fn distinct(&self, labels: &Tensor) -> StagePlan {
+        let distinct = Distinct::of(labels, self.classes, self.kind, MOST_NEW);
+        distinct.map_or(StagePlan::Dense, StagePlan::Distinct)
+    }
+}
+
+/// A way to scales and shifts.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// From the label patches that a CPU remembers.
+    Remembered,
+    /// From the distinct label patches of this map.
+    Distinct,
+    /// From the whole label map.
+    Dense,
+}
+
+/// What a stage's scales and shifts come from.
+enum StagePlan {
+    Remembered(Plan, Ingredients),
+    Distinct(Distinct),
+    Dense,
+}
+
+/// Now, everything that was asked of `device` being computed.
+fn finished(device: Device) -> Instant {
+    if let Device::Cuda(index) = device {
+        tch::Cuda::synchronize(index as i64);
+    }
+    Instant::now()
 }

@@ -7,9 +7,9 @@
 
 use half::bf16;
 use rayon::prelude::*;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use crate::network::cpu::{Fresh, Kernel, Plain, read, widest};
+use crate::network::cpu::{Fresh, Kernel, Plain, has_passes, read, widest};
 use crate::network::layers::{SLOPE, channels_last, leaky_relu, spatial};
 
 /// What follows the multiply-add.
@@ -26,6 +26,8 @@ pub enum Activation {
 pub enum Rows<'a> {
     /// `R x 2C`, and for each pixel its row.
     Shared(&'a Tensor, &'a [u32]),
+    /// The same with the pixels' rows where the table is, int64.
+    Chosen(&'a Tensor, &'a Tensor),
     /// `pixels x 2C`: each pixel its own.
     Own(&'a Tensor),
 }
@@ -33,7 +35,7 @@ pub enum Rows<'a> {
 impl Rows<'_> {
     fn table(&self) -> &Tensor {
         match self {
-            Self::Shared(table, _) | Self::Own(table) => table,
+            Self::Shared(table, _) | Self::Chosen(table, _) | Self::Own(table) => table,
         }
     }
 }
@@ -51,11 +53,12 @@ pub fn modulate(x: &Tensor, rows: Rows, zoom: i64, activation: Activation) -> Te
     assert_eq!((table.kind(), table.size()[1]), (x.kind(), 2 * channels), "scales and shifts of x");
     match rows {
         Rows::Shared(_, slots) => assert_eq!(slots.len() as i64, pixels, "a slot a pixel"),
+        Rows::Chosen(_, slots) => assert_eq!(slots.numel() as i64, pixels, "a slot a pixel"),
         Rows::Own(own) => assert_eq!(own.size()[0], pixels, "a row a pixel"),
     }
-    match (x.device(), x.kind()) {
-        (Device::Cpu, Kind::Float) => in_one_pass::<f32>(x, rows, zoom as usize, activation),
-        (Device::Cpu, Kind::BFloat16) => in_one_pass::<bf16>(x, rows, zoom as usize, activation),
+    match (has_passes(x), x.kind()) {
+        (true, Kind::Float) => in_one_pass::<f32>(x, rows, zoom as usize, activation),
+        (true, Kind::BFloat16) => in_one_pass::<bf16>(x, rows, zoom as usize, activation),
         _ => by_operations(x, rows, zoom, activation),
     }
 }
@@ -70,6 +73,7 @@ pub fn by_operations(x: &Tensor, rows: Rows, zoom: i64, activation: Activation) 
             let slots: Vec<i32> = slots.iter().map(|&slot| slot as i32).collect();
             table.index_select(0, &Tensor::from_slice(&slots).to_device(x.device()))
         }
+        Rows::Chosen(table, slots) => table.index_select(0, slots),
     };
     let gathered = gathered.view([n, height, width, 2 * channels]).permute([0, 3, 1, 2]);
     let x = if zoom == 1 { x.shallow_clone() } else { x.upsample_nearest2d([height, width], None, None) };
@@ -124,6 +128,7 @@ fn in_one_pass<T: Number>(x: &Tensor, rows: Rows, zoom: usize, activation: Activ
     let input = channels_last(x).permute([0, 2, 3, 1]);
     let (table, slots) = match rows {
         Rows::Shared(table, slots) => (table.contiguous(), Some(slots)),
+        Rows::Chosen(table, slots) => (table.index_select(0, slots), None),
         Rows::Own(table) => (table.contiguous(), None),
     };
     let (c, w) = (channels as usize, w as usize);
@@ -189,6 +194,8 @@ impl<T: Number, F: Fn(usize) -> usize> Kernel for Line<'_, T, F> {
 
 #[cfg(test)]
 mod tests {
+    use tch::Device;
+
     use super::*;
 
     fn random(size: &[i64], kind: Kind) -> Tensor {
@@ -209,7 +216,8 @@ mod tests {
             let table = random(&[7, 2 * channels], kind);
             let slots: Vec<u32> = (0..2 * 15 * zoom as u32 * zoom as u32).map(|i| i * 5 % 7).collect();
             let own = random(&[slots.len() as i64, 2 * channels], kind);
-            for rows in [Rows::Shared(&table, &slots), Rows::Own(&own)] {
+            let chosen = Tensor::from_slice(&slots.iter().map(|&slot| i64::from(slot)).collect::<Vec<_>>());
+            for rows in [Rows::Shared(&table, &slots), Rows::Chosen(&table, &chosen), Rows::Own(&own)] {
                 for activation in [Activation::Linear, Activation::Leaky] {
                     let fused = modulate(&x, rows, zoom, activation);
                     let plain = by_operations(&x, rows, zoom, activation);

@@ -9,10 +9,11 @@ use half::bf16;
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
+use super::distinct::Distinct;
 use super::fused::{Number, Rows};
 use super::patches::{Alphabet, Ingredients, Plan};
 use super::spade::SpadeNorm;
-use crate::network::cpu::{Fresh, Kernel, Plain, read, widest};
+use crate::network::cpu::{Fresh, Kernel, Plain, has_passes, read, widest};
 use crate::network::flops;
 use crate::network::layers::{Conv2d, ConvOptions, Rectifier};
 
@@ -63,9 +64,9 @@ fn in_pieces(x: &Tensor, work: impl Fn(&Tensor) -> Tensor) -> Vec<Tensor> {
 /// The rows of `table` at `numbers`, a row each. By libtorch's operations every row is a copy with a set-up of its
 /// own, which takes longer than copying so few numbers.
 fn gathered(table: &Tensor, numbers: &Tensor) -> Tensor {
-    match (table.device(), table.kind()) {
-        (Device::Cpu, Kind::Float) => copied::<f32>(table, numbers),
-        (Device::Cpu, Kind::BFloat16) => copied::<bf16>(table, numbers),
+    match (has_passes(table), table.kind()) {
+        (true, Kind::Float) => copied::<f32>(table, numbers),
+        (true, Kind::BFloat16) => copied::<bf16>(table, numbers),
         _ => table.index_select(0, numbers),
     }
 }
@@ -102,9 +103,9 @@ fn sums_of_nine(table: &Tensor, numbers: &Tensor) -> Tensor {
 /// Hidden vectors of 3x3 patches: relu of the bias and each nine of `numbers` rows of `columns`, and a last row of zeros,
 /// which is what the second convolution sees outside the image.
 fn hidden(columns: &Tensor, bias: &Tensor, numbers: &Tensor, kind: Kind) -> Tensor {
-    match (columns.device(), kind) {
-        (Device::Cpu, Kind::Float) => hidden_in_one_pass::<f32>(columns, bias, numbers),
-        (Device::Cpu, Kind::BFloat16) => hidden_in_one_pass::<bf16>(columns, bias, numbers),
+    match (has_passes(columns), kind) {
+        (true, Kind::Float) => hidden_in_one_pass::<f32>(columns, bias, numbers),
+        (true, Kind::BFloat16) => hidden_in_one_pass::<bf16>(columns, bias, numbers),
         _ => hidden_by_operations(columns, bias, numbers, kind),
     }
 }
@@ -267,6 +268,15 @@ impl Modulation {
         let [first, second] = &self.dense;
         let rows = second.forward(&first.rectified(one_hot, Rectifier::Relu));
         rows.permute([0, 2, 3, 1]).contiguous().view([-1, self.weight.size()[0]])
+    }
+
+    /// Scales and shifts of distinct patches, `patches x 2C`, each as if it were a label map of its own.
+    pub(super) fn rows_of(&self, distinct: &Distinct) -> Tensor {
+        let [first, _] = &self.dense;
+        let hidden = first.padded(&distinct.one_hot, 0, Rectifier::Relu) * &distinct.inside;
+        let nine = hidden.permute([0, 2, 3, 1]).reshape([hidden.size()[0], -1]);
+        flops::note(nine.size()[0] as usize * self.weight.size()[0] as usize, nine.size()[1]);
+        nine.linear(&self.weight, Some(&self.bias))
     }
 
     fn empty(&self) -> Tensor {

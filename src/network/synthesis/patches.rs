@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 /// Most classes whose labels, with two more symbols for "no label" and "outside", fit a byte.
 pub(crate) const MAX_CLASSES: i64 = 254;
@@ -54,10 +54,10 @@ impl Alphabet {
 }
 
 impl LabelMaps {
-    /// From `N x H x W` ids on any device; what is no class is no label.
+    /// From `N x H x W` ids on the CPU; what is no class is no label.
     pub fn read(labels: &Tensor, alphabet: Alphabet) -> Result<Self, TchError> {
         let (batch, height, width) = labels.size3()?;
-        let ids = labels.f_to_device(Device::Cpu)?.f_to_kind(Kind::Int64)?.f_contiguous()?;
+        let ids = labels.f_to_kind(Kind::Int64)?.f_contiguous()?;
         let ids = Vec::<i64>::try_from(ids.f_flatten(0, -1)?)?;
         let symbol = |id: &i64| u8::try_from(*id).map_or(alphabet.classes, |id| id.min(alphabet.classes));
         let symbols = ids.iter().map(symbol).collect();

@@ -81,16 +81,23 @@ impl<'a> LabelPyramid<'a> {
 
     /// The map at a height and width, `N x classes x h x w`, channels last.
     pub fn at(&mut self, size: (i64, i64)) -> &Tensor {
-        self.scales.entry(size).or_insert_with(|| {
-            let (h, w) = spatial(self.labels);
-            // Nearest as PyTorch defines it: source = floor(target * scale).
-            let index = |full: i64, part: i64| {
-                (Tensor::arange(part, (Kind::Int64, self.labels.device())) * full).floor_divide_scalar(part)
-            };
-            let small = self.labels.index_select(1, &index(h, size.0)).index_select(2, &index(w, size.1));
-            one_hot(&small, self.classes, self.kind)
-        })
+        let (labels, classes, kind) = (self.labels, self.classes, self.kind);
+        self.scales.entry(size).or_insert_with(|| one_hot(&resized(labels, size), classes, kind))
     }
+
+    /// The ids at a height and width, `N x h x w`.
+    pub(super) fn labels_at(&self, size: (i64, i64)) -> Tensor {
+        resized(self.labels, size)
+    }
+}
+
+/// Ids at another height and width, nearest as PyTorch defines it: source = floor(target * scale).
+fn resized(labels: &Tensor, size: (i64, i64)) -> Tensor {
+    let (h, w) = spatial(labels);
+    let index = |full: i64, part: i64| {
+        (Tensor::arange(part, (Kind::Int64, labels.device())) * full).floor_divide_scalar(part)
+    };
+    labels.index_select(1, &index(h, size.0)).index_select(2, &index(w, size.1))
 }
 
 /// Spatially-adaptive normalization: batch norm whose scale and shift come from the label map.
