@@ -29,7 +29,7 @@ use image::{GrayImage, RgbImage};
 use rayon::prelude::*;
 
 pub use coding::{Coding, MaskCoding, UnknownCoding};
-pub use label_image::LabelImageError;
+pub use label_image::{LabelImageError, decode as decode_labels};
 pub use pairs::{Pair, Pairs};
 pub use slice::Slice;
 

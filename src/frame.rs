@@ -5,16 +5,18 @@ mod camera_image;
 mod compressed;
 mod encoding;
 mod jpeg;
-mod quote;
+mod png;
 mod yuv;
 
 use image::RgbImage;
 
+use crate::quote::told;
+
+pub(crate) use crate::quote::{quoted, shortened};
 pub use bayer::Pattern;
 pub use camera_image::{CameraImage, Content};
 pub use compressed::{FileError, decode_compressed, open};
 pub use encoding::Encoding;
-pub(crate) use quote::{quoted, shortened};
 
 /// Largest image that is decoded, in pixels (8192 x 8192): a corrupt header must not make the
 /// monitor ask for gigabytes.
@@ -166,8 +168,14 @@ pub enum FrameError {
         start: Vec<u8>,
     },
     /// A damaged or truncated file.
-    #[error("compressed image: {}", one_line(.0))]
+    #[error("compressed image: {}", told(.0))]
     Compressed(image::ImageError),
+    /// A PNG that its decoder would trust.
+    #[error("the PNG is damaged: {what}")]
+    PngDamaged {
+        /// Where.
+        what: String,
+    },
     /// Half a picture.
     #[error("the JPEG ends early: {what}")]
     JpegEndsEarly {
@@ -186,11 +194,6 @@ pub enum FrameError {
     /// A file that the system does not give.
     #[error("{0}")]
     File(std::io::Error),
-}
-
-/// Decoders end some of their messages with a line break; a report has one line.
-fn one_line(error: &image::ImageError) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Decodes a raw image to RGB.

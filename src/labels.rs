@@ -14,6 +14,8 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
+use crate::quote::{quoted, told};
+
 /// The id that is never trained and never scored.
 pub(crate) const IGNORE: u8 = 255;
 
@@ -38,7 +40,7 @@ const BUILT_IN: [(&str, &str); 3] = [
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
     /// No built-in set has this name.
-    #[error("unknown label set {name:?}; known are {known}")]
+    #[error("unknown label set {}; known are {known}", quoted(name))]
     Unknown {
         /// What was asked for.
         name: String,
@@ -46,16 +48,16 @@ pub enum LabelError {
         known: String,
     },
     /// One of one's own that is called like a built-in one.
-    #[error("label set {name:?} is built in and has other classes; choose another name")]
+    #[error("label set {} is built in and has other classes; choose another name", quoted(name))]
     Taken {
         /// The name.
         name: String,
     },
     /// The text is not YAML, or not a label set.
-    #[error("label set: {0}")]
+    #[error("label set: {}", told(.0))]
     Yaml(serde_norway::Error),
     /// The number of classes leaves no room for `IGNORE`, or is zero.
-    #[error("label set {set:?} has {count} classes; 1 to 255 fit beside the ignore id 255")]
+    #[error("label set {} has {count} classes; 1 to 255 fit beside the ignore id 255", quoted(set))]
     Count {
         /// The set.
         set: String,
@@ -63,7 +65,12 @@ pub enum LabelError {
         count: usize,
     },
     /// Not a colour.
-    #[error("label set {set:?}, class {class:?}: colour {color:?} is not of the form #RRGGBB")]
+    #[error(
+        "label set {}, class {}: colour {} is not of the form #RRGGBB",
+        quoted(set),
+        quoted(class),
+        quoted(color)
+    )]
     Color {
         /// The set.
         set: String,
@@ -73,7 +80,7 @@ pub enum LabelError {
         color: String,
     },
     /// Two classes of one name.
-    #[error("label set {set:?} has two classes named {class:?}")]
+    #[error("label set {} has two classes named {}", quoted(set), quoted(class))]
     SameName {
         /// The set.
         set: String,
@@ -82,8 +89,10 @@ pub enum LabelError {
     },
     /// Two classes claim one raw id (or one class claims it twice), or a class one that is ignored.
     #[error(
-        "label set {set:?}: raw id {raw} is claimed twice, the second time by class {class:?}; 255 and the ids under \
-         `ignore` are claimed by no class"
+        "label set {}: raw id {raw} is claimed twice, the second time by class {}; 255 and the ids under \
+         `ignore` are claimed by no class",
+        quoted(set),
+        quoted(class)
     )]
     SameRaw {
         /// The set.
@@ -94,7 +103,11 @@ pub enum LabelError {
         raw: u8,
     },
     /// Neither set's file says what its classes are in the other.
-    #[error("no mapping from label set {from:?} to {to:?}: neither file has a `from` entry for the other")]
+    #[error(
+        "no mapping from label set {} to {}: neither file has a `from` entry for the other",
+        quoted(from),
+        quoted(to)
+    )]
     NoMapping {
         /// Source.
         from: String,
@@ -102,7 +115,13 @@ pub enum LabelError {
         to: String,
     },
     /// A mapping names a class that the other set does not have.
-    #[error("label set {set:?}, class {class:?}: `from` names {other:?}, which {other_set:?} does not have")]
+    #[error(
+        "label set {}, class {}: `from` names {}, which {} does not have",
+        quoted(set),
+        quoted(class),
+        quoted(other),
+        quoted(other_set)
+    )]
     NoSuchClass {
         /// The set with the mapping.
         set: String,

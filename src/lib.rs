@@ -57,6 +57,7 @@ pub mod node;
 pub mod picture;
 #[cfg(feature = "train")]
 pub mod protocol;
+mod quote;
 pub mod score;
 #[cfg(feature = "street")]
 pub mod street;

@@ -7,8 +7,9 @@ use std::fs;
 use std::path::Path;
 
 /// The library's folders, lowest first: a file may use what stands before its own folder, and nothing after.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "whole_file",
+    "quote",
     "labels",
     "frame",
     "metric",
@@ -262,7 +263,7 @@ fn a_planted_import_is_named_with_file_line_and_rule() {
     let found = violations(&[wrong]);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
-        found[0].starts_with("src/model/bundle.rs:3: model uses watch; the order is whole_file < labels < "),
+        found[0].starts_with("src/model/bundle.rs:3: model uses watch; the order is whole_file < quote < "),
         "{found:?}"
     );
     let found = violations(&[planted("watch/stream", "fn f(message: r2r::sensor_msgs::msg::Image) {}")]);

@@ -415,7 +415,7 @@ fn archives_of_other_kinds_are_named() {
     let files: [(&str, &[u8]); 2] = [("net/data.pkl", &object), ("net/data/0", &storages[0].bytes)];
     let error = |files: &[(&str, &[u8])], method| parse(&zipped(files, method)).unwrap_err();
     let deflated = error(&files, CompressionMethod::Deflated);
-    assert!(deflated.contains("net/data.pkl is compressed"), "{deflated}");
+    assert!(deflated.contains("'net/data.pkl' is compressed"), "{deflated}");
     let missing = error(&files[..1], CompressionMethod::Stored);
     assert!(missing.contains("net/data/0"), "{missing}");
     let script = [files[0], ("net/constants.pkl", b"".as_slice())];

@@ -89,7 +89,7 @@ pub struct Image {
 
 /// `sensor_msgs/CompressedImage`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct CompressedImage {
+pub struct CompressedImage {
     /// Time and camera.
     pub header: Header,
     /// `jpeg` or `png`, with or without what image_transport adds.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::rc::Rc;
 
 use super::pickle::{Described, Items, Parsed, Unpickler, Value, quoted};
+use super::weights::LONGEST_NAME;
 
 /// What the object holds; no tensor is made yet.
 #[derive(Debug, Default)]
@@ -21,9 +22,6 @@ pub(super) struct Contents {
 
 /// Names under which checkpoints keep the network among other things, the likeliest first.
 const WRAPPERS: [&str; 6] = ["state_dict", "model_state_dict", "model_state", "model", "network", "net"];
-
-/// No layer's name is longer, in bytes.
-const LONGEST_NAME: usize = 512;
 
 /// Entries of dictionaries that are looked at, at most.
 const MOST_ENTRIES: usize = 1 << 20;

@@ -253,16 +253,17 @@ impl<'a> Archive<'a> {
 
     fn file(&mut self, name: &str) -> Parsed<Vec<u8>> {
         let name = format!("{}{name}", self.folder);
-        let mut file = self.zip.by_name(&name).map_err(|e| format!("{name}: {e}"))?;
+        let mut file = self.zip.by_name(&name).map_err(|e| format!("{}: {e}", quoted(&name)))?;
         // PyTorch stores, so nothing can be larger than the file.
         if file.compression() != zip::CompressionMethod::Stored {
-            return Err(format!("{name} is compressed"));
+            return Err(format!("{} is compressed", quoted(&name)));
         }
         self.left = self.left.checked_sub(file.size()).ok_or_else(|| {
+            let name = quoted(&name);
             format!("{name}: the archive's files overlap: together they are larger than the archive")
         })?;
         let mut content = Vec::new();
-        file.read_to_end(&mut content).map_err(|e| format!("{name}: {e}"))?;
+        file.read_to_end(&mut content).map_err(|e| format!("{}: {e}", quoted(&name)))?;
         Ok(content)
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err::File;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use serde::Deserialize;
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
@@ -15,6 +15,7 @@ use tch::{Kind, Tensor};
 use super::published;
 use crate::network::layers::channels_last;
 pub use crate::network::{Shapes, Tensors};
+use crate::quote::{quoted, told};
 use crate::whole_file;
 
 /// Why weights cannot be read or written.
@@ -88,9 +89,22 @@ pub fn read(path: &Path) -> Result<Tensors, WeightsError> {
 }
 
 fn deserialize<'a>(bytes: &'a [u8], path: &Path) -> Result<SafeTensors<'a>, WeightsError> {
-    let reason = |e| format!("not a safetensors file: {e}");
-    SafeTensors::deserialize(bytes).map_err(|e| WeightsError::Format { path: path.into(), reason: reason(e) })
+    let wrong = |reason: String| WeightsError::Format { path: path.into(), reason };
+    // What it says quotes the file.
+    let refused = |e: SafeTensorError| wrong(format!("not a safetensors file: {}", told(e)));
+    let file = SafeTensors::deserialize(bytes).map_err(refused)?;
+    let unfit = |name: &&str| name.len() > LONGEST_NAME || name.contains(char::is_control);
+    if let Some(name) = file.names().into_iter().find(unfit) {
+        let name = quoted(name);
+        return Err(wrong(format!(
+            "a tensor is called {name}; names have at most {LONGEST_NAME} bytes, in one line"
+        )));
+    }
+    Ok(file)
 }
+
+/// No layer's name is longer, in bytes.
+pub(super) const LONGEST_NAME: usize = 512;
 
 /// The shapes of what is in safetensors bytes, of which nothing is made.
 #[cfg(feature = "train")]

@@ -56,7 +56,7 @@ pub(super) fn open(path: &Path) -> Result<GrayImage, DataError> {
 }
 
 /// The values in a label image.
-pub(crate) fn decode(bytes: &[u8]) -> Result<GrayImage, LabelImageError> {
+pub fn decode(bytes: &[u8]) -> Result<GrayImage, LabelImageError> {
     if !bytes.starts_with(SIGNATURE) {
         return Err(LabelImageError::NotPng);
     }

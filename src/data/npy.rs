@@ -1,11 +1,12 @@
 //! Arrays as NumPy writes them (`.npy`): scores and labels from any program.
 
-use std::io::{BufReader, Read, Seek};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use half::f16;
 use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
 
+use crate::quote::told;
 use crate::whole_file;
 
 /// Why an array cannot be used.
@@ -15,7 +16,7 @@ pub enum NpyError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// The file is not an array or ends early.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {}", path.display(), told(reason))]
     Array {
         /// The file.
         path: PathBuf,
@@ -109,27 +110,50 @@ pub fn read(path: &Path) -> Result<Array, NpyError> {
     Ok(Array { shape, numbers })
 }
 
+/// Longest header that is read, in bytes; NumPy's own has some hundred.
+const MOST_HEADER: u64 = 1 << 16;
+
+/// How deep its brackets may stand in each other: a dictionary of lists of fields with shapes. The parser
+/// takes twice as long for each one more.
+const DEEPEST: i32 = 4;
+
 /// Looks at the first bytes, before anything of the announced length is made: an array's magic, and a header
-/// within the file.
+/// within the file, short and flat.
 fn check_header(file: &mut fs_err::File, length: u64) -> Result<(), String> {
     let mut begin = [0; 12];
     let mut read = 0;
     while let n @ 1.. = file.read(&mut begin[read..]).map_err(|e| e.to_string())? {
         read += n;
     }
-    file.rewind().map_err(|e| e.to_string())?;
     if begin.starts_with(b"PK") {
         return Err("an archive of arrays (.npz); give one of them, as numpy.save writes it".into());
     }
     let [0x93, b'N', b'U', b'M', b'P', b'Y', version, _, header @ ..] = begin else {
         return Err("not an array as numpy.save writes it".into());
     };
-    let header = match version {
-        1 => u64::from(u16::from_le_bytes([header[0], header[1]])),
-        _ => u64::from(u32::from_le_bytes(header)),
+    let (begin, header) = match version {
+        1 => (10, u64::from(u16::from_le_bytes([header[0], header[1]]))),
+        _ => (12, u64::from(u32::from_le_bytes(header))),
     };
     match header {
-        n if n > length => Err(format!("announces a header of {n} bytes and has {length} in all")),
+        n if n > length => return Err(format!("announces a header of {n} bytes and has {length} in all")),
+        n if n > MOST_HEADER => {
+            return Err(format!("has a header of {n} bytes, at most {MOST_HEADER} are read"));
+        }
+        _ => {}
+    }
+    let mut text = Vec::new();
+    file.seek(SeekFrom::Start(begin)).map_err(|e| e.to_string())?;
+    file.take(header).read_to_end(&mut text).map_err(|e| e.to_string())?;
+    file.rewind().map_err(|e| e.to_string())?;
+    let depths = text.iter().scan(0i32, |depth, byte| {
+        *depth += i32::from(b"([{".contains(byte)) - i32::from(b")]}".contains(byte));
+        Some(*depth)
+    });
+    match depths.max() {
+        Some(depth) if depth > DEEPEST => {
+            Err("its header has brackets within brackets, and is no array's".into())
+        }
         _ => Ok(()),
     }
 }
@@ -255,6 +279,21 @@ mod tests {
         std::fs::write(file.path(), long).unwrap();
         let message = read(file.path()).unwrap_err().to_string();
         assert!(message.contains("header of 4294967295 bytes"), "{message}");
+    }
+
+    #[test]
+    fn a_header_of_brackets_within_brackets_is_refused_at_once() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for open in ["{", "(", "["] {
+            let header =
+                format!("{}'descr': '<f4', 'fortran_order': False, 'shape': (1,), }}\n", open.repeat(90));
+            let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+            bytes.extend((header.len() as u16).to_le_bytes());
+            bytes.extend(header.bytes());
+            std::fs::write(file.path(), &bytes).unwrap();
+            let message = read(file.path()).unwrap_err().to_string();
+            assert!(message.contains("brackets within brackets"), "{message}");
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Lim
 
 use super::bayer::{self, Pattern};
 use super::encoding::Encoding;
-use super::quote::quoted;
-use super::{FrameError, MAX_PIXELS, jpeg};
+use super::{FrameError, MAX_PIXELS, jpeg, png};
+use crate::quote::quoted;
 
 /// Most bytes of a file that are read: four channels of 16 bits for every pixel.
 const MAX_BYTES: u64 = MAX_PIXELS * 8;
@@ -101,6 +101,9 @@ fn decode(data: &[u8], said: &str) -> Result<DynamicImage, FrameError> {
         }
     };
     let data = if kind == ImageFormat::Jpeg { jpeg::complete(data)? } else { data.into() };
+    if kind == ImageFormat::Png {
+        png::check(&data)?;
+    }
     let mut reader = ImageReader::with_format(Cursor::new(&data[..]), kind);
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_BYTES);
@@ -128,6 +131,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::frame::tests::crc;
 
     fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
@@ -295,11 +299,6 @@ mod tests {
         let message = decode_compressed("jpeg", &jpeg).unwrap_err().to_string();
         assert!(!message.contains('\n'), "{message:?}");
         assert!(message.contains("65535x65535"), "{message}");
-    }
-
-    fn crc(bytes: &[u8]) -> u32 {
-        let step = |crc: u32| if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 };
-        !bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |crc, _| step(crc)))
     }
 
     proptest! {

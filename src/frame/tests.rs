@@ -2,6 +2,12 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// The checksum of a PNG's chunk.
+pub(super) fn crc(bytes: &[u8]) -> u32 {
+    let step = |crc: u32| if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 };
+    !bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |crc, _| step(crc)))
+}
+
 fn raw<'a>(width: u32, height: u32, encoding: &'a str, step: u32, data: &'a [u8]) -> RawImage<'a> {
     RawImage { width, height, encoding, is_bigendian: false, step, data }
 }

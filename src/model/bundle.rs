@@ -18,6 +18,7 @@ use crate::network::range::{OutOfRange, within};
 use crate::network::segmentation::torchscript::TorchScriptError;
 use crate::network::segmentation::{NotBuilt, SegmenterConfig};
 use crate::network::synthesis::GeneratorConfig;
+use crate::quote::told;
 use crate::whole_file;
 
 /// The only format there is so far.
@@ -276,8 +277,7 @@ impl Bundle {
         let path = dir.join(DESCRIPTION);
         let bytes = whole_file::read(&path, MOST_YAML)?;
         let wrong = |reason: String| BundleError::Description { path: path.clone(), reason };
-        let mut description: Description =
-            serde_norway::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
+        let mut description: Description = serde_norway::from_slice(&bytes).map_err(|e| wrong(told(e)))?;
         description.check().map_err(wrong)?;
         // Limits that promise nothing are no calibration. Earlier versions wrote "none: " and why.
         description.calibration = description

@@ -12,6 +12,7 @@ use super::entry::Boxed;
 use crate::checkpoint::weights::{self, Tensors, WeightsError};
 use crate::model::bundle::{BundleError, Entry, MOST_YAML, checked};
 use crate::network::baseline::{BaselineConfig, baselines};
+use crate::quote::told;
 use crate::whole_file;
 
 /// What `<name>.yaml` says.
@@ -43,7 +44,7 @@ pub(crate) fn load_if(
     for path in files {
         let wrong = |reason: String| BundleError::Description { path: path.clone(), reason };
         let bytes = whole_file::read(&path, MOST_YAML)?;
-        let description: Description = serde_norway::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
+        let description: Description = serde_norway::from_slice(&bytes).map_err(|e| wrong(told(e)))?;
         description.check(|network| network.check()).map_err(|e| wrong(e.to_string()))?;
         if wanted(&description.network) {
             detectors.extend(load_one(&path, &description, classes, device)?);

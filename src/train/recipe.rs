@@ -15,6 +15,7 @@ use crate::network::comparison::ComparatorConfig;
 use crate::network::range::{OutOfRange, all_within, within};
 use crate::network::segmentation::SegmenterConfig;
 use crate::network::synthesis::GeneratorConfig;
+use crate::quote::told;
 use crate::whole_file;
 
 const BATCHES: RangeInclusive<usize> = 1..=4096;
@@ -71,7 +72,7 @@ impl Recipe {
     pub fn read(path: &Path) -> Result<Self, TrainError> {
         let wrong = |reason: String| TrainError::Format { path: path.into(), reason };
         let bytes = whole_file::read(path, MOST_YAML)?;
-        let recipe: Self = serde_norway::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
+        let recipe: Self = serde_norway::from_slice(&bytes).map_err(|e| wrong(told(e)))?;
         recipe.check().map_err(wrong)?;
         Ok(recipe)
     }

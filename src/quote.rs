@@ -1,4 +1,6 @@
-//! Text that came over the wire, as messages quote it.
+//! Text that came over the wire or out of a file, as messages quote it.
+
+use std::fmt::Display;
 
 /// Most characters of foreign text that a message shows.
 const SHOWN: usize = 64;
@@ -19,6 +21,19 @@ pub(crate) fn shortened(text: &str) -> String {
     }
 }
 
+/// Most characters of another library's error that a message shows.
+const TOLD: usize = 400;
+
+/// What another library says of foreign text, which it may quote: on one line, and not without end.
+pub(crate) fn told(error: impl Display) -> String {
+    let mut text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = text.char_indices().nth(TOLD) {
+        text.truncate(end);
+        text += "...";
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,5 +45,11 @@ mod tests {
         assert_eq!(quoted(&long), format!("\"{}\"... (2097152 bytes)", "ä".repeat(64)));
         assert_eq!(shortened(&long), format!("{}... (2097152 bytes)", "ä".repeat(64)));
         assert_eq!(shortened("front"), "front");
+    }
+
+    #[test]
+    fn what_libraries_say_is_one_line_that_ends() {
+        assert_eq!(told("no\n field `a`"), "no field `a`");
+        assert_eq!(told("ä ".repeat(1 << 20)).chars().count(), 403);
     }
 }
