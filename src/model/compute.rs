@@ -6,6 +6,13 @@ use std::str::FromStr;
 
 use tch::{Device, Kind};
 
+mod gpu;
+mod library;
+pub mod machine;
+
+pub use gpu::{NoGpu, gpus};
+pub use library::Gpu;
+
 /// Where the networks shall run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
@@ -22,18 +29,35 @@ impl DeviceChoice {
     /// What a person may write.
     pub(crate) const ACCEPTED: &str = "auto, cpu, cuda or cuda:N";
 
-    /// The device that is meant, if this machine has it.
+    /// The device that is meant, if this machine has it. A GPU that is likely there and cannot be used is warned
+    /// of with the reason.
     pub fn resolve(self) -> Result<Device, ComputeError> {
-        match self {
-            Self::Auto => Ok(Device::cuda_if_available()),
-            Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda(index) => {
-                let count = usize::try_from(tch::Cuda::device_count()).unwrap_or_default();
-                if index < count {
-                    return Ok(Device::Cuda(index));
+        match (self, self.found()) {
+            (Self::Cpu, _) => Ok(Device::Cpu),
+            (Self::Auto, Ok(_)) => Ok(Device::Cuda(0)),
+            (Self::Auto, Err(_)) => {
+                if let Some(remark) = self.remark() {
+                    tracing::warn!("{remark}");
                 }
-                Err(ComputeError::NoSuchDevice { device: self, count })
+                Ok(Device::Cpu)
             }
+            (Self::Cuda(index), Ok(gpus)) if index < gpus.len() => Ok(Device::Cuda(index)),
+            (Self::Cuda(_), Ok(gpus)) => Err(ComputeError::NoSuchDevice { device: self, count: gpus.len() }),
+            (Self::Cuda(_), Err(reason)) => Err(ComputeError::NoGpu { device: self, reason: reason.clone() }),
+        }
+    }
+
+    /// Why the CPU is taken where a GPU is likely there and was not declined, in a line.
+    pub fn remark(self) -> Option<String> {
+        let asked = self == Self::Auto;
+        asked.then(gpu::unused).flatten().map(|reason| format!("no GPU is used: {reason}"))
+    }
+
+    /// The GPUs, unless nobody wants to know.
+    fn found(self) -> Result<&'static [Gpu], &'static NoGpu> {
+        match self {
+            Self::Cpu => Ok(&[]),
+            _ => gpus().as_deref(),
         }
     }
 }
@@ -93,6 +117,16 @@ impl Precision {
             (Self::Bf16, _) => Ok(Kind::BFloat16),
         }
     }
+
+    /// The same for training: fp32 weights, and networks that compute in the kind returned. Gradients are too small
+    /// for fp16 unless losses are scaled, which is not done here.
+    pub fn resolve_for_training(self, device: Device) -> Result<Kind, ComputeError> {
+        match (self, device) {
+            (Self::Fp16, _) => Err(ComputeError::HalfInTraining),
+            (Self::Auto, Device::Cuda(_)) => Ok(Kind::BFloat16),
+            _ => self.resolve(device),
+        }
+    }
 }
 
 impl FromStr for Precision {
@@ -126,8 +160,16 @@ pub enum ComputeError {
     /// No device is called so.
     #[error("device is '{0}'; {accepted} is accepted", accepted = DeviceChoice::ACCEPTED)]
     UnknownDevice(String),
+    /// The machine has none.
+    #[error("device is '{device}', which cannot be had: {reason}")]
+    NoGpu {
+        /// The one asked for.
+        device: DeviceChoice,
+        /// Why not.
+        reason: NoGpu,
+    },
     /// The machine has fewer.
-    #[error("device is '{device}'; libtorch sees {count} CUDA devices")]
+    #[error("device is '{device}'; libtorch sees {count} GPUs, counted from cuda:0")]
     NoSuchDevice {
         /// The one asked for.
         device: DeviceChoice,
@@ -140,6 +182,9 @@ pub enum ComputeError {
     /// CPUs do not compute in fp16.
     #[error("precision is 'fp16'; fp16 needs a GPU; a CPU takes auto, fp32 or bf16")]
     HalfOnCpu,
+    /// Training does not scale its losses.
+    #[error("precision is 'fp16'; gradients are too small for fp16; training takes auto, fp32 or bf16")]
+    HalfInTraining,
 }
 
 /// Whether the CPU multiplies bf16 in hardware.
@@ -175,11 +220,29 @@ mod tests {
     }
 
     #[test]
+    fn the_cpu_is_always_there_and_auto_is_never_without_a_device() {
+        assert_eq!(DeviceChoice::Cpu.resolve(), Ok(Device::Cpu));
+        assert_eq!(DeviceChoice::Cpu.remark(), None);
+        let expected = if gpus().is_ok() { Device::Cuda(0) } else { Device::Cpu };
+        assert_eq!(DeviceChoice::Auto.resolve(), Ok(expected));
+        assert!(gpus().is_err() || DeviceChoice::Auto.remark().is_none());
+    }
+
+    #[test]
     fn what_the_machine_lacks_is_refused_with_what_it_has() {
         let error = DeviceChoice::Cuda(1000).resolve().unwrap_err().to_string();
-        assert!(error.starts_with("device is 'cuda:1000'; libtorch sees "), "{error}");
+        assert!(error.starts_with("device is 'cuda:1000'"), "{error}");
+        match gpus() {
+            Ok(gpus) => {
+                assert!(error.ends_with(&format!("libtorch sees {} GPUs, counted from cuda:0", gpus.len())))
+            }
+            Err(reason) => assert!(error.ends_with(&format!("which cannot be had: {reason}")), "{error}"),
+        }
         let error = Precision::Fp16.resolve(Device::Cpu).unwrap_err().to_string();
         assert!(error.contains("precision is 'fp16'") && error.contains("a CPU takes"), "{error}");
         assert_eq!(Precision::Fp16.resolve(Device::Cuda(0)), Ok(Kind::Half));
+        assert_eq!(Precision::Auto.resolve_for_training(Device::Cuda(0)), Ok(Kind::BFloat16));
+        let refused = Precision::Fp16.resolve_for_training(Device::Cuda(0));
+        assert_eq!(refused, Err(ComputeError::HalfInTraining));
     }
 }

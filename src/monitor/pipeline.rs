@@ -95,6 +95,7 @@ pub struct Monitor {
     valid: Option<GrayImage>,
     regions: RegionLimits,
     anomaly: bool,
+    remark: Option<String>,
 }
 
 /// A class must have this share of the image for its estimate to count.
@@ -126,6 +127,7 @@ impl Monitor {
             valid: None,
             regions: RegionLimits { min_area: options.min_region_area, max_count: options.max_regions },
             anomaly: options.anomaly,
+            remark: options.device.remark(),
         })
     }
 
@@ -165,9 +167,11 @@ impl Monitor {
         &self.networks
     }
 
-    /// One line for people: the networks, their precision and where they run.
+    /// One line for people: the networks, their precision and where they run; why not on a GPU, where one is
+    /// likely there.
     pub fn description(&self) -> String {
-        format!("bundle {} ({}): {}", self.name, &self.hash[..12], self.networks.description())
+        let remark = self.remark.as_ref().map_or(String::new(), |remark| format!("; {remark}"));
+        format!("bundle {} ({}): {}{remark}", self.name, &self.hash[..12], self.networks.description())
     }
 
     /// Assesses one frame by the whole method.

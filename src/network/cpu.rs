@@ -2,8 +2,8 @@
 //!
 //! libtorch's memory can only be had as a raw pointer, and a function for registers that not every CPU
 //! has cannot be called safely. Copying numbers out and in through safe calls takes longer than the passes
-//! that are made here save (docs/performance.md). All `unsafe` of the crate is here, but for the calls of
-//! [`read`]: only who has the tensors can promise what it asks for.
+//! that are made here save (docs/performance.md). All `unsafe` around tensors is here, but for the calls
+//! of [`read`]: only who has the tensors can promise what it asks for.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;

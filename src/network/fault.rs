@@ -1,10 +1,23 @@
 //! What went wrong inside libtorch, as a sentence.
 
+use std::any::Any;
+
+/// What follows a cause: where in C++ it arose, and advice to who wrote the program.
+const AFTER: [&str; 3] = ["Exception raised from", "CUDA kernel errors might be", "Search for `cuda"];
+/// What a call that does not return its error puts before it, quoted.
+const PANIC: &str = "called `Result::unwrap()` on an `Err` value: Torch(\"";
+
 /// The cause alone, in one line: libtorch adds to it where in C++ and where in the network it arose, over many
 /// lines. Any other text stays, its lines joined.
 pub fn one_line(text: &str) -> String {
-    // Where in C++; after that comes nothing else.
-    let text = text.split("Exception raised from").next().unwrap_or(text);
+    let quoted = text.strip_prefix(PANIC).map(|rest| rest.replace("\\n", "\n").replace("\\\"", "\""));
+    let text = quoted.as_deref().unwrap_or(text);
+    let text = AFTER.iter().fold(text, |text, after| text.split(after).next().unwrap_or(text));
+    // What the process holds, and how its allocator could be set, is of no use to who reads a report.
+    let text = match text.find("CUDA out of memory.") {
+        Some(start) => text[start..].split_inclusive(" is free.").next().unwrap_or(text),
+        None => text,
+    };
     // The interpreter of TorchScript tells its way first, and the cause at the end.
     let cause = match text.find("Traceback of TorchScript") {
         None => text,
@@ -15,6 +28,16 @@ pub fn one_line(text: &str) -> String {
         }
     };
     cause.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What a panic said, in one line: most of libtorch's errors arrive so.
+pub fn of_panic(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    format!("a fault inside the monitor: {}", one_line(text))
 }
 
 #[cfg(test)]
@@ -30,6 +53,39 @@ mod tests {
             ~~~ <--- HERE\nRuntimeError: mat1 and mat2\nmust fit\nException raised from meta";
         assert_eq!(one_line(script), "RuntimeError: mat1 and mat2 must fit");
         assert_eq!(one_line("one line"), "one line");
+    }
+
+    /// As libtorch says it, and as a panic quotes that.
+    #[test]
+    fn a_gpu_without_memory_is_told_in_one_line() {
+        let told = "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.11 GiB of which \
+            5.12 MiB is free.";
+        let whole = format!(
+            "{told} Process 7 has 70.1 GiB memory in use. Including non-PyTorch memory, this process has 8.9 GiB \
+             memory in use. If reserved but unallocated memory is large try setting\n\
+             PYTORCH_ALLOC_CONF=expandable_segments:True.\nException raised from malloc at /x/y.cpp:1 (most recent\n\
+             frame #0: c10::Error"
+        );
+        assert_eq!(one_line(&whole), told);
+        let quoted =
+            format!("called `Result::unwrap()` on an `Err` value: {:?}", tch::TchError::Torch(whole));
+        let panic = std::panic::catch_unwind(|| std::panic::panic_any(quoted.clone()));
+        assert_eq!(of_panic(panic.unwrap_err().as_ref()), format!("a fault inside the monitor: {told}"));
+        let other = "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API \
+            call.\nFor debugging consider passing CUDA_LAUNCH_BLOCKING=1";
+        assert_eq!(one_line(other), "CUDA error: out of memory");
+    }
+
+    #[test]
+    fn a_panic_of_libtorch_is_told_in_one_line() {
+        let of = |values: &[f32]| tch::Tensor::from_slice(values);
+        let panic = std::panic::catch_unwind(|| of(&[1., 2.]) + of(&[1.; 3])).unwrap_err();
+        let line = of_panic(panic.as_ref());
+        assert!(
+            line.starts_with("a fault inside the monitor: The size of tensor a (2) must match"),
+            "{line}"
+        );
+        assert!(!line.contains("\\n") && !line.contains("frame #"), "{line}");
     }
 
     #[test]

@@ -151,7 +151,7 @@ pub fn run() -> Result<(), NodeError> {
             timer.announcements().model_info(&model_info)?;
             reports.identify(identity);
             shared.state().loaded(Instant::now());
-            log.info(&format!("ready: bundle {}", reports.identity().bundle));
+            log.info(&format!("ready: {}", reports.identity().model));
             assess(&mut assessing, session, &shared, &reports, &images, &log)?;
             let alive = || match receiving.ended().or(assessing.ended()) {
                 Some(name) => Err(NodeError::ThreadEnded(name)),

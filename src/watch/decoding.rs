@@ -13,7 +13,7 @@ use image::RgbImage;
 use super::duplicates::Quality;
 use super::mailbox::Arrival;
 use super::shared::Shared;
-use crate::network::fault::one_line;
+use crate::network::fault;
 
 /// An image on its way from decoding to inference.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Decoded {
 /// Decodes. A panic inside is but another reason.
 fn pixels(arrival: &Arrival) -> Result<RgbImage, String> {
     catch_unwind(AssertUnwindSafe(|| arrival.image.decode()))
-        .map_err(|panic| panic_message(panic.as_ref()))
+        .map_err(|panic| fault::of_panic(panic.as_ref()))
         .and_then(|result| result.map_err(|error| error.to_string()))
 }
 
@@ -67,14 +67,4 @@ pub fn decode(shared: &Shared, decoded: &SyncSender<Decoded>) {
             return;
         }
     }
-}
-
-/// What a panic said.
-pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message");
-    format!("a fault inside the monitor: {}", one_line(text))
 }

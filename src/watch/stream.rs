@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use image::RgbImage;
 
-use super::decoding::{Decoded, panic_message};
+use super::decoding::Decoded;
 use super::mailbox::Arrival;
 use super::settings::{Live, Overrides};
 use super::shared::Shared;
@@ -16,7 +16,7 @@ use crate::frame::Frame;
 use crate::model::bundle::Thresholds;
 use crate::monitor::assessment::{Assessment, Maps, Mode, Wanted};
 use crate::monitor::pipeline::Monitor;
-use crate::network::fault::one_line;
+use crate::network::fault::{self, one_line};
 use crate::watch::deadline::Deadline;
 use crate::watch::debounce::Level;
 use crate::watch::time_base::TimeBase;
@@ -176,7 +176,7 @@ impl<A: Assessor> Session<A> {
     /// An assessment in which neither an error nor a panic gets further than its text.
     fn guarded(&mut self, frame: &Frame, mode: Mode, wanted: Wanted) -> Result<Assessment, String> {
         catch_unwind(AssertUnwindSafe(|| self.assessor.assess(frame, mode, wanted)))
-            .unwrap_or_else(|panic| Err(panic_message(panic.as_ref())))
+            .unwrap_or_else(|panic| Err(fault::of_panic(panic.as_ref())))
     }
 
     /// Debounces the verdict and notes it for diagnostics. An image that was too old by then lowers no level:

@@ -1,7 +1,7 @@
 //! The command line: trains, packs, runs and measures bundles. No ROS needed.
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, or nobody reads on;
-//! 1 failed; 2 wrong arguments.
+//! 1 failed; 2 wrong arguments, a device or precision that this machine does not have among them.
 
 /// Prints a line of the results; what cannot be printed ends the command.
 macro_rules! say {
@@ -22,6 +22,7 @@ mod anomalies;
 mod bench;
 mod bundle;
 mod detectors;
+mod devices;
 mod evaluate;
 mod metrics;
 mod monitor;
@@ -69,6 +70,8 @@ enum Command {
     Metrics(metrics::Args),
     /// Measures what a frame costs, stage by stage.
     Bench(bench::Args),
+    /// Says what this machine has to compute with, and what device and precision auto would take.
+    Devices(devices::Args),
     /// Renders the procedural street.
     #[command(subcommand)]
     Street(street::Action),
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Command::Anomalies(args) => anomalies::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Devices(args) => devices::run(&args),
         Command::Street(action) => street::run(&action),
     };
     output::end(outcome)

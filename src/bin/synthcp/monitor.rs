@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{BufWriter, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
@@ -10,11 +11,10 @@ use image::RgbImage;
 use serde_json::json;
 use synthcp_monitor::data::npy;
 use synthcp_monitor::frame::{self, Frame};
-use synthcp_monitor::model::bundle::Thresholds;
 use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::monitor::assessment::{Assessment, Maps, Report, Wanted};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
-use synthcp_monitor::network::fault::one_line;
+use synthcp_monitor::network::fault::{self, one_line};
 use synthcp_monitor::picture::strip::frame_strip;
 use synthcp_monitor::watch::debounce::Level;
 use synthcp_monitor::watch::validity::Validity;
@@ -83,7 +83,7 @@ pub fn run(args: &Args) -> Outcome {
                 if args.maps {
                     write_maps(&args.out, &outputs.name, &assessment.maps)?;
                 }
-                to_json(&frame.camera, &outputs.picture(), &assessment.report, monitor.thresholds())
+                to_json(&monitor, &frame.camera, &outputs.picture(), &assessment.report)
             }
             Err((validity, reason)) => {
                 failed += 1;
@@ -109,8 +109,13 @@ fn assess(monitor: &Monitor, path: &Path) -> Result<(Frame, Assessment), (Validi
     let invalid = |reason: String| (Validity::InvalidInput, one_line(&reason));
     let image = frame::open(path).map_err(|e| invalid(e.to_string()))?.into_rgb8();
     let frame = Frame { camera: path.display().to_string(), ..Frame::new(image) };
-    let assessed = monitor.process(&frame, Wanted::ALL);
-    let assessment = assessed.map_err(|e| (Validity::Failed, one_line(&e.to_string())))?;
+    // As the node does: neither an error nor a panic inside costs more than this image.
+    let assessed = catch_unwind(AssertUnwindSafe(|| monitor.process(&frame, Wanted::ALL)));
+    let assessed = match assessed {
+        Ok(assessed) => assessed.map_err(|e| one_line(&e.to_string())),
+        Err(panic) => Err(fault::of_panic(panic.as_ref())),
+    };
+    let assessment = assessed.map_err(|reason| (Validity::Failed, reason))?;
     Ok((frame, assessment))
 }
 
@@ -188,13 +193,15 @@ fn write_maps(folder: &Path, name: &str, maps: &Maps) -> Outcome {
 const PANEL: u32 = 384;
 
 /// One frame as JSON; what has no value is null.
-fn to_json(image: &str, picture: &str, report: &Report, limits: &Thresholds) -> serde_json::Value {
+fn to_json(monitor: &Monitor, image: &str, picture: &str, report: &Report) -> serde_json::Value {
+    let limits = monitor.thresholds();
     let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3;
     let l = &report.latency;
     let level = Level::of(report.failure_score, report.anomaly_area, limits);
     json!({
         "image": image,
         "picture": picture,
+        "model": monitor.description(),
         "validity": Validity::Ok.name(),
         "level": level.name(),
         "thresholds": {

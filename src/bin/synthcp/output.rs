@@ -1,12 +1,15 @@
 //! Where a command's words and files go: results to standard output, remarks to standard error, and files
 //! never onto something that the user gave.
 
+use std::error::Error;
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write, stderr, stdout};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use synthcp_monitor::model::bundle::BundleError;
+use synthcp_monitor::model::compute::ComputeError;
 use synthcp_monitor::network::fault::one_line;
 
 use super::Outcome;
@@ -35,9 +38,14 @@ pub fn end(outcome: Outcome) -> ExitCode {
         Some(Unwritten(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         _ => {
             note(format_args!("synthcp: {}", one_line(&error.to_string())));
-            ExitCode::FAILURE
+            if is_of_compute(&*error) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Whether the arguments ask for a device or a precision that cannot be had.
+fn is_of_compute(error: &(dyn Error + 'static)) -> bool {
+    error.is::<ComputeError>() || matches!(error.downcast_ref(), Some(BundleError::Compute(_)))
 }
 
 /// Refuses to write any of `outputs` onto one of `inputs`, by whatever path or link it is reached.

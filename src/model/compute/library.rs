@@ -1,0 +1,184 @@
+//! What is called in libraries that are loaded while the program runs: libtorch's CUDA part, CUDA's run time that
+//! it brings, and NVIDIA's driver. None of them is needed to build, or to run on a CPU.
+
+use std::ffi::{CStr, c_char, c_int};
+use std::fmt::{Display, Formatter};
+use std::path::Path;
+
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+
+/// CUDA's number for: there is no device.
+pub(super) const NO_DEVICE: c_int = 100;
+/// CUDA's number for: the driver is older than the run time.
+pub(super) const OLD_DRIVER: c_int = 35;
+/// The driver, by the name that every version of it has.
+const DRIVER: &str = "libcuda.so.1";
+/// Numbers of a device's attributes: compute capability.
+const CAPABILITY: [c_int; 2] = [75, 76];
+
+/// A GPU that libtorch can use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gpu {
+    /// As its maker calls it.
+    pub name: String,
+    /// Bytes of its memory.
+    pub memory: u64,
+    /// Compute capability: major, minor.
+    pub capability: (u32, u32),
+}
+
+impl Display for Gpu {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let Self { name, memory, capability: (major, minor) } = self;
+        let gigabytes = *memory as f64 / f64::from(1 << 30);
+        write!(f, "{name}, {gigabytes:.1} GiB, compute capability {major}.{minor}")
+    }
+}
+
+/// A call that CUDA refused.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// CUDA's number for it.
+    pub code: c_int,
+    /// CUDA's words for it.
+    pub words: String,
+}
+
+/// Loads a library for good, all of it at once, and for libtorch to see.
+pub(super) fn load(name: &Path) -> Result<&'static Library, libloading::Error> {
+    Ok(Box::leak(Box::new(open(name)?)))
+}
+
+#[expect(unsafe_code)]
+fn open(name: &Path) -> Result<Library, libloading::Error> {
+    // Sound as far as the library is: its initializers run, as those of every library that is linked do.
+    unsafe { Library::open(Some(name), RTLD_NOW | RTLD_GLOBAL) }
+}
+
+/// Calls a function of CUDA that returns its number for the outcome; `None` where the library has no such function.
+macro_rules! call {
+    ($library:expr, $name:literal, $type:ty, $($argument:expr),*) => {{
+        // Sound: CUDA declares the function so, and the arguments outlive the call.
+        unsafe { $library.get::<$type>($name).ok().map(|function| function($($argument),*)) }
+    }};
+}
+
+/// The words of a call that names its words in C.
+#[expect(unsafe_code)]
+fn words(text: *const c_char) -> Option<String> {
+    // Sound: CUDA gives a constant of its own, or nothing.
+    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+}
+
+/// CUDA's run time, which comes with libtorch's CUDA part.
+pub(super) struct Runtime(&'static Library);
+
+impl Runtime {
+    /// The one that `library` brings; `None` where it hides it.
+    #[expect(unsafe_code)]
+    pub fn of(library: &'static Library) -> Option<Self> {
+        // Sound: asked for, not called.
+        let has = unsafe { library.get::<extern "C" fn()>(b"cudaGetDeviceCount\0").is_ok() };
+        has.then_some(Self(library))
+    }
+
+    /// How many devices it sees.
+    #[expect(unsafe_code)]
+    pub fn device_count(&self) -> Result<c_int, Failure> {
+        let mut count = 0;
+        let code = call!(self.0, b"cudaGetDeviceCount\0", extern "C" fn(*mut c_int) -> c_int, &mut count);
+        match code.unwrap_or_default() {
+            0 => Ok(count),
+            code => {
+                let text =
+                    call!(self.0, b"cudaGetErrorString\0", extern "C" fn(c_int) -> *const c_char, code);
+                let words = text.and_then(words).unwrap_or_else(|| format!("CUDA's error {code}"));
+                Err(Failure { code, words })
+            }
+        }
+    }
+
+    /// Its version, as 1000 times the major and 10 times the minor.
+    #[expect(unsafe_code)]
+    pub fn version(&self) -> Option<c_int> {
+        let mut version = 0;
+        call!(self.0, b"cudaRuntimeGetVersion\0", extern "C" fn(*mut c_int) -> c_int, &mut version)?;
+        Some(version)
+    }
+}
+
+/// NVIDIA's driver.
+pub(super) struct Driver(Library);
+
+impl Driver {
+    /// Loads it.
+    pub fn open() -> Result<Self, libloading::Error> {
+        open(Path::new(DRIVER)).map(Self)
+    }
+
+    /// Starts it, which finds the devices.
+    #[expect(unsafe_code)]
+    pub fn start(&self) -> Result<(), Failure> {
+        match call!(self.0, b"cuInit\0", extern "C" fn(u32) -> c_int, 0) {
+            Some(0) => Ok(()),
+            None => Err(Failure { code: -1, words: format!("{DRIVER} has no cuInit") }),
+            Some(code) => {
+                let mut text: *const c_char = std::ptr::null();
+                call!(
+                    self.0,
+                    b"cuGetErrorString\0",
+                    extern "C" fn(c_int, *mut *const c_char) -> c_int,
+                    code,
+                    &mut text
+                );
+                let words = words(text).unwrap_or_else(|| format!("CUDA's error {code}"));
+                Err(Failure { code, words })
+            }
+        }
+    }
+
+    /// The version of CUDA that it serves, as the run time counts.
+    #[expect(unsafe_code)]
+    pub fn version(&self) -> Option<c_int> {
+        let mut version = 0;
+        call!(self.0, b"cuDriverGetVersion\0", extern "C" fn(*mut c_int) -> c_int, &mut version)?;
+        Some(version)
+    }
+
+    /// What it says of a device.
+    #[expect(unsafe_code)]
+    pub fn describe(&self, index: usize) -> Gpu {
+        let mut device: c_int = 0;
+        let index = c_int::try_from(index).unwrap_or(c_int::MAX);
+        call!(self.0, b"cuDeviceGet\0", extern "C" fn(*mut c_int, c_int) -> c_int, &mut device, index);
+        let mut name = [0 as c_char; 128];
+        // One byte stays zero, whatever is written.
+        let room = name.len() as c_int - 1;
+        let text = name.as_mut_ptr();
+        call!(
+            self.0,
+            b"cuDeviceGetName\0",
+            extern "C" fn(*mut c_char, c_int, c_int) -> c_int,
+            text,
+            room,
+            device
+        );
+        let mut memory = 0usize;
+        call!(
+            self.0,
+            b"cuDeviceTotalMem_v2\0",
+            extern "C" fn(*mut usize, c_int) -> c_int,
+            &mut memory,
+            device
+        );
+        let [major, minor] = CAPABILITY.map(|attribute| {
+            let mut value: c_int = 0;
+            let pointer = &raw mut value;
+            type Ask = extern "C" fn(*mut c_int, c_int, c_int) -> c_int;
+            call!(self.0, b"cuDeviceGetAttribute\0", Ask, pointer, attribute, device);
+            u32::try_from(value).unwrap_or_default()
+        });
+        let name = words(name.as_ptr()).filter(|name| !name.is_empty()).unwrap_or_else(|| "GPU".into());
+        Gpu { name, memory: memory as u64, capability: (major, minor) }
+    }
+}
