@@ -6,6 +6,9 @@ find_program(CARGO cargo HINTS "$ENV{HOME}/.cargo/bin" REQUIRED)
 execute_process(
   COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/scripts/setup" --libtorch
   OUTPUT_VARIABLE libtorch OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+execute_process(
+  COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/scripts/setup" --checkout
+  OUTPUT_VARIABLE checkout OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 
 # The name carries the messages' contents: r2r watches the paths in its environment,
 # not the files behind them, and so makes its bindings anew when a message changes.
@@ -68,7 +71,7 @@ add_custom_target(node ALL
   COMMAND ${CMAKE_COMMAND} -E env
     "${ament_prefix_path}" "${ld_library_path}" "LIBTORCH=${libtorch}" "CARGO_TARGET_DIR=${SYNTHCP_CARGO_TARGET_DIR}"
     ${CARGO} build --release ${features} --bins --locked
-  WORKING_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}"
+  WORKING_DIRECTORY "${checkout}"
   USES_TERMINAL VERBATIM)
 
 # Another component than the messages': the staging step must not want them.

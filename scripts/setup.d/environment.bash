@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Sourced by scripts/setup: the variables that a build and a run need.
-# Uses root, prefix, ros, ros_prefix, libtorch, stage.
+# Uses root, prefix, ros, ros_prefix, libtorch, checkout, stage.
 # shellcheck disable=SC2154  # they are set there
 
 names=()
@@ -48,6 +48,7 @@ use_ros() {
 
 set_environment() {
     set_variable LIBTORCH "$libtorch"
+    set_variable SYNTHCP_CHECKOUT "$checkout"
     use_ros
     # cargo sets it only when it is started inside the checkout.
     set_variable IDL_PACKAGE_FILTER "$(sed -n 's/^IDL_PACKAGE_FILTER = "\(.*\)"/\1/p' "$root/.cargo/config.toml")"
