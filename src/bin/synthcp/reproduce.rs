@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> Outcome {
         out: args.out.clone(),
         pretrained: args.pretrained.clone(),
         device,
-        kind: args.precision.resolve(device)?,
+        kind: args.precision.resolve_for_training(device)?,
         pause_at,
         command: format!("synthcp reproduce --protocol {}", args.protocol.display()),
     };

@@ -73,7 +73,7 @@ impl Common {
             synthesizers: None,
             pretrained: self.pretrained.clone(),
             device,
-            kind: self.precision.resolve(device)?,
+            kind: self.precision.resolve_for_training(device)?,
             resume: self.resume,
             minutes: self.minutes,
             pause_at: None,
