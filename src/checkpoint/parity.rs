@@ -18,20 +18,42 @@ use super::weights::{self, Tensors, WeightsError};
 use crate::network::comparison::disagreement::MAPS;
 use crate::network::comparison::trunk::Encoder;
 use crate::network::comparison::{ComparatorConfig, ComparatorInput, iou, joint};
-use crate::network::layers::{IMAGENET, spatial};
+use crate::network::layers::{IMAGENET, channels_last, spatial};
 use crate::network::segmentation::pspnet::{self, PspNet};
 use crate::network::segmentation::{Segmenter, deeplab, fcn8s};
 use crate::network::softmax::Softmax;
 use crate::network::synthesis::Generator;
+use crate::network::synthesis::folded::{CACHE, FoldedSpade};
 use crate::network::synthesis::pix2pixhd::{self, GlobalGenerator};
 use crate::network::synthesis::spade::{self, Spade, Upsampling};
 use crate::network::synthesis::style_encoder::{self, StyleEncoder};
 
-/// Largest difference that is accepted, in units of the output's largest absolute value.
+/// Largest difference that is accepted in fp32, in units of the output's largest absolute value.
 pub const TOLERANCE: f64 = 1e-4;
 
-/// Runs a network on a fixture's inputs; gives outputs by their names there. M and F give theirs twice: as trained, and
-/// folded and memoised as the monitor runs them.
+/// The same in `kind`. In fewer bits the rounding of a hundred layers is what is left, and random weights do
+/// nothing against it: this tells a wrong network from a rounded one, not one kind from a better one.
+pub fn tolerance(kind: Kind) -> f64 {
+    match kind {
+        Kind::Half => 0.02,
+        Kind::BFloat16 => 0.15,
+        _ => TOLERANCE,
+    }
+}
+
+/// How a fixture's network computes.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// Seed of the formula.
+    pub seed: u64,
+    /// Where.
+    pub device: Device,
+    /// In which precision; fp32 is what the fixtures were made in.
+    pub kind: Kind,
+}
+
+/// Runs a network on a fixture's inputs; gives outputs by their names there. All give theirs twice: as trained
+/// (fp32 alone), and folded and memoised as the monitor runs them.
 type Run = Box<dyn FnMut(&Inputs) -> Result<Vec<(&'static str, Tensor)>, WeightsError>>;
 
 /// One reference network.
@@ -80,14 +102,15 @@ const IOU_ONLY: iou::Config = iou::Config { width: 64 };
 impl Fixture {
     /// Largest difference of any output from the fixture's in `folder`, over the largest absolute value
     /// that the output has there.
-    pub fn difference(&self, folder: &Path, seed: u64) -> Result<f64, WeightsError> {
+    pub fn difference(&self, folder: &Path, how: How) -> Result<f64, WeightsError> {
         let keys = folder.join(format!("{}.keys.txt", self.name));
         let path = folder.join(format!("{}.safetensors", self.name));
-        let inputs = Inputs { tensors: weights::read(&path)?, path };
+        let tensors = weights::read(&path)?;
         tch::no_grad(|| {
-            let vs = VarStore::new(Device::Cpu);
+            let vs = VarStore::new(how.device);
+            let inputs = Inputs { tensors, path, how, parameters: &vs };
             let mut run = (self.build)(&vs);
-            let mut checkpoint = without_bookkeeping(fill(&read_keys(&keys)?, seed, self.gain));
+            let mut checkpoint = without_bookkeeping(fill(&read_keys(&keys)?, how.seed, self.gain));
             keep_constructed(&mut checkpoint, &vs.variables());
             weights::load(&vs, &checkpoint, &keys)?;
             drop(checkpoint);
@@ -104,17 +127,39 @@ impl Fixture {
     }
 }
 
-/// A fixture's tensors.
-struct Inputs {
+/// A fixture's tensors, and how they are to be computed with.
+struct Inputs<'a> {
     tensors: Tensors,
     path: PathBuf,
+    how: How,
+    parameters: &'a VarStore,
 }
 
-impl Inputs {
+impl Inputs<'_> {
     fn get(&self, name: &str) -> Result<Tensor, WeightsError> {
         let reason = || format!("tensor '{name}' is missing");
-        let tensor = self.tensors.get(name).map(Tensor::shallow_clone);
+        let tensor = self.tensors.get(name).map(|tensor| tensor.to_device(self.how.device));
         tensor.ok_or_else(|| WeightsError::Format { path: self.path.clone(), reason: reason() })
+    }
+
+    /// Whether networks run as trained too: in fp32.
+    fn as_trained(&self) -> bool {
+        self.how.kind == Kind::Float
+    }
+
+    /// Casts what the monitor casts, once the network is folded.
+    fn cast(&self) {
+        if !self.as_trained() {
+            weights::cast(self.parameters, self.how.kind);
+        }
+    }
+
+    /// A picture as the monitor gives it to networks.
+    fn picture(&self, image: &Tensor) -> Tensor {
+        match self.as_trained() {
+            true => image.shallow_clone(),
+            false => channels_last(image).to_kind(self.how.kind),
+        }
     }
 
     fn difference(&self, output: &str, value: &Tensor) -> Result<f64, WeightsError> {
@@ -124,6 +169,7 @@ impl Inputs {
         if found != expected {
             return Err(WeightsError::Shape { path: self.path.clone(), name, found, expected });
         }
+        let value = value.to_kind(Kind::Float);
         Ok(((value - &reference).abs().max() / reference.abs().max()).double_value(&[]))
     }
 }
@@ -132,30 +178,32 @@ impl Inputs {
 fn caffe(mut network: impl Segmenter + 'static) -> Run {
     Box::new(move |inputs| {
         let image = inputs.get("in.image")?;
-        let image = (&image / 255.) + row([0.485, 0.458, 0.408]);
+        let image = inputs.picture(&((&image / 255.) + row([0.485, 0.458, 0.408], &image)));
         let run = |network: &dyn Segmenter| {
-            let logits = network.forward(&image, false).logits;
+            let logits = network.forward(&image, false).logits.to_kind(Kind::Float);
             ("logits", network.resize_logits(&logits, spatial(&image)))
         };
-        let as_trained = run(&network);
-        Ok(vec![as_trained, run(ready(&mut network))])
+        let as_trained = inputs.as_trained().then(|| run(&network));
+        Ok(as_trained.into_iter().chain([run(ready(&mut network, inputs))]).collect())
     })
 }
 
 /// A segmenter as the monitor runs it.
-fn ready(network: &mut dyn Segmenter) -> &dyn Segmenter {
+fn ready<'n>(network: &'n mut dyn Segmenter, inputs: &Inputs) -> &'n dyn Segmenter {
     network.fold();
     network.memoise();
+    inputs.cast();
     network
 }
 
 fn pspnet(vs: &VarStore) -> Run {
     let mut network = PspNet::new(&vs.root(), &pspnet::Config::default(), STREET_HAZARDS);
     Box::new(move |inputs| {
-        let image = imagenet(&inputs.get("in.image")?);
+        let image = inputs.picture(&imagenet(&inputs.get("in.image")?));
         let run = |network: &dyn Segmenter| {
             let out = network.forward(&image, false);
-            let probabilities = network.resize_logits(&out.logits, spatial(&image)).softmax(1, Kind::Float);
+            let logits = out.logits.to_kind(Kind::Float);
+            let probabilities = network.resize_logits(&logits, spatial(&image)).softmax(1, Kind::Float);
             [
                 ("probabilities", probabilities),
                 // Whatever the name says, these are 64 channels, 64 apart.
@@ -163,19 +211,19 @@ fn pspnet(vs: &VarStore) -> Run {
                 ("ppm_features_mean", out.features.mean_dim([2i64, 3].as_slice(), false, Kind::Float)),
             ]
         };
-        let as_trained = run(&network);
-        Ok(as_trained.into_iter().chain(run(ready(&mut network))).collect())
+        let as_trained = inputs.as_trained().then(|| run(&network));
+        Ok(as_trained.into_iter().flatten().chain(run(ready(&mut network, inputs))).collect())
     })
 }
 
 fn comparer(vs: &VarStore, config: ComparatorConfig) -> Run {
     let mut network = config.build(&vs.root(), CITYSCAPES);
     Box::new(move |inputs| {
-        let image = imagenet(&inputs.get("in.image")?);
+        let image = inputs.picture(&imagenet(&inputs.get("in.image")?));
         // Whoever does not see x' or at M's softmax has none in its fixture.
         let synth = match config {
             ComparatorConfig::Direct(_) => image.zeros_like(),
-            _ => imagenet(&inputs.get("in.synth")?),
+            _ => inputs.picture(&imagenet(&inputs.get("in.synth")?)),
         };
         let probabilities = match config {
             ComparatorConfig::IouOnly(_) => image.zeros_like(),
@@ -190,9 +238,11 @@ fn comparer(vs: &VarStore, config: ComparatorConfig) -> Run {
             softmax: &softmax,
             disagreement: &disagreement,
         };
-        let as_trained = network.forward(&comparison, false);
+        let as_trained = inputs.as_trained().then(|| network.forward(&comparison, false));
         network.fold();
-        let outputs = [as_trained, network.forward(&comparison, false)].into_iter().flat_map(|compared| {
+        inputs.cast();
+        let as_run = network.forward(&comparison, false);
+        let outputs = as_trained.into_iter().chain([as_run]).flat_map(|compared| {
             let confidence = compared.confidence.map(|logit| ("confidence", logit.sigmoid()));
             compared.iou.map(|iou| ("iou", iou)).into_iter().chain(confidence)
         });
@@ -214,8 +264,14 @@ fn pix2pixhd(vs: &VarStore) -> Run {
 fn generator(network: impl Generator + 'static) -> Run {
     Box::new(move |inputs| {
         let labels = inputs.get("in.labels")?.unsqueeze(0);
-        let image = network.synthesize(&labels, &labels, Kind::Float, false).image;
-        Ok(vec![("image", image * 2. - 1.)])
+        let as_trained = network.synthesize(&labels, &labels, inputs.how.kind, false).image;
+        // Every patch anew, and each distinct one once.
+        let folded = [0, CACHE].into_iter().filter_map(|limit| {
+            let spade = FoldedSpade::fold(network.as_spade()?, inputs.how.kind, limit)?;
+            Some(spade.synthesize(&labels, &labels))
+        });
+        let images = std::iter::once(as_trained).chain(folded);
+        Ok(images.map(|image| ("image", image * 2. - 1.)).collect())
     })
 }
 
@@ -226,7 +282,7 @@ fn styled_spade(vs: &VarStore) -> Run {
     let network = Spade::new(&vs.root(), &config, FEW);
     Box::new(move |inputs| {
         let (labels, style) = (inputs.get("in.labels")?.unsqueeze(0), inputs.get("in.z")?);
-        let image = network.with_style(&labels, &style, Kind::Float, false);
+        let image = network.with_style(&labels, &style, inputs.how.kind, false);
         Ok(vec![("image", image * 2. - 1.)])
     })
 }
@@ -235,19 +291,20 @@ fn style_encoder(vs: &VarStore) -> Run {
     let config = style_encoder::Config { width: 4, ..style_encoder::Config::default() };
     let network = StyleEncoder::new(&vs.root(), &config);
     Box::new(move |inputs| {
-        let [mean, log_variance] = network.forward(&((inputs.get("in.image")? + 1.) * 0.5), false);
+        let image = inputs.picture(&((inputs.get("in.image")? + 1.) * 0.5));
+        let [mean, log_variance] = network.forward(&image, false);
         Ok(vec![("mu", mean), ("logvar", log_variance)])
     })
 }
 
-fn row(values: [f64; 3]) -> Tensor {
-    Tensor::from_slice(&values).to_kind(Kind::Float).view([1, 3, 1, 1])
+fn row(values: [f64; 3], like: &Tensor) -> Tensor {
+    Tensor::from_slice(&values).to_kind(Kind::Float).view([1, 3, 1, 1]).to_device(like.device())
 }
 
 /// Undoes the normalization of the references, for the networks here normalize by themselves.
 fn imagenet(x: &Tensor) -> Tensor {
     let (mean, std) = IMAGENET;
-    x * row(std) + row(mean)
+    x * row(std, x) + row(mean, x)
 }
 
 /// Names and shapes: a line `name [n, n]` a tensor.
