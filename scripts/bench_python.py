@@ -1,6 +1,6 @@
 """The networks of the paper in plain PyTorch, timed: what `synthcp bench --reference --against PYTHON` runs.
 
-Reads a folder with the weights of M (FCN-8s on VGG16), G (SPADE) and F (two ResNet-18) and with what they were
+With --device cuda they run on the first GPU, in fp16 as well. Reads a folder with the weights of M (FCN-8s on VGG16), G (SPADE) and F (two ResNet-18) and with what they were
 shown and what they answered, in safetensors; prints as JSON, for each way to run them, the median milliseconds of
 each network and its largest difference from those answers, as a share of their range. Needs torch and safetensors;
 torch.compile needs a C++ compiler besides, and ONNX Runtime the packages onnx and onnxruntime. A way that cannot be
@@ -13,6 +13,7 @@ had is left out, with its reason:
 import argparse
 import json
 import pathlib
+import signal
 import statistics
 import sys
 import time
@@ -26,10 +27,14 @@ SLOPE = 0.2
 
 
 class Network(torch.nn.Module):
-    """Parameters by their names in the file."""
+    """Parameters by their names in the file, and constants of a channel each."""
+
+    CONSTANTS = {}
 
     def __init__(self, tensors):
         super().__init__()
+        for name, values in self.CONSTANTS.items():
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1))
         for name, tensor in tensors.items():
             self.register_buffer(name.replace(".", "/"), tensor)
 
@@ -44,18 +49,15 @@ class Network(torch.nn.Module):
         return F.batch_norm(x, *parts)
 
 
-def constant(values, x):
-    return torch.tensor(values, dtype=x.dtype).view(1, 3, 1, 1)
-
-
 class Segmenter(Network):
     """FCN-8s: five stages of VGG16, two layers on top, two skips; to labels and softmax."""
 
+    CONSTANTS = {"mean": [255 * m for m in (0.485, 0.458, 0.408)]}
     STAGES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
 
     def forward(self, image):
         size = image.shape[2:]
-        x = image * 255 - constant([255 * m for m in (0.485, 0.458, 0.408)], image)
+        x = image * 255 - self.mean
         pools = []
         for stage in self.STAGES:
             for i in stage:
@@ -89,7 +91,8 @@ class Generator(Network):
             weight, u, v = (plain.pop(stem + part) for part in ("weight_orig", "weight_u", "weight_v"))
             plain[f"{stem}weight"] = weight / torch.dot(u, weight.flatten(1) @ v)
         super().__init__(plain)
-        self.classes = plain["fc.weight"].shape[1]
+        classes = plain["fc.weight"].shape[1]
+        self.register_buffer("ids", torch.arange(classes).view(1, -1, 1, 1))
 
     def spade(self, name, x, one_hot):
         labels = F.interpolate(one_hot, x.shape[2:])
@@ -107,8 +110,7 @@ class Generator(Network):
         return x + y
 
     def forward(self, labels):
-        ids = torch.arange(self.classes).view(1, -1, 1, 1)
-        one_hot = (labels.unsqueeze(1) == ids).to(self.get("fc.weight").dtype)
+        one_hot = (labels.unsqueeze(1) == self.ids).to(self.get("fc.weight").dtype)
         h, w = labels.shape[1:]
         x = self.conv("fc", F.interpolate(one_hot, (h >> 6, w >> 6)), padding=1)
         x = self.block(self.BLOCKS[0], x, one_hot)
@@ -120,6 +122,8 @@ class Generator(Network):
 
 class Comparer(Network):
     """The joint network: two ResNet-18, the confidence of each pixel and the IoU of each class."""
+
+    CONSTANTS = {"mean": IMAGENET[0], "std": IMAGENET[1]}
 
     def basic(self, name, x, stride):
         y = F.relu(self.norm(f"{name}.bn1", self.conv(f"{name}.conv1", x, stride=stride, padding=1)))
@@ -137,10 +141,9 @@ class Comparer(Network):
             yield x
 
     def forward(self, image, synth, probabilities):
-        mean, std = (constant(values, image) for values in IMAGENET)
         prediction = F.relu(self.norm("pred_conv.1", self.conv("pred_conv.0", probabilities)))
         looks = [
-            list(self.trunk(name, torch.cat([(picture - mean) / std, prediction], 1)))
+            list(self.trunk(name, torch.cat([(picture - self.mean) / self.std, prediction], 1)))
             for name, picture in (("siamese1", image), ("siamese2", synth))
         ]
         stages = [torch.cat(pair, 1) for pair in zip(*looks)]
@@ -161,23 +164,29 @@ def timed(run, inputs, turns):
     for _ in range(turns + 1):
         start = time.perf_counter()
         outputs = run(*inputs)
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
         times.append(1e3 * (time.perf_counter() - start))
     return statistics.median(times[1:]), outputs
 
 
 def eager(kind, layout=torch.channels_last):
     def prepare(network, inputs):
+        inputs = [t.to(DEVICE) for t in inputs]
         cast = [
             t.to(kind).contiguous(memory_format=layout) if t.is_floating_point() else t for t in inputs
         ]
-        return network.to(kind).to(memory_format=layout), cast
+        return network.to(DEVICE, kind).to(memory_format=layout), cast
 
     return prepare
 
 
-def compiled(network, inputs):
-    network, inputs = eager(torch.float32)(network, inputs)
-    return torch.compile(network), inputs
+def compiled(kind, **options):
+    def prepare(network, inputs):
+        network, inputs = eager(kind)(network, inputs)
+        return torch.compile(network, **options), inputs
+
+    return prepare
 
 
 def onnx_runtime(network, inputs):
@@ -197,19 +206,41 @@ WAYS = {
     "eager fp32": eager(torch.float32, torch.contiguous_format),
     "eager fp32, channels last": eager(torch.float32),
     "eager bf16, channels last": eager(torch.bfloat16),
-    "torch.compile fp32": compiled,
+    "torch.compile fp32": compiled(torch.float32),
     "ONNX Runtime fp32": onnx_runtime,
 }
+# The last replays a recorded graph, which saves the time to start each kernel.
+GPU_WAYS = {
+    "eager fp16, channels last": eager(torch.float16),
+    "torch.compile fp16": compiled(torch.float16),
+    "torch.compile fp16, graphs": compiled(torch.float16, mode="reduce-overhead"),
+    "eager bf16, channels last": eager(torch.bfloat16),
+    "eager fp32": eager(torch.float32, torch.contiguous_format),
+}
+# A way that takes longer is left out.
+MOST_SECONDS = 100
+
+
+def too_slow(*_):
+    raise TimeoutError(f"it takes longer than {MOST_SECONDS} s")
 
 
 def main():
-    global FOLDER
+    global FOLDER, DEVICE
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--turns", type=int)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--seconds", type=float, help="begin no way after so many seconds")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
-    FOLDER = arguments.folder
+    FOLDER, DEVICE = arguments.folder, arguments.device
+    # A GPU's turns are short, and its first ones not yet at their speed.
+    turns = arguments.turns or (30 if DEVICE == "cuda" else 3)
+    started = time.perf_counter()
+    if DEVICE == "cuda":
+        torch.backends.cudnn.benchmark = True
+    signal.signal(signal.SIGALRM, too_slow)
     torch.set_num_threads(arguments.threads)
     seen = load_file(FOLDER / "frame.safetensors")
     subjects = (
@@ -218,16 +249,21 @@ def main():
         ("f", Comparer, ("image", "synth", "probabilities"), ("confidence", "iou")),
     )
     ways = []
-    for way, prepare in WAYS.items():
+    for way, prepare in (GPU_WAYS if DEVICE == "cuda" else WAYS).items():
         result = {"way": way, "millis": [], "difference": []}
+        if arguments.seconds and time.perf_counter() - started > arguments.seconds:
+            print(f"{way} is left out: the time is up", file=sys.stderr)
+            continue
+        if DEVICE == "cuda":
+            signal.alarm(MOST_SECONDS)
         try:
             for name, kind, inputs, answers in subjects:
                 with torch.inference_mode(mode=prepare is not onnx_runtime), torch.no_grad():
                     network = kind(load_file(FOLDER / f"{name}.safetensors")).eval()
                     run, given = prepare(network, [seen[i] for i in inputs])
-                    millis, outputs = timed(run, given, arguments.turns)
+                    millis, outputs = timed(run, given, turns)
                 apart = [
-                    ((output.float() - seen[answer]).abs().max() / (seen[answer].max() - seen[answer].min())).item()
+                    ((output.float().cpu() - seen[answer]).abs().max() / (seen[answer].max() - seen[answer].min())).item()
                     for output, answer in zip(outputs, answers)
                 ]
                 result["millis"].append(millis)
@@ -235,6 +271,8 @@ def main():
         except Exception as reason:  # noqa: BLE001: whatever it is, the other ways are still worth their time
             print(f"{way} is left out: {type(reason).__name__}: {str(reason)[:500]}", file=sys.stderr)
             continue
+        finally:
+            signal.alarm(0)
         ways.append(result)
     print(json.dumps(ways))
 

@@ -96,6 +96,7 @@ pub fn measure(
         .arg(&script)
         .arg(folder.path())
         .args(["--threads", &tch::get_num_threads().to_string()])
+        .args(["--device", if arithmetic.device.is_cuda() { "cuda" } else { "cpu" }])
         // It has libraries of its own.
         .env_remove("LD_LIBRARY_PATH")
         .env_remove("PYTHONPATH")

@@ -38,7 +38,11 @@ impl Machine {
             let ((_, flops), time) = timed(|| flops::count(|| finished(conv.forward(&x))));
             convolution = convolution.min(time);
             done = flops;
-            copy = copy.min(timed(|| to.copy_(&from)).1);
+            let copied = || {
+                to.copy_(&from);
+                wait(device);
+            };
+            copy = copy.min(timed(copied).1);
         }
         Self {
             gflop_per_s: done as f64 / convolution.as_secs_f64() / 1e9,
@@ -48,10 +52,15 @@ impl Machine {
     }
 }
 
-/// A tensor once it is computed: a GPU is asked for one number of it.
+/// A tensor once it is computed.
 pub(crate) fn finished(tensor: Tensor) -> Tensor {
-    if tensor.device() != Device::Cpu && tensor.numel() > 0 {
-        let _ = tensor.flatten(0, -1).double_value(&[0]);
-    }
+    wait(tensor.device());
     tensor
+}
+
+/// Waits until a GPU has done all that it was told to do.
+fn wait(device: Device) {
+    if let Device::Cuda(index) = device {
+        tch::Cuda::synchronize(index as i64);
+    }
 }
