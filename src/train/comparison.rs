@@ -107,8 +107,8 @@ impl Task for Trainer<'_> {
             if mirrored && t.dim() > 2 { t.flip([-1]) } else { t }
         };
         let images = pick(&p.images);
-        let probabilities = Predictions::softmax(&pick(&p.logits), spatial(&images), o.align_corners);
-        let softmax = Softmax::of(probabilities.to_device(o.device));
+        let logits = pick(&p.logits).to_device(o.device);
+        let softmax = Softmax::of(Predictions::softmax(&logits, spatial(&images), o.align_corners));
         let labels = pick(&p.labels).to_kind(Kind::Int64).to_device(o.device);
         let compared = self.network.forward(
             &ComparatorInput {
