@@ -113,7 +113,10 @@ impl Networks {
         if memoise {
             m.memoise();
         }
-        let g = ReadyGenerator::new(g, kind, memoise);
+        let mut g = ReadyGenerator::new(g, kind, memoise);
+        if let ReadyGenerator::Folded(folded) = &mut g {
+            folded.choose_way(*size);
+        }
         parameters.iter().for_each(|vs| weights::cast(vs, kind));
         let names = [segmentation.name(), synthesis.name(), comparison.name()];
         let (comparator_title, segments_again) = (comparison.title(), comparison.segments_again());

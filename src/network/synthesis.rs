@@ -9,7 +9,6 @@ pub mod pix2pixhd;
 pub mod spade;
 pub mod style_encoder;
 pub(crate) mod styled_spade;
-mod trial;
 
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantNames};
