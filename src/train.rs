@@ -1,5 +1,6 @@
 //! Training of M, G and F, on the CPU or a GPU, interruptible at any time.
 
+mod ahead;
 pub mod baseline;
 pub mod batch;
 pub mod calibration;

@@ -11,9 +11,14 @@ use crate::network::layers::{resize_bilinear, spatial};
 
 /// A generator for one step: what it draws depends on the seed and the step alone.
 pub fn generator(seed: u64, step: u64) -> ChaCha8Rng {
+    tch::manual_seed((seed.wrapping_mul(0x9e37_79b9).wrapping_add(step) & 0x7fff_ffff) as i64);
+    draws(seed, step)
+}
+
+/// The same without libtorch's own generator, which all threads share.
+pub(super) fn draws(seed: u64, step: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(step);
-    tch::manual_seed((seed.wrapping_mul(0x9e37_79b9).wrapping_add(step) & 0x7fff_ffff) as i64);
     rng
 }
 
@@ -32,6 +37,11 @@ impl TensorSet {
         let pictures: Vec<Tensor> = data.samples.iter().map(|s| rgb_to_tensor(&s.image)).collect();
         let labels: Vec<Tensor> = data.samples.iter().map(|s| grey_to_tensor(&s.labels)).collect();
         Self { images: Tensor::stack(&pictures, 0), labels: Tensor::stack(&labels, 0) }
+    }
+
+    /// The same tensors.
+    pub(super) fn shallow_clone(&self) -> Self {
+        Self { images: self.images.shallow_clone(), labels: self.labels.shallow_clone() }
     }
 
     /// How many.
@@ -61,7 +71,7 @@ impl TensorSet {
 }
 
 /// How samples are varied.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Augmentation {
     /// Range of the zoom.
     pub zoom: (f64, f64),

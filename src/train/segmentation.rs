@@ -6,7 +6,8 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::TrainError;
-use super::batch::{Augmentation, TensorSet, draw, generator};
+use super::ahead::Batches;
+use super::batch::{Augmentation, TensorSet, generator};
 use super::checkpoint::{self, Run, Task, Trainee};
 use super::optimizer::{Adam, AdamOptions};
 use super::progress::poly;
@@ -52,7 +53,7 @@ fn class_weights(shares: &[f64]) -> Vec<f32> {
 struct Trainer<'a> {
     model: Trained,
     optimizer: Adam,
-    set: &'a TensorSet,
+    batches: Batches<'a>,
     weights: Tensor,
     options: &'a Options,
 }
@@ -64,8 +65,8 @@ const AUGMENTATION: Augmentation = Augmentation { zoom: (0.75, 1.75), color: 0.3
 impl Task for Trainer<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
-        let mut rng = generator(o.seed, step);
-        let (images, labels) = draw(self.set, o.batch, AUGMENTATION, &mut rng);
+        let _ = generator(o.seed, step);
+        let (images, labels) = self.batches.take(step, o.batch, AUGMENTATION);
         let input = channels_last(&images.to_device(o.device)).to_kind(o.kind);
         let segmented = self.model.network.forward(&input, true);
         let size = spatial(&labels);
@@ -120,7 +121,8 @@ pub fn train(set: &TensorSet, classes: i64, options: &Options, run: &Run) -> Res
         AdamOptions { weight_decay: 0.02, slow: Some("encoder."), ..AdamOptions::default() },
     );
     let weights = Tensor::from_slice(&class_weights(&set.class_shares(classes))).to_device(options.device);
-    let mut training = Trainer { model, optimizer, set, weights, options };
+    let batches = Batches::new(set, options.seed, options.device);
+    let mut training = Trainer { model, optimizer, batches, weights, options };
     checkpoint::run(&mut training, run)?;
     Ok(training.model)
 }

@@ -5,7 +5,8 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::TrainError;
-use super::batch::{Augmentation, TensorSet, draw, generator};
+use super::ahead::Batches;
+use super::batch::{Augmentation, TensorSet, generator};
 use super::checkpoint::{self, Run, Task, Trainee};
 use super::discriminator::{Discriminator, discriminator_loss, feature_loss, generator_loss};
 use super::optimizer::{Adam, AdamOptions};
@@ -56,6 +57,7 @@ struct Trainer<'a> {
     m: &'a dyn Segmenter,
     classes: i64,
     set: &'a TensorSet,
+    batches: Batches<'a>,
     options: &'a Options,
 }
 
@@ -81,12 +83,12 @@ impl Trainer<'_> {
 impl Task for Trainer<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
-        let mut rng = generator(o.seed, step);
+        let _ = generator(o.seed, step);
         let whole_only = o.network.fixed_size().is_some();
         let (images, labels) = if share < ON_CROPS && !whole_only {
-            draw(self.set, o.batch, CROPS, &mut rng)
+            self.batches.take(step, o.batch, CROPS)
         } else {
-            draw(self.set, (o.batch / 4).max(2), WHOLE, &mut rng)
+            self.batches.take(step, (o.batch / 4).max(2), WHOLE)
         };
         let real = channels_last(&images.to_device(o.device)).to_kind(o.kind);
         let labels = labels.to_device(o.device);
@@ -176,6 +178,7 @@ pub fn train(
         m,
         classes,
         set,
+        batches: Batches::new(set, options.seed, options.device),
         options,
     };
     checkpoint::run(&mut training, run)?;
