@@ -29,11 +29,11 @@ use image::{GrayImage, RgbImage};
 use rayon::prelude::*;
 
 pub use coding::{Coding, MaskCoding, UnknownCoding};
-pub use label_image::{LabelImageError, decode as decode_labels};
+pub use label_image::{Kind as LabelImageKind, LabelImage, LabelImageError, decode as decode_labels};
 pub use pairs::{Pair, Pairs};
 pub use slice::Slice;
 
-use coding::Values;
+use coding::{Met, Table, Values};
 
 use crate::frame;
 use crate::labels::{LabelError, LabelSet, apply_table, resize_labels};
@@ -58,7 +58,7 @@ pub enum DataError {
     /// The folder holds none of the known layouts of anomalies.
     #[error(
         "{}: no known anomaly data set; expected images/ and labels_masks/ (RoadAnomaly, SegmentMeIfYouCan, \
-         Fishyscapes) or images/test/ and annotations/test/ (StreetHazards)",
+         Fishyscapes), frames/ with X.labels/ beside X (RoadAnomaly) or images/test/ and annotations/test/ (StreetHazards)",
         path.display()
     )]
     AnomalyLayout {
@@ -122,7 +122,7 @@ pub enum DataError {
     Picture(#[from] frame::FileError),
     /// A label image that holds no ids.
     #[error(
-        "{}: {reason}; labels must be a PNG of at most 8 bits of grey, or with a palette whose indices are the ids",
+        "{}: {reason}; labels must be a PNG of at most 8 bits of grey, with a palette, or in the colours of the label set",
         path.display()
     )]
     LabelImage {
@@ -333,8 +333,8 @@ pub struct Source {
     pub labels: LabelSet,
     /// Its files.
     pub pairs: Pairs,
-    /// From the values in its label images to class ids.
-    table: [u8; 256],
+    /// From what is in its label images to class ids.
+    table: Table,
 }
 
 impl Source {
@@ -348,14 +348,16 @@ impl Source {
     ) -> Result<Self, DataError> {
         let (layout, pairs) = list(path, slice, allow_unpaired)?;
         let labels = reading.label_set(path, layout)?;
-        let table = coding::table(path, &labels, &values(&pairs)?, reading.coding)?;
+        // What a file's name says of its coding holds unless something else is asked for.
+        let coding = reading.coding.or(pairs.coding);
+        let table = coding::table(path, &labels, &met(&pairs)?, coding)?;
         Ok(Self { labels, pairs, table })
     }
 
     /// Decodes one pair.
     pub fn load(&self, pair: &Pair, size: Option<(u32, u32)>) -> Result<Sample, DataError> {
         let mut image = open_image(&pair.image)?;
-        let mut labels = label_image::open(&pair.labels)?;
+        let LabelImage { values: mut labels, kind } = label_image::open(&pair.labels)?;
         if labels.dimensions() != image.dimensions() {
             let (labels, image) = (labels.dimensions(), image.dimensions());
             return Err(DataError::LabelSize { path: pair.labels.clone(), labels, image });
@@ -364,14 +366,20 @@ impl Source {
             image = resize_image(image, size);
             labels = resize_labels(labels, size);
         }
-        apply_table(&mut labels, &self.table);
+        apply_table(&mut labels, &self.table.of(&kind));
         Ok(Sample { name: pair.name.clone(), image, labels })
     }
 }
 
-/// All values in the label images of `pairs`.
+/// All that is in the label images of `pairs`.
+fn met(pairs: &Pairs) -> Result<Met, DataError> {
+    let of = |pair: &Pair| Ok(Met::of(&label_image::open(&pair.labels)?, &pair.labels));
+    pairs.pairs.par_iter().map(of).try_reduce(Met::default, |some, more| Ok(some.and(more)))
+}
+
+/// All values in the masks of `pairs`.
 fn values(pairs: &Pairs) -> Result<Values, DataError> {
-    let of = |pair: &Pair| Ok(Values::of(label_image::open(&pair.labels)?.as_raw()));
+    let of = |pair: &Pair| Ok(Values::of(label_image::open_values(&pair.labels)?.as_raw()));
     pairs.pairs.par_iter().map(of).try_reduce(Values::none, |some, more| Ok(some.and(more)))
 }
 

@@ -24,8 +24,9 @@ pub struct AnomalySample {
 /// Where images and masks lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnomalyLayout {
-    /// `images/X.jpg`, `labels_masks/X.png` or `labels_masks/X_labels_semantic.png`: RoadAnomaly (Lis et al.,
-    /// 2019), SegmentMeIfYouCan (Chan et al., 2021), Fishyscapes (Blum et al., 2019). Their codings differ.
+    /// `images/X.jpg`, `labels_masks/X.png` or `labels_masks/X_labels_semantic.png`, or `frames/X.jpg`,
+    /// `frames/X.labels/labels_semantic.png`: RoadAnomaly (Lis et al., 2019), SegmentMeIfYouCan (Chan et al.,
+    /// 2021), Fishyscapes (Blum et al., 2019). Their codings differ.
     Masks,
     /// StreetHazards (Hendrycks et al., 2022), test part: `images/test/TOWN/N.png`,
     /// `annotations/test/TOWN/N.png`.
@@ -39,6 +40,7 @@ const SEMANTIC: &str = "_labels_semantic.png";
 pub fn list(path: &Path) -> Result<(AnomalyLayout, Pairs), DataError> {
     let images = path.join("images");
     let masks = path.join("labels_masks");
+    let frames = path.join("frames");
     let (layout, pairs) = if masks.is_dir() {
         let photos = files(&images, "", &IMAGES)?;
         let semantic = files(&masks, "", &[SEMANTIC])?;
@@ -58,6 +60,15 @@ pub fn list(path: &Path) -> Result<(AnomalyLayout, Pairs), DataError> {
             }
             (AnomalyLayout::Masks, Pairs::matching(photos, semantic))
         }
+    } else if frames.is_dir() {
+        let mut labels = BTreeMap::new();
+        for folder in folders(&frames)? {
+            let mask = frames.join(&folder).join("labels_semantic.png");
+            if let Some(name) = folder.strip_suffix(".labels").filter(|_| mask.is_file()) {
+                labels.insert(name.to_owned(), mask);
+            }
+        }
+        (AnomalyLayout::Masks, Pairs::matching(files(&frames, "", &IMAGES)?, labels))
     } else if path.join("annotations/test").is_dir() {
         let (mut photos, mut labels) = (BTreeMap::new(), BTreeMap::new());
         for town in folders(&path.join("annotations/test"))? {
@@ -102,7 +113,7 @@ impl Source {
     /// Decodes one sample.
     pub fn load(&self, pair: &Pair) -> Result<AnomalySample, DataError> {
         let image = open_image(&pair.image)?;
-        let mut truth = label_image::open(&pair.labels)?;
+        let mut truth = label_image::open_values(&pair.labels)?;
         if truth.dimensions() != image.dimensions() {
             let (labels, image) = (truth.dimensions(), image.dimensions());
             return Err(DataError::LabelSize { path: pair.labels.clone(), labels, image });
@@ -132,6 +143,7 @@ mod tests {
         let cases = [
             (["images/7.png", "labels_masks/7.png"], [0, 1, 2], [0, 255, 1]),
             (["images/7.png", "labels_masks/7.png"], [0, 1, 255], [0, 1, 255]),
+            (["frames/7.jpg", "frames/7.labels/labels_semantic.png"], [0, 1, 2], [0, 255, 1]),
             (["images/7.jpg", "labels_masks/7_labels_semantic.png"], [0, 1, 255], [0, 1, 255]),
             (street, [0, 3, 14], [255, 0, 1]),
         ];

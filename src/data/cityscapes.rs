@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-use super::DataError;
 use super::pairs::{IMAGES, Pairs, files, folders};
+use super::{Coding, DataError};
 
 /// Where the small version is cut into `train` and `val`: it has the training drives only, so its
 /// last cities stand in for the validation set.
@@ -55,7 +55,8 @@ pub(crate) fn list_official(path: &Path, part: Option<&str>) -> Result<Pairs, Da
         let known = parts.join(", ");
         return Err(DataError::Part { path: path.to_owned(), part: part.to_owned(), known });
     }
-    let (mut images, mut labels) = (BTreeMap::new(), BTreeMap::new());
+    let mut images = BTreeMap::new();
+    let mut labels = NAMED.map(|_| BTreeMap::new());
     for part in wanted {
         for city in folders(&image_root.join(part))? {
             let prefix = format!("{part}/{city}/");
@@ -66,8 +67,27 @@ pub(crate) fn list_official(path: &Path, part: Option<&str>) -> Result<Pairs, Da
         }
         for city in folders(&label_root.join(part))? {
             let prefix = format!("{part}/{city}/");
-            labels.extend(files(&label_root.join(&prefix), &prefix, &["_gtFine_labelIds.png"])?);
+            for ((ending, _), labels) in NAMED.iter().zip(&mut labels) {
+                labels.extend(files(&label_root.join(&prefix), &prefix, &[ending])?);
+            }
         }
     }
-    Ok(Pairs::matching(images, labels))
+    let found = NAMED.into_iter().zip(labels).find(|(_, labels)| !labels.is_empty());
+    let Some(((ending, coding), labels)) = found else {
+        return Ok(Pairs::matching(images, BTreeMap::new()));
+    };
+    let pairs = Pairs::matching(images, labels);
+    if coding == Coding::LabelIds {
+        // Some convert these files and keep their names: the values tell.
+        return Ok(pairs);
+    }
+    tracing::warn!("{}: no *{} in it; its *{ending} are read, as {coding}", path.display(), NAMED[0].0);
+    Ok(Pairs { coding: Some(coding), ..pairs })
 }
+
+/// What label images are called in the official layout, the best first, and how they write classes.
+const NAMED: [(&str, Coding); 3] = [
+    ("_gtFine_labelIds.png", Coding::LabelIds),
+    ("_gtFine_labelTrainIds.png", Coding::TrainIds),
+    ("_gtFine_color.png", Coding::Colours),
+];

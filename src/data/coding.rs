@@ -1,15 +1,17 @@
 //! What the values in label images mean: decided once for a whole data set, from all values met in it.
 //!
 //! ```text
-//! label images --count--> Values --meaning--> a table from values to class ids, or a refusal
+//! label images --count--> Met    --table-->  a table from values or colours to class ids, or a refusal
 //! masks        --count--> Values --mask_table--> a table from values to marks, or a refusal
 //! ```
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::DataError;
+use super::label_image::{Kind, LabelImage};
 use crate::labels::{IGNORE, LabelSet, truth};
 
 /// How often each value was met in the label images of a data set.
@@ -81,6 +83,8 @@ pub enum Coding {
     LabelIds,
     /// As the place of the class in the label set, from 0; 255 is none.
     TrainIds,
+    /// In the colours of the label set; black is none.
+    Colours,
 }
 
 impl fmt::Display for Coding {
@@ -88,6 +92,7 @@ impl fmt::Display for Coding {
         f.write_str(match self {
             Self::LabelIds => "label-ids",
             Self::TrainIds => "train-ids",
+            Self::Colours => "colours",
         })
     }
 }
@@ -107,7 +112,8 @@ impl FromStr for Coding {
         match text {
             "label-ids" => Ok(Self::LabelIds),
             "train-ids" => Ok(Self::TrainIds),
-            _ => Err(UnknownCoding { text: text.into(), expected: "label-ids or train-ids" }),
+            "colours" | "colors" => Ok(Self::Colours),
+            _ => Err(UnknownCoding { text: text.into(), expected: "label-ids, train-ids or colours" }),
         }
     }
 }
@@ -121,7 +127,18 @@ impl Coding {
                 IGNORE => Some(IGNORE),
                 id => (value < set.len()).then_some(id),
             }),
+            // Not by values.
+            Self::Colours => [None; 256],
         }
+    }
+
+    /// Whether values that may be read as label ids may as well be train ids: hardly any label ids are below all
+    /// train ids, and only these were met.
+    fn is_open(set: &LabelSet, values: &Values) -> bool {
+        let of_class = || set.classes.iter().flat_map(|class| class.raw.iter().copied());
+        let above = |value: u8| usize::from(value) >= set.len();
+        2 * of_class().filter(|&raw| above(raw)).count() > of_class().count()
+            && !values.met().any(|value| above(value) && value != IGNORE)
     }
 
     /// The coding of `values`. Train ids are taken for such only where they can be told: most of the set's
@@ -147,15 +164,175 @@ impl Coding {
     }
 }
 
-/// From the values in the label images of the data set at `path` to class ids: by the coding that is `asked`
-/// for, or the one that all its values tell. Values that the label set does not know are refused.
+/// What was met in the label images of a data set.
+#[derive(Clone, Debug)]
+pub(super) struct Met {
+    /// Stored values, and indices of palettes.
+    values: Values,
+    /// Indices with their colours.
+    indexed: BTreeSet<(u8, [u8; 3])>,
+    /// Colours that alone were stored.
+    coloured: BTreeSet<[u8; 3]>,
+    /// A file of values that have no colour.
+    plain: Option<PathBuf>,
+    /// A file of colours alone.
+    painted: Option<PathBuf>,
+}
+
+impl Default for Met {
+    fn default() -> Self {
+        let (indexed, coloured) = (BTreeSet::new(), BTreeSet::new());
+        Self { values: Values::none(), indexed, coloured, plain: None, painted: None }
+    }
+}
+
+impl Met {
+    /// What is in one image, whose file is named in messages.
+    pub(super) fn of(image: &LabelImage, path: &Path) -> Self {
+        let values = Values::of(image.values.as_raw());
+        match &image.kind {
+            Kind::Values => Self { values, plain: Some(path.into()), ..Self::default() },
+            Kind::Indices(colours) => {
+                let indexed = values.met().map(|index| (index, colours[usize::from(index)])).collect();
+                Self { values, indexed, ..Self::default() }
+            }
+            Kind::Colours(colours) => {
+                let coloured = colours.iter().copied().collect();
+                Self { coloured, painted: Some(path.into()), ..Self::default() }
+            }
+        }
+    }
+
+    /// What is in both.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.values = self.values.and(other.values);
+        self.indexed.extend(other.indexed);
+        self.coloured.extend(other.coloured);
+        self.plain = self.plain.or(other.plain);
+        self.painted = self.painted.or(other.painted);
+        self
+    }
+
+    fn colours(&self) -> BTreeSet<[u8; 3]> {
+        self.indexed.iter().map(|(_, colour)| *colour).chain(self.coloured.iter().copied()).collect()
+    }
+}
+
+/// From what is in a label image to class ids.
+#[derive(Clone, Debug)]
+pub(super) enum Table {
+    /// By its values.
+    Values([u8; 256]),
+    /// By its colours.
+    Colours(BTreeMap<[u8; 3], u8>),
+}
+
+impl Table {
+    /// That of an image's values.
+    pub(super) fn of(&self, kind: &Kind) -> [u8; 256] {
+        match (self, kind) {
+            (Self::Values(table), _) => *table,
+            (Self::Colours(ids), Kind::Indices(colours) | Kind::Colours(colours)) => {
+                std::array::from_fn(|i| {
+                    colours.get(i).and_then(|colour| ids.get(colour)).copied().unwrap_or(IGNORE)
+                })
+            }
+            // No such image was met.
+            (Self::Colours(_), Kind::Values) => [IGNORE; 256],
+        }
+    }
+}
+
+/// What no class is drawn in: not labelled.
+const UNLABELLED: [u8; 3] = [0; 3];
+
+/// Class ids by their colours; of a colour that several classes have, none.
+fn by_colour(set: &LabelSet) -> BTreeMap<[u8; 3], u8> {
+    let mut ids = BTreeMap::from([(UNLABELLED, IGNORE)]);
+    for (id, class) in (0..).zip(&set.classes) {
+        if set.classes.iter().filter(|other| other.color == class.color).count() == 1 {
+            ids.insert(class.color, id);
+        }
+    }
+    ids
+}
+
+/// From what is in the label images of the data set at `path` to class ids: by the coding that is `asked`
+/// for, or the one that tells itself. What the label set does not know is refused.
 pub(super) fn table(
     path: &Path,
     set: &LabelSet,
-    values: &Values,
+    met: &Met,
     asked: Option<Coding>,
-) -> Result<[u8; 256], DataError> {
-    let coding = asked.or_else(|| Coding::of(set, values)).unwrap_or(Coding::LabelIds);
+) -> Result<Table, DataError> {
+    let wrong = |reason: String| DataError::Ids { path: path.to_owned(), reason };
+    match asked {
+        Some(coding @ (Coding::LabelIds | Coding::TrainIds)) if !met.coloured.is_empty() => {
+            Err(wrong(format!("its label images hold colours, and {coding} are asked for")))
+        }
+        None if let (Some(ids), Some(colours)) = (&met.plain, &met.painted) => {
+            Err(wrong(format!("{} holds colours and {} ids", colours.display(), ids.display())))
+        }
+        Some(Coding::Colours) if met.plain.is_some() => {
+            Err(wrong("its label images hold ids, and colours are asked for".into()))
+        }
+        Some(Coding::Colours) => colours(set, met).map_err(wrong),
+        None if !met.coloured.is_empty() => {
+            tracing::warn!("{}: its labels are read by the colours of {}", path.display(), set.name);
+            colours(set, met).map_err(wrong)
+        }
+        _ => values(path, set, met, asked),
+    }
+}
+
+fn colours(set: &LabelSet, met: &Met) -> Result<Table, String> {
+    const SHOWN: usize = 8;
+    let ids = by_colour(set);
+    let all = met.colours();
+    let unknown: Vec<&[u8; 3]> = all.iter().filter(|colour| !ids.contains_key(*colour)).collect();
+    let hex = |[r, g, b]: &[u8; 3]| format!("#{r:02X}{g:02X}{b:02X}");
+    if !unknown.is_empty() {
+        let shown = unknown.iter().take(SHOWN).map(|colour| hex(colour)).collect::<Vec<_>>().join(", ");
+        let more = if unknown.len() > SHOWN { ", ..." } else { "" };
+        let set = &set.name;
+        return Err(format!(
+            "{shown}{more} of its colours are of no class, or of several, of label set {set}; black is ignored"
+        ));
+    }
+    match all.iter().any(|colour| ids.get(colour).is_some_and(|&id| id != IGNORE)) {
+        true => Ok(Table::Colours(ids)),
+        false => Err("its label images are black".into()),
+    }
+}
+
+/// What speaks against reading indices by this table: one whose colour is that of another class.
+fn contradiction(set: &LabelSet, met: &Met, meanings: &[Option<u8>; 256]) -> Option<String> {
+    let ids = by_colour(set);
+    let told: Option<Vec<u8>> = met.indexed.iter().map(|(_, colour)| ids.get(colour).copied()).collect();
+    // A palette with other colours too is decoration.
+    met.indexed.iter().zip(told?).find_map(|((index, _), by_colour)| {
+        let by_index = meanings[usize::from(*index)].unwrap_or(IGNORE);
+        let name = |id: u8| set.classes.get(usize::from(id)).map(|class| class.name.as_str());
+        let (colour, meant) = (name(by_colour)?, name(by_index)?);
+        (by_colour != by_index).then(|| format!("index {index} is {meant}, and its colour that of {colour}"))
+    })
+}
+
+/// By values. Of palettes in the set's own colours, these decide between codings, or against both.
+fn values(path: &Path, set: &LabelSet, met: &Met, asked: Option<Coding>) -> Result<Table, DataError> {
+    let guessed = Coding::of(set, &met.values).unwrap_or(Coding::LabelIds);
+    let mut coding = asked.unwrap_or(guessed);
+    if asked.is_none() && met.plain.is_none() {
+        let against = |coding: Coding| contradiction(set, met, &coding.meanings(set));
+        if let Some(reason) = against(coding) {
+            let other = [Coding::LabelIds, Coding::TrainIds].into_iter().find(|other| *other != coding);
+            coding = other.filter(|other| against(*other).is_none()).ok_or_else(|| DataError::Ids {
+                path: path.to_owned(),
+                reason: format!("its palettes contradict their indices: {reason} (as {coding})"),
+            })?;
+        }
+    }
+    let values = &met.values;
     let meanings = coding.meanings(set);
     let is_class = |value: u8| meanings[usize::from(value)].is_some_and(|id| id != IGNORE);
     let unknown = listed(values.met().filter(|&value| meanings[usize::from(value)].is_none()));
@@ -173,16 +350,17 @@ pub(super) fn table(
             reason: format!("{problem}; label set {set} (as {coding}) has {known} and ignores {ignored}"),
         });
     }
-    if asked.is_none() && coding == Coding::TrainIds {
+    if asked.is_none() && (coding == Coding::TrainIds || Coding::is_open(set, values)) {
+        let other = if coding == Coding::TrainIds { Coding::LabelIds } else { Coding::TrainIds };
         tracing::warn!(
-            "{}: its labels are read as train ids of {}, since they hold only {}; if they are label ids, say \
-             --coding label-ids",
+            "{}: its labels are read as {coding} of {}, since they hold only {}; if they are not, say --coding \
+             {other}",
             path.display(),
             set.name,
             listed(values.met())
         );
     }
-    Ok(meanings.map(|meaning| meaning.unwrap_or(IGNORE)))
+    Ok(Table::Values(meanings.map(|meaning| meaning.unwrap_or(IGNORE))))
 }
 
 /// How masks mark anomalies.
@@ -289,7 +467,9 @@ mod tests {
 
     fn read(set: &str, values: &[u8], asked: Option<Coding>) -> Result<[u8; 256], String> {
         let set = LabelSet::by_name(set).unwrap();
-        table(Path::new("set"), &set, &Values::of(values), asked).map_err(|e| e.to_string())
+        let met = Met { values: Values::of(values), plain: Some("a.png".into()), ..Met::default() };
+        let table = table(Path::new("set"), &set, &met, asked).map_err(|e| e.to_string())?;
+        Ok(table.of(&Kind::Values))
     }
 
     #[test]
@@ -312,7 +492,7 @@ mod tests {
         assert_eq!(read("cityscapes", &[7, 8], Some(Coding::TrainIds)).unwrap()[7], 7);
         let said = read("cityscapes", &[7, 26], Some(Coding::TrainIds)).unwrap_err();
         assert!(said.contains("unknown ids 26") && said.contains("train-ids"), "{said}");
-        assert!("ids".parse::<Coding>().unwrap_err().to_string().contains("label-ids or train-ids"));
+        assert!("ids".parse::<Coding>().unwrap_err().to_string().contains("label-ids, train-ids or colours"));
     }
 
     #[test]
@@ -325,6 +505,58 @@ mod tests {
         assert!(said.contains("unknown ids 12..31") && said.contains("labels.yaml"), "{said}");
         assert!(read("camvid", &[11, 11], None).unwrap_err().contains("no known id; found 11"));
         assert!(read("cityscapes", &[0, 0], None).unwrap_err().contains("no known id; found 0"));
+    }
+
+    /// Two pixels in the palette `colours`, or in colours alone.
+    fn shown(indices: [u8; 2], colours: &[[u8; 3]], alone: bool) -> Met {
+        let values = image::GrayImage::from_raw(2, 1, indices.into()).unwrap();
+        let kind = if alone { Kind::Colours(colours.into()) } else { Kind::Indices(colours.into()) };
+        Met::of(&LabelImage { values, kind }, Path::new("b.png"))
+    }
+
+    fn told(met: &Met, kind: &Kind, asked: Option<Coding>) -> Result<[u8; 256], String> {
+        let set = LabelSet::by_name("cityscapes").unwrap();
+        Ok(table(Path::new("set"), &set, met, asked).map_err(|e| e.to_string())?.of(kind))
+    }
+
+    const ROAD: [u8; 3] = [0x80, 0x40, 0x80];
+    const CAR: [u8; 3] = [0, 0, 0x8e];
+
+    #[test]
+    fn colours_of_the_label_set_are_its_classes_and_others_are_refused() {
+        let met = shown([0, 1], &[CAR, ROAD], true);
+        let ids = told(&met, &Kind::Colours(vec![CAR, ROAD, [0; 3]]), None).unwrap();
+        assert_eq!(ids[..3], [13, 0, IGNORE]);
+        let said = told(&shown([0, 1], &[CAR, [1, 2, 3]], true), &Kind::Values, None).unwrap_err();
+        assert!(said.contains("#010203 of its colours are of no class"), "{said}");
+        let said = told(&met, &Kind::Values, Some(Coding::TrainIds)).unwrap_err();
+        assert!(said.contains("hold colours, and train-ids are asked for"), "{said}");
+        let mixed = met.and(Met { plain: Some("a.png".into()), ..Met::default() });
+        let said = told(&mixed, &Kind::Values, None).unwrap_err();
+        assert!(said.contains("b.png holds colours and a.png ids"), "{said}");
+    }
+
+    #[test]
+    fn the_colours_of_a_palette_decide_between_codings_or_against_both() {
+        let mut palette = vec![[7, 7, 9]; 34];
+        // As train ids, which nothing else tells: 13 is a fence as label id.
+        (palette[0], palette[13]) = (ROAD, CAR);
+        let met = shown([0, 13], &palette, false);
+        assert_eq!(told(&met, &Kind::Indices(palette.clone()), None).unwrap()[13], 13);
+        // As label ids.
+        (palette[7], palette[26]) = (ROAD, CAR);
+        let met = shown([7, 26], &palette, false);
+        assert_eq!(told(&met, &Kind::Indices(palette.clone()), None).unwrap()[26], 13);
+        // As an optimizer sorted them.
+        (palette[7], palette[8]) = (CAR, ROAD);
+        let met = shown([7, 8], &palette, false);
+        let said = told(&met, &Kind::Indices(palette.clone()), None).unwrap_err();
+        assert!(said.contains("index 7 is road, and its colour that of car"), "{said}");
+        let ids = told(&met, &Kind::Indices(palette.clone()), Some(Coding::Colours)).unwrap();
+        assert_eq!(ids[7..9], [13, 0]);
+        // Colours that are no class's are decoration.
+        palette[8] = [1, 2, 3];
+        assert_eq!(told(&shown([7, 8], &palette, false), &Kind::Values, None).unwrap()[7], 0);
     }
 
     #[test]

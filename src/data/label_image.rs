@@ -1,12 +1,15 @@
-//! A label image, decoded from its bytes: the numbers that its file stores, never colours made of them.
+//! A label image, decoded from its bytes: the numbers that its file stores, and the colours that it shows
+//! them in.
 //!
 //! ```text
 //! grey of 8, 4, 2 or 1 bits --> the stored values       (a viewer's decoder stretches them to 0..255)
 //! palette                   --> the indices; the greys where all of it are distinct greys, as
 //!                               optimizers of PNGs make of grey values
+//! RGB, at most 256 colours  --> numbered as they are met; what they mean, `coding` says
 //! anything else             --> refused with what it is
 //! ```
 
+use std::collections::HashMap;
 use std::io::Cursor;
 use std::path::Path;
 
@@ -19,6 +22,29 @@ use crate::frame::MAX_PIXELS;
 
 /// What every PNG begins with.
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+/// What a label image holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelImage {
+    /// A number for each pixel.
+    pub values: GrayImage,
+    /// What the numbers are.
+    pub kind: Kind,
+}
+
+/// What the numbers of a label image are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Stored as such.
+    Values,
+    /// Indices of these colours, which may be more than decoration.
+    Indices(Vec<[u8; 3]>),
+    /// Places in this list of colours, which alone were stored.
+    Colours(Vec<[u8; 3]>),
+}
+
+/// Most colours of a label image.
+const MOST_COLOURS: usize = 256;
 
 /// Why bytes are no label image.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +66,9 @@ pub enum LabelImageError {
     /// Pixels that are not one number of at most eight bits.
     #[error("its pixels are {0}")]
     Pixels(String),
+    /// A picture.
+    #[error("it has more than {MOST_COLOURS} colours, as a picture has and labels have not")]
+    Picture,
     /// A pixel without a colour.
     #[error("a pixel has index {index} in a palette of {entries}")]
     Index {
@@ -50,13 +79,27 @@ pub enum LabelImageError {
     },
 }
 
-/// The values in the label image at `path`.
-pub(super) fn open(path: &Path) -> Result<GrayImage, DataError> {
-    decode(&fs::read(path)?).map_err(|reason| DataError::LabelImage { path: path.to_owned(), reason })
+fn named(path: &Path) -> impl Fn(LabelImageError) -> DataError {
+    |reason| DataError::LabelImage { path: path.to_owned(), reason }
 }
 
-/// The values in a label image.
-pub fn decode(bytes: &[u8]) -> Result<GrayImage, LabelImageError> {
+/// The label image at `path`.
+pub(super) fn open(path: &Path) -> Result<LabelImage, DataError> {
+    decode(&fs::read(path)?).map_err(named(path))
+}
+
+/// The values in the label image at `path`, which must not be colours.
+pub(super) fn open_values(path: &Path) -> Result<GrayImage, DataError> {
+    match open(path)? {
+        LabelImage { kind: Kind::Colours(_), .. } => {
+            Err(named(path)(pixels(ColorType::Rgb, BitDepth::Eight)))
+        }
+        LabelImage { values, .. } => Ok(values),
+    }
+}
+
+/// What a label image holds.
+pub fn decode(bytes: &[u8]) -> Result<LabelImage, LabelImageError> {
     if !bytes.starts_with(SIGNATURE) {
         return Err(LabelImageError::NotPng);
     }
@@ -71,16 +114,21 @@ pub fn decode(bytes: &[u8]) -> Result<GrayImage, LabelImageError> {
     let bits = match (color, depth) {
         (_, BitDepth::Sixteen) => return Err(pixels(color, depth)),
         (ColorType::Grayscale | ColorType::Indexed, _) => depth as usize,
+        (ColorType::Rgb | ColorType::Rgba, _) => 8,
         _ => return Err(pixels(color, depth)),
     };
     let palette = reader.info().palette.as_ref().map(|palette| palette.to_vec());
-    // At most MAX_PIXELS bytes: eight bits a pixel.
+    // At most four bytes a pixel.
     let mut packed = vec![0; reader.output_buffer_size().ok_or(LabelImageError::Size { width, height })?];
     let line = reader.next_frame(&mut packed)?.line_size;
+    if let ColorType::Rgb | ColorType::Rgba = color {
+        return coloured((width, height), &packed, color);
+    }
     let mut values = Vec::with_capacity(width as usize * height as usize);
     for row in packed.chunks_exact(line) {
         values.extend((0..width as usize).map(|x| unpack(row, x, bits)));
     }
+    let mut kind = Kind::Values;
     if color == ColorType::Indexed {
         let palette = palette.unwrap_or_default();
         let entries: Vec<&[u8]> = palette.chunks_exact(3).collect();
@@ -89,10 +137,38 @@ pub fn decode(bytes: &[u8]) -> Result<GrayImage, LabelImageError> {
         }
         if let Some(greys) = distinct_greys(&entries) {
             values.iter_mut().for_each(|index| *index = greys[usize::from(*index)]);
+        } else {
+            kind = Kind::Indices(entries.iter().map(|entry| [entry[0], entry[1], entry[2]]).collect());
         }
     }
-    // As many as were announced, or the decoder has failed.
-    GrayImage::from_raw(width, height, values).ok_or(LabelImageError::Size { width, height })
+    image((width, height), values, kind)
+}
+
+/// As many values as were announced, or the decoder has failed.
+fn image((width, height): (u32, u32), values: Vec<u8>, kind: Kind) -> Result<LabelImage, LabelImageError> {
+    let values = GrayImage::from_raw(width, height, values).ok_or(LabelImageError::Size { width, height })?;
+    Ok(LabelImage { values, kind })
+}
+
+/// Numbers for colours, in the order in which they are met.
+fn coloured(size: (u32, u32), packed: &[u8], color: ColorType) -> Result<LabelImage, LabelImageError> {
+    let mut colours: Vec<[u8; 3]> = Vec::new();
+    let mut numbers = HashMap::new();
+    let mut values = Vec::with_capacity(packed.len() / color.samples());
+    for pixel in packed.chunks_exact(color.samples()) {
+        if let [_, _, _, alpha] = pixel
+            && *alpha != 255
+        {
+            return Err(pixels(color, BitDepth::Eight));
+        }
+        let colour = [pixel[0], pixel[1], pixel[2]];
+        let number = *numbers.entry(colour).or_insert_with(|| {
+            colours.push(colour);
+            colours.len() - 1
+        });
+        values.push(u8::try_from(number).map_err(|_| LabelImageError::Picture)?);
+    }
+    image(size, values, Kind::Colours(colours))
 }
 
 /// The value of `bits` bits at place `x` of a row; the leftmost is in the highest bits.
@@ -141,7 +217,7 @@ mod tests {
     }
 
     fn values(bytes: &[u8]) -> Vec<u8> {
-        decode(bytes).unwrap().into_raw()
+        decode(bytes).unwrap().values.into_raw()
     }
 
     #[test]
@@ -172,6 +248,29 @@ mod tests {
     }
 
     #[test]
+    fn colours_are_numbered_as_they_are_met() {
+        let opaque = [9, 8, 7, 255, 1, 2, 3, 255, 9, 8, 7, 255];
+        let colours = [9, 8, 7, 1, 2, 3, 9, 8, 7];
+        for file in [
+            png(ColorType::Rgba, BitDepth::Eight, &[], &opaque),
+            png(ColorType::Rgb, BitDepth::Eight, &[], &colours),
+        ] {
+            let image = decode(&file).unwrap();
+            assert_eq!(image.values.into_raw(), [0, 1, 0]);
+            assert_eq!(image.kind, Kind::Colours(vec![[9, 8, 7], [1, 2, 3]]));
+        }
+    }
+
+    #[test]
+    fn a_picture_is_no_label_image() {
+        let mut picture = std::io::Cursor::new(Vec::new());
+        let many = image::RgbImage::from_fn(20, 20, |x, y| image::Rgb([x as u8, y as u8, 0]));
+        many.write_to(&mut picture, image::ImageFormat::Png).unwrap();
+        let said = decode(&picture.into_inner()).unwrap_err().to_string();
+        assert!(said.contains("more than 256 colours"), "{said}");
+    }
+
+    #[test]
     fn a_palette_of_greys_holds_the_labels_that_an_optimizer_put_there() {
         let greys = [[23; 3], [7; 3], [255; 3]].concat();
         assert_eq!(values(&png(ColorType::Indexed, BitDepth::Two, &greys, &[0b10_00_01_00])), [255, 23, 7]);
@@ -183,7 +282,7 @@ mod tests {
         for (color, depth, row, expected) in [
             (ColorType::Grayscale, BitDepth::Sixteen, &[0; 6][..], "grey of 16 bits"),
             (ColorType::GrayscaleAlpha, BitDepth::Eight, &[0; 6], "grey with transparency of 8 bits"),
-            (ColorType::Rgb, BitDepth::Eight, &[0; 9], "colours (RGB) of 8 bits"),
+            (ColorType::Rgb, BitDepth::Sixteen, &[0; 18], "colours (RGB) of 16 bits"),
             (ColorType::Rgba, BitDepth::Eight, &[0; 12], "colours with transparency (RGBA) of 8 bits"),
         ] {
             assert_eq!(said(&png(color, depth, &[], row)), format!("its pixels are {expected}"));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::DataError;
+use super::{Coding, DataError};
 
 /// An image file and its label file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Pairs {
     pub pairs: Vec<Pair>,
     /// Each file without a partner, in words.
     pub unpaired: Vec<String>,
+    /// How classes are written, where the names of the label files say it.
+    pub coding: Option<Coding>,
 }
 
 impl Pairs {

@@ -84,6 +84,23 @@ fn official_cityscapes_is_found_by_part_and_city() {
 }
 
 #[test]
+fn train_ids_and_colours_of_the_official_layout_are_read_where_label_ids_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(format!("gtFine/val/ulm/ulm_2_gtFine_{name}.png"));
+    write_image(&dir.path().join("leftImg8bit/val/ulm/ulm_2_leftImg8bit.png"), (4, 2), [1; 3]);
+    let id = || load(dir.path(), &Options::default()).unwrap().samples[0].labels.get_pixel(0, 0).0[0];
+    // The car, by each of the three; 13 as label id is a fence.
+    write_image(&at("color"), (4, 2), [0, 0, 142]);
+    assert_eq!(id(), 13);
+    write_labels(&at("labelTrainIds"), (4, 2), 13);
+    assert_eq!(id(), 13);
+    write_labels(&at("labelIds"), (4, 2), 26);
+    assert_eq!(id(), 13);
+    write_labels(&at("labelIds"), (4, 2), 13);
+    assert_eq!(id(), 4);
+}
+
+#[test]
 fn camvid_is_found_by_its_annotation_folders() {
     let dir = camvid();
     let dataset = load(dir.path(), &Options::default()).unwrap();
@@ -141,7 +158,7 @@ fn wrong_files_are_named() {
     assert!(message.contains("0001.png: labels are (4, 4) and the image is (8, 4)"), "{message}");
     write_image(&label, (8, 4), [1; 3]);
     let message = load(dir.path(), &Options::default()).unwrap_err().to_string();
-    assert!(message.contains("0001.png: its pixels are colours (RGB) of 8 bits"), "{message}");
+    assert!(message.contains("0001.png holds colours and "), "{message}");
     std::fs::write(&label, b"not an image").unwrap();
     let message = load(dir.path(), &Options::default()).unwrap_err().to_string();
     assert!(message.contains("0001.png"), "{message}");

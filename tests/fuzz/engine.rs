@@ -95,8 +95,11 @@ fn seeds(target: &Target) -> Vec<Vec<u8>> {
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
-/// Milliseconds since the start at which the input in hand began, and of the processor by then.
-static BEGAN: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
+/// The number of the input in hand.
+static IN_HAND: AtomicU64 = AtomicU64::new(0);
+
+/// Time between looks at the input in hand.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The processor's time that this process has taken, in ticks of 10 ms.
 fn processor() -> Duration {
@@ -106,18 +109,19 @@ fn processor() -> Duration {
     Duration::from_millis(10 * ticks)
 }
 
-/// Ends the process when an input takes too long or holds far too much memory.
-fn watch(target: &'static Target, start: Instant) {
-    let (mut began, mut busy) = (u64::MAX, Duration::ZERO);
+/// Ends the process when an input takes too long or holds far too much memory. The clock is counted in looks:
+/// a process that is stopped for a while does not hang.
+fn watch(target: &'static Target) {
+    let (mut in_hand, mut busy, mut looks) = (u64::MAX, Duration::ZERO, 0);
     loop {
-        std::thread::sleep(Duration::from_millis(100));
-        let [at, number] = [0, 1].map(|i| BEGAN[i].load(Ordering::Relaxed));
-        if number != began {
-            (began, busy) = (number, processor());
+        std::thread::sleep(LOOK);
+        let number = IN_HAND.load(Ordering::Relaxed);
+        if number != in_hand {
+            (in_hand, busy, looks) = (number, processor(), 0);
             continue;
         }
-        let took =
-            [processor().saturating_sub(busy), start.elapsed().saturating_sub(Duration::from_millis(at))];
+        looks += 1;
+        let took = [processor().saturating_sub(busy), looks * LOOK];
         let what = match MEMORY.current_usage() {
             live if live > 4 * target.most_live => "memory",
             _ if took[0] > SLOWEST[0] || took[1] > SLOWEST[1] => "hang",
@@ -143,7 +147,7 @@ pub fn fuzz(target: &'static Target, plan: &Plan) -> ExitCode {
     let (mut known, mut faults) = (HashSet::new(), HashSet::new());
     let (mut count, mut accepted, mut peak, mut slowest) = (0u64, 0u64, 0, Duration::ZERO);
     let start = Instant::now();
-    std::thread::spawn(move || watch(target, start));
+    std::thread::spawn(move || watch(target));
     while (count as usize) < own || start.elapsed() < plan.seconds {
         let input = match pool.get(count as usize).filter(|_| (count as usize) < own) {
             Some(seed) => seed.clone(),
@@ -159,8 +163,7 @@ pub fn fuzz(target: &'static Target, plan: &Plan) -> ExitCode {
         };
         file.write_all_at(&input, 0).unwrap();
         file.set_len(input.len() as u64).unwrap();
-        BEGAN[0].store(start.elapsed().as_millis() as u64, Ordering::Relaxed);
-        BEGAN[1].store(count, Ordering::Relaxed);
+        IN_HAND.store(count, Ordering::Relaxed);
         let done = carry_out(target, &input);
         count += 1;
         (peak, slowest) = (peak.max(done.peak), slowest.max(done.took));

@@ -181,7 +181,7 @@ fn compressed_message(data: &mut Vec<u8>, other: &[u8], rng: &mut ChaCha8Rng) {
 
 fn label_png(input: &[u8]) -> Result<String, String> {
     let labels = decode_labels(input).map_err(|e| said(&e))?;
-    Ok(format!("{} labels", labels.as_raw().len()))
+    Ok(format!("{} labels", labels.values.as_raw().len()))
 }
 
 /// A folder in memory, of this process.

@@ -13,7 +13,8 @@ pub struct Reading {
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// How label files write classes: label-ids (as the label set says) or train-ids (0, 1, 2, ... in the order
-    /// of its classes, 255 for none). Told by the values met by default.
+    /// of its classes, 255 for none) or colours (those of the label set, black for none). Told by what is met by
+    /// default.
     #[arg(long)]
     coding: Option<Coding>,
 }
