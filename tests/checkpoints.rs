@@ -661,6 +661,71 @@ fn a_checkpoint_in_several_files_goes_into_a_bundle() {
 }
 
 #[test]
+fn an_import_that_is_cut_short_leaves_the_bundle_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("bundle");
+    let mut random = Command::new(env!("CARGO_BIN_EXE_synthcp"));
+    assert!(random.args(["bundle", "random", "--out"]).arg(&bundle).status().unwrap().success());
+    let arch = "{architecture: spade, ngf: 2, hidden: 4, upsampling: normal}";
+    let vs = VarStore::new(Device::Cpu);
+    arch.parse::<Architecture>().unwrap().build(&vs, 19).unwrap();
+    let file = folder.path().join("g.pth");
+    std::fs::write(&file, save(&weights::tensors(&vs), archive)).unwrap();
+    let before = Bundle::open(&bundle).unwrap();
+    // In the way of bundle.yaml, as a kill between the weights and it would be.
+    let part = bundle.join("bundle.yaml.part");
+    std::fs::create_dir(&part).unwrap();
+    assert_eq!(import(arch, &[&file], &bundle).status.code(), Some(1));
+    assert_eq!(Bundle::open(&bundle).unwrap().hash, before.hash);
+    Monitor::load(&bundle, &MonitorOptions::default()).unwrap();
+    std::fs::remove_dir(&part).unwrap();
+    for expected in ["synthesis.2.safetensors", "synthesis.safetensors"] {
+        let out = import(arch, &[&file], &bundle);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        assert_eq!(Bundle::open(&bundle).unwrap().description.synthesis.weights, expected);
+        let weights = |name: &String| name.starts_with("synthesis");
+        let names =
+            std::fs::read_dir(&bundle).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        assert_eq!(names.filter(weights).collect::<Vec<_>>(), [expected]);
+        Monitor::load(&bundle, &MonitorOptions::default()).unwrap();
+    }
+}
+
+#[test]
+fn an_import_is_tried_on_labelled_images_and_says_what_it_is_fed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bundle, data) = (folder.path().join("bundle"), folder.path().join("data"));
+    let mut random = Command::new(env!("CARGO_BIN_EXE_synthcp"));
+    assert!(random.args(["bundle", "random", "--out"]).arg(&bundle).status().unwrap().success());
+    for part in ["images", "labels"] {
+        std::fs::create_dir_all(data.join(part)).unwrap();
+    }
+    image::RgbImage::from_pixel(32, 16, image::Rgb([255, 0, 51])).save(data.join("images/0.png")).unwrap();
+    image::GrayImage::from_pixel(32, 16, image::Luma([26])).save(data.join("labels/0.png")).unwrap();
+    let arch = "{architecture: pspnet, encoder: {width: 4, blocks: [1, 1, 1, 1]}, pyramid: 4}";
+    let vs = VarStore::new(Device::Cpu);
+    arch.parse::<Architecture>().unwrap().build(&vs, 19).unwrap();
+    let file = folder.path().join("m.pth");
+    std::fs::write(&file, save(&weights::tensors(&vs), archive)).unwrap();
+    let out = |to: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_synthcp"));
+        command.args(["weights", "import", "--arch", arch, "--from"]).arg(&file).arg("--to").arg(to);
+        command.arg("--check").arg(&data).output().unwrap()
+    };
+    let checked = out(&bundle);
+    let printed = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    assert!(
+        printed.contains("fed 128x64, red, green, blue from [0.00, 0.00, 0.00] to [1.00, 1.00, 1.00]"),
+        "{printed}"
+    );
+    assert!(printed.contains("mean [1.00, 0.00, 0.20], std [0.00, 0.00, 0.00]"), "{printed}");
+    assert!(printed.contains("pixel accuracy ") && printed.contains("on 1 images"), "{printed}");
+    let refused = String::from_utf8(out(&folder.path().join("m.safetensors")).stderr).unwrap();
+    assert!(refused.contains("--to is the folder"), "{refused}");
+}
+
+#[test]
 fn preparing_leaves_what_needs_nothing() {
     let tensors: Tensors = [("a".to_owned(), Tensor::from_slice(&[0.5f64]))].into();
     let prepared = published::prepare(tensors);

@@ -42,7 +42,7 @@ impl Confusion {
     }
 
     /// Adds the counts of `other`.
-    pub(crate) fn merge(&mut self, other: &Self) -> Result<(), MetricError> {
+    pub fn merge(&mut self, other: &Self) -> Result<(), MetricError> {
         same_length("classes", self.classes, other.classes)?;
         for (count, other) in self.counts.iter_mut().zip(&other.counts) {
             *count += other;
@@ -88,7 +88,7 @@ impl Confusion {
     }
 
     /// Mean of the classes that have an IoU; `None` if none has.
-    pub(crate) fn mean_iou(&self) -> Option<f64> {
+    pub fn mean_iou(&self) -> Option<f64> {
         let present: Vec<f64> = self.iou().into_iter().flatten().collect();
         (!present.is_empty()).then(|| present.iter().sum::<f64>() / present.len() as f64)
     }

@@ -32,6 +32,7 @@ mod reproduce;
 mod street;
 mod train;
 mod training;
+mod trial;
 mod weights;
 
 use std::process::ExitCode;

@@ -20,7 +20,7 @@ use synthcp_monitor::whole_file;
 use tch::nn::VarStore;
 use tch::{Device, Kind};
 
-use super::{Outcome, output};
+use super::{Outcome, output, trial};
 
 /// What to do.
 #[derive(Subcommand)]
@@ -66,6 +66,10 @@ pub struct Import {
     /// Which of several networks in the checkpoint: its key, or keys with dots between them, such as ema.
     #[arg(long)]
     entry: Option<String>,
+    /// Labelled images (Cityscapes, CamVid or StreetHazards layout) on which the imported segmenter is tried:
+    /// prints its accuracy on the first 100, and what it is fed. For a bundle.
+    #[arg(long, value_name = "DATA")]
+    check: Option<PathBuf>,
     /// Loads a TorchScript file whatever its code does; otherwise one that does anything but compute is
     /// refused. The bundle says so, and runs the code wherever it is loaded.
     #[arg(long)]
@@ -108,6 +112,9 @@ pub fn run(action: &Action) -> Outcome {
             verify(fixtures, kinds?.into_iter().map(|kind| How { seed: *seed, device, kind }), *json)
         }
         Action::Import(import) if import.to.is_dir() => import_into(Bundle::open(&import.to)?, import),
+        Action::Import(Import { check: Some(_), .. }) => {
+            Err("--check tries a segmenter in a bundle: --to is the folder of one".into())
+        }
         Action::Import(import) => {
             let inputs: Vec<PathBuf> = import.from.iter().map(|source| source.path.clone()).collect();
             output::spare(&inputs, [import.to.clone()])?;
@@ -321,8 +328,18 @@ fn import_into(bundle: Bundle, import: &Import) -> Outcome {
         Architecture::Synthesis(_) => ("synthesis", "synthesis.safetensors"),
         Architecture::Comparison(_) => ("comparison", "comparison.safetensors"),
     };
-    let path = dir.join(file);
     let inputs: Vec<PathBuf> = from.iter().map(|source| source.path.clone()).collect();
+    output::spare(&inputs, [dir.join(file)])?;
+    let before = match role {
+        "segmentation" => &description.segmentation.weights,
+        "synthesis" => &description.synthesis.weights,
+        _ => &description.comparison.weights,
+    };
+    // Beside the weights that bundle.yaml names: until it names the new ones, the bundle stays as it was.
+    let before = before.clone();
+    let second = file.replace('.', ".2.");
+    let file = if before == file { second.as_str() } else { file };
+    let path = dir.join(file);
     output::spare(&inputs, [path.clone()])?;
     if let Architecture::Segmentation(SegmenterConfig::Torchscript(config)) = arch {
         let bytes = whole_file::read(&from[0].path, weights::MOST)?;
@@ -350,10 +367,18 @@ fn import_into(bundle: Bundle, import: &Import) -> Outcome {
     }
     description.forget_promises();
     description.write(&dir)?;
+    if before.split('.').next() == Some(role) && output::spare(&inputs, [dir.join(&before)]).is_ok() {
+        fs_err::remove_file(dir.join(&before))?;
+    }
     note!(
         "{}: {role} replaced; the bundle is not calibrated any more, and no frame is NOMINAL by it until \
          synthcp bundle calibrate",
         dir.display()
     );
-    Ok(())
+    match (&import.check, arch) {
+        (Some(data), Architecture::Segmentation(network)) => {
+            trial::run(&dir, data, network, description.working_size)
+        }
+        _ => Ok(()),
+    }
 }
