@@ -80,7 +80,7 @@ pub enum TrainError {
     )]
     NoDropout,
     /// A training that stopped in the middle, as it was told to.
-    #[error("{title}: paused after step {step}; it goes on from there")]
+    #[error("{title}: paused after step {step}, with a checkpoint; --resume goes on from there")]
     Paused {
         /// Which.
         title: String,

@@ -3,8 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use synthcp_monitor::model::bundle::Bundle;
@@ -34,7 +35,9 @@ fn drive(folder: &Path, count: u32) -> PathBuf {
     }
     for i in 0..count {
         let below = move |y: u32| y > 10 + i % 16;
-        let image = RgbImage::from_fn(128, 64, |_, y| Rgb([if below(y) { 200 } else { 40 }; 3]));
+        // No two are the same.
+        let sky = 40 + (i / 16) as u8;
+        let image = RgbImage::from_fn(128, 64, |_, y| Rgb([if below(y) { 200 } else { sky }; 3]));
         image.save(drive.join(format!("train/{i:03}.png"))).unwrap();
         let labels = GrayImage::from_fn(128, 64, |_, y| Luma([u8::from(below(y))]));
         labels.save(drive.join(format!("trainannot/{i:03}.png"))).unwrap();
@@ -88,6 +91,9 @@ fn what_cannot_come_true_is_refused_before_the_first_step_and_the_old_bundle_sta
     std::fs::write(place.path("file"), "in the way").unwrap();
     std::fs::create_dir(place.path("pictures")).unwrap();
     std::fs::write(place.path("pictures/holiday.jpg"), "mine").unwrap();
+    drive(place.path("elsewhere").as_path(), 112);
+    std::fs::rename(place.path("elsewhere/drive"), place.path("copies")).unwrap();
+    std::fs::copy(place.path("copies/train/003.png"), place.path("copies/train/100.png")).unwrap();
     std::fs::write(place.path("rate.yaml"), RECIPE.replace("0.0004", "1e9")).unwrap();
     std::fs::write(place.path("folds.yaml"), RECIPE.replace("folds: 2", "folds: 50")).unwrap();
     let good = "--slice 0..12 --calibration 12..112";
@@ -104,7 +110,13 @@ fn what_cannot_come_true_is_refused_before_the_first_step_and_the_old_bundle_sta
         ("--calibration 12..112".into(), "100 of its images trained a network (drive 0..)"),
         (format!("{good} --bundle pictures"), "pictures: holiday.jpg is there"),
         (format!("{good} --bundle file"), "file: a file is there"),
+        (
+            format!("{good} --data copies"),
+            "112: 1 of its images trained a network (as copies of the same file)",
+        ),
         (format!("{good} --work file"), "file"),
+        (format!("{good} --work drive/train"), "choose a folder of their own"),
+        (format!("{good} --bundle drive/train"), "choose a folder of their own"),
         (format!("{good} --pretrained nowhere.pth"), "nowhere.pth"),
         (format!("{good} --minutes=-3"), "minutes is -3, it must be above 0"),
         (format!("{good} --recipe rate.yaml"), "rate.yaml: rate[1] is 1000000000, it must be in"),
@@ -116,12 +128,37 @@ fn what_cannot_come_true_is_refused_before_the_first_step_and_the_old_bundle_sta
             " --recipe recipe.yaml",
             if arguments.contains("--recipe") { "" } else { " --recipe recipe.yaml" },
         );
+        let all =
+            all.replace(" --data drive", if arguments.contains("--data") { "" } else { " --data drive" });
         let said = place.refused(&format!("{all} {arguments}"));
         assert!(said.contains(expected), "{arguments}: {said}");
         assert!(!place.path("work/segmentation").exists(), "{arguments}");
     }
     assert_eq!(std::fs::read(place.path("out/bundle.yaml")).unwrap(), before);
     assert!(!place.path("out.part").exists());
+}
+
+#[test]
+fn a_training_that_is_interrupted_says_how_to_go_on_and_does() {
+    let place = Place::new(112);
+    let begun =
+        "train segmentation --recipe recipe.yaml --data drive --slice 0..12 --device cpu --precision fp32";
+    let mut program = Command::new(env!("CARGO_BIN_EXE_synthcp"));
+    let arguments = format!("{begun} --steps 1000000000");
+    program.current_dir(place.folder.path()).args(arguments.split_whitespace()).stderr(Stdio::piped());
+    let mut child = program.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let first = lines.next().unwrap();
+    assert!(first.contains("drive: 12 samples (0..12), 11 classes of camvid"), "{first}");
+    assert!(lines.next().unwrap().contains("segmentation: begins"));
+    let signal = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(signal.success());
+    let said: Vec<String> = lines.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{said:?}");
+    assert!(said[0].contains("stopping after the step in hand"), "{said:?}");
+    assert!(said.last().unwrap().contains("--resume goes on"), "{said:?}");
+    assert!(place.path("work/segmentation/checkpoint.safetensors").exists());
+    place.done(&format!("{begun} --resume --minutes 0.0001"));
 }
 
 #[test]

@@ -7,9 +7,10 @@ use super::TrainError;
 use crate::data::{self, Reading, Slice};
 use crate::frame::Frame;
 use crate::labels::{IGNORE, LabelSet};
-use crate::model::bundle::{Bundle, BundleError, Thresholds};
+use crate::model::bundle::{Bundle, BundleError, Thresholds, sha256};
 use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::{Monitor, MonitorError, MonitorOptions};
+use crate::whole_file;
 
 /// Why a bundle cannot be calibrated.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +145,61 @@ fn images(folder: &Path, slice: &Slice) -> Result<BTreeSet<PathBuf>, data::DataE
     Ok(pairs[range].iter().map(|pair| file(&pair.image)).collect())
 }
 
+/// File in a bundle's folder with the hashes of the images that trained it, one a line: a copy is known by any
+/// name. Bundles of earlier versions have none.
+pub(super) const SEEN: &str = "trained_on.sha256";
+
+/// The content of an image's file, in short.
+fn hash(path: &Path) -> Result<String, std::io::Error> {
+    const DIGITS: usize = 16;
+    Ok(sha256(&fs_err::read(path)?)[..DIGITS].to_owned())
+}
+
+/// Those of the images of `slice`.
+fn hashes(folder: &Path, slice: &Slice) -> Result<BTreeSet<String>, CalibrationError> {
+    Ok(images(folder, slice)?.iter().map(|image| hash(image)).collect::<Result<_, _>>()?)
+}
+
+/// Leaves the hashes of the images of `slice` in the folder of a bundle.
+pub(super) fn remember(bundle: &Path, folder: &Path, slice: &Slice) -> Result<(), CalibrationError> {
+    let lines: String = hashes(folder, slice)?.into_iter().map(|hash| hash + "\n").collect();
+    Ok(whole_file::write(&bundle.join(SEEN), lines)?)
+}
+
+/// Fails if one of the samples of `slice` is a copy of an image that trained the bundle's networks.
+fn check_copies(bundle: &Path, folder: &Path, slice: &Slice) -> Result<(), CalibrationError> {
+    const MOST: u64 = 64 << 20;
+    let file = bundle.join(SEEN);
+    if !file.exists() {
+        return Ok(());
+    }
+    let seen = String::from_utf8_lossy(&whole_file::read(&file, MOST)?).into_owned();
+    none_among(&seen.lines().map(str::to_owned).collect(), folder, slice)
+}
+
+/// Fails if one of the samples of `slice` is a copy of one of `training`.
+pub(super) fn check_apart(folder: &Path, slice: &Slice, training: &Slice) -> Result<(), CalibrationError> {
+    none_among(&hashes(folder, training)?, folder, slice)
+}
+
+fn none_among(seen: &BTreeSet<String>, folder: &Path, slice: &Slice) -> Result<(), CalibrationError> {
+    let mut copies = Vec::new();
+    for image in images(folder, slice)? {
+        if seen.contains(&hash(&image)?) {
+            copies.push(image);
+        }
+    }
+    match copies.first() {
+        None => Ok(()),
+        Some(first) => Err(CalibrationError::Seen {
+            slice: slice.to_string(),
+            count: copies.len(),
+            first: first.clone(),
+            trained_on: "as copies of the same file".into(),
+        }),
+    }
+}
+
 /// Whether the samples of `slice` can calibrate networks that were trained on what `trained_on` says, one
 /// text a network. Returns how the frames are to be called. Nothing is decoded.
 pub fn check(folder: &Path, slice: &Slice, trained_on: &[&str]) -> Result<&'static str, CalibrationError> {
@@ -192,6 +248,7 @@ pub fn calibrate(
     let d = Bundle::open(bundle)?.description;
     let trained_on = [&d.segmentation.trained_on, &d.synthesis.trained_on, &d.comparison.trained_on];
     let called = check(folder, slice, &trained_on.map(String::as_str))?;
+    check_copies(bundle, folder, slice)?;
     let monitor = Monitor::load(bundle, &MonitorOptions::default())?;
     let options = data::Options { slice: slice.clone(), reading: reading.clone(), ..Default::default() };
     let dataset = data::load(folder, &options)?;
@@ -332,6 +389,29 @@ mod tests {
         assert!(message.contains("(drive train:..8; and more)"), "{message}");
         // By another name of the same images; of a folder that has shrunk since.
         assert!(error("0..110", "drive train:100..2000").contains("10 of its images"));
+    }
+
+    #[test]
+    fn a_copy_of_an_image_that_trained_is_known_by_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let drive = drive(folder.path());
+        for i in 0..110 {
+            std::fs::write(drive.join(format!("train/{i:03}.png")), format!("image {i}")).unwrap();
+        }
+        remember(folder.path(), &drive, &"train:..8".parse().unwrap()).unwrap();
+        let other = folder.path().join("other");
+        std::fs::rename(&drive, &other).unwrap();
+        std::fs::rename(other.join("train/007.png"), other.join("train/109a.png")).unwrap();
+        std::fs::rename(other.join("trainannot/007.png"), other.join("trainannot/109a.png")).unwrap();
+        let check = |slice: &str| check_copies(folder.path(), &other, &slice.parse().unwrap());
+        assert!(check("7..109").is_ok());
+        let message = check("7..110").unwrap_err().to_string();
+        assert!(
+            message.contains("1 of its images trained a network") && message.contains("109a.png"),
+            "{message}"
+        );
+        std::fs::remove_file(folder.path().join(SEEN)).unwrap();
+        assert!(check("7..110").is_ok());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tch::nn::VarStore;
 use super::TrainError;
 use super::identity::Identity;
 use super::optimizer::Adam;
-use super::progress::{Budget, Progress};
+use super::progress::{Budget, Progress, stopped};
 use crate::checkpoint::weights::{self, Metadata, Tensors, WeightsError};
 
 /// One network in training.
@@ -124,7 +124,7 @@ pub fn run(task: &mut dyn Task, run: &Run) -> Result<u64, TrainError> {
         }
         step += 1;
         progress.show(step, share, &losses);
-        if run.pause_at.is_some_and(|at| Instant::now() >= at)
+        if (stopped() || run.pause_at.is_some_and(|at| Instant::now() >= at))
             && run.budget.share(step, progress.elapsed()) < 1.
         {
             save(task, run, step, progress.elapsed())?;

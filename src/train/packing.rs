@@ -8,7 +8,7 @@ use tch::nn::VarStore;
 use tch::{Device, Kind};
 
 use super::TrainError;
-use super::calibration::{self, CalibrationError, calibrate};
+use super::calibration::{self, CalibrationError, SEEN, calibrate};
 use super::recipe::Recipe;
 use super::training::{COMPARISON, SEGMENTATION, SYNTHESIS, Workspace};
 use crate::checkpoint::{pytorch, weights};
@@ -36,6 +36,7 @@ pub fn check(
 ) -> Result<(), CalibrationError> {
     recipe.check().map_err(TrainError::Recipe)?;
     calibration::check(&workspace.data, calibration, &[&trained_on(recipe, workspace)])?;
+    calibration::check_apart(&workspace.data, calibration, &workspace.slice)?;
     let classes = workspace.labels()?.len() as i64;
     // Networks that are no trainable ones, and pretrained weights that are not.
     build(recipe, &[(); 3].map(|()| VarStore::new(Device::Cpu)), classes)?;
@@ -71,6 +72,7 @@ pub fn pack(
     let origin = Origin { trained_on: trained_on(recipe, workspace), command };
     let part = beside(out, "part");
     write(&part, recipe, &vs, &labels, &origin, None)?;
+    calibration::remember(&part, &workspace.data, &workspace.slice)?;
     let mut description = Bundle::open(&part)?.description;
     description.calibration = Some(calibrate(&part, &workspace.data, calibration, &workspace.reading)?);
     description.write(&part)?;
@@ -101,7 +103,9 @@ fn check_out(out: &Path) -> Result<(), CalibrationError> {
     for file in fs::read_dir(out)? {
         let name = file?.file_name().to_string_lossy().into_owned();
         let (stem, _) = name.split_once('.').unwrap_or((&name, ""));
-        if name != DESCRIPTION && ![SEGMENTATION, SYNTHESIS, COMPARISON].contains(&stem) {
+        if ![DESCRIPTION, SEEN].contains(&name.as_str())
+            && ![SEGMENTATION, SYNTHESIS, COMPARISON].contains(&stem)
+        {
             return Err(occupied(&name));
         }
     }

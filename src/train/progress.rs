@@ -1,5 +1,7 @@
 //! How far a training has come, how long it may take, and what the person in front of it sees.
 
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -27,6 +29,32 @@ impl Budget {
     }
 }
 
+/// Whether whoever started the training wants it to stop.
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+/// Has every training of this process stop after the step in hand, with a checkpoint to go on from.
+pub fn stop() {
+    STOPPED.store(true, Ordering::Relaxed);
+}
+
+pub(crate) fn stopped() -> bool {
+    STOPPED.load(Ordering::Relaxed)
+}
+
+/// Says what is trained on, where no bar does.
+pub(crate) fn say(line: &str) {
+    if !std::io::stderr().is_terminal() {
+        eprintln!("{line}");
+    }
+}
+
+/// A line for where there is no bar.
+fn line(title: &str, share: f64, message: &str, elapsed: Duration) -> String {
+    let elapsed = elapsed.as_secs_f64() / 60.;
+    let left = if share > 0. { elapsed * (1. - share) / share } else { f64::NAN };
+    format!("{title}: {:.1} %, {message}, {elapsed:.1} min gone, about {left:.1} left", share * 100.)
+}
+
 /// The learning rate's share at `share` of the budget: a short linear warm-up, then the "poly" decay
 /// of DeepLab (power 0.9).
 pub(crate) fn poly(share: f64) -> f64 {
@@ -52,6 +80,7 @@ impl Progress {
         bar.set_style(style.expect("a valid template"));
         bar.set_prefix(title.to_owned());
         let now = Instant::now();
+        say(&format!("{title}: begins, after {:.1} min of before", before.as_secs_f64() / 60.));
         Self { bar, started: now, before, smooth: Vec::new(), last_line: now }
     }
 
@@ -73,8 +102,7 @@ impl Progress {
         self.bar.set_position((share * 1000.) as u64);
         if self.bar.is_hidden() && self.last_line.elapsed() > Duration::from_secs(30) {
             self.last_line = Instant::now();
-            let elapsed = self.elapsed().as_secs_f64() / 60.;
-            eprintln!("{} {:.1}% {message} ({elapsed:.1} min)", self.bar.prefix(), share * 100.);
+            eprintln!("{}", line(&self.bar.prefix(), share, &message, self.elapsed()));
         }
         self.bar.set_message(message);
     }
@@ -82,5 +110,16 @@ impl Progress {
     /// Leaves the bar as it is.
     pub fn finish(&self) {
         self.bar.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_stage_share_step_and_time_left() {
+        let said = line("segmentation", 0.25, "step 10 loss 1.250", Duration::from_secs(120));
+        assert_eq!(said, "segmentation: 25.0 %, step 10 loss 1.250, 2.0 min gone, about 6.0 left");
     }
 }

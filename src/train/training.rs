@@ -15,7 +15,7 @@ use super::batch::TensorSet;
 use super::checkpoint::{self, Run};
 use super::identity::Identity;
 use super::predictions::{self, Predictions};
-use super::progress::Budget;
+use super::progress::{self, Budget};
 use super::recipe::Recipe;
 use super::{comparison, segmentation, synthesis};
 use crate::checkpoint::weights;
@@ -195,6 +195,12 @@ impl Training {
         let classes = dataset.labels.len() as i64;
         folds::contiguous(dataset.samples.len(), recipe.folds, 0)?;
         let contents = Identity::default().of_contents(&set);
+        let (count, name) = (dataset.samples.len(), &dataset.labels.name);
+        progress::say(&format!(
+            "{}: {count} samples ({}), {classes} classes of {name}",
+            workspace.data.display(),
+            workspace.slice
+        ));
         Ok(Self { recipe, workspace, set, classes, contents })
     }
 

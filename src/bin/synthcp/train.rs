@@ -1,14 +1,15 @@
 //! `synthcp train`: one stage, or all of them up to the bundle.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Subcommand};
 use synthcp_monitor::data::Slice;
-use synthcp_monitor::train::packing;
 use synthcp_monitor::train::training::Training;
+use synthcp_monitor::train::{packing, progress};
 
 use super::Outcome;
-use super::training::{Common, pack, prepare};
+use super::training::{Common, pack, prepare, spare_data};
 
 /// What to train.
 #[derive(Subcommand)]
@@ -50,6 +51,16 @@ pub struct Baseline {
 
 /// Carries out one stage.
 pub fn run(stage: &Stage) -> Outcome {
+    let again = AtomicBool::new(false);
+    ctrlc::set_handler(move || {
+        if again.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        note!(
+            "stopping after the step in hand; once more ends at once, and loses what follows the last checkpoint"
+        );
+        progress::stop();
+    })?;
     match stage {
         Stage::Segmentation(common) => {
             let (mut recipe, workspace) = prepare(common)?;
@@ -85,6 +96,7 @@ pub fn run(stage: &Stage) -> Outcome {
         Stage::All(all) => {
             let (recipe, workspace) = prepare(&all.common)?;
             // Hours of training end here.
+            spare_data(&all.common, &all.bundle)?;
             packing::check(&recipe, &workspace, &all.calibration, &all.bundle)?;
             let training = Training::begin(recipe.clone(), workspace)?;
             let m = training.segmentation()?;

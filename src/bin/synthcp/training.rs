@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use synthcp_monitor::data::Slice;
+use synthcp_monitor::model::bundle::DESCRIPTION;
 use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::train::packing;
 use synthcp_monitor::train::recipe::Recipe;
 use synthcp_monitor::train::training::Workspace;
 
-use super::Outcome;
 use super::reading::Reading;
+use super::{Outcome, output};
 
 /// What every stage needs.
 #[derive(Args, Clone)]
@@ -36,7 +37,9 @@ pub struct Common {
     /// Steps of the stage, instead of the recipe's.
     #[arg(long)]
     pub steps: Option<u64>,
-    /// Minutes after which a stage ends, even if steps are left.
+    /// Minutes of training after which each stage ends, even if steps are left: those before an interruption
+    /// count, those in which data are loaded, folds predicted and thresholds set do not. `train all` has five
+    /// stages with two folds: M, G, M on each fold, F.
     #[arg(long)]
     pub minutes: Option<f64>,
     /// Seed, instead of the recipe's.
@@ -57,6 +60,7 @@ pub struct Common {
 pub fn prepare(common: &Common) -> Result<(Recipe, Workspace), Box<dyn std::error::Error>> {
     let mut recipe = Recipe::read(&common.recipe)?;
     recipe.seed = common.seed.unwrap_or(recipe.seed);
+    output::apart(&common.work, [common.data.as_path()], "segmentation")?;
     Ok((recipe, common.workspace()?))
 }
 
@@ -81,8 +85,14 @@ impl Common {
     }
 }
 
+/// Refuses a bundle's folder among the data.
+pub fn spare_data(common: &Common, bundle: &Path) -> Outcome {
+    Ok(output::apart(bundle, [common.data.as_path()], DESCRIPTION)?)
+}
+
 /// Packs the networks of a work folder; thresholds from the samples in `slice`.
 pub fn pack(out: &Path, recipe: &Recipe, common: &Common, slice: &Slice) -> Outcome {
+    spare_data(common, out)?;
     let workspace = common.workspace()?;
     let data_name = common.data.file_name().map_or_else(|| "?".into(), |n| n.to_string_lossy().into_owned());
     let command = format!(
