@@ -15,10 +15,17 @@ use fs_err::{self as fs, File};
 pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     let mut part = OsString::from(path);
     part.push(".part");
-    let mut file = File::create(&part)?;
-    file.write_all(bytes.as_ref())?;
-    file.sync_all()?;
-    fs::rename(&part, path)
+    let written = (|| {
+        let mut file = File::create(&part)?;
+        file.write_all(bytes.as_ref())?;
+        file.sync_all()?;
+        fs::rename(&part, path)
+    })();
+    if written.is_err() {
+        // On a full disk, every byte of it is missed; the error is told, whatever becomes of the rest.
+        let _ = std::fs::remove_file(&part);
+    }
+    written
 }
 
 /// The bytes of the regular file at `path`, if they are no more than `most`. An error names the file.
@@ -69,6 +76,18 @@ mod tests {
             let error = read(endless, 4).unwrap_err().to_string();
             assert!(error.contains(&format!("{}: is no regular file", endless.display())), "{error}");
         }
+    }
+
+    #[test]
+    fn a_full_disk_leaves_the_old_file_and_no_part_of_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        write(&path, "old").unwrap();
+        std::os::unix::fs::symlink("/dev/full", folder.path().join("a.png.part")).unwrap();
+        let error = write(&path, "new").unwrap_err().to_string();
+        assert!(error.contains("a.png") && error.contains("No space left"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

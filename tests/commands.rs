@@ -73,6 +73,103 @@ fn a_picture_that_was_given_is_never_overwritten() {
     assert!(output.status.code() == Some(1) && said(&output).contains("no earlier run"), "{}", said(&output));
 }
 
+/// Labels of eleven classes in one of five codings, for 20 images; `png` writes them.
+fn labelled(folder: &Path, coding: &str, png: impl Fn(&[u8]) -> Vec<u8>) {
+    let [images, labels] = ["images", "labels"].map(|part| folder.join(coding).join(part));
+    for part in [&images, &labels] {
+        std::fs::create_dir_all(part).unwrap();
+    }
+    for number in 0..20u8 {
+        let image = RgbImage::from_fn(32, 16, |x, y| image::Rgb([8 * x as u8, 16 * y as u8, 12 * number]));
+        image.save(images.join(format!("{number:02}.png"))).unwrap();
+        let ids: Vec<u8> = (0..32 * 16).map(|i| ((i / 16 + usize::from(number)) % 11) as u8).collect();
+        std::fs::write(labels.join(format!("{number:02}.png")), png(&ids)).unwrap();
+    }
+}
+
+fn label_png(color: png::ColorType, depth: png::BitDepth, palette: Option<Vec<u8>>, data: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 32, 16);
+    encoder.set_color(color);
+    encoder.set_depth(depth);
+    if let Some(palette) = palette {
+        encoder.set_palette(palette);
+    }
+    encoder.write_header().unwrap().write_image_data(data).unwrap();
+    bytes
+}
+
+#[test]
+fn labels_in_five_codings_give_the_same_figures() {
+    use png::{BitDepth, ColorType};
+    use synthcp_monitor::LabelSet;
+    let folder = folder();
+    let classes = LabelSet::by_name("cityscapes").unwrap().classes;
+    let of = |id: u8| &classes[usize::from(id)];
+    let grey = |values: &[u8]| label_png(ColorType::Grayscale, BitDepth::Eight, None, values);
+    labelled(folder.path(), "label_ids", |ids| {
+        grey(&ids.iter().map(|&id| of(id).raw[0]).collect::<Vec<_>>())
+    });
+    labelled(folder.path(), "train_ids", grey);
+    labelled(folder.path(), "palette", |ids| {
+        let palette = classes.iter().flat_map(|class| class.color).collect();
+        label_png(ColorType::Indexed, BitDepth::Eight, Some(palette), ids)
+    });
+    labelled(folder.path(), "four_bits", |ids| {
+        let packed: Vec<u8> = ids.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+        label_png(ColorType::Grayscale, BitDepth::Four, None, &packed)
+    });
+    labelled(folder.path(), "colours", |ids| {
+        let colours: Vec<u8> = ids.iter().flat_map(|&id| of(id).color).collect();
+        label_png(ColorType::Rgb, BitDepth::Eight, None, &colours)
+    });
+    let evaluate = |coding: &str, more: &[&str]| {
+        let mut command = synthcp();
+        command
+            .current_dir(folder.path())
+            .args(["evaluate", "--bundle", "bundle", "--data", coding])
+            .args(more);
+        command.output().unwrap()
+    };
+    let expected = evaluate("label_ids", &[]);
+    assert!(expected.status.success(), "{}", said(&expected));
+    // All but the data's name.
+    let figures = |out: &Output| {
+        let printed = String::from_utf8(out.stdout.clone()).unwrap();
+        printed.split_once('\n').unwrap().1.to_owned()
+    };
+    assert!(figures(&expected).contains('%') && !said(&expected).contains("read"), "{}", said(&expected));
+    for (coding, told) in [
+        ("train_ids", "as train-ids"),
+        ("palette", "as train-ids"),
+        ("four_bits", "as train-ids"),
+        ("colours", "by the colours"),
+    ] {
+        let out = evaluate(coding, &[]);
+        assert!(out.status.success() && said(&out).contains(told), "{coding}: {}", said(&out));
+        assert_eq!(figures(&out), figures(&expected), "{coding}");
+    }
+    let refused = evaluate("colours", &["--coding", "label-ids"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("hold colours, and label-ids are asked for"), "{}", said(&refused));
+}
+
+#[test]
+fn a_full_disk_is_named_and_leaves_nothing_half() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    picture(&at("a.png"), 7);
+    for file in ["report.jsonl", "a.png.part"] {
+        let out = tempfile::tempdir_in(folder.path()).unwrap();
+        std::os::unix::fs::symlink("/dev/full", out.path().join(file)).unwrap();
+        let output = monitor(folder.path(), out.path().to_str().unwrap(), &["a.png"]).output().unwrap();
+        let said = said(&output);
+        assert!(output.status.code() == Some(1) && said.contains("No space left"), "{said}");
+        assert!(said.contains(file.trim_end_matches(".part")), "{said}");
+        assert!(file == "report.jsonl" || !out.path().join("a.png").exists());
+    }
+}
+
 #[test]
 fn pictures_of_one_name_leave_each_their_own_results() {
     let folder = folder();

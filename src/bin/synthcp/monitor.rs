@@ -1,13 +1,13 @@
 //! `synthcp monitor`: images in, a JSON line and a picture per image out.
 
 use std::collections::HashSet;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Cursor, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 use fs_err::File;
-use image::RgbImage;
+use image::{DynamicImage, ImageFormat};
 use serde_json::json;
 use synthcp_monitor::data::npy;
 use synthcp_monitor::frame::{self, Frame};
@@ -18,6 +18,7 @@ use synthcp_monitor::network::fault::{self, one_line};
 use synthcp_monitor::picture::strip::frame_strip;
 use synthcp_monitor::watch::debounce::Level;
 use synthcp_monitor::watch::validity::Validity;
+use synthcp_monitor::whole_file;
 
 use super::{Outcome, output};
 
@@ -79,7 +80,7 @@ pub fn run(args: &Args) -> Outcome {
             Ok((frame, assessment)) => {
                 let shown = (monitor.labels(), monitor.thresholds());
                 let picture = frame_strip(&frame.image, &assessment, shown, PANEL);
-                save(&picture, &args.out.join(outputs.picture()))?;
+                save(picture, &args.out.join(outputs.picture()))?;
                 if args.maps {
                     write_maps(&args.out, &outputs.name, &assessment.maps)?;
                 }
@@ -91,10 +92,12 @@ pub fn run(args: &Args) -> Outcome {
                 json!({"image": path.display().to_string(), "validity": validity.name(), "reason": reason})
             }
         };
-        writeln!(lines, "{line}").map_err(|e| format!("{}: {e}", report.display()))?;
+        // Each line at once: what is there when the disk is full is whole.
+        writeln!(lines, "{line}")
+            .and_then(|()| lines.flush())
+            .map_err(|e| format!("{}: {e}", report.display()))?;
         say!("{line}");
     }
-    lines.flush().map_err(|e| format!("{}: {e}", report.display()))?;
     match failed {
         0 => Ok(()),
         n => Err(format!("{n} of {} images have no assessment", args.images.len()).into()),
@@ -163,8 +166,12 @@ fn outputs(args: &Args) -> Vec<Outputs> {
     args.images.iter().map(free).collect()
 }
 
-fn save(picture: &RgbImage, path: &Path) -> Outcome {
-    Ok(picture.save(path).map_err(|e| format!("{}: {e}", path.display()))?)
+/// Writes a PNG, whole or not at all.
+fn save(picture: impl Into<DynamicImage>, path: &Path) -> Outcome {
+    let mut bytes = Cursor::new(Vec::new());
+    let encoded = picture.into().write_to(&mut bytes, ImageFormat::Png);
+    encoded.map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(whole_file::write(path, bytes.into_inner())?)
 }
 
 /// Writes every map of image `name` to `folder`.
@@ -180,11 +187,11 @@ fn write_maps(folder: &Path, name: &str, maps: &Maps) -> Outcome {
         [("error_mask", &maps.error_mask), ("anomaly_mask", &maps.anomaly_mask), ("labels", &maps.labels)];
     for (map, mask) in masks {
         if let Some(mask) = mask {
-            mask.save(path(map, "png"))?;
+            save(mask.clone(), &path(map, "png"))?;
         }
     }
     if let Some(synthesized) = &maps.reconstruction {
-        synthesized.save(path("reconstruction", "png"))?;
+        save(synthesized.clone(), &path("reconstruction", "png"))?;
     }
     Ok(())
 }
