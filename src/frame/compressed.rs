@@ -3,6 +3,7 @@
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
+use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use super::bayer::{self, Pattern};
@@ -31,7 +32,15 @@ pub fn open(path: &Path) -> Result<DynamicImage, FileError> {
         Ok(bytes)
     };
     let decoded = bytes().map_err(FrameError::File).and_then(|bytes| decode(&bytes, "a file"));
-    decoded.map_err(|reason| FileError { path: path.to_owned(), reason })
+    let (image, orientation) = decoded.map_err(|reason| FileError { path: path.to_owned(), reason })?;
+    if orientation != Orientation::NoTransforms {
+        tracing::warn!(
+            "{}: its EXIF data ask a viewer to turn it ({orientation:?}); its pixels are taken as they are stored, \
+             as those of labels are",
+            path.display()
+        );
+    }
+    Ok(image)
 }
 
 /// Decodes a JPEG, PNG or WebP to RGB; grey images and those of 16 bits are converted, alpha is
@@ -42,7 +51,7 @@ pub fn open(path: &Path) -> Result<DynamicImage, FileError> {
 /// may hold.
 pub fn decode_compressed(format: &str, data: &[u8]) -> Result<RgbImage, FrameError> {
     let hint = Hint::of(format)?;
-    let image = decode(data, &format!("format {}", quoted(format)))?;
+    let (image, _) = decode(data, &format!("format {}", quoted(format)))?;
     match (hint, image) {
         (Hint::Mosaic(pattern), DynamicImage::ImageLuma8(plane)) => demosaic(&plane, pattern),
         (Hint::Mosaic(pattern), image @ DynamicImage::ImageLuma16(_)) => {
@@ -90,9 +99,9 @@ fn demosaic(plane: &GrayImage, pattern: Pattern) -> Result<RgbImage, FrameError>
     Ok(out)
 }
 
-/// The pixels of a JPEG, PNG or WebP, whole or not at all. The announced size is checked before
-/// anything is allocated for it.
-fn decode(data: &[u8], said: &str) -> Result<DynamicImage, FrameError> {
+/// The pixels of a JPEG, PNG or WebP, whole or not at all, and how a viewer is asked to turn them. The
+/// announced size is checked before anything is allocated for it.
+fn decode(data: &[u8], said: &str) -> Result<(DynamicImage, Orientation), FrameError> {
     let kind = match image::guess_format(data) {
         Ok(kind @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) => kind,
         _ => {
@@ -108,11 +117,13 @@ fn decode(data: &[u8], said: &str) -> Result<DynamicImage, FrameError> {
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(FrameError::Compressed)?;
+    let mut decoder = reader.into_decoder().map_err(FrameError::Compressed)?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(FrameError::TooLarge { width, height });
     }
+    // Metadata that cannot be read turn nothing.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let image = DynamicImage::from_decoder(decoder).map_err(FrameError::Compressed)?;
     let brightest = match &image {
         DynamicImage::ImageLuma16(image) => image.iter().max(),
@@ -120,8 +131,8 @@ fn decode(data: &[u8], said: &str) -> Result<DynamicImage, FrameError> {
         _ => None,
     };
     match brightest {
-        Some(&brightest) => super::fills_16_bits(brightest).map(|()| image),
-        None => Ok(image),
+        Some(&brightest) => super::fills_16_bits(brightest).map(|()| (image, orientation)),
+        None => Ok((image, orientation)),
     }
 }
 
@@ -268,6 +279,18 @@ mod tests {
         assert!(message.contains("a.jpg") && message.contains("No such file"), "{message}");
         let message = open(Path::new("/dev/null")).unwrap_err().to_string();
         assert!(message.contains("0 bytes of a file"), "{message}");
+    }
+
+    #[test]
+    fn pixels_are_taken_as_stored_and_a_wish_to_turn_them_is_heard() {
+        let jpeg = encoded(&ramp().into(), ImageFormat::Jpeg);
+        // APP1: EXIF, little-endian, one entry: orientation 6, a quarter turn.
+        let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        let length = (exif.len() as u16 + 2).to_be_bytes();
+        let turned = [&jpeg[..2], &[0xff, 0xe1], &length, exif, &jpeg[2..]].concat();
+        let (image, orientation) = decode(&turned, "a file").unwrap();
+        assert_eq!(orientation, Orientation::Rotate90);
+        assert_eq!((image, Orientation::NoTransforms), decode(&jpeg, "a file").unwrap());
     }
 
     #[test]

@@ -76,10 +76,14 @@ impl Shared {
 
     /// The node's time as a stamp; zero while a simulated clock has not started.
     pub(crate) fn now_stamp(&self) -> Stamp {
-        (self.clock)().map_or(Stamp::default(), |now| Stamp {
-            sec: i32::try_from(now.as_secs()).unwrap_or(i32::MAX),
-            nanosec: now.subsec_nanos(),
-        })
+        self.now().unwrap_or_default()
+    }
+
+    /// The node's time; none before zero either, which a simulated clock may say and a stamp cannot: it arrives
+    /// here as a time far beyond all stamps.
+    fn now(&self) -> Option<Stamp> {
+        let now = (self.clock)()?;
+        Some(Stamp { sec: i32::try_from(now.as_secs()).ok()?, nanosec: now.subsec_nanos() })
     }
 
     /// The node's time minus `stamp`, in seconds; a stamp of zero is that of a driver that does not stamp.
@@ -87,8 +91,8 @@ impl Shared {
         if stamp == Stamp::default() {
             return None;
         }
-        let taken = f64::from(stamp.sec) + f64::from(stamp.nanosec) * 1e-9;
-        (self.clock)().map(|now| now.as_secs_f64() - taken)
+        let secs = |stamp: Stamp| f64::from(stamp.sec) + f64::from(stamp.nanosec) * 1e-9;
+        self.now().map(|now| secs(now) - secs(stamp))
     }
 }
 
@@ -262,6 +266,24 @@ pub(crate) mod tests {
         let mut state = State::new(Thresholds::uncalibrated(), now);
         state.loaded(now);
         state
+    }
+
+    #[test]
+    fn a_clock_before_zero_gives_no_stamp_and_no_age() {
+        let at = |nanos: i64| {
+            // As the client library gives it.
+            let clock = Arc::new(move || Some(Duration::from_nanos(nanos as u64)));
+            let parameters = SharedParameters::new(Parameters::with_overrides([]).unwrap());
+            Shared::new(parameters, clock, Thresholds::unknown(), Instant::now())
+        };
+        let stamp = Stamp { sec: 3, nanosec: 0 };
+        let good = at(5_500_000_000);
+        assert_eq!(
+            (good.now_stamp(), good.age_secs(stamp)),
+            (Stamp { sec: 5, nanosec: 500_000_000 }, Some(2.5))
+        );
+        let before = at(-1_500_000_000);
+        assert_eq!((before.now_stamp(), before.age_secs(stamp)), (Stamp::default(), None));
     }
 
     #[test]
