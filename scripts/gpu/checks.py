@@ -252,7 +252,7 @@ def plain_environment():
 
 
 def python_of(pack, seconds):
-    """An interpreter for `bench --against`: Python in its own environment, which begins nothing after that time."""
+    """An interpreter for `bench --against`: Python in its own environment, which gives up after that time."""
     path = pack.folder / "python"
     plain = plain_environment().get("LD_LIBRARY_PATH", "")
     path.write_text(
@@ -312,7 +312,7 @@ def speed(pack):
             )
             if code == 0:
                 streams.append({"subject": name, "ms": json.loads(out)["soak"]["millis"]})
-        python = python_of(pack, min(harness.left() - 40, 90))
+        python = python_of(pack, max(min(harness.left() - 50, 110), 5))
         one = ("--reference", "--data", pack.folder / "frames", "--slice", "0..4", "--against", python)
         try:
             for way in bench("reference, beside PyTorch", first, *one):
