@@ -10,7 +10,7 @@ mod gpu;
 mod library;
 pub mod machine;
 
-pub use gpu::{NoGpu, gpus};
+pub use gpu::{NoGpu, gpus, why_none};
 pub use library::Gpu;
 
 /// Where the networks shall run.
@@ -32,18 +32,26 @@ impl DeviceChoice {
     /// The device that is meant, if this machine has it. A GPU that is likely there and cannot be used is warned
     /// of with the reason.
     pub fn resolve(self) -> Result<Device, ComputeError> {
-        match (self, self.found()) {
-            (Self::Cpu, _) => Ok(Device::Cpu),
-            (Self::Auto, Ok(_)) => Ok(Device::Cuda(0)),
-            (Self::Auto, Err(_)) => {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Auto if why_none().is_none() => Ok(Device::Cuda(0)),
+            Self::Auto => {
                 if let Some(remark) = self.remark() {
                     tracing::warn!("{remark}");
                 }
                 Ok(Device::Cpu)
             }
-            (Self::Cuda(index), Ok(gpus)) if index < gpus.len() => Ok(Device::Cuda(index)),
-            (Self::Cuda(_), Ok(gpus)) => Err(ComputeError::NoSuchDevice { device: self, count: gpus.len() }),
-            (Self::Cuda(_), Err(reason)) => Err(ComputeError::NoGpu { device: self, reason: reason.clone() }),
+            Self::Cuda(index) => {
+                let found = gpus().as_ref().map_err(Clone::clone);
+                if let Ok(gpus) = found
+                    && index >= gpus.len()
+                {
+                    return Err(ComputeError::NoSuchDevice { device: self, count: gpus.len() });
+                }
+                let usable = found.and_then(|_| gpu::try_out(index));
+                usable.map_err(|reason| ComputeError::NoGpu { device: self, reason })?;
+                Ok(Device::Cuda(index))
+            }
         }
     }
 
@@ -51,14 +59,6 @@ impl DeviceChoice {
     pub fn remark(self) -> Option<String> {
         let asked = self == Self::Auto;
         asked.then(gpu::unused).flatten().map(|reason| format!("no GPU is used: {reason}"))
-    }
-
-    /// The GPUs, unless nobody wants to know.
-    fn found(self) -> Result<&'static [Gpu], &'static NoGpu> {
-        match self {
-            Self::Cpu => Ok(&[]),
-            _ => gpus().as_deref(),
-        }
     }
 }
 
@@ -223,9 +223,9 @@ mod tests {
     fn the_cpu_is_always_there_and_auto_is_never_without_a_device() {
         assert_eq!(DeviceChoice::Cpu.resolve(), Ok(Device::Cpu));
         assert_eq!(DeviceChoice::Cpu.remark(), None);
-        let expected = if gpus().is_ok() { Device::Cuda(0) } else { Device::Cpu };
+        let expected = if why_none().is_none() { Device::Cuda(0) } else { Device::Cpu };
         assert_eq!(DeviceChoice::Auto.resolve(), Ok(expected));
-        assert!(gpus().is_err() || DeviceChoice::Auto.remark().is_none());
+        assert!(why_none().is_some() || DeviceChoice::Auto.remark().is_none());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 use serde_json::json;
 use synthcp_monitor::model::compute::machine::{self, Libtorch};
-use synthcp_monitor::model::compute::{DeviceChoice, Gpu, NoGpu, Precision, gpus};
+use synthcp_monitor::model::compute::{DeviceChoice, Gpu, NoGpu, Precision, gpus, why_none};
 use tch::{Device, Kind};
 
 use super::Outcome;
@@ -18,14 +18,12 @@ pub struct Args {
 
 /// Looks and prints.
 pub fn run(args: &Args) -> Outcome {
-    let (gpus, reason) = match gpus() {
-        Ok(gpus) => (gpus.as_slice(), None),
-        Err(reason) => (&[][..], Some(reason.to_string())),
-    };
+    let gpus = gpus().as_deref().unwrap_or_default();
+    let reason = why_none().map(ToString::to_string);
     let Libtorch { folder, version } = machine::libtorch();
     let (cpu, features, driver) = (machine::cpu_name(), machine::cpu_features(), machine::kernel_driver());
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let device = if gpus.is_empty() { Device::Cpu } else { Device::Cuda(0) };
+    let device = if reason.is_none() { Device::Cuda(0) } else { Device::Cpu };
     let kind = Precision::Auto.resolve(device)?;
     let (auto_device, auto_precision) = (name_of(device), precision_of(kind));
     if args.json {

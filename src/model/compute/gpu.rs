@@ -13,9 +13,11 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use libloading::os::unix::Library;
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::library::{self, Driver, Gpu, Runtime};
 use super::machine::{self, Libtorch};
+use crate::network::download::download;
 use crate::network::fault::one_line;
 
 /// libtorch's CUDA part.
@@ -54,6 +56,14 @@ pub enum NoGpu {
         "the driver shows GPUs and libtorch none: its CUDA part was loaded too late or fits another libtorch"
     )]
     NotRegistered,
+    /// One is there and does not do what it is told.
+    #[error("cuda:{index} is there and does not compute: {reason}")]
+    Useless {
+        /// Which.
+        index: usize,
+        /// What came of it.
+        reason: String,
+    },
 }
 
 /// The GPUs of this machine, looked for once. What is asked of libtorch about GPUs has to come after.
@@ -62,9 +72,35 @@ pub fn gpus() -> &'static Result<Vec<Gpu>, NoGpu> {
     FOUND.get_or_init(search)
 }
 
+/// Why the first GPU is not to be had, or does not compute; `None` where it does.
+pub fn why_none() -> Option<&'static NoGpu> {
+    static FIRST: OnceLock<Result<(), NoGpu>> = OnceLock::new();
+    let tried = || gpus().as_ref().map_err(Clone::clone).and_then(|_| try_out(0));
+    FIRST.get_or_init(tried).as_ref().err()
+}
+
+/// Has a GPU compute a sum. One that is too old for this libtorch, or whose memory others hold, fails here rather than
+/// in the first frame.
+pub(super) fn try_out(index: usize) -> Result<(), NoGpu> {
+    let reason = match sum_of_twos(Device::Cuda(index)) {
+        Ok(sum) if sum == 2. * TWOS as f32 => return Ok(()),
+        Ok(sum) => format!("its sum of {TWOS} twos is {sum}"),
+        Err(error) => one_line(&error.to_string()),
+    };
+    Err(NoGpu::Useless { index, reason })
+}
+
+const TWOS: i64 = 1000;
+
+fn sum_of_twos(device: Device) -> Result<f32, TchError> {
+    let twos = Tensor::f_ones(TWOS, (Kind::Float, device))?.f_add_scalar(1.)?;
+    let sum: Vec<f32> = download(&twos.f_sum(Kind::Float)?)?;
+    Ok(sum.into_iter().sum())
+}
+
 /// Why a GPU that is likely there is not used; `None` where there is no sign of one.
 pub(super) fn unused() -> Option<&'static NoGpu> {
-    let reason = gpus().as_ref().err()?;
+    let reason = why_none()?;
     let no_sign = matches!(reason, NoGpu::CpuBuild(_)) && !has_sign(Path::new("/"));
     (!no_sign).then_some(reason)
 }
@@ -150,6 +186,11 @@ mod tests {
             refused(999, "unknown error".into(), Some("0".into())),
             NoGpu::NoDevice("unknown error".into())
         );
+    }
+
+    #[test]
+    fn a_device_that_computes_sums_twos_rightly() {
+        assert_eq!(sum_of_twos(Device::Cpu).unwrap(), 2000.);
     }
 
     #[test]
