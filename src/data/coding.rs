@@ -222,7 +222,7 @@ impl Met {
 #[derive(Clone, Debug)]
 pub(super) enum Table {
     /// By its values.
-    Values([u8; 256]),
+    Values(Box<[u8; 256]>),
     /// By its colours.
     Colours(BTreeMap<[u8; 3], u8>),
 }
@@ -231,7 +231,7 @@ impl Table {
     /// That of an image's values.
     pub(super) fn of(&self, kind: &Kind) -> [u8; 256] {
         match (self, kind) {
-            (Self::Values(table), _) => *table,
+            (Self::Values(table), _) => **table,
             (Self::Colours(ids), Kind::Indices(colours) | Kind::Colours(colours)) => {
                 std::array::from_fn(|i| {
                     colours.get(i).and_then(|colour| ids.get(colour)).copied().unwrap_or(IGNORE)
@@ -360,7 +360,7 @@ fn values(path: &Path, set: &LabelSet, met: &Met, asked: Option<Coding>) -> Resu
             listed(values.met())
         );
     }
-    Ok(Table::Values(meanings.map(|meaning| meaning.unwrap_or(IGNORE))))
+    Ok(Table::Values(Box::new(meanings.map(|meaning| meaning.unwrap_or(IGNORE)))))
 }
 
 /// How masks mark anomalies.

@@ -22,7 +22,10 @@ pub fn make() {
         ("label_png", labels()),
         ("bundle_yaml", ["models/street/bundle.yaml", "models/cityscapes/bundle.yaml"].map(copied).into()),
         ("labels_yaml", ["config/labels/camvid.yaml", "config/labels/cityscapes.yaml"].map(copied).into()),
-        ("recipe_yaml", ["config/recipes/street.yaml", "config/recipes/cityscapes128.yaml"].map(copied).into()),
+        (
+            "recipe_yaml",
+            ["config/recipes/street.yaml", "config/recipes/cityscapes128.yaml"].map(copied).into(),
+        ),
         ("safetensors", tensors()),
         ("checkpoint_zip", archives()),
         ("checkpoint_legacy", streams()),

@@ -73,7 +73,7 @@ impl Fed {
             SegmenterConfig::Torchscript(config) => ("red, green, blue", config.mean, config.std, ""),
             _ => ("red, green, blue", [0.; 3], [1.; 3], " (the network normalizes them itself)"),
         };
-        let normalized = |c: usize, value: f64| (value - f64::from(mean[c])) / f64::from(std[c]);
+        let normalized = |c: usize, value: f64| (value - mean[c]) / std[c];
         let means: Vec<f64> = self.sum.iter().map(|sum| sum / self.count.max(1.)).collect();
         let deviation =
             |c: usize| (self.squares[c] / self.count.max(1.) - means[c] * means[c]).max(0.).sqrt();
@@ -86,7 +86,7 @@ impl Fed {
             list(&|c| normalized(c, 0.)),
             list(&|c| normalized(c, 1.)),
             list(&|c| normalized(c, means[c])),
-            list(&|c| deviation(c) / f64::from(std[c])),
+            list(&|c| deviation(c) / std[c]),
         )
     }
 }
