@@ -90,6 +90,7 @@ pub struct Monitor {
     name: String,
     hash: String,
     labels: LabelSet,
+    is_calibrated: bool,
     thresholds: Thresholds,
     networks: Networks,
     valid: Option<GrayImage>,
@@ -104,6 +105,16 @@ const PRESENT: f32 = 0.001;
 impl Monitor {
     /// Loads and checks the bundle in folder `dir`.
     pub fn load(dir: &Path, options: &MonitorOptions) -> Result<Self, BundleError> {
+        let monitor = Self::load_to_calibrate(dir, options)?;
+        if !monitor.is_calibrated {
+            let name = &monitor.name;
+            tracing::warn!("bundle {name} is not calibrated: no frame will be NOMINAL by it; {CALIBRATE}");
+        }
+        Ok(monitor)
+    }
+
+    /// The same without a word on a bundle that has no thresholds yet.
+    pub(crate) fn load_to_calibrate(dir: &Path, options: &MonitorOptions) -> Result<Self, BundleError> {
         let bundle = Bundle::open(dir)?;
         if options.threads > 0 {
             tch::set_num_threads(options.threads.min(i32::MAX as usize) as i32);
@@ -111,18 +122,13 @@ impl Monitor {
         let device = options.device.resolve()?;
         let kind = options.precision.resolve(device)?;
         let networks = Networks::load(&bundle, Arithmetic { device, kind, memoise: options.memoise })?;
-        let thresholds = bundle.description.calibration.unwrap_or_else(|| {
-            tracing::warn!(
-                "bundle {} is not calibrated: no frame will be NOMINAL by it; {CALIBRATE}",
-                bundle.name
-            );
-            Thresholds::of_none()
-        });
+        let calibration = bundle.description.calibration;
         Ok(Self {
             name: bundle.name,
             hash: bundle.hash,
             labels: bundle.labels,
-            thresholds,
+            is_calibrated: calibration.is_some(),
+            thresholds: calibration.unwrap_or_else(Thresholds::of_none),
             networks,
             valid: None,
             regions: RegionLimits { min_area: options.min_region_area, max_count: options.max_regions },

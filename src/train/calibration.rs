@@ -249,7 +249,7 @@ pub fn calibrate(
     let trained_on = [&d.segmentation.trained_on, &d.synthesis.trained_on, &d.comparison.trained_on];
     let called = check(folder, slice, &trained_on.map(String::as_str))?;
     check_copies(bundle, folder, slice)?;
-    let monitor = Monitor::load(bundle, &MonitorOptions::default())?;
+    let monitor = Monitor::load_to_calibrate(bundle, &MonitorOptions::default())?;
     let options = data::Options { slice: slice.clone(), reading: reading.clone(), ..Default::default() };
     let dataset = data::load(folder, &options)?;
     let names = |set: &LabelSet| set.classes.iter().map(|class| class.name.clone()).collect::<Vec<_>>();

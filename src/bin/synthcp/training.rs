@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use synthcp_monitor::data::Slice;
-use synthcp_monitor::model::bundle::DESCRIPTION;
+use synthcp_monitor::model::bundle::{Bundle, DESCRIPTION};
 use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::train::packing;
 use synthcp_monitor::train::recipe::Recipe;
@@ -101,5 +101,9 @@ pub fn pack(out: &Path, recipe: &Recipe, common: &Common, slice: &Slice) -> Outc
         common.slice,
         recipe.seed
     );
-    Ok(packing::pack(recipe, &workspace, slice, command, out)?)
+    packing::pack(recipe, &workspace, slice, command, out)?;
+    if let Some(thresholds) = Bundle::open(out)?.description.calibration {
+        say!("bundle {} is ready; its thresholds hold {}", out.display(), thresholds.guarantee);
+    }
+    Ok(())
 }
