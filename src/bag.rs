@@ -1,18 +1,40 @@
-//! Bags without ROS: messages as plain structs, their bytes on the wire, and MCAP files.
+//! Bags without ROS: messages as plain structs, their bytes on the wire, MCAP files, and every form of
+//! bag that robots record.
 //!
 //! ```text
 //! message --cdr--> bytes --writer--> bag.mcap, which ros2 bag, Foxglove and rosbags open as their own
 //!                                    ^ schemas: the message definitions, nested ones included
+//! any bags --reader--> messages in recorded order --camera--> images as the node receives them
 //! ```
 
+pub mod camera;
 pub mod cdr;
+#[cfg(feature = "replay")]
+mod folder;
+#[cfg(feature = "replay")]
+mod losses;
+#[cfg(feature = "replay")]
+mod mcap_file;
 pub mod message;
+#[cfg(feature = "replay")]
+pub mod reader;
 pub(crate) mod schema;
+#[cfg(feature = "replay")]
+mod sqlite_file;
+#[cfg(feature = "replay")]
+mod storage;
+#[cfg(feature = "replay")]
+mod unpack;
+#[cfg(feature = "replay")]
+mod walk;
 pub mod writer;
+
+#[cfg(feature = "replay")]
+pub use losses::{Loss, Losses};
 
 use std::path::PathBuf;
 
-/// Why a bag cannot be written, or a message cannot be read.
+/// Why a bag cannot be written or opened, or a message cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BagError {
     /// The file cannot be made.
@@ -26,8 +48,17 @@ pub enum BagError {
         /// Why.
         reason: mcap::McapError,
     },
+    /// Something else was given for a bag.
+    #[error(
+        "{} is no bag: an MCAP or sqlite3 file, one of these compressed with zstd, or a folder of them is needed",
+        path.display()
+    )]
+    NoBag {
+        /// What was given.
+        path: PathBuf,
+    },
     /// Bytes that do not begin as CDR does.
-    #[error("a message of {len} bytes begins with {start:02x?}; little-endian CDR begins with [00, 01]")]
+    #[error("a message of {len} bytes begins with {start:02x?}; CDR begins with [00, 01] or [00, 00]")]
     Encapsulation {
         /// Bytes present.
         len: usize,

@@ -1,9 +1,10 @@
-//! Messages as bytes: plain CDR, little-endian, as every ROS 2 middleware on x86 and ARM sends it
-//! (OMG DDSI-RTPS 2.3, section 10).
+//! Messages as bytes: plain CDR (OMG DDSI-RTPS 2.3, section 10). Written little-endian, as every ROS 2
+//! middleware on x86 and ARM does; read in both byte orders.
 //!
 //! Four bytes say which encoding follows; alignment counts from behind them.
 
-use byteorder::LittleEndian;
+use byteorder::{BigEndian, LittleEndian};
+use serde::Deserialize;
 
 use super::BagError;
 use super::message::Message;
@@ -20,15 +21,24 @@ pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, BagError> {
 
 /// The message in `bytes`, encapsulation included. Bytes behind its end (padding) are ignored.
 pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, BagError> {
-    // The two bytes of options, such as padding, are not needed.
-    let Some(body) = bytes.get(HEADER.len()..).filter(|_| bytes.starts_with(&HEADER[..2])) else {
-        return Err(BagError::Encapsulation {
-            len: bytes.len(),
-            start: bytes.iter().copied().take(4).collect(),
-        });
+    decode_part(bytes, M::DEFINITION.name)
+}
+
+/// What a message begins with, or all of it; it may borrow from `bytes`.
+pub(crate) fn decode_part<'a, T: Deserialize<'a>>(
+    bytes: &'a [u8],
+    message: &'static str,
+) -> Result<T, BagError> {
+    let decoded = match bytes.split_at_checked(HEADER.len()) {
+        // The two bytes of options, such as padding, are not needed.
+        Some(([0, 1, ..], body)) => cdr_encoding::from_bytes::<T, LittleEndian>(body),
+        Some(([0, 0, ..], body)) => cdr_encoding::from_bytes::<T, BigEndian>(body),
+        _ => {
+            let start = bytes.iter().copied().take(4).collect();
+            return Err(BagError::Encapsulation { len: bytes.len(), start });
+        }
     };
-    let (message, _) = cdr_encoding::from_bytes::<M, LittleEndian>(body).map_err(failed::<M>)?;
-    Ok(message)
+    decoded.map(|(part, _)| part).map_err(|reason| BagError::Cdr { message, reason })
 }
 
 fn failed<M: Message>(reason: cdr_encoding::Error) -> BagError {
@@ -66,15 +76,23 @@ mod tests {
         for end in 0..bytes.len() {
             assert!(decode::<Image>(&bytes[..end]).is_err(), "cut after {end} bytes");
         }
-        let big_endian = [&[0, 0][..], &bytes[2..]].concat();
-        let message = decode::<Image>(&big_endian).unwrap_err().to_string();
-        assert!(message.contains("[00, 00, 00, 00]"), "{message}");
+        let parameters = [&[0, 3][..], &bytes[2..]].concat();
+        let message = decode::<Image>(&parameters).unwrap_err().to_string();
+        assert!(message.contains("[00, 03, 00, 00]"), "{message}");
         let message = decode::<MonitorReport>(&bytes).unwrap_err().to_string();
         assert!(message.starts_with("synthcp_monitor/msg/MonitorReport: "), "{message}");
         // A length that no memory holds.
         let mut huge = bytes.clone();
         huge[12..16].fill(0xff);
         assert!(decode::<Image>(&huge).is_err());
+    }
+
+    #[test]
+    fn both_byte_orders_say_the_same() {
+        let mut bytes = vec![0, 0, 0, 0];
+        cdr_encoding::to_writer::<_, BigEndian, _>(&mut bytes, &image()).unwrap();
+        assert_eq!(bytes[4..8], [0, 0, 0, 7]);
+        assert_eq!(decode::<Image>(&bytes).unwrap(), image());
     }
 
     #[test]

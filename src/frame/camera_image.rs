@@ -1,5 +1,6 @@
 //! An image as the camera's driver sent it, not decoded yet.
 
+use bytes::Bytes;
 use image::RgbImage;
 
 use super::{FrameError, RawImage, Stamp, decode_compressed, decode_raw};
@@ -15,7 +16,7 @@ pub struct CameraImage {
     pub content: Content,
 }
 
-/// Pixels as a message carries them.
+/// Pixels as a message carries them: a part of its bytes, not a copy.
 #[derive(Clone, Debug)]
 pub enum Content {
     /// The fields of a `sensor_msgs/Image`, owned; `RawImage` says what each means.
@@ -31,14 +32,14 @@ pub enum Content {
         /// Bytes from one row to the next.
         step: u32,
         /// `step * height` bytes.
-        data: Vec<u8>,
+        data: Bytes,
     },
     /// The fields of a `sensor_msgs/CompressedImage`.
     Compressed {
         /// What the driver says of the bytes.
         format: String,
         /// A JPEG, PNG or WebP file.
-        data: Vec<u8>,
+        data: Bytes,
     },
 }
 

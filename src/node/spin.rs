@@ -85,13 +85,13 @@ impl Inputs {
 
 fn raw(message: Image) -> CameraImage {
     let Image { header, height, width, encoding, is_bigendian, step, data } = message;
-    let is_bigendian = is_bigendian != 0;
+    let (is_bigendian, data) = (is_bigendian != 0, data.into());
     camera_image(header, Content::Raw { width, height, encoding, is_bigendian, step, data })
 }
 
 fn compressed(message: CompressedImage) -> CameraImage {
     let CompressedImage { header, format, data } = message;
-    camera_image(header, Content::Compressed { format, data })
+    camera_image(header, Content::Compressed { format, data: data.into() })
 }
 
 fn camera_image(Header { stamp, frame_id }: Header, content: Content) -> CameraImage {

@@ -157,10 +157,17 @@ mod tests {
 
     fn image(stamp: i32, compressed: bool) -> CameraImage {
         let content = if compressed {
-            Content::Compressed { format: "jpeg".to_owned(), data: Vec::new() }
+            Content::Compressed { format: "jpeg".to_owned(), data: Vec::new().into() }
         } else {
             let encoding = "rgb8".to_owned();
-            Content::Raw { width: 1, height: 1, encoding, is_bigendian: false, step: 3, data: vec![1, 2, 3] }
+            Content::Raw {
+                width: 1,
+                height: 1,
+                encoding,
+                is_bigendian: false,
+                step: 3,
+                data: vec![1, 2, 3].into(),
+            }
         };
         CameraImage { stamp: Stamp { sec: stamp, nanosec: 0 }, frame_id: String::new(), content }
     }

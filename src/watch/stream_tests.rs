@@ -51,7 +51,7 @@ fn arrival(sec: i32, encoding: &str) -> Arrival {
         encoding: encoding.to_owned(),
         is_bigendian: false,
         step: 6,
-        data: vec![0; 12],
+        data: vec![0; 12].into(),
     };
     let image = CameraImage { stamp: Stamp { sec, nanosec: 7 }, frame_id: "front".to_owned(), content };
     Arrival { image, at: Instant::now() }

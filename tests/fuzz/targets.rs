@@ -88,7 +88,8 @@ fn image(input: &[u8]) -> Result<String, String> {
     let Image { height, width, encoding, is_bigendian, step, data, .. } =
         decode(input).map_err(|e| said(&e))?;
     let name = encoding.clone();
-    let content = Content::Raw { width, height, encoding, is_bigendian: is_bigendian != 0, step, data };
+    let content =
+        Content::Raw { width, height, encoding, is_bigendian: is_bigendian != 0, step, data: data.into() };
     camera(content).map(|picture| format!("{name} of {picture}"))
 }
 
@@ -151,7 +152,7 @@ fn image_message(data: &mut Vec<u8>, other: &[u8], rng: &mut ChaCha8Rng) {
 
 fn compressed(input: &[u8]) -> Result<String, String> {
     let CompressedImage { format, data, .. } = decode(input).map_err(|e| said(&e))?;
-    camera(Content::Compressed { format, data })
+    camera(Content::Compressed { format, data: data.into() })
 }
 
 /// Mostly the file inside, by what it is.

@@ -1,0 +1,309 @@
+//! The messages of one MCAP file, indexed or not, finished or not, in the order in which they lie.
+
+use std::collections::HashMap;
+use std::io::{self, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mcap::parse_record;
+use mcap::records::Record;
+
+use super::losses::Losses;
+use super::reader::{Message, Trust, Wish};
+use super::unpack::{ZSTD, stated_size, unpack};
+use super::walk::{CHANNEL, CHUNK, FOOTER, Input, MAGIC, MESSAGE, SCHEMA, STATISTICS, Step, Walk};
+
+/// Bytes of the footer with its prefix, and of what ends the file.
+const TAIL: u64 = 9 + 20 + 8;
+/// A summary larger than this is not read ahead.
+const SUMMARY: u64 = 1 << 26;
+
+#[derive(Clone)]
+struct Channel {
+    topic: Arc<str>,
+    schema: u16,
+    kind: Arc<str>,
+    wanted: bool,
+}
+
+/// A chunk that is being read.
+struct Chunk {
+    at: u64,
+    walk: Walk,
+    trust: Trust,
+}
+
+/// One file, message by message.
+pub(crate) struct McapFile {
+    path: PathBuf,
+    wish: Arc<Wish>,
+    size: u64,
+    walk: Walk,
+    chunk: Option<Chunk>,
+    schemas: HashMap<u16, Arc<str>>,
+    channels: HashMap<u16, Channel>,
+    /// Messages that were met, and how many there should be.
+    met: u64,
+    stated: Option<u64>,
+    from_summary: bool,
+    first: Option<i64>,
+    ended: bool,
+}
+
+impl McapFile {
+    /// `path` is the name by which losses are told; the bytes are those of `file`.
+    pub(crate) fn open(path: &Path, mut file: std::fs::File, wish: Arc<Wish>) -> io::Result<Self> {
+        let size = file.seek(SeekFrom::End(0))?;
+        let ahead = file.try_clone()?;
+        let input = Input::File { file, start: 0, block: Bytes::new() };
+        let mut opened = Self {
+            path: path.to_owned(),
+            wish,
+            size,
+            walk: Walk::new(input, MAGIC.len() as u64, size),
+            chunk: None,
+            schemas: HashMap::new(),
+            channels: HashMap::new(),
+            met: 0,
+            stated: None,
+            from_summary: false,
+            first: None,
+            ended: false,
+        };
+        opened.read_ahead(Input::File { file: ahead, start: 0, block: Bytes::new() })?;
+        Ok(opened)
+    }
+
+    /// Topics and their types from the summary, where the file has a sound one: a channel's own record may be
+    /// in a part that is damaged.
+    fn read_ahead(&mut self, mut input: Input) -> io::Result<()> {
+        let Some(footer_at) = self.size.checked_sub(TAIL) else { return Ok(()) };
+        let tail = input.bytes(footer_at, TAIL)?;
+        if tail.len() as u64 != TAIL || tail[0] != FOOTER || !tail.ends_with(&MAGIC) {
+            return Ok(());
+        }
+        let Ok(Record::Footer(footer)) = parse_record(FOOTER, &tail[9..29]) else { return Ok(()) };
+        let start = footer.summary_start;
+        if start < MAGIC.len() as u64 || start >= footer_at || footer_at - start > SUMMARY {
+            return Ok(());
+        }
+        // Up to the checksum itself.
+        let summary = input.bytes(start, footer_at + 25 - start)?;
+        if footer.summary_crc != 0 && crc32fast::hash(&summary) != footer.summary_crc {
+            return Ok(());
+        }
+        let records = summary.slice(..(footer_at - start) as usize);
+        let end = records.len() as u64;
+        let mut walk = Walk::new(Input::Memory(records), 0, end);
+        while let Step::Record { opcode, body, .. } = walk.step(is_description)? {
+            self.describe(opcode, &body);
+        }
+        self.from_summary = !self.channels.is_empty();
+        Ok(())
+    }
+
+    /// Takes in what is said of topics; false where it cannot be read.
+    fn describe(&mut self, opcode: u8, body: &[u8]) -> bool {
+        match (opcode, parse_record(opcode, body)) {
+            (_, Ok(Record::Schema { header, .. })) => {
+                let name: Arc<str> = header.name.into();
+                let named = self.channels.values_mut().filter(|channel| channel.schema == header.id);
+                named.for_each(|channel| channel.kind = name.clone());
+                self.schemas.insert(header.id, name);
+            }
+            (_, Ok(Record::Channel(channel))) => {
+                let kind = self.schemas.get(&channel.schema_id).cloned().unwrap_or_else(|| "".into());
+                let wanted = self.wish.wants(&channel.topic, &kind);
+                let topic = channel.topic.into();
+                let known = Channel { topic, schema: channel.schema_id, kind, wanted };
+                self.channels.insert(channel.id, known);
+            }
+            (_, Ok(Record::Statistics(statistics))) => self.stated = Some(statistics.message_count),
+            (SCHEMA | CHANNEL | STATISTICS, _) => return false,
+            _ => {}
+        }
+        true
+    }
+
+    /// Topics and types. Reads the whole file where it has no summary.
+    pub(crate) fn topics(mut self, losses: &mut Losses) -> Vec<(String, String)> {
+        if !self.from_summary {
+            while self.next(losses).is_some() {}
+        }
+        let channels = self.channels.into_values();
+        channels.map(|channel| (channel.topic.to_string(), channel.kind.to_string())).collect()
+    }
+
+    /// The stamp of the first message of any topic, once one has been met.
+    pub(crate) fn first(&self) -> Option<i64> {
+        self.first
+    }
+
+    /// How many messages of any topic were met.
+    pub(crate) fn met(&self) -> u64 {
+        self.met
+    }
+
+    /// How much of the file is read.
+    pub(crate) fn share(&self) -> f64 {
+        self.walk.at() as f64 / self.size.max(1) as f64
+    }
+
+    /// The next message of a topic that is wanted.
+    pub(crate) fn next(&mut self, losses: &mut Losses) -> Option<Message> {
+        while !self.ended {
+            let (step, trust, chunk) = match &mut self.chunk {
+                Some(chunk) => (chunk.walk.step(is_read), chunk.trust, Some(chunk.at)),
+                None => (self.walk.step(is_read), Trust::Sound, None),
+            };
+            match step {
+                Err(error) => {
+                    losses.note(&self.path, Some(self.walk.at()), error.to_string());
+                    self.ended = true;
+                }
+                Ok(Step::End { .. }) if chunk.is_some() => self.chunk = None,
+                Ok(Step::End { finished }) => {
+                    self.ended = true;
+                    self.settle(finished, losses);
+                }
+                Ok(Step::Fault { at, what }) => match chunk {
+                    // Once for the chunk is enough: its checksum said so already.
+                    Some(_) if trust == Trust::Doubtful => {}
+                    Some(chunk) => {
+                        losses.note(&self.path, Some(chunk), format!("in this chunk, at {at}: {what}"));
+                    }
+                    None => losses.note(&self.path, Some(at), what),
+                },
+                Ok(Step::Record { opcode: CHUNK, at, body }) if chunk.is_none() => {
+                    self.enter(at, &body, losses);
+                }
+                Ok(Step::Record { opcode: MESSAGE, at, body }) => {
+                    let message = self.message(&body, trust, chunk.unwrap_or(at), losses);
+                    if message.is_some() {
+                        return message;
+                    }
+                }
+                // What a damaged chunk says of a topic that is known already is not believed.
+                Ok(Step::Record { .. }) if trust == Trust::Doubtful && self.from_summary => {}
+                Ok(Step::Record { opcode, at, body }) => {
+                    if !self.describe(opcode, &body) {
+                        let what = format!("this record of kind {opcode:#04x} cannot be read");
+                        losses.note(&self.path, Some(at), what);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Begins a chunk, however much of it is there.
+    fn enter(&mut self, at: u64, body: &Bytes, losses: &mut Losses) {
+        let Some(head) = Head::of(body) else {
+            losses.note(&self.path, Some(at), "this chunk is cut within its head");
+            return;
+        };
+        let there = body.slice(head.records_at..);
+        let cut = (there.len() as u64) < head.packed_size;
+        let packed = if cut { there } else { there.slice(..head.packed_size as usize) };
+        let unpacked = unpack(&packed, head.size);
+        let records = unpacked.bytes;
+        let whole = !cut && unpacked.fault.is_none() && records.len() as u64 == head.size;
+        let crc_differs = head.crc != 0 && whole && crc32fast::hash(&records) != head.crc;
+        if cut && !(records.len() as u64 == head.size && !crc_differs) {
+            let what = format!("this chunk is cut after {} of {} bytes", packed.len(), head.packed_size);
+            losses.note(&self.path, Some(at), what);
+        }
+        // What was before a cut is whole.
+        let trust = if crc_differs || !(whole || cut) { Trust::Doubtful } else { Trust::Sound };
+        if let Some(fault) = unpacked.fault.filter(|_| !cut) {
+            let got = records.len();
+            losses.note(&self.path, Some(at), format!("this chunk gives {got} bytes and then: {fault}"));
+        } else if trust == Trust::Doubtful {
+            let got = match crc_differs {
+                true => "fails its checksum".to_owned(),
+                false => format!("has {} bytes of records; {} are stated", records.len(), head.size),
+            };
+            let what = format!("this chunk {got}; its messages are read and one or more may be wrong");
+            losses.note(&self.path, Some(at), what);
+        }
+        let end = records.len() as u64;
+        self.chunk = Some(Chunk { at, walk: Walk::new(Input::Memory(records), 0, end), trust });
+    }
+
+    fn message(&mut self, body: &Bytes, trust: Trust, at: u64, losses: &mut Losses) -> Option<Message> {
+        let Ok(Record::Message { header, data }) = parse_record(MESSAGE, body) else {
+            losses.note(&self.path, Some(at), "a message is cut within its head");
+            return None;
+        };
+        self.met += 1;
+        let stamp = i64::try_from(header.log_time).unwrap_or(i64::MAX);
+        self.first.get_or_insert(stamp);
+        let Some(channel) = self.channels.get(&header.channel_id) else {
+            let what = format!("a message of channel {}, which no record describes", header.channel_id);
+            losses.note(&self.path, Some(at), what);
+            return None;
+        };
+        if !channel.wanted {
+            return None;
+        }
+        let data = body.slice(body.len() - data.len()..);
+        let data = plain(data).map_err(|what| losses.note(&self.path, Some(at), what)).ok()?;
+        Some(Message { topic: channel.topic.clone(), kind: channel.kind.clone(), stamp, data, trust })
+    }
+
+    /// What the end of the file says.
+    fn settle(&self, finished: bool, losses: &mut Losses) {
+        if !finished {
+            let what = "the file has no end: its recording was cut, or it was truncated since";
+            losses.note(&self.path, None, what);
+        }
+        if let Some(stated) = self.stated.filter(|&stated| stated > self.met) {
+            let what = format!("{} messages are there; {stated} were recorded", self.met);
+            losses.note(&self.path, None, what);
+        }
+    }
+}
+
+/// A message as it was before rosbag2 compressed it by itself, if it did.
+pub(crate) fn plain(data: Bytes) -> Result<Bytes, String> {
+    if !data.starts_with(&ZSTD) {
+        return Ok(data);
+    }
+    let unpacked = unpack(&data, stated_size(&data));
+    match unpacked.fault {
+        None => Ok(unpacked.bytes),
+        Some(fault) => Err(format!("a compressed message of {} bytes: {fault}", data.len())),
+    }
+}
+
+fn is_description(opcode: u8) -> bool {
+    matches!(opcode, SCHEMA | CHANNEL | STATISTICS)
+}
+
+fn is_read(opcode: u8) -> bool {
+    is_description(opcode) || matches!(opcode, MESSAGE | CHUNK)
+}
+
+/// What a chunk says of itself.
+struct Head {
+    size: u64,
+    crc: u32,
+    packed_size: u64,
+    records_at: usize,
+}
+
+impl Head {
+    /// By hand: the crate's own wants the chunk whole. What it is packed with is told by its bytes.
+    fn of(body: &[u8]) -> Option<Self> {
+        let u64_at = |at: usize| Some(u64::from_le_bytes(body.get(at..at + 8)?.try_into().ok()?));
+        let u32_at = |at: usize| Some(u32::from_le_bytes(body.get(at..at + 4)?.try_into().ok()?));
+        let packed_size_at = 32 + u32_at(28)? as usize;
+        Some(Self {
+            size: u64_at(16)?,
+            crc: u32_at(24)?,
+            packed_size: u64_at(packed_size_at)?,
+            records_at: packed_size_at + 8,
+        })
+    }
+}

@@ -1,0 +1,196 @@
+//! Reads what robots record: `(topic, stamp, bytes)` in recorded order, several bags merged by stamp.
+//!
+//! ```text
+//! bag --folder--> files in order --storage--> mcap_file --walk--> records, over damage ---.
+//!                                  unzipped   sqlite_file -------> rows, over damage -----+--> Message
+//! bag ... ------------------------------------------------------------ by stamp, then by bag
+//! ```
+//!
+//! Memory does not grow with the bag: one chunk or one message a bag is held.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::vec::IntoIter;
+
+use bytes::Bytes;
+
+use super::BagError;
+use super::folder::{Parts, parts};
+use super::losses::Losses;
+use super::storage::Storage;
+
+/// One message of a bag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its topic.
+    pub topic: Arc<str>,
+    /// Its type, such as `sensor_msgs/msg/Image`; empty where the bag does not say.
+    pub kind: Arc<str>,
+    /// When it was recorded, in nanoseconds since 1970.
+    pub stamp: i64,
+    /// CDR, encapsulation included.
+    pub data: Bytes,
+    /// Whether something is known to be wrong around it.
+    pub trust: Trust,
+}
+
+/// How much a message is to be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Nothing is known against it.
+    Sound,
+    /// The chunk that it lies in fails its checksum, or it ends where a database may have been cut: it, or
+    /// another one there, is not as it was recorded.
+    Doubtful,
+}
+
+/// What is wanted of a bag.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// Topics; none means all.
+    pub topics: Vec<String>,
+    /// Types, of whatever topic; none means all.
+    pub kinds: Vec<String>,
+}
+
+impl Wish {
+    pub(crate) fn wants(&self, topic: &str, kind: &str) -> bool {
+        (self.topics.is_empty() && self.kinds.is_empty())
+            || self.topics.iter().any(|wanted| wanted == topic)
+            || self.kinds.iter().any(|wanted| wanted == kind)
+    }
+}
+
+/// A topic of a bag.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Its type; empty where the bag does not say.
+    pub kind: String,
+}
+
+/// The topics of bags, by name. Files without a summary are read through.
+pub fn topics(bags: &[PathBuf]) -> Result<Vec<Topic>, BagError> {
+    // What is lost here is lost again, and told, when the messages are read.
+    let mut losses = Losses::default();
+    let nothing = Arc::new(Wish { topics: vec![String::new()], kinds: Vec::new() });
+    let mut topics = Vec::new();
+    for bag in bags {
+        for file in parts(bag, &mut losses)?.files {
+            let found = Storage::open(&file, &nothing, &mut losses)?;
+            let found = found.map_or(Vec::new(), |storage| storage.topics(&mut losses));
+            topics.extend(found.into_iter().map(|(name, kind)| Topic { name, kind }));
+        }
+    }
+    topics.sort();
+    topics.dedup();
+    Ok(topics)
+}
+
+/// The messages of bags, an iterator. What cannot be read is passed over, and in [`Reader::losses`].
+pub struct Reader {
+    bags: Vec<Bag>,
+    wish: Arc<Wish>,
+    losses: Losses,
+}
+
+impl Reader {
+    /// Opens bags: files, or the folders they are in. An error is one of the arguments; damage is none.
+    pub fn open(bags: &[PathBuf], wish: &Wish) -> Result<Self, BagError> {
+        let mut reader = Self { bags: Vec::new(), wish: Arc::new(wish.clone()), losses: Losses::default() };
+        for path in bags {
+            let Parts { files, messages } = parts(path, &mut reader.losses)?;
+            let mut bag = Bag {
+                path: path.clone(),
+                all: files.len(),
+                files: files.into_iter(),
+                storage: None,
+                head: None,
+                first: None,
+                met: 0,
+                stated: messages,
+            };
+            if let Some(file) = bag.files.next() {
+                bag.storage = Storage::open(&file, &reader.wish, &mut reader.losses)?;
+            }
+            bag.advance(&reader.wish, &mut reader.losses);
+            reader.bags.push(bag);
+        }
+        Ok(reader)
+    }
+
+    /// The stamp of the first message, of whatever topic.
+    pub fn start(&self) -> Option<i64> {
+        self.bags.iter().filter_map(|bag| bag.first).min()
+    }
+
+    /// What could not be read so far.
+    pub fn losses(&self) -> &Losses {
+        &self.losses
+    }
+
+    /// How much is read, of 1.
+    pub fn share(&self) -> f64 {
+        self.bags.iter().map(Bag::share).sum::<f64>() / self.bags.len().max(1) as f64
+    }
+}
+
+impl Iterator for Reader {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        // The first of those with the same stamp: bags are in the order in which they were given.
+        let stamp = |bag: &&mut Bag| bag.head.as_ref().map_or(i64::MAX, |head| head.stamp);
+        let bag = self.bags.iter_mut().filter(|bag| bag.head.is_some()).min_by_key(stamp)?;
+        let message = bag.head.take();
+        bag.advance(&self.wish, &mut self.losses);
+        message
+    }
+}
+
+/// One bag at work.
+struct Bag {
+    path: PathBuf,
+    files: IntoIter<PathBuf>,
+    all: usize,
+    storage: Option<Storage>,
+    /// The next message.
+    head: Option<Message>,
+    first: Option<i64>,
+    /// Messages of any topic, and how many there should be.
+    met: u64,
+    stated: Option<u64>,
+}
+
+impl Bag {
+    /// To the next message, through as many files as it takes.
+    fn advance(&mut self, wish: &Arc<Wish>, losses: &mut Losses) {
+        loop {
+            if let Some(storage) = &mut self.storage {
+                self.head = storage.next(losses);
+                self.first = self.first.or(storage.first());
+                if self.head.is_some() {
+                    return;
+                }
+                self.met += storage.met();
+                self.storage = None;
+            }
+            let Some(file) = self.files.next() else { break };
+            match Storage::open(&file, wish, losses) {
+                Ok(storage) => self.storage = storage,
+                Err(error) => losses.note(&file, None, error.to_string()),
+            }
+        }
+        if let Some(stated) = self.stated.take().filter(|&stated| stated > self.met) {
+            let what = format!("{} messages are there; metadata.yaml counts {stated}", self.met);
+            losses.note(&self.path, None, what);
+        }
+    }
+
+    fn share(&self) -> f64 {
+        let begun = self.all - self.files.len();
+        let unread = self.storage.as_ref().map_or(0.0, |storage| 1.0 - storage.share());
+        (begun as f64 - unread) / self.all.max(1) as f64
+    }
+}
