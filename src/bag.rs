@@ -18,6 +18,8 @@ mod mcap_file;
 pub mod message;
 #[cfg(feature = "replay")]
 pub mod reader;
+#[cfg(feature = "replay")]
+mod recorded;
 pub(crate) mod schema;
 #[cfg(feature = "replay")]
 mod sqlite_file;

@@ -10,8 +10,8 @@ use mcap::parse_record;
 use mcap::records::Record;
 
 use super::losses::Losses;
-use super::reader::{Message, Trust, Wish};
-use super::unpack::{ZSTD, stated_size, unpack};
+use super::recorded::{Message, Trust, Wish};
+use super::unpack::{plain, unpack};
 use super::walk::{CHANNEL, CHUNK, FOOTER, Input, MAGIC, MESSAGE, SCHEMA, STATISTICS, Step, Walk};
 
 /// Bytes of the footer with its prefix, and of what ends the file.
@@ -209,8 +209,9 @@ impl McapFile {
         let unpacked = unpack(&packed, head.size);
         let records = unpacked.bytes;
         let whole = !cut && unpacked.fault.is_none() && records.len() as u64 == head.size;
-        let crc_differs = head.crc != 0 && whole && crc32fast::hash(&records) != head.crc;
-        if cut && !(records.len() as u64 == head.size && !crc_differs) {
+        let fills = records.len() as u64 == head.size;
+        let crc_differs = head.crc != 0 && fills && crc32fast::hash(&records) != head.crc;
+        if cut && (crc_differs || records.len() as u64 != head.size) {
             let what = format!("this chunk is cut after {} of {} bytes", packed.len(), head.packed_size);
             losses.note(&self.path, Some(at), what);
         }
@@ -262,18 +263,6 @@ impl McapFile {
             let what = format!("{} messages are there; {stated} were recorded", self.met);
             losses.note(&self.path, None, what);
         }
-    }
-}
-
-/// A message as it was before rosbag2 compressed it by itself, if it did.
-pub(crate) fn plain(data: Bytes) -> Result<Bytes, String> {
-    if !data.starts_with(&ZSTD) {
-        return Ok(data);
-    }
-    let unpacked = unpack(&data, stated_size(&data));
-    match unpacked.fault {
-        None => Ok(unpacked.bytes),
-        Some(fault) => Err(format!("a compressed message of {} bytes: {fault}", data.len())),
     }
 }
 

@@ -10,9 +10,8 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags, Row};
 
 use super::losses::Losses;
-use super::mcap_file::plain;
-use super::reader::{Message, Trust, Wish};
-use super::unpack::MOST;
+use super::recorded::{Message, Trust, Wish};
+use super::unpack::{MOST, plain};
 
 /// Begins every sqlite3 file.
 pub(crate) const MAGIC: &[u8; 16] = b"SQLite format 3\0";

@@ -11,7 +11,7 @@ use tempfile::{NamedTempFile, TempDir};
 use super::BagError;
 use super::losses::Losses;
 use super::mcap_file::McapFile;
-use super::reader::{Message, Wish};
+use super::recorded::{Message, Wish};
 use super::sqlite_file::{self, SqliteFile};
 use super::unpack::{ZSTD, unpack_file};
 use super::walk;
@@ -28,7 +28,7 @@ pub(crate) struct Storage {
 
 enum Reading {
     Mcap(Box<McapFile>),
-    Sqlite(SqliteFile),
+    Sqlite(Box<SqliteFile>),
 }
 
 enum Copy {
@@ -94,7 +94,7 @@ impl Storage {
                     if !has_log {
                         database.measure(&file, losses).map_err(|error| error.to_string())?;
                     }
-                    Ok(database)
+                    Ok(Box::new(database))
                 });
                 opened.map(Reading::Sqlite)
             }

@@ -39,8 +39,20 @@ pub(crate) fn unpack(packed: &Bytes, size: u64) -> Unpacked {
     }
 }
 
+/// A message as it was before rosbag2 compressed it by itself, if it did.
+pub(crate) fn plain(data: Bytes) -> Result<Bytes, String> {
+    if !data.starts_with(&ZSTD) {
+        return Ok(data);
+    }
+    let unpacked = unpack(&data, stated_size(&data));
+    match unpacked.fault {
+        None => Ok(unpacked.bytes),
+        Some(fault) => Err(format!("a compressed message of {} bytes: {fault}", data.len())),
+    }
+}
+
 /// The size that a zstd frame states, if it does.
-pub(crate) fn stated_size(packed: &[u8]) -> u64 {
+fn stated_size(packed: &[u8]) -> u64 {
     zstd::zstd_safe::get_frame_content_size(packed).ok().flatten().unwrap_or(0)
 }
 
