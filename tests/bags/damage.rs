@@ -113,9 +113,11 @@ fn of_a_file_that_was_cut_everything_before_the_cut_is_read() {
             assert!(!losses.is_empty() || !lost, "{form:?} cut at {place}: a loss that nobody tells");
             read += found.len();
         }
-        // About half of it, and no less than a quarter where much is needed to read anything.
-        let least = if whole.form.zstd == Zstd::File { 1 } else { 50 * whole.messages.len() / 4 };
-        assert!(read >= least, "{:?}: {read}", whole.form);
+        // About half of it, and no less than a quarter where much is needed to read anything. A small file that
+        // is compressed as a whole is one block of zstd, of which half is nothing.
+        if whole.form.zstd != Zstd::File {
+            assert!(read > 50 * whole.messages.len() / 4, "{:?}: {read}", whole.form);
+        }
     }
     assert!(MEMORY.peak_usage() < MOST);
 }
