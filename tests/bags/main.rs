@@ -142,7 +142,7 @@ fn every_form_gives_every_message_as_it_was_written() {
                 number += 1;
                 let files = making::write(&bag, form, &messages);
                 assert_eq!(files.len(), splits);
-                let (found, losses) = read(&[bag.clone()], &images());
+                let (found, losses) = read(std::slice::from_ref(&bag), &images());
                 assert_eq!(losses, [""; 0], "{form:?}");
                 assert_eq!(found.len(), wanted.len(), "{form:?}");
                 assert!(found == wanted, "{form:?}: a message is not as it was written");
@@ -195,7 +195,7 @@ fn what_is_still_in_the_log_beside_a_database_is_read_and_nothing_is_written_the
         files.map(|file| (file.clone(), fs::read(file).unwrap())).collect::<BTreeSet<_>>()
     };
     let before = state();
-    let (found, losses) = read(&[bag.clone()], &Wish::default());
+    let (found, losses) = read(std::slice::from_ref(&bag), &Wish::default());
     assert_eq!(losses, [""; 0]);
     assert_eq!(found, messages);
     assert_eq!(state(), before);
@@ -242,7 +242,7 @@ fn a_part_that_is_missing_is_a_loss_and_no_bag_is_an_error() {
     let text = folder.path().join("notes.txt");
     fs::write(&text, "no bag").unwrap();
     for wrong in [text, folder.path().join("nowhere"), PathBuf::from("/dev/zero")] {
-        let error = Reader::open(&[wrong.clone()], &Wish::default()).err().unwrap().to_string();
+        let error = Reader::open(std::slice::from_ref(&wrong), &Wish::default()).err().unwrap().to_string();
         assert!(error.contains(&wrong.display().to_string()), "{error}");
     }
 }
