@@ -52,7 +52,9 @@ fn write_data(folder: &Path, scale: u32, count: u32) {
     for i in 0..count {
         let below = move |y: u32| y / scale > 10 + i % 12;
         let (width, height) = (128 * scale, 64 * scale);
-        let image = RgbImage::from_fn(width, height, |_, y| Rgb([if below(y) { 200 } else { 40 }; 3]));
+        let mut image = RgbImage::from_fn(width, height, |_, y| Rgb([if below(y) { 200 } else { 40 }; 3]));
+        // No two are copies of each other.
+        image.put_pixel(0, 0, Rgb([i as u8; 3]));
         let labels = GrayImage::from_fn(width, height, |_, y| Luma([u8::from(below(y))]));
         image.save(folder.join(format!("train/{i:03}.png"))).unwrap();
         labels.save(folder.join(format!("trainannot/{i:03}.png"))).unwrap();
