@@ -58,6 +58,8 @@ pub mod picture;
 #[cfg(feature = "train")]
 pub mod protocol;
 mod quote;
+#[cfg(feature = "replay")]
+pub mod replay;
 pub mod score;
 #[cfg(feature = "street")]
 pub mod street;

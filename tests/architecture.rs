@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// The library's folders, lowest first: a file may use what stands before its own folder, and nothing after.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "whole_file",
     "quote",
     "labels",
@@ -25,6 +25,7 @@ const ORDER: [&str; 21] = [
     "node",
     "street",
     "drive",
+    "replay",
     "train",
     "evaluate",
     "bench",

@@ -12,7 +12,7 @@ use crate::watch::diagnostics::{Severity, Snapshot, Status, statuses};
 use crate::watch::mailbox::Counts;
 use crate::watch::settings::Settings;
 use crate::watch::shared::Shared;
-use crate::watch::verdict::{Validity, Verdict};
+use crate::watch::verdict::Validity;
 use crate::watch::vigil::{Saying, Vigil};
 
 /// Publishes reports that assess no image, and the diagnostics.
@@ -65,24 +65,7 @@ impl Timer {
 
     /// Publishes a report that assesses no image. Whatever was assessed before no longer counts.
     pub fn report(&self, validity: Validity, reason: String) -> r2r::Result<()> {
-        let verdict = {
-            let mut state = self.shared.state();
-            let now = Instant::now();
-            Verdict {
-                stamp: self.shared.now_stamp(),
-                camera: state.newest.as_ref().map_or(String::new(), |(_, camera)| camera.clone()),
-                validity,
-                reason,
-                level: state.fail(now),
-                report: None,
-                thresholds: state.thresholds.clone(),
-                decode: None,
-                total: None,
-                image_age_secs: state.newest.as_ref().and_then(|(stamp, _)| self.shared.age_secs(*stamp)),
-                since_arrival: state.watchdog.since_arrival(now),
-                counts: self.shared.mailbox.counts(),
-            }
-        };
+        let verdict = self.shared.alarm(validity, reason);
         debug_assert_eq!(verdict.level, Level::Failure);
         self.reports.send(&verdict)
     }

@@ -22,6 +22,9 @@ const RATE_WINDOW: usize = 10;
 /// Gives the node's time since the epoch, or `None` while a simulated clock has not started.
 pub(crate) type NodeClock = Arc<dyn Fn() -> Option<Duration> + Send + Sync>;
 
+/// Gives the steady time by which silence, deadlines and ages are measured.
+pub(crate) type SteadyClock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
 /// Everything that more than one thread touches.
 pub struct Shared {
     /// Parameters in force.
@@ -34,6 +37,8 @@ pub struct Shared {
     pub schedule: InferenceSchedule,
     /// The node's time.
     pub clock: NodeClock,
+    /// This machine's steady time; a recording's, where one is replayed.
+    steady: SteadyClock,
     state: Mutex<State>,
 }
 
@@ -46,7 +51,38 @@ impl Shared {
             duplicates: Mutex::default(),
             schedule: InferenceSchedule::default(),
             clock,
+            steady: Arc::new(Instant::now),
             state: Mutex::new(State::new(thresholds, now)),
+        }
+    }
+
+    /// The same on another steady clock.
+    pub(crate) fn on(self, steady: SteadyClock) -> Self {
+        Self { steady, ..self }
+    }
+
+    /// The steady time by which everything is judged that is no latency.
+    pub(crate) fn steady_now(&self) -> Instant {
+        (self.steady)()
+    }
+
+    /// A verdict that there is no image to assess. Whatever was assessed before no longer counts.
+    pub(crate) fn alarm(&self, validity: Validity, reason: String) -> Verdict {
+        let now = self.steady_now();
+        let mut state = self.state();
+        Verdict {
+            stamp: self.now_stamp(),
+            camera: state.newest.as_ref().map_or(String::new(), |(_, camera)| camera.clone()),
+            validity,
+            reason,
+            level: state.fail(now),
+            report: None,
+            thresholds: state.thresholds.clone(),
+            decode: None,
+            total: None,
+            image_age_secs: state.newest.as_ref().and_then(|(stamp, _)| self.age_secs(*stamp)),
+            since_arrival: state.watchdog.since_arrival(now),
+            counts: self.mailbox.counts(),
         }
     }
 

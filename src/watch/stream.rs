@@ -150,12 +150,12 @@ impl<A: Assessor> Session<A> {
 
         let camera = arrival.image.frame_id.clone();
         let frame = Frame { image, stamp, camera };
-        let mode = self.deadline.choose(start, live.degraded_deadline);
+        let mode = self.deadline.choose(self.shared.steady_now(), live.degraded_deadline);
         let outcome = self.guarded(&frame, mode, wanted);
         let total = decode + start.elapsed();
         let (blank, maps) = match outcome {
             Ok(Assessment { report, maps }) => {
-                self.deadline.record(Instant::now(), mode, total, live.degraded_deadline);
+                self.deadline.record(self.shared.steady_now(), mode, total, live.degraded_deadline);
                 let blank = match report.mode {
                     Mode::Full => self.blank(arrival, Validity::Ok, String::new()),
                     Mode::LogitsOnly => self.blank(arrival, Validity::Degraded, degraded_reason(live)),
@@ -195,7 +195,7 @@ impl<A: Assessor> Session<A> {
             true => state.debounce.update_late(raw, live.patience),
             false => state.debounce.update(raw, live.patience),
         };
-        let at = Instant::now();
+        let at = self.shared.steady_now();
         state.assessed(&verdict, live.max_processing_time, at);
         Assessed { verdict, maps: Maps::default(), image: None, jumped, at }
     }
@@ -213,7 +213,7 @@ impl<A: Assessor> Session<A> {
             decode: None,
             total: None,
             image_age_secs: self.shared.age_secs(stamp),
-            since_arrival: Some(arrival.at.elapsed()),
+            since_arrival: Some(self.shared.steady_now().saturating_duration_since(arrival.at)),
             counts: Default::default(),
         }
     }

@@ -1,7 +1,8 @@
 //! The command line: trains, packs, runs and measures bundles. No ROS needed.
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, or nobody reads on;
-//! 1 failed; 2 wrong arguments, a device or precision that this machine does not have among them.
+//! 1 failed; 2 wrong arguments, a device or precision that this machine does not have among them; 3 done, but
+//! part of the input was lost; 130 stopped by Ctrl-C, what is written being whole.
 
 /// Prints a line of the results; what cannot be printed ends the command.
 macro_rules! say {
@@ -28,6 +29,7 @@ mod metrics;
 mod monitor;
 mod output;
 mod reading;
+mod replay;
 mod reproduce;
 mod street;
 mod train;
@@ -67,6 +69,8 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Measures a bundle on images with anomaly objects.
     Anomalies(anomalies::Args),
+    /// Replays recordings of ROS 2 through the monitor, as the node would have seen them.
+    Replay(replay::Args),
     /// Measures scores against labels, both in .npy files.
     Metrics(metrics::Args),
     /// Measures what a frame costs, stage by stage.
@@ -92,6 +96,7 @@ fn main() -> ExitCode {
         Command::Weights(action) => weights::run(&action),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Anomalies(args) => anomalies::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Devices(args) => devices::run(&args),

@@ -19,6 +19,16 @@ use super::Outcome;
 #[error("standard output: {0}")]
 pub struct Unwritten(std::io::Error);
 
+/// An end that has an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct Ended {
+    /// The exit code.
+    pub code: u8,
+    /// Why.
+    pub what: String,
+}
+
 /// Prints a part of the results.
 pub fn print(text: Arguments) -> Result<(), Unwritten> {
     stdout().write_fmt(text).map_err(Unwritten)
@@ -38,7 +48,11 @@ pub fn end(outcome: Outcome) -> ExitCode {
         Some(Unwritten(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         _ => {
             note(format_args!("synthcp: {}", one_line(&error.to_string())));
-            if is_of_compute(&*error) { ExitCode::from(2) } else { ExitCode::FAILURE }
+            match error.downcast_ref::<Ended>() {
+                Some(ended) => ExitCode::from(ended.code),
+                None if is_of_compute(&*error) => ExitCode::from(2),
+                None => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -1,0 +1,91 @@
+//! A verdict as the message that the node would have published.
+
+use crate::bag::message::{AnomalyRegion, ClassScore, Header, MonitorReport};
+use crate::labels::LabelSet;
+use crate::monitor::assessment::{self, Latency, Region};
+use crate::watch::verdict::Verdict;
+use std::time::Duration;
+
+/// Whose reports they are.
+pub(super) struct Identity {
+    pub labels: LabelSet,
+    pub bundle: String,
+    pub hash: String,
+}
+
+fn millis(duration: Option<Duration>) -> f32 {
+    duration.map_or(f32::NAN, |duration| duration.as_secs_f32() * 1e3)
+}
+
+/// The report; the fields mean what `msg/MonitorReport.msg` says.
+pub(super) fn report(verdict: &Verdict, identity: &Identity) -> MonitorReport {
+    let Verdict { report, thresholds, counts, .. } = verdict;
+    let report = report.as_ref();
+    // A stage that took no time did not run.
+    let stage = |pick: fn(&Latency) -> Duration| {
+        millis(report.map(|report| pick(&report.latency)).filter(|duration| !duration.is_zero()))
+    };
+    let number = |pick: fn(&assessment::Report) -> f32| report.map_or(f32::NAN, pick);
+    MonitorReport {
+        header: Header { stamp: verdict.stamp.into(), frame_id: verdict.camera.clone() },
+        validity: verdict.validity as u8,
+        reason: verdict.reason.clone(),
+        level: verdict.level as u8,
+        failure_score: number(|report| report.failure_score),
+        predicted_miou: number(|report| report.predicted_miou),
+        classes: report.map_or(Vec::new(), |report| report.classes.iter().map(class).collect()),
+        error_area: number(|report| report.error_area),
+        anomaly_area: number(|report| report.anomaly_area),
+        regions: report.map_or(Vec::new(), |report| {
+            report.regions.iter().map(|found| region(found, &identity.labels)).collect()
+        }),
+        threshold_caution: thresholds.caution,
+        threshold_failure: thresholds.failure,
+        threshold_error: thresholds.error,
+        threshold_anomaly: thresholds.anomaly,
+        threshold_anomaly_area: thresholds.anomaly_area,
+        guarantee: thresholds.guarantee.clone(),
+        latency_decode_ms: millis(verdict.decode),
+        latency_segment_ms: stage(|latency| latency.segment),
+        latency_synthesize_ms: stage(|latency| latency.synthesize),
+        latency_compare_ms: stage(|latency| latency.compare),
+        latency_score_ms: stage(|latency| latency.score),
+        latency_total_ms: millis(verdict.total),
+        image_age_ms: verdict.image_age_secs.map_or(f32::NAN, |age| (age * 1e3) as f32),
+        since_arrival_ms: millis(verdict.since_arrival),
+        frames_received: counts.received,
+        frames_processed: counts.processed,
+        frames_dropped: counts.dropped,
+        frames_invalid: counts.invalid,
+        bundle: identity.bundle.clone(),
+        bundle_hash: identity.hash.clone(),
+    }
+}
+
+fn class(score: &assessment::ClassScore) -> ClassScore {
+    ClassScore {
+        class_id: score.class_id,
+        class_name: score.class_name.clone(),
+        predicted_iou: score.predicted_iou,
+        presence: score.presence,
+        pixel_share: score.pixel_share,
+        present: score.present,
+    }
+}
+
+fn region(region: &Region, labels: &LabelSet) -> AnomalyRegion {
+    let name = labels.classes.get(usize::from(region.class_id));
+    AnomalyRegion {
+        x: region.x,
+        y: region.y,
+        width: region.width,
+        height: region.height,
+        centroid_x: region.centroid.0,
+        centroid_y: region.centroid.1,
+        area: region.area,
+        mean_score: region.mean_score,
+        peak_score: region.peak_score,
+        class_id: region.class_id,
+        class_name: name.map_or(String::new(), |class| class.name.clone()),
+    }
+}

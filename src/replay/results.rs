@@ -1,0 +1,104 @@
+//! What a replay leaves in its folder: a line a report, the same as messages, and a summary.
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use fs_err::File;
+use serde::Serialize;
+
+use super::ReplayError;
+use super::message::{Identity, report};
+use super::summary::Summary;
+use crate::bag::message::{Message as _, MonitorReport};
+use crate::bag::reader::{self, Message, Trust};
+use crate::bag::writer::{BagWriter, Offer, Topic};
+use crate::monitor::pipeline::Monitor;
+use crate::watch::verdict::Verdict;
+use crate::whole_file;
+
+/// The topic of reports in the result.
+const REPORTS: &str = "/monitor/report";
+/// The files of a result.
+pub const RESULTS: [&str; 3] = [LINES, BAG, SUMMARY];
+const LINES: &str = "report.jsonl";
+const BAG: &str = "result.mcap";
+const SUMMARY: &str = "summary.json";
+
+/// A line of report.jsonl.
+#[derive(Serialize)]
+struct Line<'a> {
+    /// When it was recorded, or is said, in nanoseconds since 1970.
+    time: i64,
+    validity: &'static str,
+    level: &'static str,
+    /// Whether the recording is damaged where the frame lies.
+    doubtful: bool,
+    report: &'a MonitorReport,
+}
+
+/// The files of a result, while they are written.
+pub(super) struct Results {
+    folder: PathBuf,
+    lines: BufWriter<File>,
+    bag: BagWriter,
+    reports: Topic,
+    identity: Identity,
+}
+
+impl Results {
+    pub(super) fn create(
+        folder: &Path,
+        monitor: &Monitor,
+        camera: &reader::Topic,
+    ) -> Result<Self, ReplayError> {
+        fs_err::create_dir_all(folder)?;
+        // The end of an earlier run would say that this one is whole.
+        if let Err(error) = fs_err::remove_file(folder.join(SUMMARY))
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(error.into());
+        }
+        let lines = BufWriter::new(File::create(folder.join(LINES))?);
+        let mut bag = BagWriter::create(&folder.join(BAG))?;
+        let reports = bag.topic(REPORTS, MonitorReport::DEFINITION, Offer::Reliable)?;
+        let identity = Identity {
+            labels: monitor.labels().clone(),
+            bundle: monitor.bundle_name().to_owned(),
+            hash: monitor.bundle_hash().to_owned(),
+        };
+        let facts = [("topic", camera.name.clone()), ("bundle_hash", identity.hash.clone())];
+        bag.note("synthcp_replay", facts.map(|(name, fact)| (name.to_owned(), fact)).into())?;
+        Ok(Self { folder: folder.to_owned(), lines, bag, reports, identity })
+    }
+
+    /// A report on the frame in `message`.
+    pub(super) fn frame(&mut self, message: &Message, verdict: &Verdict) -> Result<(), ReplayError> {
+        self.write(message.stamp, verdict, message.trust == Trust::Doubtful)
+    }
+
+    /// A report that there is no frame.
+    pub(super) fn alarm(&mut self, time: i64, verdict: &Verdict) -> Result<(), ReplayError> {
+        self.write(time, verdict, false)
+    }
+
+    fn write(&mut self, time: i64, verdict: &Verdict, doubtful: bool) -> Result<(), ReplayError> {
+        let report = report(verdict, &self.identity);
+        let (validity, level) = (verdict.validity.name(), verdict.level.name());
+        let line = Line { time, validity, level, doubtful, report: &report };
+        serde_json::to_writer(&mut self.lines, &line).map_err(std::io::Error::from)?;
+        self.lines.write_all(b"\n")?;
+        self.bag.write(self.reports, u64::try_from(time).unwrap_or(0), &report)?;
+        Ok(())
+    }
+
+    /// Closes the files; the summary, last of all, says whether they are complete.
+    pub(super) fn finish(mut self, summary: &Summary) -> Result<(), ReplayError> {
+        self.lines.flush()?;
+        let facts = BTreeMap::from([("complete".to_owned(), summary.complete.to_string())]);
+        self.bag.note("synthcp_replay_end", facts)?;
+        self.bag.finish()?;
+        let text = serde_json::to_vec_pretty(summary).map_err(std::io::Error::from)?;
+        Ok(whole_file::write(&self.folder.join(SUMMARY), text)?)
+    }
+}

@@ -1,0 +1,132 @@
+//! What a replay comes to, on one screen.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::bag::Losses;
+use crate::watch::debounce::Level;
+use crate::watch::validity::Validity;
+use crate::watch::verdict::Verdict;
+
+/// Losses of the replay's own that are kept by name; more are counted.
+const NAMED: usize = 1000;
+
+/// The figures of a replay. All but the latencies are the same whenever it is repeated.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// The camera's topic.
+    pub topic: String,
+    /// Whether it came to the end of what was selected.
+    pub complete: bool,
+    /// Frames in the selection.
+    pub met: u64,
+    /// Frames assessed, those that could not be decoded among them.
+    pub frames: u64,
+    /// Of these, those that lie where the recording is damaged.
+    pub doubtful: u64,
+    /// Reports by validity.
+    pub validity: BTreeMap<&'static str, u64>,
+    /// Frames by level.
+    pub level: BTreeMap<&'static str, u64>,
+    /// Times that the level rose to FAILURE, by a frame or by silence.
+    pub failures_begun: u64,
+    /// What of the recording could not be read.
+    pub lost: u64,
+    /// The first of that, by name.
+    pub losses: Vec<String>,
+    /// Milliseconds from message to verdict: p50, p95, p99, the longest.
+    pub latency_ms: Option<[f32; 4]>,
+    #[serde(skip)]
+    latencies: Vec<f32>,
+    #[serde(skip)]
+    failing: bool,
+}
+
+impl Summary {
+    pub(super) fn new(topic: &str) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            complete: true,
+            met: 0,
+            frames: 0,
+            doubtful: 0,
+            validity: BTreeMap::new(),
+            level: BTreeMap::new(),
+            failures_begun: 0,
+            lost: 0,
+            losses: Vec::new(),
+            latency_ms: None,
+            latencies: Vec::new(),
+            failing: false,
+        }
+    }
+
+    pub(super) fn count(&mut self, verdict: &Verdict) {
+        *self.validity.entry(verdict.validity.name()).or_default() += 1;
+        if verdict.validity.is_on_an_image() {
+            *self.level.entry(verdict.level.name()).or_default() += 1;
+        }
+        let failing = verdict.level == Level::Failure && verdict.validity != Validity::Starting;
+        self.failures_begun += u64::from(failing && !self.failing);
+        self.failing = failing;
+        self.latencies.extend(verdict.total.map(|total| total.as_secs_f32()));
+    }
+
+    /// A message of the camera's topic that is no image.
+    pub(super) fn unread(&mut self, stamp: i64, why: &str) {
+        self.lost += 1;
+        if self.losses.len() < NAMED {
+            self.losses.push(format!("the message of {stamp} is no image: {why}"));
+        }
+    }
+
+    /// Everything is counted.
+    pub(super) fn close(&mut self, losses: &Losses) {
+        self.lost += losses.count();
+        self.losses.extend(losses.named().iter().map(ToString::to_string));
+        self.latencies.sort_by(f32::total_cmp);
+        let at = |share: f64| {
+            let place = (share * self.latencies.len() as f64).ceil() as usize;
+            self.latencies.get(place.saturating_sub(1)).map(|seconds| seconds * 1e3)
+        };
+        self.latency_ms = match (at(0.5), at(0.95), at(0.99), at(1.0)) {
+            (Some(p50), Some(p95), Some(p99), Some(longest)) => Some([p50, p95, p99, longest]),
+            _ => None,
+        };
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = |counts: &BTreeMap<&'static str, u64>| {
+            let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
+            if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+        };
+        writeln!(f, "topic      {}", self.topic)?;
+        writeln!(f, "frames     {} assessed of {} met", self.frames, self.met)?;
+        writeln!(f, "level      {}", counts(&self.level))?;
+        writeln!(f, "validity   {}", counts(&self.validity))?;
+        writeln!(f, "failures   {} begun", self.failures_begun)?;
+        if let Some([p50, p95, p99, longest]) = self.latency_ms {
+            writeln!(f, "latency    p50 {p50:.1} ms, p95 {p95:.1}, p99 {p99:.1}, longest {longest:.1}")?;
+        }
+        if !self.complete {
+            writeln!(f, "stopped    before the end of the recording")?;
+        }
+        if self.lost > 0 {
+            writeln!(f, "lost       {}; {} frames are doubtful", self.lost, self.doubtful)?;
+            for loss in self.losses.iter().take(SHOWN) {
+                writeln!(f, "           {loss}")?;
+            }
+            if self.lost > SHOWN as u64 {
+                writeln!(f, "           and more, see summary.json")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Losses on the screen.
+const SHOWN: usize = 5;

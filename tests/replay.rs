@@ -1,0 +1,225 @@
+//! `synthcp replay` as its users meet it, on small recordings and a bundle of random weights.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use mcap::WriteOptions;
+use mcap::records::MessageHeader;
+use serde_json::Value;
+use synthcp_monitor::bag::cdr::{decode, encode};
+use synthcp_monitor::bag::message::{Header, Image, MonitorReport, Time};
+use synthcp_monitor::bag::reader::{Reader, Wish};
+use tempfile::TempDir;
+
+const SECOND: u64 = 1_000_000_000;
+const BEGIN: u64 = 1_700_000_000 * SECOND;
+
+fn synthcp(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synthcp"));
+    command.current_dir(folder);
+    command
+}
+
+/// A folder with a bundle of random weights.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(synthcp(folder.path()).args(["bundle", "random", "--out", "bundle"]).status().unwrap().success());
+    folder
+}
+
+/// A frame at so many milliseconds; one that cannot be decoded where `readable` is false.
+fn frame(ms: u64, readable: bool) -> (u64, Vec<u8>) {
+    let time = BEGIN + ms * 1_000_000;
+    let stamp = Time { sec: (time / SECOND) as i32, nanosec: (time % SECOND) as u32 };
+    let data: Vec<u8> = (0..64 * 48 * 3u32).map(|at| (at / 7 + ms as u32) as u8).collect();
+    let image = Image {
+        header: Header { stamp, frame_id: "front".to_owned() },
+        height: 48,
+        width: 64,
+        encoding: if readable { "rgb8" } else { "rgb9" }.to_owned(),
+        is_bigendian: 0,
+        step: 192,
+        data,
+    };
+    // It was recorded a little later than it was taken.
+    (time + 3_000_000, encode(&image).unwrap())
+}
+
+/// A recording with these messages on `/camera/image`.
+fn record(path: &Path, messages: &[(u64, Vec<u8>)]) {
+    let mut writer = WriteOptions::new().create(BufWriter::new(File::create(path).unwrap())).unwrap();
+    let schema = writer.add_schema("sensor_msgs/msg/Image", "ros2msg", b"").unwrap();
+    let channel_id = writer.add_channel(schema, "/camera/image", "cdr", &BTreeMap::new()).unwrap();
+    for (time, data) in messages {
+        let header = MessageHeader { channel_id, sequence: 0, log_time: *time, publish_time: *time };
+        writer.write_to_known_channel(&header, data).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+fn replay(folder: &Path, bag: &str, out: &str, more: &[&str]) -> Output {
+    let mut command = synthcp(folder);
+    command.args(["replay", bag, "--bundle", "bundle", "--device", "cpu", "--out", out]).args(more);
+    command.output().unwrap()
+}
+
+fn lines(folder: &Path, out: &str) -> Vec<Value> {
+    let text = fs::read_to_string(folder.join(out).join("report.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn summary(folder: &Path, out: &str) -> Value {
+    serde_json::from_slice(&fs::read(folder.join(out).join("summary.json")).unwrap()).unwrap()
+}
+
+/// Everything but the latencies.
+fn without_latencies(mut line: Value) -> String {
+    line["report"].as_object_mut().unwrap().retain(|name, _| !name.starts_with("latency_"));
+    line.to_string()
+}
+
+fn reports(folder: &Path, out: &str) -> Vec<(i64, MonitorReport)> {
+    let mut reader = Reader::open(&[folder.join(out).join("result.mcap")], &Wish::default()).unwrap();
+    let reports = reader.by_ref().map(|message| (message.stamp, decode(&message.data).unwrap())).collect();
+    assert_eq!(reader.losses().count(), 0);
+    reports
+}
+
+#[test]
+fn two_replays_agree_in_all_but_the_latencies() {
+    let folder = folder();
+    let at = folder.path();
+    let messages: Vec<_> = (0..12).map(|number| frame(number * 100, number != 5)).collect();
+    record(&at.join("drive.mcap"), &messages);
+    for out in ["a", "b"] {
+        let output = replay(at, "drive.mcap", out, &[]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains("12 assessed of 12 met"), "{said}");
+    }
+    let [a, b] = ["a", "b"].map(|out| lines(at, out).into_iter().map(without_latencies).collect::<Vec<_>>());
+    assert_eq!(a, b);
+    let [a, b] = ["a", "b"].map(|out| reports(at, out));
+    assert_eq!(a.len(), 12);
+    for (number, ((time, one), (_, other))) in a.into_iter().zip(b).enumerate() {
+        assert_eq!(time as u64, messages[number].0);
+        assert_eq!(one.validity, if number == 5 { 4 } else { 0 });
+        assert_eq!((one.frames_received, one.frames_dropped), (number as u64 + 1, 0));
+        assert!(number == 5 || one.latency_total_ms > 0.0);
+        // From taken to recorded; no time passes while a frame is assessed.
+        assert!((one.image_age_ms - 3.0).abs() < 1e-3 && one.since_arrival_ms == 0.0);
+        let plain = |report: MonitorReport| {
+            let report = MonitorReport {
+                latency_decode_ms: 0.0,
+                latency_segment_ms: 0.0,
+                latency_synthesize_ms: 0.0,
+                latency_compare_ms: 0.0,
+                latency_score_ms: 0.0,
+                latency_total_ms: 0.0,
+                ..report
+            };
+            encode(&report).unwrap()
+        };
+        assert_eq!(plain(one), plain(other));
+    }
+    assert_eq!(summary(at, "a")["complete"], true);
+}
+
+#[test]
+fn a_gap_in_the_recording_is_stale_when_it_is_on_the_robot() {
+    let folder = folder();
+    let at = folder.path();
+    let times = [0, 100, 200, 2200, 2300];
+    record(&at.join("drive.mcap"), &times.map(|ms| frame(ms, true)));
+    assert!(replay(at, "drive.mcap", "out", &[]).status.success());
+    let said: Vec<(i64, String)> = lines(at, "out")
+        .iter()
+        .map(|line| (line["time"].as_i64().unwrap(), line["validity"].as_str().unwrap().to_owned()))
+        .map(|(time, validity)| ((time - BEGIN as i64) / 1_000_000, validity))
+        .collect();
+    // source_timeout is 0.5 s; looked at every 50 ms, and said again every 0.5 s.
+    let stale = [753, 1253, 1753].map(|ms| (ms, "STALE".to_owned()));
+    let ok = |ms: i64| (ms + 3, "OK".to_owned());
+    let expected = [&[ok(0), ok(100), ok(200)][..], &stale, &[ok(2200), ok(2300)]].concat();
+    assert_eq!(said, expected);
+    assert!(lines(at, "out")[3..6].iter().all(|line| line["level"] == "FAILURE"));
+}
+
+#[test]
+fn a_part_of_the_recording_is_replayed_and_of_it_every_other_frame() {
+    let folder = folder();
+    let at = folder.path();
+    record(&at.join("drive.mcap"), &(0..20).map(|number| frame(number * 100, true)).collect::<Vec<_>>());
+    assert!(
+        replay(at, "drive.mcap", "out", &["--start", "0.5", "--duration", "0.95", "--every", "2"])
+            .status
+            .success()
+    );
+    let times: Vec<i64> = lines(at, "out").iter().map(|line| line["time"].as_i64().unwrap()).collect();
+    let expected = [500, 700, 900, 1100, 1300].map(|ms| BEGIN as i64 + (ms + 3) * 1_000_000);
+    assert_eq!(times, expected);
+    assert_eq!(summary(at, "out")["met"], 10);
+}
+
+#[test]
+fn a_damaged_recording_ends_with_3_and_wrong_arguments_with_2() {
+    let folder = folder();
+    let at = folder.path();
+    record(&at.join("drive.mcap"), &(0..6).map(|number| frame(number * 100, true)).collect::<Vec<_>>());
+    let bytes = fs::read(at.join("drive.mcap")).unwrap();
+    fs::write(at.join("cut.mcap"), &bytes[..bytes.len() - 40]).unwrap();
+    let output = replay(at, "cut.mcap", "out", &[]);
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary = summary(at, "out");
+    assert_eq!((summary["complete"].clone(), summary["frames"].clone()), (true.into(), 6.into()));
+    assert!(summary["losses"][0].as_str().unwrap().contains("cut.mcap"), "{summary}");
+
+    // A replay of nothing is no success.
+    let output = replay(at, "drive.mcap", "none", &["--start", "60"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("no frame"), "{said}");
+
+    fs::write(at.join("notes.txt"), "no bag").unwrap();
+    for (bag, more, what) in [
+        ("drive.mcap", &["--topic", "/other"][..], "/camera/image (sensor_msgs/msg/Image)"),
+        ("notes.txt", &[], "is no bag"),
+        ("nowhere", &[], "nowhere"),
+        ("drive.mcap", &["--every", "0"], "--every"),
+        ("drive.mcap", &["--start", "soon"], "--start"),
+    ] {
+        let output = replay(at, bag, "other", more);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(what), "{said}");
+        assert!(!at.join("other").exists());
+    }
+}
+
+#[test]
+fn ctrl_c_leaves_what_was_done_whole_and_marked() {
+    let folder = folder();
+    let at = folder.path();
+    record(&at.join("drive.mcap"), &(0..3000).map(|number| frame(number * 100, true)).collect::<Vec<_>>());
+    let mut command = synthcp(at);
+    command.args(["replay", "drive.mcap", "--bundle", "bundle", "--device", "cpu", "--out", "out"]);
+    let mut replay = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Lines leave their buffer now and then.
+    let begun = || fs::metadata(at.join("out/report.jsonl")).is_ok_and(|lines| lines.len() > 0);
+    while !begun() {
+        assert!(replay.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(Command::new("kill").args(["-INT", &replay.id().to_string()]).status().unwrap().success());
+    assert_eq!(replay.wait().unwrap().code(), Some(130));
+    let summary = summary(at, "out");
+    assert_eq!(summary["complete"], false);
+    let frames = summary["frames"].as_u64().unwrap() as usize;
+    assert!((1..3000).contains(&frames));
+    assert_eq!(lines(at, "out").len(), frames);
+    assert_eq!(reports(at, "out").len(), frames);
+}
