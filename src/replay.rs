@@ -122,7 +122,7 @@ pub fn replay(
             break;
         }
         run.until(message.stamp, &mut results, &mut summary)?;
-        let is_due = summary.met % selection.every.max(1) == 0;
+        let is_due = summary.met.is_multiple_of(selection.every.max(1));
         summary.met += 1;
         if is_due {
             run.frame(&message, &mut results, &mut summary)?;

@@ -50,12 +50,15 @@ pub struct Reader {
     bags: Vec<Bag>,
     wish: Arc<Wish>,
     losses: Losses,
+    /// The bag of the last message. It moves on when the next one is wanted, so that memory may serve again.
+    last: Option<usize>,
 }
 
 impl Reader {
     /// Opens bags: files, or the folders they are in. An error is one of the arguments; damage is none.
     pub fn open(bags: &[PathBuf], wish: &Wish) -> Result<Self, BagError> {
-        let mut reader = Self { bags: Vec::new(), wish: Arc::new(wish.clone()), losses: Losses::default() };
+        let mut reader =
+            Self { bags: Vec::new(), wish: Arc::new(wish.clone()), losses: Losses::default(), last: None };
         for path in bags {
             let Parts { files, messages } = parts(path, &mut reader.losses)?;
             let mut bag = Bag {
@@ -97,12 +100,15 @@ impl Iterator for Reader {
     type Item = Message;
 
     fn next(&mut self) -> Option<Message> {
+        if let Some(bag) = self.last.take() {
+            self.bags[bag].advance(&self.wish, &mut self.losses);
+        }
         // The first of those with the same stamp: bags are in the order in which they were given.
-        let stamp = |bag: &&mut Bag| bag.head.as_ref().map_or(i64::MAX, |head| head.stamp);
-        let bag = self.bags.iter_mut().filter(|bag| bag.head.is_some()).min_by_key(stamp)?;
-        let message = bag.head.take();
-        bag.advance(&self.wish, &mut self.losses);
-        message
+        let heads = self.bags.iter().map(|bag| bag.head.as_ref());
+        let stamps = heads.enumerate().filter_map(|(bag, head)| Some((head?.stamp, bag)));
+        let (_, bag) = stamps.min()?;
+        self.last = Some(bag);
+        self.bags[bag].head.take()
     }
 }
 

@@ -25,6 +25,12 @@ pub(crate) struct Unpacked {
 /// said to come out, and only a hint.
 pub(crate) fn unpack(packed: &Bytes, size: u64) -> Unpacked {
     if packed.starts_with(&ZSTD) {
+        // In one go where all is well; else as far as it goes.
+        if let Some(size) = usize::try_from(size).ok().filter(|size| (1..=MOST).contains(size))
+            && let Ok(bytes) = zstd::bulk::decompress(packed, size)
+        {
+            return Unpacked { bytes: bytes.into(), fault: None };
+        }
         match zstd::stream::read::Decoder::with_buffer(&packed[..]) {
             Ok(decoder) => drained(decoder, size),
             Err(error) => Unpacked { bytes: Bytes::new(), fault: Some(error.to_string()) },

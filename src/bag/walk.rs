@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::unpack::MOST;
 
@@ -54,10 +54,9 @@ impl Input {
             Self::File { file, start, block } => {
                 let end = at.saturating_add(len);
                 if at < *start || end > *start + block.len() as u64 {
-                    let wanted = len.max(if len <= PREFIX { BLOCK } else { 0 });
-                    // Freed first, so that the memory may serve again.
-                    *block = Bytes::new();
-                    (*start, *block) = (at, read(file, at, wanted)?.into());
+                    let known = at.checked_sub(*start).filter(|&known| known < block.len() as u64);
+                    let bytes = emptied(std::mem::take(block), known.map(|known| known as usize));
+                    (*start, *block) = (at, filled(file, at, len.max(BLOCK), bytes)?.freeze());
                 }
                 let from = (at - *start) as usize;
                 Ok(block.slice(from.min(block.len())..block.len().min(from + len as usize)))
@@ -66,10 +65,27 @@ impl Input {
     }
 }
 
-fn read(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
+/// What is kept of a block, from `known` on. Its memory serves again, unless a message in it is still in use.
+fn emptied(block: Bytes, known: Option<usize>) -> BytesMut {
+    match (block.try_into_mut(), known) {
+        (Ok(mut bytes), Some(known)) => {
+            bytes.advance(known);
+            bytes
+        }
+        (Ok(mut bytes), None) => {
+            bytes.clear();
+            bytes
+        }
+        (Err(block), Some(known)) => BytesMut::from(&block[known..]),
+        (Err(_), None) => BytesMut::new(),
+    }
+}
+
+/// `bytes`, which are those at `at`, and what follows them, `len` in all unless the file ends.
+fn filled(file: &File, at: u64, len: u64, mut bytes: BytesMut) -> io::Result<BytesMut> {
     let size = file.metadata()?.len();
-    let mut bytes = vec![0; len.min(size.saturating_sub(at)) as usize];
-    let mut done = 0;
+    let mut done = bytes.len();
+    bytes.resize(len.min(size.saturating_sub(at)) as usize, 0);
     while done < bytes.len() {
         match file.read_at(&mut bytes[done..], at + done as u64) {
             Ok(0) => break,
@@ -126,6 +142,12 @@ impl Walk {
         }
         let prefix = self.input.bytes(at, PREFIX)?;
         let stated = believable(&prefix, at, self.end);
+        if let Some(next) =
+            stated.filter(|&next| prefix.first().copied().is_some_and(&wanted) && next - at <= MOST as u64)
+        {
+            // At once, with what follows.
+            self.input.bytes(at, next - at + PREFIX)?;
+        }
         let followed = match stated {
             Some(next) => next == self.end || self.is_end(next)? || self.begins(next)?,
             None => false,

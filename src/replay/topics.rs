@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::bag::BagError;
 use crate::bag::camera::is_image;
 use crate::bag::reader::{Topic, topics};
 
@@ -44,7 +43,7 @@ fn list(topics: &[Topic]) -> String {
 /// The topic that is wanted, or the only one of images; of a camera that was recorded by both transports, the
 /// raw one.
 pub fn camera_topic(bags: &[PathBuf], wanted: Option<&str>) -> Result<Topic, ReplayError> {
-    let found = topics(bags).map_err(BagError::from)?;
+    let found = topics(bags)?;
     Ok(choose(found, wanted)?)
 }
 
