@@ -10,7 +10,9 @@ are /front/monitor/report and so on, its diagnostics "front/monitor: camera" and
 import os
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction
+from launch.events import matches_action
+from launch.events.process import ShutdownProcess
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
@@ -21,6 +23,20 @@ ARGUMENTS = {
     "bundle": ("", "Model bundle, a name or a path; if not given, as params_file says"),
     "use_sim_time": ("", "Take the time from /clock: true or false; if not given, as params_file says"),
 }
+
+# The exit code of monitor_node where its user has something to mend, such as a bundle that is not there.
+USERS_MISTAKE = 2
+
+
+def give_up_on_mistakes(event, context):
+    """As in monitor.launch.py."""
+    if event.returncode != USERS_MISTAKE:
+        return None
+    return [
+        LogInfo(msg="monitor_node is not started again: its last error says what to mend"),
+        # While a node waits to be started again, this ends the waiting.
+        EmitEvent(event=ShutdownProcess(process_matcher=matches_action(event.action))),
+    ]
 
 
 def monitors(context):
@@ -41,6 +57,7 @@ def monitors(context):
             output="screen",
             respawn=True,
             respawn_delay=2.0,
+            on_exit=give_up_on_mistakes,
             # As in monitor.launch.py.
             additional_env={"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000")},
             parameters=[LaunchConfiguration("params_file"), *([given] if given else [])],

@@ -8,8 +8,10 @@ Parameters come from params_file; bundle and use_sim_time replace what it says o
 import os
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction
 from launch.conditions import IfCondition
+from launch.events import matches_action
+from launch.events.process import ShutdownProcess
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
@@ -22,8 +24,22 @@ ARGUMENTS = {
     "bundle": ("", "Model bundle, a name or a path; if not given, as params_file says"),
     "use_sim_time": ("", "Take the time from /clock: true or false; if not given, as params_file says"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
-    "respawn": ("true", "Start the node again when it dies"),
+    "respawn": ("true", "Start the node again when it dies, but not after a mistake of its user (exit code 2)"),
 }
+
+# The exit code of monitor_node where its user has something to mend, such as a bundle that is not there.
+USERS_MISTAKE = 2
+
+
+def give_up_on_mistakes(event, context):
+    """A node that dies is started again, but not for the same mistake again and again."""
+    if event.returncode != USERS_MISTAKE:
+        return None
+    return [
+        LogInfo(msg="monitor_node is not started again: its last error says what to mend"),
+        # While a node waits to be started again, this ends the waiting.
+        EmitEvent(event=ShutdownProcess(process_matcher=matches_action(event.action))),
+    ]
 
 
 def truth(name, value):
@@ -61,6 +77,7 @@ def monitor(context):
         output="screen",
         respawn=truth("respawn", value["respawn"]),
         respawn_delay=2.0,
+        on_exit=give_up_on_mistakes,
         ros_arguments=["--log-level", value["log_level"]],
         additional_env=environment,
         parameters=[LaunchConfiguration("params_file"), *given(value)],

@@ -94,8 +94,10 @@ def nodes_of(path, monkeypatch, **arguments):
     """The nodes that a Python launch file starts when given these arguments, without the launch tool."""
     names = {
         "launch": ["LaunchDescription"],
-        "launch.actions": ["DeclareLaunchArgument", "OpaqueFunction"],
+        "launch.actions": ["DeclareLaunchArgument", "EmitEvent", "LogInfo", "OpaqueFunction"],
         "launch.conditions": ["IfCondition"],
+        "launch.events": ["matches_action"],
+        "launch.events.process": ["ShutdownProcess"],
         "launch.substitutions": ["LaunchConfiguration", "PathJoinSubstitution"],
         "launch_ros": [],
         "launch_ros.actions": ["Node"],
@@ -158,6 +160,23 @@ def test_an_argument_counts_only_when_given(path, monkeypatch):
     ]:
         node = nodes_of(path, monkeypatch, **given)[1][0]
         assert node.parameters[1:] == expected
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: path.name)
+def test_a_node_that_dies_is_started_again_but_not_after_a_mistake_of_its_user(path, monkeypatch):
+    _, nodes = nodes_of(path, monkeypatch)
+    (node,) = [node for node in nodes if node.package == "synthcp_monitor"]
+    assert node.respawn is True
+    # The end of the waiting is what keeps it from being started again.
+    assert node.respawn_delay > 0
+    exited = lambda code: node.on_exit(types.SimpleNamespace(returncode=code, action=node), None)  # noqa: E731
+    for code in (-9, -11, 0, 1):
+        assert exited(code) is None
+    # tests/ros/test_lifetime.py holds the node to that code.
+    said, ended = exited(2)
+    assert (said.kind, ended.kind, ended.event.kind) == ("LogInfo", "EmitEvent", "ShutdownProcess")
+    matcher = ended.event.process_matcher
+    assert (matcher.kind, matcher.made_of) == ("matches_action", (node,))
 
 
 # Each differs from the default.
