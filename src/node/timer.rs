@@ -50,7 +50,15 @@ impl Timer {
     /// Looks after the camera, and after the threads between it and the report.
     pub fn tick(&mut self) -> r2r::Result<()> {
         let live = self.shared.parameters.live();
-        let sayings = self.vigil.due(&mut self.shared.state(), live, Instant::now());
+        // Read before the state is locked: the clock has a lock of its own.
+        let simulated = if self.settings.use_sim_time { (self.shared.clock)() } else { None };
+        let sayings = {
+            let (mut state, now) = (self.shared.state(), Instant::now());
+            if let Some(time) = simulated {
+                state.watchdog.hear_clock(time, now);
+            }
+            self.vigil.due(&mut state, live, now)
+        };
         for saying in sayings {
             match saying {
                 Saying::Report(validity, reason) => self.report(validity, reason)?,

@@ -1,7 +1,8 @@
 //! Notices that the camera has gone quiet.
 //!
 //! Only arrivals count, on a steady clock that the caller passes in: a wrong camera clock or a
-//! simulated clock that stands still must neither raise nor hide the alarm.
+//! simulated clock that stands still must neither raise nor hide the alarm. A simulated clock that
+//! goes on has a say: a bag that is played slowly is silent only when it is so by that clock too.
 
 use std::time::{Duration, Instant};
 
@@ -34,18 +35,48 @@ pub(crate) struct Watchdog {
     started: Instant,
     last_arrival: Option<Instant>,
     last_alarm: Option<Instant>,
+    simulated: Option<Simulated>,
+}
+
+/// A simulated clock, as last heard.
+#[derive(Clone, Copy, Debug)]
+struct Simulated {
+    time: Duration,
+    /// When it last moved, on the steady clock.
+    moved: Instant,
+    /// What it showed when the last image arrived, or when it last jumped back.
+    at_arrival: Duration,
 }
 
 impl Watchdog {
     /// Begins to watch at `now`.
     pub fn new(now: Instant) -> Self {
-        Self { started: now, last_arrival: None, last_alarm: None }
+        Self { started: now, last_arrival: None, last_alarm: None, simulated: None }
     }
 
     /// An image arrived at `now`.
     pub(crate) fn feed(&mut self, now: Instant) {
         self.last_arrival = Some(now);
         self.last_alarm = None;
+        if let Some(simulated) = &mut self.simulated {
+            simulated.at_arrival = simulated.time;
+        }
+    }
+
+    /// A simulated clock shows `time`.
+    pub(crate) fn hear_clock(&mut self, time: Duration, now: Instant) {
+        let clock = self.simulated.get_or_insert(Simulated { time, moved: now, at_arrival: time });
+        if time != clock.time {
+            if time < clock.time {
+                clock.at_arrival = time;
+            }
+            (clock.time, clock.moved) = (time, now);
+        }
+    }
+
+    /// When the last image came.
+    pub(crate) fn last_arrival(&self) -> Option<Instant> {
+        self.last_arrival
     }
 
     /// Time since the last image, or since the start.
@@ -62,9 +93,19 @@ impl Watchdog {
     pub(crate) fn liveness(&self, now: Instant, timeout: Option<Duration>) -> Liveness {
         match (self.since_arrival(now), timeout) {
             (None, _) => Liveness::Waiting,
-            (Some(silence), Some(timeout)) if silence > timeout => Liveness::Stale,
+            (Some(silence), Some(timeout)) if silence > timeout && !self.is_slow(now, timeout) => {
+                Liveness::Stale
+            }
             _ => Liveness::Alive,
         }
+    }
+
+    /// Whether a simulated clock goes on, by which the camera is not silent yet.
+    fn is_slow(&self, now: Instant, timeout: Duration) -> bool {
+        self.simulated.is_some_and(|clock| {
+            now.saturating_duration_since(clock.moved) <= timeout
+                && clock.time.saturating_sub(clock.at_arrival) <= timeout
+        })
     }
 
     /// The alarm that is due at `now`: at once when the camera goes stale, then every [`REPEAT`].
@@ -123,6 +164,34 @@ mod tests {
         assert_eq!(dog.liveness(start + ms(660), TIMEOUT), Liveness::Alive);
         assert_eq!(dog.poll(start + ms(660), TIMEOUT), None);
         assert!(dog.poll(start + ms(1151), TIMEOUT).is_some());
+    }
+
+    /// When a camera whose only image came at 0 is first stale, asked every 50 ms on the steady clock. The
+    /// simulated clock is as `time` has it, both in milliseconds.
+    fn first_stale(time: impl Fn(u64) -> u64) -> Option<u64> {
+        let start = Instant::now();
+        let mut dog = Watchdog::new(start);
+        dog.hear_clock(ms(time(0)), start);
+        dog.feed(start);
+        (0..=20_000).step_by(50).find(|&at| {
+            dog.hear_clock(ms(time(at)), start + ms(at));
+            dog.liveness(start + ms(at), TIMEOUT) == Liveness::Stale
+        })
+    }
+
+    #[test]
+    fn a_bag_at_a_tenth_of_its_rate_is_silent_by_its_own_clock() {
+        assert_eq!(first_stale(|at| 9000 + at / 10), Some(5050), "ten times later");
+        assert_eq!(first_stale(|at| 9000 + at), Some(550));
+        assert_eq!(first_stale(|at| 9000 + at * 10), Some(550), "never sooner than by the steady clock");
+    }
+
+    #[test]
+    fn a_simulated_clock_that_stands_still_or_jumps_back_hides_no_silence() {
+        assert_eq!(first_stale(|_| 9000), Some(550));
+        assert_eq!(first_stale(|at| 9000 + at.min(1000) / 10), Some(1550), "paused after a second");
+        let looped = |at: u64| if at < 200 { 90_000 + at } else { at };
+        assert_eq!(first_stale(looped), Some(750), "from where it jumped to");
     }
 
     #[test]
