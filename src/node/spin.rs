@@ -13,16 +13,22 @@ use r2r::sensor_msgs::msg::{CameraInfo, CompressedImage, Image};
 use r2r::std_msgs::msg::Header;
 use r2r::{Node, QosProfile};
 
-use super::log::{Allowance, Log};
+use super::log::{Allowance, Log, Throttle};
 use super::parameter_services::ParameterServices;
 use crate::frame::{CameraImage, Content, Stamp};
 use crate::watch::mailbox::Arrival;
 use crate::watch::parameters::Transport;
+use crate::watch::publishers::{Publishers, Seen};
 use crate::watch::settings::Settings;
 use crate::watch::shared::{Shared, SharedParameters};
+use crate::watch::topic_names::resolved;
+use crate::watch::transports::Transports;
 
 /// Longest wait for a message; bounds how long the end of the node takes.
 const WAIT: Duration = Duration::from_millis(20);
+
+/// Time between two looks at the ROS graph.
+const LOOK: Duration = Duration::from_millis(200);
 
 type Queue<T> = Box<dyn Stream<Item = T> + Unpin + Send>;
 
@@ -33,6 +39,40 @@ pub(crate) struct Inputs {
     camera_info: Queue<CameraInfo>,
     parameters: ParameterServices,
     changes: Allowance,
+    transport: Transport,
+    qos: QosProfile,
+    transports: Transports,
+    names: Names,
+    looked: Option<Instant>,
+}
+
+/// Whole names, by which the graph is asked.
+struct Names {
+    node: String,
+    raw: String,
+    compressed: String,
+    report: String,
+}
+
+impl Names {
+    fn of(node: &Node) -> r2r::Result<Self> {
+        let (arguments, node) = (std::env::args().collect::<Vec<_>>(), node.fully_qualified_name()?);
+        let name = |topic| resolved(topic, &node, &arguments);
+        Ok(Self { raw: name("image"), compressed: name("image/compressed"), report: name("~/report"), node })
+    }
+
+    fn seen(&self, node: &Node) -> r2r::Result<Seen> {
+        let publishers = |topic: &str| node.get_publishers_info_by_topic(topic, false);
+        let own =
+            |namespace: &str, name: &str| format!("{}/{name}", namespace.trim_end_matches('/')) == self.node;
+        let reporters = publishers(&self.report)?;
+        let reporters = reporters.iter().filter(|info| own(&info.node_namespace, &info.node_name));
+        Ok(Seen {
+            raw: publishers(&self.raw)?.len(),
+            compressed: publishers(&self.compressed)?.len(),
+            namesakes: reporters.count().saturating_sub(1),
+        })
+    }
 }
 
 impl Inputs {
@@ -43,28 +83,66 @@ impl Inputs {
         if settings.use_sim_time {
             node.get_time_source().enable_sim_time(node)?;
         }
-        let qos = || {
-            let qos = if settings.reliable_input { QosProfile::default() } else { QosProfile::sensor_data() };
-            qos.keep_last(5)
-        };
+        let qos = if settings.reliable_input { QosProfile::default() } else { QosProfile::sensor_data() };
+        let qos = qos.keep_last(5);
         let raw = (settings.transport != Transport::Compressed)
-            .then(|| node.subscribe::<Image>("image", qos()).map(queue))
+            .then(|| node.subscribe::<Image>("image", qos.clone()).map(queue))
             .transpose()?;
         let compressed = (settings.transport != Transport::Raw)
-            .then(|| node.subscribe::<CompressedImage>("image/compressed", qos()).map(queue))
+            .then(|| node.subscribe::<CompressedImage>("image/compressed", qos.clone()).map(queue))
             .transpose()?;
         Ok(Self {
             raw,
             compressed,
-            camera_info: queue(node.subscribe::<CameraInfo>("camera_info", qos())?),
+            camera_info: queue(node.subscribe::<CameraInfo>("camera_info", qos.clone())?),
             parameters,
             changes: Allowance::default(),
+            transport: settings.transport,
+            qos,
+            transports: Transports::default(),
+            names: Names::of(node)?,
+            looked: None,
         })
+    }
+
+    /// Looks at the graph from time to time, and subscribes to the compressed topic or gives it up. One that is
+    /// given up leaves the node with the next image that comes by it, so it is kept where nobody publishes there.
+    fn look(&mut self, node: &mut Node, shared: &Shared) -> r2r::Result<()> {
+        let now = Instant::now();
+        if self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < LOOK) {
+            return Ok(());
+        }
+        self.looked = Some(now);
+        let all = self.names.seen(node)?;
+        let seen = match self.transport {
+            Transport::Auto => all,
+            Transport::Raw => Seen { compressed: 0, ..all },
+            Transport::Compressed => Seen { raw: 0, ..all },
+        };
+        {
+            let mut state = shared.state();
+            state.publishers = Some(Publishers::after(state.publishers, seen, now));
+        }
+        if self.transport != Transport::Auto {
+            return Ok(());
+        }
+        let quality = shared.duplicates().quality();
+        match self.transports.want_compressed(seen.raw, quality, now) {
+            true if self.compressed.is_none() => {
+                let images = node.subscribe::<CompressedImage>("image/compressed", self.qos.clone())?;
+                self.compressed = Some(queue(images));
+            }
+            false if seen.compressed > 0 => self.compressed = None,
+            _ => {}
+        }
+        Ok(())
     }
 
     fn drain(&mut self, shared: &Shared, log: &Log) {
         while let Some(message) = self.raw.as_mut().and_then(ready) {
-            shared.accept(Arrival { image: raw(message), at: Instant::now() });
+            let at = Instant::now();
+            self.transports.raw_arrived(at);
+            shared.accept(Arrival { image: raw(message), at });
         }
         while let Some(message) = self.compressed.as_mut().and_then(ready) {
             shared.accept(Arrival { image: compressed(message), at: Instant::now() });
@@ -108,12 +186,19 @@ fn ready<T>(queue: &mut Queue<T>) -> Option<T> {
 
 /// Spins until `stop`.
 pub(crate) fn spin(mut node: Node, mut inputs: Inputs, shared: Arc<Shared>, log: Log, stop: Arc<AtomicBool>) {
+    let mut throttle = Throttle::default();
     while !stop.load(Ordering::Relaxed) {
         // r2r panics on some faults of the middleware; the camera must be heard all the same.
         let spun = catch_unwind(AssertUnwindSafe(|| {
             node.spin_once(WAIT);
             inputs.drain(&shared, &log);
+            inputs.look(&mut node, &shared)
         }));
+        if let Ok(Err(error)) = &spun
+            && throttle.allows(Instant::now())
+        {
+            log.error(&format!("the ROS graph does not say who publishes images: {error}"));
+        }
         if spun.is_err() {
             log.error("a fault inside the ROS client library; images are still heard");
             std::thread::sleep(WAIT);

@@ -89,28 +89,32 @@ fn camera(snapshot: &Snapshot) -> Status {
         (Some(size), Some(calibrated)) if size != calibrated => Some((size, calibrated)),
         _ => None,
     };
+    let why = state.why_silent(now).map_or(String::new(), |why| format!("; {why}"));
+    let warning =
+        state.publishers.and_then(|publishers| publishers.warnings(now).into_iter().flatten().next());
     let (word, severity, message) = match (state.watchdog.liveness(now, live.source_timeout), rejected) {
         (Liveness::Waiting, _) if settings.reliable_input => (
             "waiting",
             Severity::Warn,
             format!(
-                "no image yet on {topics}; input_qos is default (reliable), which a best-effort camera cannot serve"
+                "no image yet on {topics}{why}; input_qos is default (reliable), which a best-effort camera cannot serve"
             ),
         ),
-        (Liveness::Waiting, _) => ("waiting", Severity::Warn, format!("no image yet on {topics}")),
+        (Liveness::Waiting, _) => ("waiting", Severity::Warn, format!("no image yet on {topics}{why}")),
         (Liveness::Stale, _) => (
             "stale",
             Severity::Error,
-            format!("no image for {:.1} s", state.watchdog.silence(now).as_secs_f64()),
+            format!("no image for {:.1} s{why}", state.watchdog.silence(now).as_secs_f64()),
         ),
         (Liveness::Alive, Some(reason)) => ("rejected", Severity::Error, reason),
-        (Liveness::Alive, None) => match miscalibrated {
-            Some(((width, height), (wide, high))) => (
+        (Liveness::Alive, None) => match (warning, miscalibrated) {
+            (Some(warning), _) => ("active", Severity::Warn, warning),
+            (None, Some(((width, height), (wide, high)))) => (
                 "active",
                 Severity::Warn,
                 format!("images are {width}x{height}, camera_info says {wide}x{high}"),
             ),
-            None => ("active", Severity::Ok, "images arrive".to_owned()),
+            (None, None) => ("active", Severity::Ok, "images arrive".to_owned()),
         },
     };
     let size = |size: Option<(u32, u32)>| size.map_or(UNKNOWN.to_owned(), |(w, h)| format!("{w}x{h}"));

@@ -71,6 +71,11 @@ impl Duplicates {
         self.count
     }
 
+    /// What the last images were, raw and compressed.
+    pub(crate) fn quality(&self) -> [Option<Quality>; 2] {
+        self.quality
+    }
+
     /// What is to be judged now that `arrival` has come: nothing, it, or first the one before it
     /// whose twin did not come.
     pub(crate) fn admit(&mut self, arrival: Arrival) -> Vec<Arrival> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::duplicates::Duplicates;
 use super::mailbox::{Arrival, Mailbox};
 use super::parameters::{ParameterError, Parameters, Value};
+use super::publishers::Publishers;
 use super::schedule::InferenceSchedule;
 use super::settings::Live;
 use super::verdict::{Validity, Verdict};
@@ -189,6 +190,8 @@ pub(crate) struct State {
     pub size: Option<(u32, u32)>,
     /// Size the camera was calibrated at, from `camera_info`.
     pub calibrated_size: Option<(u32, u32)>,
+    /// Who publishes them; `None` before the first look.
+    pub publishers: Option<Publishers>,
     /// Images that came a second time by the other transport.
     pub duplicates: u64,
     /// Since when the bundle loads; `None` once it has.
@@ -223,6 +226,7 @@ impl State {
             encoding: String::new(),
             size: None,
             calibrated_size: None,
+            publishers: None,
             duplicates: 0,
             loading_since: Some(now),
             last_alarm: None,
@@ -283,6 +287,11 @@ impl State {
             _ => {}
         }
         self.last_verdict = Some(verdict.clone());
+    }
+
+    /// Why no image comes, as far as the graph tells.
+    pub(crate) fn why_silent(&self, now: Instant) -> Option<String> {
+        self.publishers?.why_silent(self.watchdog.last_arrival(), now)
     }
 
     /// Mean rate of the last arrivals, in Hz; `None` before the second.

@@ -27,23 +27,36 @@ pub(crate) struct Vigil {
     was: Liveness,
     last_hang: Option<Instant>,
     last_loading: Option<Instant>,
+    /// Whether each of the warnings about publishers has been given.
+    warned: [bool; 2],
 }
 
 impl Vigil {
     /// Nothing was said yet.
     pub(crate) fn new() -> Self {
-        Self { was: Liveness::Waiting, last_hang: None, last_loading: None }
+        Self { was: Liveness::Waiting, last_hang: None, last_loading: None, warned: [false; 2] }
     }
 
     /// What is due at `now`.
     pub(crate) fn due(&mut self, state: &mut State, live: Live, now: Instant) -> Vec<Saying> {
+        let mut sayings = self.publishers(state, now);
         if let Some(since) = state.loading_since {
-            return self.loading(since, now).into_iter().collect();
+            sayings.extend(self.loading(since, now));
+            return sayings;
         }
-        let mut sayings = Vec::new();
         self.liveness(state, live, now, &mut sayings);
         self.hang(state, live, now, &mut sayings);
         sayings
+    }
+
+    /// Each warning once.
+    fn publishers(&mut self, state: &State, now: Instant) -> Vec<Saying> {
+        let Some(publishers) = state.publishers else { return Vec::new() };
+        let warnings = publishers.warnings(now).into_iter().zip(&mut self.warned);
+        let new = |(warning, warned): (Option<String>, &mut bool)| {
+            warning.filter(|_| !std::mem::replace(warned, true)).map(Saying::Warning)
+        };
+        warnings.filter_map(new).collect()
     }
 
     /// Images that come meanwhile change nothing: none can be assessed yet.
@@ -72,14 +85,15 @@ impl Vigil {
         }
         let Some(Alarm { liveness, silence }) = state.watchdog.poll(now, live.source_timeout) else { return };
         let silence = silence.as_secs_f64();
+        let why = state.why_silent(now).map_or(String::new(), |why| format!("; {why}"));
         sayings.push(match liveness {
             Liveness::Waiting => Saying::Report(
                 Validity::Starting,
-                format!("no image has come in the {silence:.1} s since the start"),
+                format!("no image has come in the {silence:.1} s since the start{why}"),
             ),
             _ => Saying::Report(
                 Validity::Stale,
-                format!("no image for {silence:.1} s; source_timeout allows {timeout} s"),
+                format!("no image for {silence:.1} s; source_timeout allows {timeout} s{why}"),
             ),
         });
     }
@@ -114,6 +128,7 @@ mod tests {
     use super::*;
     use crate::model::bundle::Thresholds;
     use crate::watch::parameters::{Parameters, Value};
+    use crate::watch::publishers::{Publishers, Seen};
     use crate::watch::shared::tests::state;
 
     fn live(overrides: &[(&str, f64)]) -> Live {
@@ -151,6 +166,30 @@ mod tests {
             let failed = [2050, 2550, 3050].map(|at| (at, Validity::Failed));
             assert_eq!(reports(&mut state, live, start, 3100), failed, "{delay}");
         }
+    }
+
+    #[test]
+    fn what_the_graph_shows_is_in_the_reason_and_each_warning_comes_once() {
+        let start = Instant::now();
+        let (mut vigil, mut state) = (Vigil::new(), state(start));
+        let two = Seen { raw: 2, compressed: 0, namesakes: 1 };
+        state.publishers = Some(Publishers::after(None, two, start));
+        let (mut warnings, mut reasons) = (0, Vec::new());
+        for at in (0..=40_000).step_by(500) {
+            for saying in vigil.due(&mut state, live(&[]), start + ms(at)) {
+                match saying {
+                    Saying::Warning(_) => warnings += 1,
+                    Saying::Report(_, reason) => reasons.push(reason),
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!(warnings, 2);
+        assert!(!reasons[0].contains("publisher"), "{}", reasons[0]);
+        assert!(reasons[80].ends_with("; 2 publishers matched, no data: QoS, shared memory or fragments"));
+        state.publishers = Some(Publishers::after(None, Seen::default(), start));
+        let saying = vigil.due(&mut state, live(&[]), start + ms(41_000)).remove(0);
+        assert!(matches!(saying, Saying::Report(_, reason) if reason.ends_with("; there is no publisher")));
     }
 
     #[test]
