@@ -135,7 +135,7 @@ fn scores(c: &mut Criterion) {
     let msp = random(&[1, 1, 256, 512]).sigmoid();
     for (certainty, side) in [(Certainty::Switch, 1), (Certainty::Entropy, 1), (Certainty::Entropy, 5)] {
         let smoothing = side.try_into().expect("an odd number");
-        let config = Config { features: Features::Last, certainty, smoothing };
+        let config = Config { features: Features::Last, certainty, smoothing, ..Config::default() };
         let views = Views { real: &real, synthetic: &synthetic, logits: &logits, msp: &msp };
         let name = format!("anomaly score 64x32 to 512x256, {certainty:?}, smoothing {side}");
         c.bench_function(&name, |b| b.iter(|| anomaly_score(config, &views)));

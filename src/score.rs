@@ -5,6 +5,7 @@ pub mod catalogue;
 mod class_statistics;
 pub mod detector;
 mod entry;
+pub mod statistics;
 pub mod trained;
 
 /// Declares the modules of the detectors, each with its `ENTRIES`, and collects these in the order of tables.
@@ -21,5 +22,7 @@ detectors! {
     synthcp,
     logits,
     sml,
+    vim,
+    nearest,
     mc_dropout,
 }

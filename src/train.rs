@@ -10,6 +10,7 @@ pub(crate) mod degrade;
 pub(crate) mod discriminator;
 pub mod identity;
 pub mod optimizer;
+pub mod outliers;
 pub mod packing;
 pub mod predictions;
 pub mod progress;

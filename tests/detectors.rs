@@ -27,6 +27,7 @@ segmentation_steps: 2
 folds: 2
 fold_steps: 2
 degraded: true
+outliers: {copies: 1, most: 4}
 synthesis: {architecture: spade, ngf: 2, hidden: 4, upsampling: normal}
 discriminator_width: 4
 synthesis_steps: 2
@@ -41,6 +42,8 @@ baselines:
   pixel: {network: {baseline: comparison, network: {architecture: confidence_only, width: 4, squeeze: 4}}, steps: 2, batch: 2, rate: 0.001}
   direct: {network: {baseline: comparison, network: {architecture: direct, width: 4, squeeze: 4}}, steps: 2, batch: 2, rate: 0.001}
   fused: {network: {baseline: comparison, network: {architecture: fused, width: 8}}, steps: 2, batch: 2, rate: 0.001, seed: 7}
+  unknown: {network: {baseline: comparison, network: {architecture: fused, width: 8, of_synth: nothing, unknown: true}}, steps: 2, batch: 2, rate: 0.001}
+  exposed: {network: {baseline: exposed, width: 4}, steps: 2, batch: 2, rate: 0.001}
 batch: [2, 4, 2]
 rate: [0.001, 0.0004, 0.001]
 seed: 1
@@ -72,6 +75,7 @@ fn write_data(folder: &Path) {
 
 fn training(recipe: &str, data: &Path, work: &Path) -> Training {
     let workspace = Workspace {
+        cutouts: None,
         data: data.into(),
         slice: "train".parse().unwrap(),
         reading: Default::default(),
@@ -168,12 +172,14 @@ fn every_baseline_is_trained_stored_loaded_and_detects() {
         "direct + (1 - MSP): e",
         "direct: ei",
         "dropout: ei",
+        "exposed: a",
         "fused: ei",
         "image: i",
         "pixel + (1 - MSP): e",
         "pixel: e",
         "tcp as released: e",
         "tcp: e",
+        "unknown: eia",
         "vae: i",
     ];
     assert_eq!(detected, expected.map(String::from).into());

@@ -426,6 +426,7 @@ fn halves() -> TensorSet {
 
 fn options(yaml: &str, seed: u64) -> segmentation::Options {
     segmentation::Options {
+        crop: None,
         network: config(yaml),
         pretrained: None,
         batch: 4,
@@ -504,6 +505,7 @@ fn every_generator_and_comparer_is_trained_by_a_recipe() {
         assert!(start.iter().all(|(name, t)| *t != trained[name] || t.numel() == 1), "{synthesis}");
 
         let how = predictions::Options {
+            outliers: None,
             classes: 2,
             degraded: false,
             passes: 2,

@@ -15,7 +15,7 @@ use crate::data::{self, Slice};
 use crate::metric::MetricError;
 use crate::monitor::pipeline::Monitor;
 use crate::score::catalogue::{self, Boxed, Parts};
-use crate::score::sml;
+use crate::score::statistics::Statistics;
 
 /// Frames shown on a page.
 pub const WORST: usize = 6;
@@ -30,7 +30,7 @@ pub fn detectors(
 ) -> Result<Vec<Boxed>, EvaluationError> {
     let networks = monitor.networks();
     let images = data::images(folder, calibration)?.map(|image| Ok(image?));
-    let statistics = sml::statistics::<EvaluationError>(networks, images)?;
+    let statistics = Statistics::gather::<EvaluationError>(networks, images)?;
     let parts = Parts { statistics: Some(statistics), ..Parts::of(networks) };
     Ok(catalogue::choose(&[], &parts)?.into_iter().chain(trained).collect())
 }

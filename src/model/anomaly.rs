@@ -35,8 +35,52 @@ pub enum Certainty {
     Entropy,
 }
 
+/// What the unknown does that F has learned, where it has ([`Compared::unknown`]).
+///
+/// [`Compared::unknown`]: crate::network::comparison::Compared::unknown
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unknown {
+    /// Nothing: the score is the paper's, what synthesis brings alone.
+    #[default]
+    Ignored,
+    /// It is the score.
+    Alone,
+    /// Both: `1 - (1 - u) (1 - w s)`, of F's probability u, the synthesis' score s and its weight w from 0 to 1.
+    Joined(f32),
+}
+
+impl Unknown {
+    /// Says what is wrong with it for an F that has or has not learned the unknown.
+    pub(crate) fn check(self, is_learned: bool) -> Result<(), String> {
+        match self {
+            Self::Joined(weight) if !(0. ..=1.).contains(&weight) => {
+                Err(format!("anomaly.unknown.joined is {weight}; expected a weight from 0 to 1"))
+            }
+            Self::Alone | Self::Joined(_) if !is_learned => {
+                Err("anomaly.unknown asks for what F has not learned; expected 'ignored', or a comparison network \
+                     with 'unknown: true'"
+                    .into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The score, of F's `unknown` and of what synthesis brings.
+    pub(super) fn score(self, unknown: Option<Tensor>, synthesis: impl FnOnce() -> Tensor) -> Tensor {
+        match (self, unknown) {
+            (Self::Alone, Some(unknown)) => unknown,
+            (Self::Joined(weight), Some(unknown)) => {
+                let neither = (1. - unknown) * (1. - synthesis() * f64::from(weight));
+                1. - neither
+            }
+            _ => synthesis(),
+        }
+    }
+}
+
 /// How the score is made; the default is the paper's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What is compared.
@@ -46,11 +90,18 @@ pub struct Config {
     /// Side, in cells, of the square over which the score is averaged; odd, and 1 leaves it alone.
     /// Outlines of ordinary objects are thin, anomalous objects are not.
     pub smoothing: Smoothing,
+    /// What the unknown does that F has learned.
+    pub unknown: Unknown,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { features: Features::Last, certainty: Certainty::Switch, smoothing: Smoothing(1) }
+        Self {
+            features: Features::Last,
+            certainty: Certainty::Switch,
+            smoothing: Smoothing(1),
+            unknown: Unknown::Ignored,
+        }
     }
 }
 
@@ -167,6 +218,33 @@ mod tests {
         };
         assert!((at(&thin) - 1. / 3.).abs() < 1e-6);
         assert!((at(&wide) - 1.).abs() < 1e-6);
+    }
+
+    #[test]
+    fn either_evidence_is_enough_where_both_are_joined() {
+        let map = |value: f32| Tensor::from(value).view([1, 1, 1, 1]);
+        let score = |form: Unknown, unknown: f32, synthesis: f32| {
+            form.score(Some(map(unknown)), || map(synthesis)).double_value(&[0, 0, 0, 0])
+        };
+        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        near(score(Unknown::Ignored, 0.9, 0.2), 0.2);
+        near(score(Unknown::Alone, 0.9, 0.2), 0.9);
+        near(score(Unknown::Joined(0.5), 0.9, 0.2), 1. - 0.1 * 0.9);
+        near(score(Unknown::Joined(0.5), 0., 0.8), 0.4);
+        near(Unknown::Alone.score(None, || map(0.3)).double_value(&[0, 0, 0, 0]), 0.3);
+    }
+
+    #[test]
+    fn a_form_that_f_cannot_serve_is_refused_and_said() {
+        assert!(Unknown::Ignored.check(false).is_ok() && Unknown::Joined(0.5).check(true).is_ok());
+        assert!(Unknown::Alone.check(false).unwrap_err().contains("has not learned"));
+        for weight in [-0.1, 1.5, f32::NAN] {
+            let message = Unknown::Joined(weight).check(true).unwrap_err();
+            assert!(message.contains(&format!("is {weight}; expected a weight from 0 to 1")), "{message}");
+        }
+        let parse = |text: &str| serde_norway::from_str::<Config>(text).unwrap().unknown;
+        assert_eq!(parse("unknown: alone"), Unknown::Alone);
+        assert_eq!(parse("unknown: !joined 0.5"), Unknown::Joined(0.5));
     }
 
     #[test]

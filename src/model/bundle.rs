@@ -162,6 +162,7 @@ impl Description {
             return Err(format!("format is {}, this version reads {FORMAT}", self.format));
         }
         self.numbers().map_err(|e| e.to_string())?;
+        self.anomaly.unknown.check(self.comparison.network.sees_unknown())?;
         check_size(&self.synthesis.network, self.working_size)
     }
 

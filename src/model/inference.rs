@@ -210,8 +210,17 @@ impl<'a> Inference<'a> {
         self.comparison().error(&self.segmentation().softmax.largest)
     }
 
-    /// Anomaly score of x by `config`, `N x 1 x H x W` in \[0, 1\], fp32 (Section 3.3).
+    /// Anomaly score of x by `config`, `N x 1 x H x W` in \[0, 1\], fp32 (Section 3.3), and by what F has learned of
+    /// the unknown, where the configuration asks for it.
     pub fn anomaly(&self, config: anomaly::Config) -> Tensor {
+        let unknown = match config.unknown {
+            anomaly::Unknown::Ignored => None,
+            _ => self.comparison().unknown.as_ref().map(Tensor::sigmoid),
+        };
+        config.unknown.score(unknown, || self.anomaly_by_synthesis(config))
+    }
+
+    fn anomaly_by_synthesis(&self, config: anomaly::Config) -> Tensor {
         let Segmentation { softmax, features, grid_logits } = self.segmentation();
         let real = match config.features {
             Features::Last => features,

@@ -24,6 +24,7 @@ pub struct Networks {
     names: [&'static str; 3],
     comparator_title: String,
     segments_again: bool,
+    sees_unknown: bool,
     anomaly: anomaly::Config,
     classes: usize,
 }
@@ -120,8 +121,27 @@ impl Networks {
         parameters.iter().for_each(|vs| weights::cast(vs, kind));
         let names = [segmentation.name(), synthesis.name(), comparison.name()];
         let (comparator_title, segments_again) = (comparison.title(), comparison.segments_again());
+        let sees_unknown = comparison.sees_unknown();
         let (size, anomaly, classes) = (*size, *anomaly, *classes as usize);
-        Ok(Self { m, g, f, size, device, kind, names, comparator_title, segments_again, anomaly, classes })
+        Ok(Self {
+            m,
+            g,
+            f,
+            size,
+            device,
+            kind,
+            names,
+            comparator_title,
+            segments_again,
+            sees_unknown,
+            anomaly,
+            classes,
+        })
+    }
+
+    /// Whether F has an output for what no class knows.
+    pub(crate) fn sees_unknown(&self) -> bool {
+        self.sees_unknown
     }
 
     /// How the anomaly score is made.

@@ -21,6 +21,8 @@ macro_rules! baselines {
             Autoencoder in autoencoder,
             /// IoUs from the entropies of M with dropout at work, image level.
             McDropout in dropout,
+            /// A classifier on M's features that was exposed to outliers, pixel level.
+            Exposed in exposed,
             /// Another F than the bundle's.
             Comparison in compared,
         }

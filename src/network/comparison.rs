@@ -33,6 +33,9 @@ pub struct Compared {
     /// `N x classes x H x W`: what the network believes instead of M's softmax; of one that
     /// corrects it, when it trains.
     pub posterior: Option<Tensor>,
+    /// `N x 1 x H x W`: logit of "this pixel belongs to nothing that the label set knows"; of a network that has
+    /// learned the unknown.
+    pub unknown: Option<Tensor>,
 }
 
 impl Compared {
@@ -140,6 +143,11 @@ impl ComparatorConfig {
             Self::IouOnly(_) => false,
             Self::Fused(_) => true,
         }
+    }
+
+    /// Whether it has an output for what no class knows.
+    pub fn sees_unknown(&self) -> bool {
+        matches!(self, Self::Fused(config) if config.unknown)
     }
 
     /// Whether it asks what M makes of x'.

@@ -204,6 +204,9 @@ impl Protocol {
         }
         let f = &self.comparison;
         Ok(Recipe {
+            segmentation_crop: None,
+            folds_along: None,
+            outliers: None,
             data: Vec::new(),
             working_size: self.working_size,
             segmentation: m.network.clone(),

@@ -150,6 +150,7 @@ impl Protocol {
     pub(super) fn workspace(&self, system: &System, setup: &Setup) -> Workspace {
         let work = setup.out.join("work");
         Workspace {
+            cutouts: None,
             data: setup.data.clone(),
             slice: self.train.clone(),
             reading: Reading::default(),

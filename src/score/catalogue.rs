@@ -1,7 +1,6 @@
 //! Every detector there is, by the name that a command line gives it.
 
 use super::DETECTORS;
-pub use super::class_statistics::ClassStatistics;
 pub use super::entry::{Boxed, Entry, PASSES, Parts};
 
 /// All kinds, in the order of tables.
@@ -57,8 +56,8 @@ mod tests {
 
     #[test]
     fn tables_keep_their_order() {
-        let order =
-            "synthcp, synthcp+msp, cosine, cosine-paper, msp, max-logit, energy, entropy, sml, mc-dropout";
+        let order = "synthcp, synthcp+msp, anomaly, unknown, cosine, cosine-paper, msp, max-logit, energy, entropy, sml, vim, nearest, \
+             mc-dropout";
         assert!(names().starts_with(order), "{}", names());
     }
 

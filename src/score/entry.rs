@@ -1,15 +1,15 @@
 //! What a detector's file says of it to the [`catalogue`](super::catalogue).
 
-use super::class_statistics::ClassStatistics;
 use super::detector::Detector;
+use super::statistics::Statistics;
 use crate::model::networks::Networks;
 
 /// What detectors are made from.
 pub struct Parts<'a> {
     /// The bundle's networks.
     pub networks: &'a Networks,
-    /// What a calibration slice told of M's logits.
-    pub statistics: Option<ClassStatistics>,
+    /// What a calibration slice told of M.
+    pub statistics: Option<Statistics>,
     /// Passes with dropout.
     pub passes: usize,
 }

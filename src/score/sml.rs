@@ -4,7 +4,6 @@
 //! against those of its class in training; then boundaries, where every segmenter is torn, take the score
 //! of their surroundings, and what is left is smoothed.
 
-use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
 
@@ -12,14 +11,13 @@ use super::class_statistics::ClassStatistics;
 use super::detector::{Detection, Detector};
 use super::entry::{Entry, made};
 use crate::model::inference::Inference;
-use crate::model::networks::Networks;
 
 /// In the catalogue.
 pub(super) const ENTRIES: &[Entry] = &[Entry {
     id: "sml",
     needs: "a calibration slice",
     make: |parts| {
-        let statistics = parts.statistics.clone()?;
+        let statistics = parts.statistics.as_ref()?.logits.clone();
         made(StandardizedMaxLogit::new(statistics, parts.networks.size().0))
     },
 }];
@@ -83,21 +81,6 @@ impl Detector for StandardizedMaxLogit {
         let score = self.statistics.score(&inference.logits());
         Ok(Detection::of_doubt(self.refinement.apply(&score, &inference.segmentation().softmax.labels)))
     }
-}
-
-/// Statistics of M's logits on calibration images, as they come.
-pub fn statistics<E: From<TchError>>(
-    networks: &Networks,
-    images: impl Iterator<Item = Result<RgbImage, E>>,
-) -> Result<ClassStatistics, E> {
-    let mut statistics = ClassStatistics::new(networks.classes());
-    for image in images {
-        tch::no_grad(|| {
-            statistics.add(&Inference::of_image(networks, &image?)?.logits());
-            Ok::<(), E>(())
-        })?;
-    }
-    Ok(statistics)
 }
 
 /// 1 where a pixel has a neighbour, of eight, of another label: `N x H x W` to `N x 1 x H x W`. (The

@@ -6,6 +6,7 @@ use super::detector::{Detection, Detector};
 use super::entry::{Entry, made};
 use crate::model::anomaly;
 use crate::model::inference::Inference;
+use crate::model::networks::Networks;
 
 /// In the catalogue.
 pub(super) const ENTRIES: &[Entry] = &[
@@ -20,17 +21,34 @@ pub(super) const ENTRIES: &[Entry] = &[
         make: |parts| made(WithMsp::new(parts.networks.comparator_title())),
     },
     Entry {
+        id: "anomaly",
+        needs: "an anomaly score of the bundle that takes in what F has learned of the unknown",
+        make: |parts| {
+            let config = parts.networks.anomaly_config();
+            let is_other = config.unknown != anomaly::Unknown::Ignored;
+            if is_other { made(Anomaly { name: OWN_JOINED, config }) } else { None }
+        },
+    },
+    Entry {
+        id: "unknown",
+        needs: "an F that has learned the unknown",
+        make: |parts| if parts.networks.sees_unknown() { made(Unknown) } else { None },
+    },
+    Entry {
         id: "cosine",
         needs: "G",
-        make: |parts| made(Cosine { name: OWN_COSINE, config: parts.networks.anomaly_config() }),
+        make: |parts| {
+            let config = parts.networks.anomaly_config();
+            made(Anomaly { name: OWN_COSINE, config: without_unknown(config) })
+        },
     },
     Entry {
         id: "cosine-paper",
         needs: "an anomaly score of the bundle that is not the paper's",
         make: |parts| {
             let config = anomaly::Config::default();
-            let other = parts.networks.anomaly_config() != config;
-            if other { made(Cosine { name: "SynthCP cosine, the paper's", config }) } else { None }
+            let other = without_unknown(parts.networks.anomaly_config()) != config;
+            if other { made(Anomaly { name: "SynthCP cosine, the paper's", config }) } else { None }
         },
     },
 ];
@@ -97,18 +115,46 @@ impl Detector for WithMsp {
     }
 }
 
-/// Name of the anomaly score that the bundle is configured for, and whose limit it states.
-pub const OWN_COSINE: &str = "SynthCP cosine, the bundle's";
+/// F's probability that a pixel belongs to nothing that the label set knows.
+pub(crate) struct Unknown;
 
-/// How unlike M's features of x and of x' are.
-pub(crate) struct Cosine {
+impl Detector for Unknown {
+    fn name(&self) -> &str {
+        "F's unknown"
+    }
+
+    fn detect(&self, inference: &Inference) -> Result<Detection, TchError> {
+        let anomaly = inference.comparison().unknown.as_ref().map(Tensor::sigmoid);
+        Ok(Detection { anomaly, ..Detection::default() })
+    }
+}
+
+/// Name of the part of the bundle's anomaly score that synthesis brings; all of it in most bundles.
+const OWN_COSINE: &str = "SynthCP cosine, the bundle's";
+/// Name of the bundle's anomaly score where that is not all of it.
+const OWN_JOINED: &str = "SynthCP anomaly score, the bundle's";
+
+fn without_unknown(config: anomaly::Config) -> anomaly::Config {
+    anomaly::Config { unknown: anomaly::Unknown::Ignored, ..config }
+}
+
+/// Name of the detector whose score is the one that the bundle is configured for, and whose limit it states.
+pub fn own_score(networks: &Networks) -> &'static str {
+    match networks.anomaly_config().unknown {
+        anomaly::Unknown::Ignored => OWN_COSINE,
+        _ => OWN_JOINED,
+    }
+}
+
+/// How unlike M's features of x and of x' are, and whatever else the configuration asks for.
+pub(crate) struct Anomaly {
     /// Its name in tables.
     pub name: &'static str,
     /// Which features, and how M's certainty enters.
     pub config: anomaly::Config,
 }
 
-impl Detector for Cosine {
+impl Detector for Anomaly {
     fn name(&self) -> &str {
         self.name
     }

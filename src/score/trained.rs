@@ -92,6 +92,16 @@ trait Load {
     fn load(&self, stored: &Stored) -> Result<Vec<Boxed>, WeightsError>;
 }
 
+/// How many features of M a network was trained on, from the shape of its tensor `first`.
+fn features_of(stored: &Stored, first: &str) -> Result<i64, WeightsError> {
+    let shape = stored.tensors.get(first).map(|first| first.size());
+    shape.and_then(|shape| shape.get(1).copied()).ok_or_else(|| WeightsError::Missing {
+        path: stored.file.clone(),
+        name: first.into(),
+        expected: vec![-1, -1, 3, 3],
+    })
+}
+
 /// A single detector.
 fn one(detector: impl Detector + 'static) -> Vec<Boxed> {
     vec![Box::new(detector)]

@@ -54,7 +54,8 @@ mod tests {
         let set = TensorSet { images: bytes(&[4, 3, 16, 24]), labels: bytes(&[4, 16, 24]) };
         let mut ahead = Batches { ahead: true, ..Batches::new(&set, 7, Device::Cpu) };
         let mut plain = Batches::new(&set, 7, Device::Cpu);
-        let [crops, whole] = [2, 1].map(|shrink| Augmentation { zoom: (0.75, 1.5), color: 0.3, shrink });
+        let [crops, whole] =
+            [Some((8, 12)), None].map(|crop| Augmentation { zoom: (0.75, 1.5), color: 0.3, crop });
         // A training that changes its mind, and one that goes on elsewhere.
         for (step, count, augmentation) in
             [(0, 2, crops), (1, 2, crops), (2, 2, whole), (3, 1, whole), (9, 1, whole)]

@@ -16,6 +16,7 @@ use tch::{Device, Kind};
 
 use super::batch::TensorSet;
 use super::checkpoint::Run;
+use super::outliers::Outliers;
 use super::predictions::Predictions;
 use super::{TrainError, segmentation};
 use crate::checkpoint::weights;
@@ -66,6 +67,8 @@ pub struct Lessons<'a> {
     pub degraded: bool,
     /// M, trained on them.
     pub segmenter: &'a dyn Fn() -> Result<segmentation::Trained, TrainError>,
+    /// What is pasted into images, of a recipe that has outliers.
+    pub(crate) outliers: &'a dyn Fn() -> Result<Option<Outliers>, TrainError>,
     /// The folds' predictions.
     pub predictions: &'a dyn Fn() -> Result<Predictions, TrainError>,
     /// Whether their logits are resized with aligned corners.

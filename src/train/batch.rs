@@ -77,13 +77,13 @@ pub(crate) struct Augmentation {
     pub zoom: (f64, f64),
     /// Largest change of brightness, contrast and saturation.
     pub color: f64,
-    /// By how much the crop is smaller than the image, each way.
-    pub shrink: i64,
+    /// Height and width of the crop; without, the image's.
+    pub crop: Option<(i64, i64)>,
 }
 
 /// Draws `count` samples and varies them: mirrored or not, zoomed, cropped, recoloured. Returns
 /// images `N x 3 x H x W` in \[0, 1\] (fp32) and labels `N x H x W` (int64), H and W being the
-/// image's over `shrink`.
+/// crop's.
 pub(crate) fn draw(
     set: &TensorSet,
     count: usize,
@@ -102,7 +102,7 @@ pub(crate) fn draw(
 
 fn vary(image: &Tensor, label: &Tensor, a: Augmentation, rng: &mut ChaCha8Rng) -> (Tensor, Tensor) {
     let (full_h, full_w) = spatial(image);
-    let (h, w) = (full_h / a.shrink, full_w / a.shrink);
+    let (h, w) = a.crop.unwrap_or((full_h, full_w));
     let mut image = image.to_kind(Kind::Float).unsqueeze(0) / 255.;
     let mut label = label.to_kind(Kind::Float).view([1, 1, full_h, full_w]);
     if rng.random_bool(0.5) {

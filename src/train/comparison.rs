@@ -10,6 +10,7 @@ use super::TrainError;
 use super::batch::generator;
 use super::checkpoint::{self, Run, Task, Trainee};
 use super::optimizer::{Adam, AdamOptions};
+use super::outliers::mark;
 use super::predictions::Predictions;
 use super::progress::poly;
 use super::segmentation;
@@ -50,7 +51,8 @@ struct Trainer<'a> {
 
 /// Losses of a batch: IoU (smooth L1 over the classes that occur), confidence (cross entropy over
 /// labelled pixels), presence (cross entropy over classes) and, of a network that gives it, the posterior
-/// (cross entropy over labelled pixels).
+/// (cross entropy over labelled pixels); of one that has learned the unknown, that (cross entropy over marked
+/// pixels, things weighing more).
 ///
 /// The reference code weights pixels by the square of M's own confidence: its network is scored
 /// together with the softmax and looks after the rest. A network that `has_prior`, the softmax in it,
@@ -59,9 +61,9 @@ fn losses(
     compared: &Compared,
     has_prior: bool,
     softmax: &Softmax,
-    labels: &Tensor,
+    (labels, unknown): (&Tensor, &Tensor),
     (iou, present): (&Tensor, &Tensor),
-) -> [Tensor; 4] {
+) -> [Tensor; 5] {
     let none = || Tensor::zeros([], (Kind::Float, labels.device()));
     let confidence = compared.confidence.as_ref().map_or_else(none, |logits| {
         let msp = softmax.largest.squeeze_dim(1);
@@ -92,7 +94,18 @@ fn losses(
             i64::from(IGNORE),
         )
     });
-    [iou_loss, confidence, presence, posterior]
+    let unknown = compared.unknown.as_ref().map_or_else(none, |logits| {
+        let things = unknown.eq(i64::from(mark::UNKNOWN)).to_kind(Kind::Float);
+        let counted = unknown.ne(i64::from(mark::IGNORED)).to_kind(Kind::Float);
+        let weight = counted * (&things * (THING_WEIGHT - 1.) + 1.);
+        logits.squeeze_dim(1).binary_cross_entropy_with_logits(
+            &things,
+            Some(&weight),
+            None::<&Tensor>,
+            Reduction::Mean,
+        )
+    });
+    [iou_loss, confidence, presence, posterior, unknown]
 }
 
 impl Task for Trainer<'_> {
@@ -110,6 +123,7 @@ impl Task for Trainer<'_> {
         let logits = pick(&p.logits).to_device(o.device);
         let softmax = Softmax::of(Predictions::softmax(&logits, spatial(&images), o.align_corners));
         let labels = pick(&p.labels).to_kind(Kind::Int64).to_device(o.device);
+        let unknown = pick(&p.unknown).to_device(o.device);
         let compared = self.network.forward(
             &ComparatorInput {
                 image: &to_input(&images, o.device, o.kind),
@@ -120,11 +134,16 @@ impl Task for Trainer<'_> {
             true,
         );
         let truth = (&pick(&p.iou).to_device(o.device), &pick(&p.present).to_device(o.device));
-        let [iou, confidence, presence, posterior] =
-            losses(&compared, o.network.has_prior(), &softmax, &labels, truth);
+        let [iou, confidence, presence, posterior, unknown] =
+            losses(&compared, o.network.has_prior(), &softmax, (&labels, &unknown), truth);
         // Smooth L1 is a square near zero: IoU errors of a few points need the weight.
-        self.optimizer.step(&(&iou * IOU_WEIGHT + &confidence + presence + posterior), o.rate * poly(share));
-        vec![("iou", iou.double_value(&[])), ("confidence", confidence.double_value(&[]))]
+        let loss = &iou * IOU_WEIGHT + &confidence + presence + posterior + &unknown;
+        self.optimizer.step(&loss, o.rate * poly(share));
+        let mut losses = vec![("iou", iou.double_value(&[])), ("confidence", confidence.double_value(&[]))];
+        if o.network.sees_unknown() {
+            losses.push(("unknown", unknown.double_value(&[])));
+        }
+        losses
     }
 
     fn trainees(&mut self) -> Vec<Trainee<'_>> {
@@ -135,6 +154,8 @@ impl Task for Trainer<'_> {
 /// Probability below which a loss grows no further.
 const SURE: f64 = 1e-6;
 const IOU_WEIGHT: f64 = 5.;
+/// What a pixel of a thing weighs against one of a known class: there are few.
+const THING_WEIGHT: f64 = 5.;
 
 /// Trains F on `predictions`. Returns its parameters and the network.
 pub fn train(

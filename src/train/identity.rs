@@ -35,6 +35,14 @@ impl Identity {
         self
     }
 
+    /// The same for a fact that not every training has.
+    pub(crate) fn with_any(self, name: &str, value: Option<impl Serialize>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
     fn add(&mut self, name: &str, value: &Value) {
         let text = match value {
             Value::Mapping(fields) => {

@@ -9,6 +9,7 @@ use super::TrainError;
 use super::batch::{TensorSet, generator};
 use super::degrade::degrade;
 use super::identity::Identity;
+use super::outliers::{Exposed, Outliers, marks_of};
 use crate::checkpoint::weights::{self, Tensors};
 use crate::model::inference::{Inference, Segmentation};
 use crate::model::networks::Trio;
@@ -34,6 +35,8 @@ pub struct Predictions {
     pub dropout: Tensor,
     /// Ground truth, `N x H x W` bytes.
     pub labels: Tensor,
+    /// Where something of no class is, `N x H x W` bytes of [`mark`](super::outliers).
+    pub unknown: Tensor,
     /// IoU of each class, `N x classes`; 0 for a class that M made up.
     pub iou: Tensor,
     /// 1 where the class is in the ground truth or in the prediction.
@@ -46,12 +49,14 @@ const BATCH: i64 = 8;
 const GRID: i64 = 4;
 
 /// How M and G are asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Classes of the label set.
     pub classes: i64,
     /// Whether every second image is shown to M once more, degraded.
     pub degraded: bool,
+    /// What every image is shown once more with, if anything.
+    pub outliers: Option<Outliers>,
     /// Passes of M with dropout at work; 0 for none.
     pub passes: usize,
     /// Seed of all that is random.
@@ -62,8 +67,8 @@ pub struct Options {
     pub kind: Kind,
 }
 
-/// Shows M every image of `set` as it is and, where degraded ones are wanted, every second one once more
-/// degraded.
+/// Shows M every image of `set` as it is and, where they are wanted, every second one once more degraded and every
+/// one with things of no class in it.
 pub fn predict(m: &dyn Segmenter, g: &dyn Generator, set: &TensorSet, options: &Options) -> Predictions {
     let mut parts = Vec::new();
     for start in (0..set.len()).step_by(BATCH as usize) {
@@ -71,7 +76,8 @@ pub fn predict(m: &dyn Segmenter, g: &dyn Generator, set: &TensorSet, options: &
         let (images, labels) = (set.images.i(start..end), set.labels.i(start..end));
         // What dropout leaves out follows from the seed and the place alone.
         tch::manual_seed((options.seed as i64) << 32 | start);
-        parts.push(predict_batch(m, g, &images, &labels, options));
+        let unknown = marks_of(&labels);
+        parts.push(predict_batch(m, g, [&images, &labels, &unknown], options));
         if options.degraded {
             let degraded: Vec<(Tensor, Tensor)> = (start..end)
                 .step_by(2)
@@ -79,11 +85,26 @@ pub fn predict(m: &dyn Segmenter, g: &dyn Generator, set: &TensorSet, options: &
                 .collect();
             let images = Tensor::stack(&degraded.iter().map(|d| &d.0).collect::<Vec<_>>(), 0);
             let labels = Tensor::stack(&degraded.iter().map(|d| &d.1).collect::<Vec<_>>(), 0);
-            parts.push(predict_batch(m, g, &images, &labels, options));
+            parts.push(predict_batch(m, g, [&images, &labels, &marks_of(&labels)], options));
+        }
+        if let Some(outliers) = &options.outliers {
+            for copy in 0..outliers.copies() {
+                let mut rng = generator(options.seed ^ OUTLIERS, u64::from(copy) << 32 | start as u64);
+                let exposed: Vec<Exposed> = (start..end).map(|i| outliers.expose(set, i, &mut rng)).collect();
+                let stack = |of: fn(&Exposed) -> &Tensor| {
+                    Tensor::stack(&exposed.iter().map(of).collect::<Vec<_>>(), 0)
+                };
+                let [images, labels, unknown] =
+                    [stack(|e| &e.image), stack(|e| &e.labels), stack(|e| &e.unknown)];
+                parts.push(predict_batch(m, g, [&images, &labels, &unknown], options));
+            }
         }
     }
-    Predictions::concat(&parts)
+    Predictions::concat(parts)
 }
+
+/// Told apart from the seeds of all else.
+const OUTLIERS: u64 = 0x6f75_746c_6965_7273;
 
 /// G whose pictures are stored as bytes, and seen by M and F as they come out of there.
 struct Stored<'a> {
@@ -101,8 +122,7 @@ impl Synthesize for Stored<'_> {
 fn predict_batch(
     m: &dyn Segmenter,
     g: &dyn Generator,
-    images: &Tensor,
-    labels: &Tensor,
+    [images, labels, unknown]: [&Tensor; 3],
     &Options { classes, passes, device, kind, .. }: &Options,
 ) -> Predictions {
     tch::no_grad(|| {
@@ -113,9 +133,9 @@ fn predict_batch(
         let synths = to_bytes(inference.synthesized()).to_device(Device::Cpu);
         let disagreement = inference.disagreement();
         let (h, w) = spatial(images);
-        let unknown = || Tensor::full([images.size()[0], classes], f64::NAN, (Kind::Float, device));
+        let none = || Tensor::full([images.size()[0], classes], f64::NAN, (Kind::Float, device));
         let sampled = if passes > 0 { mean_softmax(m, inference.image(), passes) } else { None };
-        let dropout = sampled.map_or_else(unknown, |mean| class_entropy(&mean));
+        let dropout = sampled.map_or_else(none, |mean| class_entropy(&mean));
         let (iou, present) = class_iou(&softmax.labels.to_device(Device::Cpu), labels, classes);
         let (own_h, own_w) = spatial(grid_logits);
         let grid = (own_h.min(h / GRID), own_w.min(w / GRID));
@@ -130,6 +150,7 @@ fn predict_batch(
             disagreement: stored(&disagreement),
             dropout: dropout.to_device(Device::Cpu),
             labels: labels.shallow_clone(),
+            unknown: unknown.shallow_clone(),
             iou,
             present,
         }
@@ -150,18 +171,23 @@ pub(crate) fn class_iou(predicted: &Tensor, labels: &Tensor, classes: i64) -> (T
 }
 
 impl Predictions {
-    /// All parts, one after the other.
-    pub fn concat(parts: &[Self]) -> Self {
-        let cat = |f: fn(&Self) -> &Tensor| Tensor::cat(&parts.iter().map(f).collect::<Vec<_>>(), 0);
+    /// All parts, one after the other. Each part's memory is free as soon as it is copied.
+    pub fn concat(mut parts: Vec<Self>) -> Self {
+        let mut cat = |of: fn(&mut Self) -> &mut Tensor| {
+            let taken: Vec<Tensor> =
+                parts.iter_mut().map(|part| std::mem::replace(of(part), Tensor::new())).collect();
+            Tensor::cat(&taken, 0)
+        };
         Self {
-            images: cat(|p| &p.images),
-            synths: cat(|p| &p.synths),
-            logits: cat(|p| &p.logits),
-            disagreement: cat(|p| &p.disagreement),
-            dropout: cat(|p| &p.dropout),
-            labels: cat(|p| &p.labels),
-            iou: cat(|p| &p.iou),
-            present: cat(|p| &p.present),
+            images: cat(|p| &mut p.images),
+            synths: cat(|p| &mut p.synths),
+            logits: cat(|p| &mut p.logits),
+            disagreement: cat(|p| &mut p.disagreement),
+            dropout: cat(|p| &mut p.dropout),
+            labels: cat(|p| &mut p.labels),
+            unknown: cat(|p| &mut p.unknown),
+            iou: cat(|p| &mut p.iou),
+            present: cat(|p| &mut p.present),
         }
     }
 
@@ -189,6 +215,7 @@ impl Predictions {
             ("disagreement", &self.disagreement),
             ("dropout", &self.dropout),
             ("labels", &self.labels),
+            ("unknown", &self.unknown),
             ("iou", &self.iou),
             ("present", &self.present),
         ];
@@ -220,6 +247,7 @@ impl Predictions {
             disagreement: take("disagreement")?,
             dropout: take("dropout")?,
             labels: take("labels")?,
+            unknown: take("unknown")?,
             iou: take("iou")?,
             present: take("present")?,
         })

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::baseline::Plan;
+use super::outliers;
+use crate::data::folds;
 use crate::model::anomaly;
 use crate::model::bundle::{MOST_YAML, check_size};
 use crate::network::baseline::BaselineConfig;
@@ -32,20 +34,27 @@ pub struct Recipe {
     pub working_size: [u32; 2],
     /// M.
     pub segmentation: SegmenterConfig,
+    /// Height and width of the part of each image that a step of M sees; without, all of it.
+    #[serde(default)]
+    pub segmentation_crop: Option<[u32; 2]>,
     /// Steps of M.
     pub segmentation_steps: u64,
     /// Contiguous folds on which F's examples are made.
     pub folds: usize,
+    /// What no fold cuts through; without, only their lengths count.
+    #[serde(default)]
+    pub folds_along: Option<folds::Along>,
     /// Steps of each fold's M.
     pub fold_steps: u64,
     /// Whether every second image of the folds is shown to M once more, degraded.
     pub degraded: bool,
+    /// Things of no class in the folds' images, for an F that learns the unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outliers: Option<outliers::Config>,
     /// G.
     pub synthesis: GeneratorConfig,
     /// Channels of the first layer of G's discriminator.
     #[serde(alias = "judge_width")]
-    #[serde(alias = "discriminator_width")]
-    #[serde(alias = "discriminator_width")]
     pub discriminator_width: i64,
     /// Steps of G.
     pub synthesis_steps: u64,
@@ -80,6 +89,10 @@ impl Recipe {
     /// Says which number is beyond its range, before anything is built of it.
     pub fn check(&self) -> Result<(), String> {
         self.numbers().map_err(|e| e.to_string())?;
+        self.anomaly.unknown.check(self.comparison.sees_unknown())?;
+        if self.comparison.sees_unknown() && self.outliers.is_none() {
+            return Err("comparison.unknown is true without 'outliers', of which it is learned".into());
+        }
         check_size(&self.synthesis, self.working_size)
     }
 
@@ -87,6 +100,14 @@ impl Recipe {
         self.segmentation.check().map_err(|e| e.under("segmentation"))?;
         self.synthesis.check().map_err(|e| e.under("synthesis"))?;
         self.comparison.check().map_err(|e| e.under("comparison"))?;
+        if let Some(outliers) = &self.outliers {
+            outliers.check().map_err(|e| e.under("outliers"))?;
+        }
+        if let Some(crop) = &self.segmentation_crop {
+            let within_image = |side: u32, most: u32| within("segmentation_crop", side, 1..=most);
+            within_image(crop[0], self.working_size[0])?;
+            within_image(crop[1], self.working_size[1])?;
+        }
         within("folds", self.folds, 2..=100)?;
         within("discriminator_width", self.discriminator_width, 1..=256)?;
         all_within("batch", &self.batch, BATCHES)?;

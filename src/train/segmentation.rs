@@ -26,6 +26,8 @@ pub struct Options {
     pub pretrained: Option<PathBuf>,
     /// Images a step.
     pub batch: usize,
+    /// Height and width of the part of each image that a step sees; without, all of it.
+    pub crop: Option<(i64, i64)>,
     /// Peak learning rate.
     pub rate: f64,
     /// Seed of all that is random.
@@ -60,13 +62,14 @@ struct Trainer<'a> {
 
 /// Weight of the loss of logits from an earlier layer, as PSPNet's authors have it.
 const AUXILIARY: f64 = 0.4;
-const AUGMENTATION: Augmentation = Augmentation { zoom: (0.75, 1.75), color: 0.3, shrink: 1 };
+const AUGMENTATION: Augmentation = Augmentation { zoom: (0.75, 1.75), color: 0.3, crop: None };
 
 impl Task for Trainer<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
         let _ = generator(o.seed, step);
-        let (images, labels) = self.batches.take(step, o.batch, AUGMENTATION);
+        let augmentation = Augmentation { crop: o.crop, ..AUGMENTATION };
+        let (images, labels) = self.batches.take(step, o.batch, augmentation);
         let input = channels_last(&images.to_device(o.device)).to_kind(o.kind);
         let segmented = self.model.network.forward(&input, true);
         let size = spatial(&labels);

@@ -11,7 +11,7 @@ use super::checkpoint::{self, Run, Task, Trainee};
 use super::discriminator::{Discriminator, discriminator_loss, feature_loss, generator_loss};
 use super::optimizer::{Adam, AdamOptions};
 use crate::model::pixels::{to_bytes, to_input};
-use crate::network::layers::{channels_last, one_hot};
+use crate::network::layers::{channels_last, one_hot, spatial};
 use crate::network::segmentation::Segmenter;
 use crate::network::synthesis::{Generator, GeneratorConfig, Synthesized};
 
@@ -39,10 +39,9 @@ const FEATURES: f64 = 10.;
 const PERCEPTUAL: f64 = 10.;
 const COLORS: f64 = 5.;
 const DIVERGENCE: f64 = 0.05;
-const WHOLE: Augmentation = Augmentation { zoom: (1., 1.25), color: 0., shrink: 1 };
-/// A quarter of the picture at the same scale: four times the steps in the time.
-const CROPS: Augmentation = Augmentation { shrink: 2, ..WHOLE };
-/// Share of the training that is done on crops; the rest, on whole pictures, teaches the layout.
+const WHOLE: Augmentation = Augmentation { zoom: (1., 1.25), color: 0., crop: None };
+/// Share of the training that is done on crops, a quarter of the picture at the same scale: four times the steps
+/// in the time. The rest, on whole pictures, teaches the layout.
 const ON_CROPS: f64 = 0.75;
 /// Samples in the preview.
 const PREVIEW: i64 = 6;
@@ -86,7 +85,8 @@ impl Task for Trainer<'_> {
         let _ = generator(o.seed, step);
         let whole_only = o.network.fixed_size().is_some();
         let (images, labels) = if share < ON_CROPS && !whole_only {
-            self.batches.take(step, o.batch, CROPS)
+            let (h, w) = spatial(&self.set.labels);
+            self.batches.take(step, o.batch, Augmentation { crop: Some((h / 2, w / 2)), ..WHOLE })
         } else {
             self.batches.take(step, (o.batch / 4).max(2), WHOLE)
         };

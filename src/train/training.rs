@@ -14,12 +14,14 @@ use super::baseline::{self, Lessons, Train};
 use super::batch::TensorSet;
 use super::checkpoint::{self, Run};
 use super::identity::Identity;
+use super::outliers::{Cutouts, Outliers};
 use super::predictions::{self, Predictions};
 use super::progress::{self, Budget};
 use super::recipe::Recipe;
 use super::{comparison, segmentation, synthesis};
 use crate::checkpoint::weights;
-use crate::data::{self, Dataset, Reading, Slice, folds};
+use crate::data::folds::{self, Along, Fold, drive};
+use crate::data::{self, Dataset, Reading, Slice};
 use crate::labels::LabelSet;
 use crate::network::synthesis::Generator;
 
@@ -40,6 +42,8 @@ pub struct Workspace {
     pub synthesizers: Option<PathBuf>,
     /// ImageNet weights for M's encoder.
     pub pretrained: Option<PathBuf>,
+    /// Folder of pictures of things of no class, cut out, for a recipe with outliers.
+    pub cutouts: Option<PathBuf>,
     /// Where to compute.
     pub device: Device,
     /// In which precision.
@@ -107,10 +111,16 @@ impl Workspace {
                 .with("segmentation.batch", batch[0])
                 .with("segmentation.rate", rate[0])
                 .with("the start of M", began(recipe.segmentation.takes_pretrained()))
+                .with_any("segmentation_crop", recipe.segmentation_crop)
         };
         let of_g = |identity: Identity| identity.with("synthesis", &recipe.synthesis);
-        let of_folds = |identity| of_m(identity).with("folds", recipe.folds);
-        let of_predictions = |identity| of_g(of_folds(identity)).with("degraded", recipe.degraded);
+        let of_folds =
+            |identity| of_m(identity).with("folds", recipe.folds).with_any("folds_along", recipe.folds_along);
+        let of_predictions = |identity| {
+            of_g(of_folds(identity))
+                .with("degraded", recipe.degraded)
+                .with_any("outliers", recipe.outliers.as_ref())
+        };
         let identity = match stage {
             SEGMENTATION => of_m(named),
             SYNTHESIS => of_g(named)
@@ -171,7 +181,9 @@ pub struct Training {
     recipe: Recipe,
     workspace: Workspace,
     set: TensorSet,
+    folds: Vec<Fold>,
     classes: i64,
+    labels: LabelSet,
     contents: Identity,
 }
 
@@ -193,7 +205,13 @@ impl Training {
         let dataset: Dataset = data::load(&workspace.data, &options)?;
         let set = TensorSet::new(&dataset);
         let classes = dataset.labels.len() as i64;
-        folds::contiguous(dataset.samples.len(), recipe.folds, 0)?;
+        let folds = match recipe.folds_along {
+            None => folds::contiguous(dataset.samples.len(), recipe.folds, 0)?,
+            Some(Along::Drives) => {
+                let drives: Vec<&str> = dataset.samples.iter().map(|sample| drive(&sample.name)).collect();
+                folds::along(&drives, recipe.folds)?
+            }
+        };
         let contents = Identity::default().of_contents(&set);
         let (count, name) = (dataset.samples.len(), &dataset.labels.name);
         progress::say(&format!(
@@ -201,7 +219,7 @@ impl Training {
             workspace.data.display(),
             workspace.slice
         ));
-        Ok(Self { recipe, workspace, set, classes, contents })
+        Ok(Self { recipe, workspace, set, folds, classes, labels: dataset.labels, contents })
     }
 
     fn identity(&self, stage: &str) -> Result<Identity, TrainError> {
@@ -230,6 +248,7 @@ impl Training {
             network: self.recipe.segmentation.clone(),
             pretrained: self.pretrained(self.recipe.segmentation.takes_pretrained()),
             batch: self.recipe.batch[0],
+            crop: self.recipe.segmentation_crop.map(|[height, width]| (height.into(), width.into())),
             rate: self.recipe.rate[0],
             seed,
             device: self.workspace.device,
@@ -282,7 +301,14 @@ impl Training {
         let parts: Result<Vec<_>, _> = (0..self.recipe.folds)
             .map(|k| Predictions::read(&self.workspace.predictions(k), &identity))
             .collect();
-        Ok(Predictions::concat(&parts?))
+        Ok(Predictions::concat(parts?))
+    }
+
+    /// What the folds' images are shown with besides.
+    fn outliers(&self) -> Result<Option<Outliers>, TrainError> {
+        let Some(config) = &self.recipe.outliers else { return Ok(None) };
+        let cutouts = self.workspace.cutouts.as_deref().map(Cutouts::read).transpose()?.unwrap_or_default();
+        Ok(Some(Outliers::new(config, cutouts, &self.labels)))
     }
 
     /// Trains M without each fold and shows it that fold.
@@ -299,8 +325,7 @@ impl Training {
         if self.workspace.resume && path.exists() {
             return Predictions::check(&path, &identity);
         }
-        let folds = folds::contiguous(self.set.len() as usize, self.recipe.folds, 0)?;
-        let fold = &folds[k];
+        let fold = &self.folds[k];
         let at = |indices: &mut dyn Iterator<Item = usize>| {
             self.set.select(&indices.map(|i| i as i64).collect::<Vec<_>>())
         };
@@ -310,6 +335,7 @@ impl Training {
         let how = predictions::Options {
             classes: self.classes,
             degraded: self.recipe.degraded,
+            outliers: self.outliers()?,
             passes: self.recipe.dropout_passes(),
             seed: options.seed,
             device: self.workspace.device,
@@ -362,6 +388,7 @@ impl Training {
             set: &self.set,
             degraded: self.recipe.degraded,
             segmenter: &|| self.trained_segmentation(),
+            outliers: &|| self.outliers(),
             predictions: &|| self.stored_predictions(),
             align_corners: self.recipe.segmentation.align_corners(),
             pretrained: self.workspace.pretrained.as_deref(),

@@ -75,6 +75,7 @@ fn limits_of(
         return Ok(limits(monitor.networks(), detectors, images)?);
     }
     let own = monitor.thresholds().anomaly;
-    let is_own = |detector: &Boxed| detector.name() == synthcp_monitor::score::synthcp::OWN_COSINE;
+    let name = synthcp_monitor::score::synthcp::own_score(monitor.networks());
+    let is_own = |detector: &Boxed| detector.name() == name;
     Ok(detectors.iter().map(|detector| is_own(detector).then_some(own)).collect())
 }

@@ -12,7 +12,8 @@ use synthcp_monitor::evaluate::summary::WORST;
 use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
 use synthcp_monitor::score::catalogue::{self, Boxed, PASSES, Parts};
-use synthcp_monitor::score::{sml, trained};
+use synthcp_monitor::score::statistics::Statistics;
+use synthcp_monitor::score::trained;
 use synthcp_monitor::train::training::DETECTORS;
 
 /// Which bundle, which detectors, and where the figures go.
@@ -82,7 +83,7 @@ impl Measured {
         let mut means = Parts { passes: self.passes, ..Parts::of(networks) };
         if let Some(slice) = &self.calibration {
             let images = self.calibration_images(folder, slice)?;
-            means.statistics = Some(sml::statistics::<EvaluationError>(networks, images)?);
+            means.statistics = Some(Statistics::gather::<EvaluationError>(networks, images)?);
         }
         if self.detectors.is_empty() {
             for entry in catalogue::left_out(&means) {

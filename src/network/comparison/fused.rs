@@ -34,6 +34,9 @@ pub struct Config {
     /// By how much the pictures are made smaller before they are encoded: what it costs falls with the square.
     #[serde(skip_serializing_if = "is_one")]
     pub shrink: NonZeroU8,
+    /// Whether it has a third output: how probable it is that a pixel belongs to nothing that the label set knows.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unknown: bool,
 }
 
 fn is_one(shrink: &NonZeroU8) -> bool {
@@ -55,7 +58,7 @@ pub enum OfSynth {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { width: 64, of_synth: OfSynth::default(), shrink: NonZeroU8::MIN }
+        Self { width: 64, of_synth: OfSynth::default(), shrink: NonZeroU8::MIN, unknown: false }
     }
 }
 
@@ -83,6 +86,8 @@ pub(crate) struct Fused {
     steps: Vec<Step>,
     /// To a correction of each class's logit, and of the confidence.
     correct: Conv2d,
+    /// To the logit of the unknown.
+    unknown: Option<Conv2d>,
     regress: Linear,
     prior: Prior,
 }
@@ -112,7 +117,7 @@ fn pyramid(maps: &Tensor, sizes: &[(i64, i64)]) -> Vec<Tensor> {
 impl Fused {
     /// Builds the network for `classes` classes. It starts by repeating M's softmax.
     pub fn new(p: &Path, config: &Config, classes: i64) -> Self {
-        let Config { width, of_synth, shrink } = *config;
+        let Config { width, of_synth, shrink, unknown } = *config;
         let pictures = if of_synth == OfSynth::Everything { 2 } else { 1 };
         let known = classes + OWN + if of_synth == OfSynth::Nothing { 0 } else { MAPS };
         let steps = SCALES.iter().enumerate().map(|(i, &scale)| {
@@ -131,13 +136,13 @@ impl Fused {
             encoder: EfficientNetLite0::new(&(p / "encoder"), STEM_STRIDE),
             steps: steps.collect(),
             correct,
+            unknown: unknown.then(|| Conv2d::new(p / "unknown", width, 1, ConvOptions::same(1))),
             regress: Linear::new(p / "regress", pictures * CHANNELS[SCALES[0]], classes),
             prior: Prior::new(&(p / "prior"), classes),
         }
     }
 
-    /// Corrections of the logits and of the confidence, `N x (classes + 1) x h x w`, and the coarsest features of x
-    /// and of the difference, averaged.
+    /// The decoder's features, `N x width x h x w`, and the coarsest features of x and of the difference, averaged.
     fn encode(&self, input: &ComparatorInput, train: bool) -> (Tensor, Tensor) {
         let (kind, size) = (input.image.kind(), spatial(input.image));
         // Of a picture smaller than that, a pixel is left.
@@ -173,20 +178,24 @@ impl Fused {
         }
         let (x, coarsest) = x.zip(coarsest).expect("there are four scales");
         let pooled = coarsest.mean_dim([2i64, 3].as_slice(), false, Kind::Float);
-        (self.correct.forward(&x), pooled)
+        (x, pooled)
     }
 }
 
 impl Comparator for Fused {
     fn forward(&self, input: &ComparatorInput, train: bool) -> Compared {
-        let (corrections, pooled) = self.encode(input, train);
-        let corrected = Corrected::of(input.softmax, &corrections, &self.prior, train);
+        let (features, pooled) = self.encode(input, train);
+        let corrected = Corrected::of(input.softmax, &self.correct.forward(&features), &self.prior, train);
         let (expected, presence) = corrected.expected;
         Compared {
             confidence: Some(corrected.confidence),
             iou: Some(self.regress.forward(&pooled) + expected),
             presence: Some(presence),
             posterior: corrected.posterior,
+            unknown: self.unknown.as_ref().map(|conv| {
+                let logit = conv.forward(&features).to_kind(Kind::Float);
+                resize_bilinear(&logit, spatial(input.image), false)
+            }),
         }
     }
 
@@ -196,5 +205,6 @@ impl Comparator for Fused {
         }
         self.encoder.fold();
         self.correct.settle();
+        self.unknown.iter_mut().for_each(Conv2d::settle);
     }
 }

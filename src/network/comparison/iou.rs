@@ -48,7 +48,7 @@ impl Comparator for IouOnly {
             stages[3].mean_dim([2i64, 3].as_slice(), false, Kind::Float)
         };
         let iou = self.regress.forward(&(encode(input.image) * encode(&(input.synthesized)())));
-        Compared { confidence: None, iou: Some(iou), presence: None, posterior: None }
+        Compared { iou: Some(iou), ..Compared::default() }
     }
 
     fn fold(&mut self) {

@@ -143,7 +143,7 @@ impl Joint {
             }
             (iou, _) => (iou, None),
         };
-        Compared { confidence: Some(confidence), iou, presence, posterior: None }
+        Compared { confidence: Some(confidence), iou, presence, ..Compared::default() }
     }
 }
 

@@ -55,7 +55,10 @@ impl Detector for ByComparison {
         let compared = inference.compared_by(&*self.network);
         let error = compared.confidence.map(|logit| (-logit).sigmoid());
         Ok(match self.score {
-            Score::Alone => Detection { error, iou: compared.iou, anomaly: None },
+            Score::Alone => {
+                let anomaly = compared.unknown.map(|logit| logit.sigmoid());
+                Detection { error, iou: compared.iou, anomaly }
+            }
             Score::WithMsp => {
                 let doubt = 1. - &inference.segmentation().softmax.largest;
                 Detection { error: error.map(|error| error + doubt), ..Detection::default() }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use tch::TchError;
 
-use super::{Load, Stored};
+use super::{Load, Stored, features_of};
 use crate::checkpoint::weights::WeightsError;
 use crate::model::inference::Inference;
 use crate::network::baseline::tcp::{Config, FIRST, Tcp};
@@ -21,7 +21,7 @@ use crate::score::entry::Boxed;
 impl Load for Config {
     /// Two: as the paper has it, and as SynthCP's code scores it.
     fn load(&self, stored: &Stored) -> Result<Vec<Boxed>, WeightsError> {
-        let branch = Rc::new(Tcp::new(&stored.vs.root(), self, features(stored)?));
+        let branch = Rc::new(Tcp::new(&stored.vs.root(), self, features_of(stored, FIRST)?));
         stored.fill()?;
         let scores = [
             (stored.name.clone(), Score::Estimate),
@@ -32,16 +32,6 @@ impl Load for Config {
         };
         Ok(scores.map(detector).into())
     }
-}
-
-/// How many features of M the branch was trained on.
-fn features(stored: &Stored) -> Result<i64, WeightsError> {
-    let shape = stored.tensors.get(FIRST).map(|first| first.size());
-    shape.and_then(|shape| shape.get(1).copied()).ok_or_else(|| WeightsError::Missing {
-        path: stored.file.clone(),
-        name: FIRST.into(),
-        expected: vec![-1, -1, 3, 3],
-    })
 }
 
 /// How the branch's estimate becomes a score.

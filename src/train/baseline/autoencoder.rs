@@ -13,7 +13,7 @@ use crate::train::checkpoint::{self, Run, Task, Trainee};
 use crate::train::optimizer::{Adam, AdamOptions};
 use crate::train::progress::poly;
 
-const AUGMENTATION: Augmentation = Augmentation { zoom: (1., 1.25), color: 0., shrink: 1 };
+const AUGMENTATION: Augmentation = Augmentation { zoom: (1., 1.25), color: 0., crop: None };
 /// Samples in the preview.
 const PREVIEW: i64 = 6;
 
