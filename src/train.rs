@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod comparison;
 pub(crate) mod degrade;
 pub(crate) mod discriminator;
+pub(crate) mod foreign;
 pub mod identity;
 pub mod optimizer;
 pub mod outliers;
@@ -63,6 +64,11 @@ pub enum TrainError {
     /// Fewer samples than folds.
     #[error(transparent)]
     Folds(#[from] crate::data::folds::FoldError),
+    /// Somebody's own M without its file.
+    #[error(
+        "segmentation.architecture is torchscript, which is not trained; expected its file, --segmenter FILE"
+    )]
+    NoSegmenter,
     /// A network that cannot be trained.
     #[error(transparent)]
     NotBuilt(#[from] NotBuilt),

@@ -9,6 +9,8 @@ use std::process::{Command, Output, Stdio};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use synthcp_monitor::model::bundle::Bundle;
+use synthcp_monitor::{Frame, Monitor, MonitorOptions, Wanted};
+use tch::{CModule, Device, Kind, Tensor};
 
 const RECIPE: &str = "
 working_size: [64, 128]
@@ -222,4 +224,67 @@ fn a_bundle_is_not_calibrated_on_what_trained_it_and_not_on_too_little() {
     assert_eq!(std::fs::read(&path).unwrap(), before);
     place.done(&calibrate("12..112"));
     assert!(Bundle::open(&place.path("out")).unwrap().description.calibration.is_some());
+}
+
+/// A segmenter of 11 classes that calls dark class 0 and light class 1, where images come as ImageNet's networks
+/// want them; traced on one image, as logits or as probabilities.
+fn theirs(path: &Path, slope: f64, probabilities: bool) {
+    let image = Tensor::rand([1, 3, 64, 128], (Kind::Float, Device::Cpu));
+    let mut network = |inputs: &[Tensor]| {
+        let light = inputs[0].mean_dim([1i64].as_slice(), true, Kind::Float) * slope;
+        let others = Tensor::full([1, 9, 64, 128], -30., (Kind::Float, Device::Cpu));
+        let logits = Tensor::cat(&[&light * -1., light, others], 1);
+        vec![if probabilities { logits.softmax(1, Kind::Float) } else { logits }]
+    };
+    CModule::create_by_tracing("M", "forward", &[image], &mut network).unwrap().save(path).unwrap();
+}
+
+#[test]
+fn somebodys_own_segmenter_is_taken_as_it_is_once_it_is_fed_right() {
+    let place = Place::new(112);
+    theirs(&place.path("theirs.pt"), 5., false);
+    theirs(&place.path("soft.pt"), 5., true);
+    let all = format!("{ALL} --slice 0..12 --calibration 12..112 --segmenter theirs.pt");
+    // Fed otherwise, everything is light.
+    let said = place.refused(&format!(r#"{all} --feed {{"mean":[0,0,0],"std":[1,1,1]}}"#));
+    assert!(
+        said.contains("it is right on 74.2 %") && said.contains("Say so: --feed '{mean: [0.485"),
+        "{said}"
+    );
+    let said = place.refused(&all.replace("theirs", "soft"));
+    assert!(said.contains("probabilities, no logits; say 'gives: probabilities'"), "{said}");
+    let said = place.refused(&format!(r#"{all} --feed {{"gives":"probabilities"}}"#));
+    assert!(said.contains("logits, no probabilities; say 'gives: logits'"), "{said}");
+    assert!(!place.path("work/synthesis").exists());
+
+    place.done(&all);
+    let bundle = Bundle::open(&place.path("out")).unwrap();
+    let segmentation = &bundle.description.segmentation;
+    assert_eq!(segmentation.weights, "segmentation.pt");
+    assert!(
+        segmentation.trained_on.contains("M is theirs.pt, as it was given"),
+        "{}",
+        segmentation.trained_on
+    );
+    assert_eq!(
+        std::fs::read(place.path("out/segmentation.pt")).unwrap(),
+        std::fs::read(place.path("theirs.pt")).unwrap()
+    );
+    assert!(!place.path("out/segmentation.safetensors").exists());
+    let monitor = Monitor::load(&place.path("out"), &MonitorOptions::default()).unwrap();
+    let wanted = Wanted { labels: true, ..Wanted::default() };
+    let image = image::open(place.path("drive/train/003.png")).unwrap().into_rgb8();
+    let labels = monitor.process(&Frame::new(image), wanted).unwrap().maps.labels.unwrap();
+    assert_eq!(labels, image::open(place.path("drive/trainannot/003.png")).unwrap().into_luma8());
+    // Its results are not another M's.
+    theirs(&place.path("other.pt"), 4., false);
+    let said = place.refused(&format!("{} --resume", all.replace("theirs", "other")));
+    assert!(said.contains("segmenter was "), "{said}");
+    // A recipe alone is no network.
+    let (before, after) = RECIPE.split_once("segmentation: {").unwrap();
+    let (_, after) = after.split_once('\n').unwrap();
+    let recipe = format!("{before}segmentation: {{architecture: torchscript}}\n{after}");
+    std::fs::write(place.path("recipe.yaml"), recipe).unwrap();
+    let said = place.refused(&format!("{ALL} --slice 0..12 --calibration 12..112"));
+    assert!(said.contains("expected its file, --segmenter FILE"), "{said}");
 }

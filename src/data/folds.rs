@@ -36,6 +36,11 @@ pub struct Fold {
 }
 
 impl Fold {
+    /// All samples, none of which its network was trained on.
+    pub fn all(samples: usize) -> Self {
+        Self { held_out: 0..samples, before: 0..0, after: samples..samples }
+    }
+
     fn of(held_out: Range<usize>, samples: usize, gap: usize) -> Self {
         let before = 0..held_out.start.saturating_sub(gap);
         let after = held_out.end.saturating_add(gap).min(samples)..samples;

@@ -49,6 +49,11 @@ pub trait Segmenter: Send {
     /// final.
     fn memoise(&mut self) {}
 
+    /// Whether it takes images of one size alone, as a network does that was traced with its size in it.
+    fn has_fixed_size(&self) -> bool {
+        false
+    }
+
     /// Features at several depths, for a perceptual loss.
     fn perceptual(&self, image: &Tensor) -> Vec<Tensor> {
         vec![self.features(image)]

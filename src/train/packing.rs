@@ -9,6 +9,7 @@ use tch::{Device, Kind};
 
 use super::TrainError;
 use super::calibration::{self, CalibrationError, SEEN, calibrate};
+use super::foreign::Foreign;
 use super::recipe::Recipe;
 use super::training::{COMPARISON, SEGMENTATION, SYNTHESIS, Workspace};
 use crate::checkpoint::{pytorch, weights};
@@ -17,6 +18,7 @@ use crate::labels::LabelSet;
 use crate::model::bundle::{
     Bundle, BundleError, DESCRIPTION, Description, Entry, FORMAT, Thresholds, sha256,
 };
+use crate::network::segmentation::SegmenterConfig;
 
 /// Where a bundle's weights come from, in words.
 #[derive(Clone, Debug)]
@@ -65,18 +67,34 @@ pub fn pack(
     let labels = workspace.labels()?;
     let classes = labels.len() as i64;
     build(recipe, &vs, classes)?;
-    for (vs, (stage, prefix)) in vs.iter().zip([(SEGMENTATION, "m/"), (SYNTHESIS, "g/"), (COMPARISON, "f/")])
-    {
+    let foreign = workspace.foreign()?;
+    let stages = [(SEGMENTATION, "m/"), (SYNTHESIS, "g/"), (COMPARISON, "f/")];
+    for (vs, (stage, prefix)) in vs.iter().zip(stages).skip(usize::from(foreign.is_some())) {
         workspace.fill(recipe, stage, prefix, vs)?;
     }
     let origin = Origin { trained_on: trained_on(recipe, workspace), command };
     let part = beside(out, "part");
     write(&part, recipe, &vs, &labels, &origin, None)?;
+    if let Some(foreign) = foreign {
+        take_as_it_is(&part, &foreign)?;
+    }
     calibration::remember(&part, &workspace.data, &workspace.slice)?;
     let mut description = Bundle::open(&part)?.description;
     description.calibration = Some(calibrate(&part, &workspace.data, calibration, &workspace.reading)?);
     description.write(&part)?;
     Ok(replace(out, &part)?)
+}
+
+/// Puts somebody's own M in the place of the empty weights in the bundle `part`.
+fn take_as_it_is(part: &Path, foreign: &Foreign) -> Result<(), CalibrationError> {
+    let mut description = Bundle::open(part)?.description;
+    let entry = &mut description.segmentation;
+    let empty = part.join(&entry.weights);
+    entry.weights = format!("{SEGMENTATION}.pt");
+    entry.sha256 = foreign.sha256();
+    foreign.write(&part.join(&entry.weights))?;
+    description.write(part)?;
+    Ok(fs::remove_file(empty)?)
 }
 
 fn trained_on(recipe: &Recipe, workspace: &Workspace) -> String {
@@ -128,7 +146,10 @@ fn replace(out: &Path, part: &Path) -> std::io::Result<()> {
 
 /// Builds the parameters of a recipe's three networks.
 pub fn build(recipe: &Recipe, [m, g, f]: &[VarStore; 3], classes: i64) -> Result<(), TrainError> {
-    recipe.segmentation.build(&m.root(), classes)?;
+    // Somebody's own M comes whole, from its file.
+    if !matches!(recipe.segmentation, SegmenterConfig::Torchscript(_)) {
+        recipe.segmentation.build(&m.root(), classes)?;
+    }
     recipe.synthesis.build(&g.root(), classes);
     recipe.comparison.build(&f.root(), classes);
     Ok(())

@@ -83,7 +83,7 @@ impl Task for Trainer<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
         let o = self.options;
         let _ = generator(o.seed, step);
-        let whole_only = o.network.fixed_size().is_some();
+        let whole_only = o.network.fixed_size().is_some() || self.m.has_fixed_size();
         let (images, labels) = if share < ON_CROPS && !whole_only {
             let (h, w) = spatial(&self.set.labels);
             self.batches.take(step, o.batch, Augmentation { crop: Some((h / 2, w / 2)), ..WHOLE })

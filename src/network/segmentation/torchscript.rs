@@ -1,8 +1,8 @@
 //! Anybody's segmentation network as M: a TorchScript file (`torch.jit.trace` or `torch.jit.script`).
 //!
 //! The configuration says how the network wants its images and where in its output the logits are. It is
-//! run in fp32, whatever the rest of the monitor computes in: a traced network has constants and casts of
-//! its own.
+//! run in the precision of its parameters, whatever the rest of the monitor computes in: a traced network has
+//! constants and casts of its own.
 //!
 //! Such a file is a program. Unless the configuration trusts it, it is loaded only if its operators are known
 //! to do nothing but compute (`operators.rs`).
@@ -32,6 +32,9 @@ pub struct Config {
     pub logits: Option<Place>,
     /// Where the features are that the anomaly score compares; without it, the logits are compared.
     pub features: Option<Place>,
+    /// Whether what it gives are logits.
+    #[serde(skip_serializing_if = "Gives::is_logits")]
+    pub gives: Gives,
     /// Whether the logits are brought to the image's size with aligned corners.
     pub align_corners: bool,
     /// Whether the file's code may do whatever it does: read and write files, for one. Otherwise it is refused
@@ -43,7 +46,16 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         let (mean, std) = IMAGENET;
-        Self { mean, std, bgr: false, logits: None, features: None, align_corners: false, trust_code: false }
+        Self {
+            mean,
+            std,
+            bgr: false,
+            logits: None,
+            features: None,
+            gives: Gives::Logits,
+            align_corners: false,
+            trust_code: false,
+        }
     }
 }
 
@@ -67,6 +79,36 @@ impl Architecture for Config {
         self.align_corners
     }
 }
+
+/// What a network says of the classes of a pixel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gives {
+    /// Numbers of any size, of which a softmax is taken.
+    #[default]
+    Logits,
+    /// Their softmax already.
+    Probabilities,
+}
+
+impl Gives {
+    fn is_logits(&self) -> bool {
+        *self == Self::Logits
+    }
+
+    /// What `tensor`, `N x classes x h x w`, looks like.
+    fn of(tensor: &Tensor) -> Self {
+        let sums = tensor.sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
+        let add_up = (sums - 1.).abs().max().double_value(&[]) < 1e-3;
+        match add_up && tensor.min().double_value(&[]) >= 0. {
+            true => Self::Probabilities,
+            false => Self::Logits,
+        }
+    }
+}
+
+/// Probability below which a logit falls no further.
+const LEAST: f64 = 1e-6;
 
 /// A tensor in an output of several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +156,14 @@ pub enum TorchScriptError {
         /// Classes of the label set.
         classes: i64,
     },
+    /// The network gives something else than the configuration says.
+    #[error(
+        "TorchScript: what it gives for a black image {}; say 'gives: {}'",
+        if .0.is_logits() { "is not between 0 and 1 or does not add up to 1 at every pixel: logits, no probabilities" }
+        else { "is between 0 and 1 and adds up to 1 at every pixel: probabilities, no logits" },
+        if .0.is_logits() { "logits" } else { "probabilities" }
+    )]
+    Gives(Gives),
     /// A parameter, or what the network gives for a black image, is no number.
     #[error("TorchScript: {0} holds NaN or infinity; finite numbers are needed")]
     NotFinite(String),
@@ -136,6 +186,12 @@ impl From<TchError> for TorchScriptError {
 pub struct TorchScript {
     module: CModule,
     config: Config,
+    /// Precision of its parameters, in which it wants its images.
+    kind: Kind,
+    /// Whether it refuses batches, as a network does that was traced with an image and has its size in it.
+    one_by_one: bool,
+    /// Whether it refuses images of half the size.
+    fixed_size: bool,
 }
 
 fn all_finite(tensor: &Tensor) -> bool {
@@ -163,12 +219,16 @@ impl TorchScript {
             true => Ok(()),
             false => Err(TorchScriptError::NotFinite(what)),
         };
+        let mut kind = Kind::Float;
         for (name, parameter) in module.named_parameters()? {
+            if parameter.is_floating_point() {
+                kind = parameter.kind();
+            }
             finite(format!("tensor '{name}'"), &parameter)?;
         }
-        let network = Self { module, config: config.clone() };
+        let network = Self { module, config: config.clone(), kind, one_by_one: false, fixed_size: false };
         let image = Tensor::zeros([1, 3, size.0, size.1], (Kind::Float, device));
-        let tried = tch::no_grad(|| network.run(&image))?;
+        let tried = tch::no_grad(|| network.run_as_it_is(&image))?;
         let (logits, features) = (tried.logits.size(), tried.features.size());
         if logits.len() != 4 || logits[..2] != [1, classes] {
             return Err(TorchScriptError::Logits { found: logits, classes });
@@ -178,18 +238,56 @@ impl TorchScript {
         }
         finite("the logits of a black image".into(), &tried.logits)?;
         finite("the features of a black image".into(), &tried.features)?;
+        let found = Gives::of(&tried.logits);
+        if classes > 1 && found != config.gives {
+            return Err(TorchScriptError::Gives(found));
+        }
         Ok(network)
     }
 
+    /// The same, tried on a batch of two images of `size` and on one of half the size. One that refuses the batch, or
+    /// says something else of an image in company, is asked image by image from then on.
+    pub(crate) fn tried(self, (height, width): (i64, i64), device: Device) -> Result<Self, TorchScriptError> {
+        let ramp = Tensor::linspace(0., 1., 2 * 3 * height * width, (Kind::Float, device));
+        let images = ramp.view([2, 3, height, width]);
+        tch::no_grad(|| {
+            let second = self.run_as_it_is(&images.narrow(0, 1, 1))?.logits;
+            let takes = self.run_as_it_is(&images).is_ok_and(|both| {
+                both.logits.size()[0] == 2 && both.logits.narrow(0, 1, 1).allclose(&second, 1e-3, 1e-3, false)
+            });
+            let half =
+                images.narrow(0, 1, 1).narrow(2, 0, (height / 2).max(1)).narrow(3, 0, (width / 2).max(1));
+            let fixed_size = self.run_as_it_is(&half).is_err();
+            Ok(Self { one_by_one: !takes, fixed_size, ..self })
+        })
+    }
+
     fn run(&self, image: &Tensor) -> Result<Segmented, TorchScriptError> {
+        let mut segmented = if self.one_by_one && image.size()[0] > 1 {
+            let each: Result<Vec<_>, _> =
+                image.split(1, 0).iter().map(|one| self.run_as_it_is(one)).collect();
+            let each = each?;
+            let cat =
+                |of: fn(&Segmented) -> &Tensor| Tensor::cat(&each.iter().map(of).collect::<Vec<_>>(), 0);
+            Segmented { logits: cat(|s| &s.logits), features: cat(|s| &s.features), auxiliary: None }
+        } else {
+            self.run_as_it_is(image)?
+        };
+        if self.config.gives == Gives::Probabilities {
+            segmented.logits = segmented.logits.clamp_min(LEAST).log();
+        }
+        Ok(segmented)
+    }
+
+    fn run_as_it_is(&self, image: &Tensor) -> Result<Segmented, TorchScriptError> {
         let c = &self.config;
         let image = image.f_to_kind(Kind::Float)?;
         let image = if c.bgr { image.f_flip([1])? } else { image };
-        let input = normalize(&image, c.mean, c.std).contiguous();
+        let input = normalize(&image, c.mean, c.std).f_to_kind(self.kind)?.contiguous();
         let output = self.module.forward_is(&[IValue::Tensor(input)])?;
-        let logits = find(&output, c.logits.as_ref(), "logits")?;
+        let logits = find(&output, c.logits.as_ref(), "logits")?.f_to_kind(Kind::Float)?;
         let features = match &c.features {
-            Some(place) => find(&output, Some(place), "features")?,
+            Some(place) => find(&output, Some(place), "features")?.f_to_kind(Kind::Float)?,
             None => logits.shallow_clone(),
         };
         Ok(Segmented { logits, features, auxiliary: None })
@@ -253,6 +351,10 @@ impl Segmenter for TorchScript {
     /// one it was tried on.
     fn forward(&self, image: &Tensor, _train: bool) -> Segmented {
         self.run(image).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn has_fixed_size(&self) -> bool {
+        self.fixed_size
     }
 
     fn align_corners(&self) -> bool {
