@@ -10,3 +10,4 @@ pub mod compute;
 pub mod inference;
 pub mod networks;
 pub mod pixels;
+pub mod things;

@@ -1,6 +1,7 @@
 //! One frame to its assessment: a pure function.
 
 pub mod assessment;
+mod ground;
 pub(crate) mod pictures;
 pub mod pipeline;
 mod readout;

@@ -15,6 +15,7 @@ pub mod shared;
 pub mod stream;
 pub(crate) mod time_base;
 pub(crate) mod topic_names;
+pub(crate) mod tracks;
 pub(crate) mod transports;
 pub mod validity;
 pub mod verdict;

@@ -166,7 +166,8 @@ impl Journal {
     }
 }
 
-/// The larger of the two scores, each as a multiple of its limit.
+/// The larger of the two scores, each as a multiple of its limit (of the area, also where the level goes by
+/// things).
 fn severity(report: &MonitorReport) -> f32 {
     let failure = report.failure_score / report.threshold_caution.max(f32::MIN_POSITIVE);
     let anomaly = report.anomaly_area / report.threshold_anomaly_area.max(f32::MIN_POSITIVE);

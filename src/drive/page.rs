@@ -179,10 +179,15 @@ fn row(entry: &Entry) -> Markup {
 }
 
 fn limits(report: &MonitorReport) -> Markup {
+    // The level goes by one of the two.
+    let anomalous = match report.threshold_thing.is_nan() {
+        true => ("anomalous share of the image at or above", percent(report.threshold_anomaly_area)),
+        false => ("a thing on the road, of a probability at or above", number(report.threshold_thing, 3)),
+    };
     let limits = [
         ("CAUTION", "failure score at or above", number(report.threshold_caution, 3)),
         ("FAILURE", "failure score at or above", number(report.threshold_failure, 3)),
-        ("CAUTION", "anomalous share of the image at or above", percent(report.threshold_anomaly_area)),
+        ("CAUTION", anomalous.0, anomalous.1),
         ("wrong pixel", "error probability at or above", number(report.threshold_error, 3)),
         ("anomalous pixel", "anomaly score at or above", number(report.threshold_anomaly, 3)),
     ];

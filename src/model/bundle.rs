@@ -13,6 +13,7 @@ use crate::checkpoint::weights::{self, Tensors, WeightsError};
 use crate::labels::LabelSet;
 use crate::model::anomaly;
 use crate::model::compute::ComputeError;
+use crate::model::things::Things;
 use crate::network::comparison::ComparatorConfig;
 use crate::network::range::{OutOfRange, within};
 use crate::network::segmentation::torchscript::TorchScriptError;
@@ -46,6 +47,10 @@ pub struct Thresholds {
     pub anomaly: f32,
     /// Share of the image in the anomaly mask from which a frame counts towards CAUTION.
     pub anomaly_area: f32,
+    /// Which regions are things, and raise the level in place of the area; none of a bundle whose level goes by
+    /// the area.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub things: Option<Things>,
     /// What the limits were calibrated for, in words.
     pub guarantee: String,
 }
@@ -67,20 +72,31 @@ impl Thresholds {
             error: 0.5,
             anomaly: 0.5,
             anomaly_area: not_known,
+            things: None,
             guarantee,
         }
     }
 
     /// Whether a frame can be NOMINAL by them.
     pub const fn decide(&self) -> bool {
-        !self.caution.is_nan() && !self.failure.is_nan() && !self.anomaly_area.is_nan()
+        !self.caution.is_nan()
+            && !self.failure.is_nan()
+            && (self.things.is_some() || !self.anomaly_area.is_nan())
     }
 
     /// Round numbers for tests; they promise nothing.
     #[cfg(test)]
     pub(crate) const fn uncalibrated() -> Self {
         let guarantee = String::new();
-        Self { caution: 0.5, failure: 0.8, error: 0.5, anomaly: 0.5, anomaly_area: 1., guarantee }
+        Self {
+            caution: 0.5,
+            failure: 0.8,
+            error: 0.5,
+            anomaly: 0.5,
+            anomaly_area: 1.,
+            things: None,
+            guarantee,
+        }
     }
 
     /// Says what is wrong with them, if they are no calibration.
@@ -94,12 +110,21 @@ impl Thresholds {
         ] {
             within(name, value, 0. ..=1.)?;
         }
-        within("caution", self.caution, 0. ..=self.failure)
+        within("caution", self.caution, 0. ..=self.failure)?;
+        self.things.as_ref().map_or(Ok(()), Things::check).map_err(|e| e.under("things"))
     }
 
     const fn alike(limit: f32) -> Self {
         let guarantee = String::new();
-        Self { caution: limit, failure: limit, error: limit, anomaly: limit, anomaly_area: limit, guarantee }
+        Self {
+            caution: limit,
+            failure: limit,
+            error: limit,
+            anomaly: limit,
+            anomaly_area: limit,
+            things: None,
+            guarantee,
+        }
     }
 }
 
@@ -389,6 +414,27 @@ mod tests {
         let bundle = Bundle::open(folder.path()).unwrap();
         let error = bundle.weights("segmentation", &bundle.description.segmentation).unwrap_err().to_string();
         assert!(error.contains("segmentation.safetensors: is no regular file"), "{error}");
+    }
+
+    #[test]
+    fn things_are_part_of_a_calibration_and_a_bundle_without_goes_by_the_area() {
+        let of = |text: &str| opened(text).map(|bundle| bundle.description.calibration.unwrap());
+        assert_eq!(of(STREET).unwrap().things, None);
+        let things = "  things:\n    intercept: -3.0\n    weights: {mean_score: 1.0, peak_score: 2.0, log_area: 0.5, \
+                      on_road: 1.5, log_elongation: 0.0, bottom: 0.25}\n    limit: 0.75\n    stands_on: a test\n";
+        let with = STREET.replacen("  guarantee:", &format!("{things}  guarantee:"), 1);
+        let read = of(&with).unwrap();
+        assert_eq!(read.things.as_ref().map(|t| (t.limit, t.weights.on_road)), Some((0.75, 1.5)));
+        let written = serde_norway::to_string(&read).unwrap();
+        assert_eq!(serde_norway::from_str::<Thresholds>(&written).unwrap(), read);
+        for (from, to, expected) in [
+            ("limit: 0.75", "limit: 1.5", "calibration.things.limit is 1.5, it must be in [0, 1]"),
+            ("bottom: 0.25", "bottom: .nan", "calibration.things.weights is NaN, it must be in"),
+            ("bottom: 0.25", "top: 0.25", "unknown field"),
+        ] {
+            let error = of(&with.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

@@ -45,6 +45,46 @@ pub struct Region {
     pub peak_score: f32,
     /// The class most of the region was rendered as.
     pub class_id: u16,
+    /// Probability that it is a thing, in \[0, 1\]; NaN where the bundle does not tell, and of scores by M
+    /// alone.
+    pub probability: f32,
+    /// Share of the ground around and below it that is drivable, in \[0, 1\]; NaN where none is in view, or the
+    /// label set does not say what is drivable.
+    pub on_road: f32,
+    /// The thing it belongs to in a stream of frames; none of a frame alone.
+    pub track: Option<Sighting>,
+}
+
+/// One of the frames in which a thing was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Sighting {
+    /// Number of the thing, from 1.
+    pub id: u32,
+    /// Frames in which it was seen, this one included.
+    pub frames: u32,
+    /// Seconds since the first of them, by the stamps; NaN where frames have none.
+    pub seconds: f32,
+}
+
+#[cfg(test)]
+impl Region {
+    /// A region of one pixel, for tests that look at something else.
+    pub(crate) fn example() -> Self {
+        Self {
+            x: 0,
+            y: 0,
+            width: 1,
+            height: 1,
+            centroid: (0., 0.),
+            area: 0.1,
+            mean_score: 0.5,
+            peak_score: 0.9,
+            class_id: 13,
+            probability: f32::NAN,
+            on_road: f32::NAN,
+            track: None,
+        }
+    }
 }
 
 /// How much of the method stands behind the scores.

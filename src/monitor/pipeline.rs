@@ -4,7 +4,8 @@ use std::path::Path;
 
 use image::{GrayImage, RgbImage};
 
-use super::assessment::{Assessment, ClassScore, Mode, Report, ScoreMap, Wanted};
+use super::assessment::{Assessment, ClassScore, Mode, Region, Report, ScoreMap, Wanted};
+use super::ground;
 use super::pictures;
 use super::readout::Readout;
 use super::regions::{self, RegionError, RegionLimits};
@@ -16,6 +17,7 @@ use crate::model::bundle::{Bundle, BundleError, CALIBRATE, Thresholds};
 use crate::model::compute::{DeviceChoice, Precision};
 use crate::model::inference::Inference;
 use crate::model::networks::{Arithmetic, Networks};
+use crate::model::things::Features;
 
 /// Where and how the networks run.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,6 +97,7 @@ pub struct Monitor {
     networks: Networks,
     valid: Option<GrayImage>,
     regions: RegionLimits,
+    drivable: Option<[bool; 256]>,
     anomaly: bool,
     remark: Option<String>,
 }
@@ -126,6 +129,7 @@ impl Monitor {
         Ok(Self {
             name: bundle.name,
             hash: bundle.hash,
+            drivable: ground::drivable(&bundle.labels),
             labels: bundle.labels,
             is_calibrated: calibration.is_some(),
             thresholds: calibration.unwrap_or_else(Thresholds::of_none),
@@ -244,7 +248,13 @@ impl Monitor {
             let mask = pictures::threshold(map, self.thresholds.anomaly);
             regions = regions::find(&mask, map, labels, valid.as_ref(), self.regions)?;
             for region in &mut regions {
+                if let Some(drivable) = &self.drivable {
+                    region.on_road = ground::on_road(region, &mask, labels, valid.as_ref(), drivable);
+                }
                 pictures::scale_region(region, size, image.dimensions());
+                if let Some(things) = self.thresholds.things.as_ref().filter(|_| scores.synth.is_some()) {
+                    region.probability = things.probability(&features(region, image.dimensions()));
+                }
             }
         }
         let mut maps = pictures::render(&scores, &self.thresholds, wanted, image.dimensions())?;
@@ -296,6 +306,19 @@ impl Monitor {
                 ClassScore { class_id: id as u16, class_name, predicted_iou, presence, pixel_share, present }
             })
             .collect()
+    }
+}
+
+/// What tells whether a region, in pixels of an image of this size, is a thing. Ground that is not to be seen is
+/// not drivable here.
+pub(crate) fn features(region: &Region, (_, height): (u32, u32)) -> Features {
+    Features {
+        mean_score: region.mean_score,
+        peak_score: region.peak_score,
+        log_area: region.area.ln(),
+        on_road: if region.on_road.is_nan() { 0. } else { region.on_road },
+        log_elongation: (region.width as f32 / region.height as f32).ln(),
+        bottom: (region.y + region.height) as f32 / height as f32,
     }
 }
 

@@ -180,6 +180,9 @@ impl Component {
             mean_score: (sum_score / pixels) as f32,
             peak_score: peak,
             class_id: class.map_or(0, |(id, _)| id as u16),
+            probability: f32::NAN,
+            on_road: f32::NAN,
+            track: None,
         }
     }
 }

@@ -97,7 +97,7 @@ mod tests {
 
     fn region(x: u32, y: u32, width: u32, height: u32) -> Region {
         let centroid = (0.0, 0.0);
-        Region { x, y, width, height, centroid, area: 0.1, mean_score: 0.5, peak_score: 0.9, class_id: 13 }
+        Region { x, y, width, height, centroid, ..Region::example() }
     }
 
     fn assessment(regions: Vec<Region>, error_mask: Option<GrayImage>) -> Assessment {

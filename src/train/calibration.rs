@@ -298,6 +298,7 @@ pub fn calibrate(
         error: error_limit,
         anomaly: limit,
         anomaly_area: area_limit,
+        things: None,
         guarantee: format!(
             "on {frames} labelled frames {called} ({name}{slice}): CAUTION on at most {:.0} % of frames, \
              FAILURE on at most {:.0} %, {:.0} % of right pixels in the error mask, {:.0} % of ordinary pixels in \

@@ -19,10 +19,11 @@ pub enum Level {
 
 impl Level {
     /// The level of one frame alone. `anomaly_area` is NaN where anomalies are not looked for, and
-    /// then raises nothing.
+    /// then raises nothing; nor does it where things do, which no frame alone can tell.
     pub fn of(failure_score: f32, anomaly_area: f32, thresholds: &Thresholds) -> Self {
         // Written so that a NaN score or limit falls through to the safe end.
-        let anomalous = !(anomaly_area.is_nan() || anomaly_area < thresholds.anomaly_area);
+        let anomalous =
+            thresholds.things.is_none() && !(anomaly_area.is_nan() || anomaly_area < thresholds.anomaly_area);
         if failure_score < thresholds.failure && failure_score < thresholds.caution {
             if anomalous { Self::Caution } else { Self::Nominal }
         } else if failure_score < thresholds.failure {
@@ -90,13 +91,15 @@ impl Latch {
 pub(crate) struct Debounce {
     caution: Latch,
     failure: Latch,
+    /// Things in view: their own life was the patience.
+    things: Latch,
 }
 
 impl Debounce {
     /// Starts at [`Level::Failure`].
     pub fn new() -> Self {
         let active = Latch { active: true, streak: 0 };
-        Self { caution: active, failure: active }
+        Self { caution: active, failure: active, things: Latch { active: false, streak: 0 } }
     }
 
     /// Takes in one frame's own level and gives the debounced one.
@@ -104,6 +107,16 @@ impl Debounce {
         self.caution.update(raw >= Level::Caution, patience);
         self.failure.update(raw >= Level::Failure, patience);
         self.level()
+    }
+
+    /// Takes in whether a thing is in view that has lived for long enough, before the frame's own level.
+    pub(crate) fn things(&mut self, live: bool, patience: Patience) {
+        self.things.update(live, Patience { trigger: 1, ..patience });
+    }
+
+    /// The same of a frame that came too late to say that there is none.
+    pub(crate) fn things_late(&mut self, live: bool, patience: Patience) {
+        self.things(live || self.things.active, patience);
     }
 
     /// Goes to [`Level::Failure`] at once: the camera is gone, and its time-out was the patience.
@@ -121,7 +134,7 @@ impl Debounce {
     /// Forgets runs of good frames but not the level: time jumped, so what came before is no run. Bad frames
     /// still count, so that no clock, however wrong, keeps an alarm away.
     pub(crate) fn forget_good_runs(&mut self) {
-        for latch in [&mut self.caution, &mut self.failure] {
+        for latch in [&mut self.caution, &mut self.failure, &mut self.things] {
             if latch.active {
                 latch.streak = 0;
             }
@@ -132,7 +145,7 @@ impl Debounce {
     pub fn level(&self) -> Level {
         if self.failure.active {
             Level::Failure
-        } else if self.caution.active {
+        } else if self.caution.active || self.things.active {
             Level::Caution
         } else {
             Level::Nominal
@@ -252,6 +265,39 @@ mod tests {
         let by_hand = Thresholds { caution: 0.5, ..by_hand };
         assert_eq!(Level::of(0.1, 0., &by_hand), Caution);
         assert_eq!(Level::of(0.1, 0., &Thresholds { anomaly_area: 0.1, ..by_hand }), Nominal);
+    }
+
+    #[test]
+    fn a_thing_calls_for_caution_at_once_and_till_it_is_gone_for_release_frames() {
+        let mut debounce = settled();
+        let mut frame = |live, raw| {
+            debounce.things(live, PATIENCE);
+            debounce.update(raw, PATIENCE)
+        };
+        assert_eq!([frame(true, Nominal), frame(false, Nominal)], [Caution; 2]);
+        assert_eq!([(); 4].map(|()| frame(false, Nominal)), [Caution, Caution, Caution, Nominal]);
+        frame(true, Failure);
+        frame(true, Failure);
+        assert_eq!(frame(true, Failure), Failure);
+    }
+
+    #[test]
+    fn a_late_frame_does_not_say_that_a_thing_is_gone() {
+        let mut debounce = settled();
+        debounce.things_late(true, PATIENCE);
+        (0..9).for_each(|_| debounce.things_late(false, PATIENCE));
+        assert_eq!(debounce.level(), Caution);
+    }
+
+    #[test]
+    fn where_things_raise_the_level_the_area_does_not() {
+        use crate::model::things::{Features, Things};
+        let things =
+            Things { intercept: 0., weights: Features::default(), limit: 0.5, stands_on: String::new() };
+        let by_area = Thresholds { anomaly_area: 0.02, ..Thresholds::uncalibrated() };
+        let by_things = Thresholds { things: Some(things), ..by_area.clone() };
+        assert_eq!([&by_area, &by_things].map(|limits| Level::of(0.1, 1., limits)), [Caution, Nominal]);
+        assert_eq!(Level::of(0.9, 0., &by_things), Failure);
     }
 
     #[test]

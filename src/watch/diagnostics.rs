@@ -267,6 +267,7 @@ fn segmentation(snapshot: &Snapshot) -> Status {
             ("threshold_error", score(Some(thresholds.error))),
             ("threshold_anomaly", score(Some(thresholds.anomaly))),
             ("threshold_anomaly_area", score(Some(thresholds.anomaly_area))),
+            ("threshold_thing", score(thresholds.things.as_ref().map(|things| things.limit))),
         ],
     }
 }

@@ -20,6 +20,7 @@ use crate::network::fault::{self, one_line};
 use crate::watch::deadline::Deadline;
 use crate::watch::debounce::Level;
 use crate::watch::time_base::TimeBase;
+use crate::watch::tracks::Tracks;
 
 /// Whatever maps a frame to an assessment; in tests, something without networks.
 pub(crate) trait Assessor {
@@ -80,6 +81,7 @@ pub(crate) struct Session<A> {
     shared: Arc<Shared>,
     deadline: Deadline,
     time: TimeBase,
+    tracks: Tracks,
     /// How long the last image took that could be assessed.
     usual: Duration,
 }
@@ -95,6 +97,7 @@ impl<A: Assessor> Session<A> {
             shared,
             deadline: Deadline::new(),
             time: TimeBase::default(),
+            tracks: Tracks::default(),
             usual: Duration::ZERO,
         }
     }
@@ -179,9 +182,15 @@ impl<A: Assessor> Session<A> {
             .unwrap_or_else(|panic| Err(fault::of_panic(panic.as_ref())))
     }
 
-    /// Debounces the verdict and notes it for diagnostics. An image that was too old by then lowers no level:
+    /// Follows the things in view, debounces the verdict and notes it for diagnostics. An image that was too old by then lowers no level:
     /// the camera may have died since.
-    fn finish(&self, mut verdict: Verdict, live: Live, jumped: bool) -> Assessed {
+    fn finish(&mut self, mut verdict: Verdict, live: Live, jumped: bool) -> Assessed {
+        if jumped {
+            self.tracks.jump(verdict.stamp);
+        }
+        let regions = verdict.report.as_mut().map_or(&mut [][..], |report| &mut report.regions);
+        self.tracks.follow(regions, verdict.stamp, verdict.thresholds.things.as_ref());
+        let live_things = self.tracks.live(live.patience.trigger);
         let (score, anomalous) = verdict
             .report
             .as_ref()
@@ -192,8 +201,14 @@ impl<A: Assessor> Session<A> {
         }
         let raw = Level::of(score, anomalous, &verdict.thresholds);
         verdict.level = match verdict.is_late(live) {
-            true => state.debounce.update_late(raw, live.patience),
-            false => state.debounce.update(raw, live.patience),
+            true => {
+                state.debounce.things_late(live_things, live.patience);
+                state.debounce.update_late(raw, live.patience)
+            }
+            false => {
+                state.debounce.things(live_things, live.patience);
+                state.debounce.update(raw, live.patience)
+            }
         };
         let at = self.shared.steady_now();
         state.assessed(&verdict, live.max_processing_time, at);
@@ -238,6 +253,8 @@ pub(crate) fn merged(calibrated: &Thresholds, overrides: Overrides) -> Threshold
         error: overrides.error.unwrap_or(calibrated.error),
         anomaly: overrides.anomaly.unwrap_or(calibrated.anomaly),
         anomaly_area: overrides.anomaly_area.unwrap_or(calibrated.anomaly_area),
+        // Whoever limits the area by hand wants the level to go by it.
+        things: calibrated.things.clone().filter(|_| overrides.anomaly_area.is_none()),
         guarantee: if overrides == Overrides::default() {
             calibrated.guarantee.clone()
         } else {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::frame::{CameraImage, Content, Stamp};
-use crate::monitor::assessment::Report;
+use crate::model::things::{Features, Things};
+use crate::monitor::assessment::{Region, Report};
 use crate::watch::mailbox::Counts;
 use crate::watch::parameters::{Parameters, Value};
 use crate::watch::shared::SharedParameters;
@@ -123,6 +124,59 @@ fn the_level_follows_the_score_through_the_debouncer() {
         (0..7).map(|sec| through(&mut session, &shared, arrival(sec, "rgb8")).level).collect();
     use Level::{Failure, Nominal};
     assert_eq!(levels, [Failure, Nominal, Nominal, Nominal, Failure, Failure, Nominal]);
+}
+
+/// Sees a region with the probability that the test says, on the road.
+struct Looker<F>(F, Thresholds);
+
+impl<F: FnMut() -> Option<f32>> Assessor for Looker<F> {
+    fn assess(&mut self, _: &Frame, mode: Mode, _: Wanted) -> Result<Assessment, String> {
+        let region = |probability| Region { probability, on_road: 1., ..Region::example() };
+        let regions = (self.0)().into_iter().map(region).collect();
+        let report = Report { regions, anomaly_area: 1., ..Report::example(mode, 0.1) };
+        Ok(Assessment { report, maps: Maps::default() })
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        self.1.clone()
+    }
+
+    fn set_thresholds(&mut self, thresholds: Thresholds) {
+        self.1 = thresholds;
+    }
+}
+
+#[test]
+fn a_thing_raises_caution_once_it_has_lived_and_its_regions_are_numbered() {
+    let things = Things { intercept: 0., weights: Features::default(), limit: 0.5, stands_on: String::new() };
+    let limits = Thresholds { things: Some(things), ..thresholds() };
+    let overrides = [("trigger_frames", Value::Integer(2)), ("release_frames", Value::Integer(1))];
+    let seen = [None, Some(0.9), Some(0.9), Some(0.9), Some(0.4), None, Some(0.9)];
+    let (_, shared) = session(|_| Ok(0.1), &overrides);
+    let mut frames = seen.into_iter();
+    let mut session = Session::new(Looker(move || frames.next().unwrap(), limits), shared.clone());
+    let mut verdicts = (0..7).map(|sec| {
+        shared.mailbox.put(arrival(sec, "rgb8"));
+        let decoded = Decoded::new(shared.mailbox.take().unwrap(), &shared);
+        session.assess(decoded, Wanted::default()).verdict
+    });
+    let verdicts: Vec<_> = verdicts.by_ref().collect();
+    use Level::{Caution, Nominal};
+    let levels: Vec<_> = verdicts.iter().map(|verdict| verdict.level).collect();
+    assert_eq!(levels, [Nominal, Nominal, Caution, Caution, Nominal, Nominal, Nominal]);
+    let tracks = verdicts.iter().flat_map(|verdict| &verdict.report.as_ref().unwrap().regions);
+    let tracks: Vec<_> =
+        tracks.map(|region| region.track.unwrap()).map(|t| (t.id, t.frames, t.seconds)).collect();
+    assert_eq!(tracks, [(1, 1, 0.), (1, 2, 1.), (1, 3, 2.), (1, 4, 3.), (1, 5, 5.)]);
+}
+
+#[test]
+fn an_area_limited_by_hand_raises_the_level_instead_of_things() {
+    let things = Things { intercept: 0., weights: Features::default(), limit: 0.5, stands_on: String::new() };
+    let calibrated = Thresholds { things: Some(things), ..thresholds() };
+    assert_eq!(merged(&calibrated, Overrides::default()), calibrated);
+    let by_hand = merged(&calibrated, Overrides { anomaly_area: Some(0.1), ..Overrides::default() });
+    assert_eq!((by_hand.things, by_hand.anomaly_area, by_hand.guarantee.as_str()), (None, 0.1, ""));
 }
 
 #[test]

@@ -1,0 +1,116 @@
+//! From the features of an anomalous region to the probability that it is a thing, and from which probability
+//! on it raises the level.
+//!
+//! The weights, the limit and what they stand on come from calibration and lie in `bundle.yaml`. Features of
+//! another score's scale are as good: nothing here knows what values a score has.
+
+use serde::{Deserialize, Serialize};
+
+use crate::network::range::{OutOfRange, within};
+
+/// Share of drivable ground around a region from which it stands on it or beside it.
+const BESIDE: f32 = 0.05;
+
+/// One number for each feature of a region: its value, or its weight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Features {
+    /// Mean anomaly score.
+    pub mean_score: f32,
+    /// Highest anomaly score.
+    pub peak_score: f32,
+    /// Natural logarithm of the share of the valid image.
+    pub log_area: f32,
+    /// Share of the ground around it that is drivable.
+    pub on_road: f32,
+    /// Natural logarithm of width by height.
+    pub log_elongation: f32,
+    /// Lower edge, as a share of the image's height: how near it is.
+    pub bottom: f32,
+}
+
+impl Features {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 6;
+
+    /// All of them, in the order of their definition.
+    pub(crate) fn values(&self) -> [f32; Self::COUNT] {
+        let Self { mean_score, peak_score, log_area, on_road, log_elongation, bottom } = *self;
+        [mean_score, peak_score, log_area, on_road, log_elongation, bottom]
+    }
+}
+
+/// A logistic model of what regions are things, and the limit of its probability.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Things {
+    /// Log odds where every feature is 0.
+    pub intercept: f32,
+    /// What a unit of each feature adds to them.
+    pub weights: Features,
+    /// Probability from which a region on or beside drivable ground raises the level.
+    pub limit: f32,
+    /// What the model and the limit were learned on, in words.
+    pub stands_on: String,
+}
+
+impl Things {
+    /// Probability that a region with these features is a thing; NaN where one of them is no number.
+    pub(crate) fn probability(&self, features: &Features) -> f32 {
+        let terms = self.weights.values().into_iter().zip(features.values());
+        let sum: f64 = terms.map(|(weight, value)| f64::from(weight) * f64::from(value)).sum();
+        (1. / (1. + (-(f64::from(self.intercept) + sum)).exp())) as f32
+    }
+
+    /// Whether a region with this probability and this share of drivable ground raises the level. What is not
+    /// known reassures of nothing.
+    pub(crate) fn raise(&self, probability: f32, on_road: f32) -> bool {
+        let (is_unlikely, is_elsewhere) = (probability < self.limit, on_road < BESIDE);
+        !is_unlikely && !is_elsewhere
+    }
+
+    /// Says which number is beyond its range.
+    pub(super) fn check(&self) -> Result<(), OutOfRange> {
+        // Wide enough for any score, and narrow enough for no sum to be infinite.
+        const MOST: f32 = 1e6;
+        within("intercept", self.intercept, -MOST..=MOST)?;
+        for weight in self.weights.values() {
+            within("weights", weight, -MOST..=MOST)?;
+        }
+        within("limit", self.limit, 0. ..=1.)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn things() -> Things {
+        let weights = Features { peak_score: 2., log_area: 1., ..Features::default() };
+        Things { intercept: -1., weights, limit: 0.5, stands_on: "a test".into() }
+    }
+
+    #[test]
+    fn the_probability_is_the_logistic_function_of_the_weighted_features() {
+        let features = Features { peak_score: 0.75, log_area: 0.25, bottom: 9., ..Features::default() };
+        let expected = 1. / (1. + f32::exp(-0.75));
+        assert!((things().probability(&features) - expected).abs() < 1e-6);
+        assert!(things().probability(&Features { bottom: f32::NAN, ..features }).is_nan());
+    }
+
+    #[test]
+    fn only_a_likely_thing_on_or_beside_the_road_raises_the_level_and_what_is_not_known_does() {
+        let things = things();
+        let cases = [
+            (0.5, 0.05, true),
+            (0.49, 1., false),
+            (1., 0.04, false),
+            (f32::NAN, 1., true),
+            (1., f32::NAN, true),
+            (f32::NAN, 0., false),
+        ];
+        for (probability, on_road, raises) in cases {
+            assert_eq!(things.raise(probability, on_road), raises, "{probability}, {on_road}");
+        }
+    }
+}
