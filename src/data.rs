@@ -17,6 +17,7 @@ pub mod folds;
 mod label_image;
 pub mod npy;
 mod pairs;
+pub(crate) mod sequence;
 mod slice;
 pub mod streethazards;
 

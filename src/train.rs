@@ -10,6 +10,7 @@ pub(crate) mod degrade;
 pub(crate) mod discriminator;
 pub(crate) mod foreign;
 pub mod identity;
+mod logistic;
 pub mod optimizer;
 pub mod outliers;
 pub mod packing;
@@ -18,6 +19,7 @@ pub mod progress;
 pub mod recipe;
 pub mod segmentation;
 pub mod synthesis;
+pub mod things;
 pub mod training;
 
 use std::path::PathBuf;

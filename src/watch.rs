@@ -9,6 +9,7 @@ pub mod events;
 pub(crate) mod mailbox;
 pub mod parameters;
 pub(crate) mod publishers;
+pub(crate) mod rerun;
 pub(crate) mod schedule;
 pub(crate) mod settings;
 pub mod shared;

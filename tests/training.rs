@@ -203,7 +203,7 @@ fn a_work_folder_is_gone_on_with_by_the_training_that_began_it_alone() {
 }
 
 #[test]
-fn a_bundle_is_not_calibrated_on_what_trained_it_and_not_on_too_little() {
+fn a_bundle_is_calibrated_on_what_did_not_train_it_and_on_enough() {
     let place = Place::new(112);
     place.done("bundle random --out out");
     assert_eq!(Bundle::open(&place.path("out")).unwrap().description.calibration, None);
@@ -223,7 +223,27 @@ fn a_bundle_is_not_calibrated_on_what_trained_it_and_not_on_too_little() {
     assert!(said.contains("at least 100"), "{said}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
     place.done(&calibrate("12..112"));
-    assert!(Bundle::open(&place.path("out")).unwrap().description.calibration.is_some());
+    let calibrated = || Bundle::open(&place.path("out")).unwrap().description.calibration.unwrap();
+    let by_area = calibrated();
+    assert_eq!(by_area.things, None);
+
+    // The level goes by things on the road once there are clean drives.
+    let clean = |rate: &str| format!("{} --clean drive/train --rate {rate}", calibrate("12..112"));
+    let said = place.refused(&clean("5"));
+    assert!(said.contains("drive/train: 0.4 minutes of clean drive are there, 4 are needed"), "{said}");
+    place.done(&clean("0.4"));
+    let by_things = calibrated();
+    let things = by_things.things.unwrap();
+    assert!(things.stands_on.contains("from 112 frames of clean drives (train)"), "{}", things.stands_on);
+    assert!(
+        by_things.guarantee.contains("CAUTION by the failure score on at most"),
+        "{}",
+        by_things.guarantee
+    );
+    assert!(
+        by_things.guarantee.contains(" times in 4.7 minutes of clean drive (train, 0.4 frames a second)")
+    );
+    assert_eq!((by_things.caution, by_things.anomaly_area), (by_area.caution, by_area.anomaly_area));
 }
 
 /// A segmenter of 11 classes that calls dark class 0 and light class 1, where images come as ImageNet's networks

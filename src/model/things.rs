@@ -38,6 +38,12 @@ impl Features {
         let Self { mean_score, peak_score, log_area, on_road, log_elongation, bottom } = *self;
         [mean_score, peak_score, log_area, on_road, log_elongation, bottom]
     }
+
+    /// The other way.
+    pub(crate) fn of_values(values: [f32; Self::COUNT]) -> Self {
+        let [mean_score, peak_score, log_area, on_road, log_elongation, bottom] = values;
+        Self { mean_score, peak_score, log_area, on_road, log_elongation, bottom }
+    }
 }
 
 /// A logistic model of what regions are things, and the limit of its probability.
@@ -112,5 +118,12 @@ mod tests {
         for (probability, on_road, raises) in cases {
             assert_eq!(things.raise(probability, on_road), raises, "{probability}, {on_road}");
         }
+    }
+
+    #[test]
+    fn features_keep_their_order() {
+        let features = Features::of_values([1., 2., 3., 4., 5., 6.]);
+        assert_eq!((features.mean_score, features.on_road, features.bottom), (1., 4., 6.));
+        assert_eq!(features.values(), [1., 2., 3., 4., 5., 6.]);
     }
 }

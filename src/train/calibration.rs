@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::TrainError;
+use super::things::{self, Drives};
 use crate::data::{self, Reading, Slice};
 use crate::frame::Frame;
 use crate::labels::{IGNORE, LabelSet};
 use crate::model::bundle::{Bundle, BundleError, Thresholds, sha256};
 use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::{Monitor, MonitorError, MonitorOptions};
+use crate::watch::parameters::ParameterError;
 use crate::whole_file;
 
 /// Why a bundle cannot be calibrated.
@@ -72,6 +74,20 @@ pub enum CalibrationError {
         /// The slice.
         slice: String,
     },
+    /// Clean drives from which nothing can be learned.
+    #[error("{}: {reason}", folder.display())]
+    Drives {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A regression.
+    #[error("the regression on regions failed: {0}")]
+    Regression(#[from] tch::TchError),
+    /// A patience that the node refuses.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
     /// A score from which no limit follows.
     #[error("image {image}: the bundle gives {value} for {what}; a finite number is needed")]
     NotFinite {
@@ -238,18 +254,20 @@ pub fn check(folder: &Path, slice: &Slice, trained_on: &[&str]) -> Result<&'stat
 
 const UNKNOWN: &str = "of which it is not known whether they trained a network";
 
-/// Thresholds that keep false alarms at `FALSE_ALARMS` on the samples of `slice`.
+/// Thresholds that keep false alarms at `FALSE_ALARMS` on the samples of `slice`; with `drives`, the level goes
+/// by things in place of the anomalous area.
 pub fn calibrate(
     bundle: &Path,
     folder: &Path,
     slice: &Slice,
     reading: &Reading,
+    drives: Option<&Drives>,
 ) -> Result<Thresholds, CalibrationError> {
     let d = Bundle::open(bundle)?.description;
     let trained_on = [&d.segmentation.trained_on, &d.synthesis.trained_on, &d.comparison.trained_on];
     let called = check(folder, slice, &trained_on.map(String::as_str))?;
     check_copies(bundle, folder, slice)?;
-    let monitor = Monitor::load_to_calibrate(bundle, &MonitorOptions::default())?;
+    let mut monitor = Monitor::load_to_calibrate(bundle, &MonitorOptions::default())?;
     let options = data::Options { slice: slice.clone(), reading: reading.clone(), ..Default::default() };
     let dataset = data::load(folder, &options)?;
     let names = |set: &LabelSet| set.classes.iter().map(|class| class.name.clone()).collect::<Vec<_>>();
@@ -291,23 +309,37 @@ pub fn calibrate(
     let (failure_limit, certain) = quantile(&mut failure, certain);
     let (error_limit, wrong) = quantile(&mut error, wrong);
     let (area_limit, anomalous_frame) = quantile(&mut areas, anomalous_frame);
-    let name = folder.file_name().map_or_else(String::new, |name| format!("{} ", name.to_string_lossy()));
-    Ok(Thresholds {
+    let by_area = Thresholds {
         caution: caution_limit,
         failure: failure_limit,
         error: error_limit,
         anomaly: limit,
         anomaly_area: area_limit,
         things: None,
+        guarantee: String::new(),
+    };
+    let (things, by_frames, of_things) = match drives {
+        None => (None, caution + anomalous_frame, String::new()),
+        Some(drives) => {
+            monitor.set_thresholds(by_area.clone());
+            let (things, promise) = things::learn(&monitor, drives)?;
+            (Some(things), caution, format!("; {promise}"))
+        }
+    };
+    let reason = if things.is_some() { " by the failure score" } else { "" };
+    let name = folder.file_name().map_or_else(String::new, |name| format!("{} ", name.to_string_lossy()));
+    Ok(Thresholds {
+        things,
         guarantee: format!(
-            "on {frames} labelled frames {called} ({name}{slice}): CAUTION on at most {:.0} % of frames, \
+            "on {frames} labelled frames {called} ({name}{slice}): CAUTION{reason} on at most {:.0} % of frames, \
              FAILURE on at most {:.0} %, {:.0} % of right pixels in the error mask, {:.0} % of ordinary pixels in \
-             the anomaly mask",
-            (100. * (caution + anomalous_frame)).min(100.),
+             the anomaly mask{of_things}",
+            (100. * by_frames).min(100.),
             100. * certain,
             100. * wrong,
             100. * anomalous
         ),
+        ..by_area
     })
 }
 

@@ -80,7 +80,7 @@ pub fn pack(
     }
     calibration::remember(&part, &workspace.data, &workspace.slice)?;
     let mut description = Bundle::open(&part)?.description;
-    description.calibration = Some(calibrate(&part, &workspace.data, calibration, &workspace.reading)?);
+    description.calibration = Some(calibrate(&part, &workspace.data, calibration, &workspace.reading, None)?);
     description.write(&part)?;
     Ok(replace(out, &part)?)
 }

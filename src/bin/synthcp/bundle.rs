@@ -10,6 +10,7 @@ use synthcp_monitor::model::bundle::Bundle;
 use synthcp_monitor::train::calibration;
 use synthcp_monitor::train::packing::{self, Origin};
 use synthcp_monitor::train::recipe::Recipe;
+use synthcp_monitor::train::things::Drives;
 use tch::Device;
 use tch::nn::VarStore;
 
@@ -45,6 +46,18 @@ pub enum Action {
         slice: Slice,
         #[command(flatten)]
         reading: Reading,
+        /// Folder with frames of drives on which nothing unknown is in view, at least four minutes, in the order
+        /// of their names; what stands before the last _ of a name tells drives apart. The level goes by things
+        /// on the road from then on, with at most one false CAUTION for them in two minutes of these drives.
+        #[arg(long, requires = "rate")]
+        clean: Option<PathBuf>,
+        /// Frames per second of the clean drives.
+        #[arg(long, requires = "clean")]
+        rate: Option<f64>,
+        /// Data set with marked anomalies, from which is learned what regions are things. Without, larger regions
+        /// that score higher come first.
+        #[arg(long, requires = "clean")]
+        marked: Option<PathBuf>,
     },
     /// Makes a tiny bundle with random weights: its scores are noise, but it runs. It is not calibrated, so
     /// that no frame is NOMINAL by it.
@@ -68,9 +81,12 @@ pub fn run(action: &Action) -> Outcome {
             let (recipe, _) = prepare(common)?;
             pack(out, &recipe, common, calibration)
         }
-        Action::Calibrate { bundle, data, slice, reading } => {
+        Action::Calibrate { bundle, data, slice, reading, clean, rate, marked } => {
+            let drives = clean.clone().zip(*rate);
+            let drives = drives.map(|(clean, rate)| Drives { clean, rate, marked: marked.clone() });
             let mut description = Bundle::open(bundle)?.description;
-            let thresholds = calibration::calibrate(bundle, data, slice, &reading.of_data())?;
+            let thresholds =
+                calibration::calibrate(bundle, data, slice, &reading.of_data(), drives.as_ref())?;
             let guarantee = thresholds.guarantee.clone();
             description.calibration = Some(thresholds);
             description.write(bundle)?;

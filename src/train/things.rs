@@ -1,0 +1,325 @@
+//! Which regions are things: learned from marked anomalies and clean drives, with a limit under which clean drives
+//! give an alarm every two minutes at most.
+//!
+//! ```text
+//! marked images, clean drives --regions--> logistic model of a thing    (without marked images: an order alone)
+//! clean drives --watch/rerun.rs, limit by limit--> the lowest limit that keeps the rate
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::calibration::CalibrationError;
+use super::logistic;
+use crate::data::anomaly::Source;
+use crate::data::{open_image, sequence};
+use crate::frame::Frame;
+use crate::labels::truth;
+use crate::model::bundle::Thresholds;
+use crate::model::things::{Features, Things};
+use crate::monitor::assessment::{Region, Report, ScoreMap, Wanted};
+use crate::monitor::pipeline::{Monitor, features};
+use crate::watch::debounce::{Level, Patience};
+use crate::watch::rerun::Rerun;
+
+/// What regions are learned from.
+#[derive(Clone, Debug)]
+pub struct Drives {
+    /// Folder with frames of drives on which nothing unknown is in view.
+    pub clean: PathBuf,
+    /// Their frames per second.
+    pub rate: f64,
+    /// Data set with marked anomalies.
+    pub marked: Option<PathBuf>,
+}
+
+/// Alarms by things a minute of clean drive.
+const ALARMS: f64 = 0.5;
+/// Less of it tells nothing of such a rate.
+const MINUTES: f64 = 4.;
+/// Examples of each kind without which a probability is not learned.
+const FEWEST: usize = 20;
+/// Limits that are tried out.
+const STEPS: usize = 400;
+
+/// What was said of one frame, and what tells whether its regions are things.
+struct Said {
+    report: Report,
+    features: Vec<Features>,
+}
+
+/// Whether a region is a thing, by its features.
+type Example = ([f32; Features::COUNT], bool);
+
+/// Learns with the monitor's networks and limits. Returns the model and what
+/// can be promised of its limit.
+pub(super) fn learn(monitor: &Monitor, drives: &Drives) -> Result<(Things, String), CalibrationError> {
+    let unusable = |reason| CalibrationError::Drives { folder: drives.clean.clone(), reason };
+    let rate = drives.rate;
+    if !(rate.is_finite() && rate > 0.) {
+        return Err(unusable(format!("{rate} frames a second are none; a rate above 0 is needed")));
+    }
+    let paths = sequence::drives(&drives.clean)?;
+    let frames = paths.iter().map(Vec::len).sum::<usize>();
+    let minutes = frames as f64 / rate / 60.;
+    if minutes < MINUTES {
+        return Err(unusable(format!("{minutes:.1} minutes of clean drive are there, {MINUTES} are needed")));
+    }
+    let mut said: Vec<Vec<Said>> = Vec::new();
+    for drive in &paths {
+        said.push(drive.iter().map(|path| look(monitor, path)).collect::<Result<_, _>>()?);
+    }
+    let all = said.iter().flatten().flat_map(|said| &said.features);
+    let mut examples: Vec<Example> = all.map(|features| (features.values(), false)).collect();
+    let images = match &drives.marked {
+        Some(folder) => add_marked(monitor, folder, &mut examples)?,
+        None => 0,
+    };
+    let model = Model::learn(&examples)?;
+    let clean = format!("{frames} frames of clean drives ({})", name(&drives.clean));
+    let marked = drives.marked.as_deref().map_or(String::new(), |folder| {
+        format!("{images} images with marked anomalies ({}) and ", name(folder))
+    });
+    let things = Things {
+        intercept: model.intercept,
+        weights: Features::of_values(model.weights),
+        limit: 1.,
+        stands_on: format!("{}, from {marked}{clean}", model.stands_on),
+    };
+    for Said { report, features } in said.iter_mut().flatten() {
+        for (region, features) in report.regions.iter_mut().zip(features) {
+            region.probability = things.probability(features);
+        }
+    }
+    let (things, alarms) = with_lowest_limit(things, monitor.thresholds(), &said, rate, minutes)?;
+    let all = count(
+        &said,
+        &Thresholds { things: Some(things.clone()), ..monitor.thresholds().clone() },
+        rate,
+        |report| report.clone(),
+    )?;
+    let Patience { trigger, .. } = Patience::DEFAULT;
+    let promise = format!(
+        "CAUTION for a thing of {trigger} frames on or beside the road {alarms} times in {minutes:.1} minutes of clean \
+         drive ({}, {rate} frames a second), and for any reason {all} times",
+        name(&drives.clean)
+    );
+    Ok((things, promise))
+}
+
+fn name(folder: &Path) -> String {
+    folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+fn look(monitor: &Monitor, path: &Path) -> Result<Said, CalibrationError> {
+    let image = open_image(path)?;
+    let size = image.dimensions();
+    let report = monitor.process(&Frame::new(image), Wanted::default())?.report;
+    let features = report.regions.iter().map(|region| features(region, size)).collect();
+    Ok(Said { report: Report { classes: Vec::new(), ..report }, features })
+}
+
+/// Adds the regions on marked images: things where half of the pixels are marked, none where no pixel is; what
+/// lies between teaches nothing. Returns the number of images.
+fn add_marked(
+    monitor: &Monitor,
+    folder: &Path,
+    examples: &mut Vec<Example>,
+) -> Result<usize, CalibrationError> {
+    let source = Source::open(folder, None)?;
+    for pair in &source.pairs.pairs {
+        let sample = source.load(pair)?;
+        let size = sample.image.dimensions();
+        let wanted = Wanted { anomaly_score: true, ..Wanted::default() };
+        let assessment = monitor.process(&Frame::new(sample.image), wanted)?;
+        let Some(scores) = assessment.maps.anomaly_score else { continue };
+        for region in &assessment.report.regions {
+            let marked = marked_share(region, &scores, sample.truth.as_raw(), monitor.thresholds().anomaly);
+            if marked >= 0.5 || marked == 0. {
+                examples.push((features(region, size).values(), marked > 0.));
+            }
+        }
+    }
+    Ok(source.pairs.pairs.len())
+}
+
+/// Share of the pixels above the limit in the region's box that are marked; those that do not count left out.
+fn marked_share(region: &Region, scores: &ScoreMap, marks: &[u8], limit: f32) -> f32 {
+    let (mut marked, mut all) = (0_u32, 0_u32);
+    for y in region.y..(region.y + region.height).min(scores.height) {
+        for x in region.x..(region.x + region.width).min(scores.width) {
+            let i = (y * scores.width + x) as usize;
+            let counts = scores.data[i] >= limit && marks[i] != truth::IGNORED;
+            all += u32::from(counts);
+            marked += u32::from(counts && marks[i] == truth::ANOMALY);
+        }
+    }
+    // 0 of 0 is NaN, which is neither.
+    marked as f32 / all as f32
+}
+
+/// Log odds of a thing.
+struct Model {
+    intercept: f32,
+    weights: [f32; Features::COUNT],
+    stands_on: String,
+}
+
+impl Model {
+    fn learn(examples: &[Example]) -> Result<Self, CalibrationError> {
+        let things = examples.iter().filter(|(_, thing)| *thing).count();
+        let others = examples.len() - things;
+        if things < FEWEST || others < FEWEST {
+            let [intercept, mean_score, log_area] = order(examples);
+            let weights = Features { mean_score, log_area, ..Features::default() }.values();
+            let stands_on = format!(
+                "an order by score and size, no probability: {things} regions on anomalies and {others} on none, and \
+                 {FEWEST} of each are needed"
+            );
+            return Ok(Self { intercept, weights, stands_on });
+        }
+        let (intercept, weights) = logistic::fit(examples)?;
+        let stands_on = format!("{things} regions on anomalies and {others} on none");
+        Ok(Self { intercept, weights, stands_on })
+    }
+}
+
+/// Intercept and weights of mean score and area under which an ordinary region has even odds, and one that is
+/// larger or scores higher by the spread of these has better ones.
+fn order(examples: &[Example]) -> [f32; 3] {
+    let count = examples.len().max(1) as f32;
+    let standard = |pick: fn(&Features) -> f32| {
+        let values = examples.iter().map(|(values, _)| pick(&Features::of_values(*values)));
+        let mean = values.clone().sum::<f32>() / count;
+        let spread = (values.map(|value| (value - mean).powi(2)).sum::<f32>() / count).sqrt();
+        (mean, 1. / spread.max(1e-3))
+    };
+    let [(score, by_score), (area, by_area)] = [standard(|f| f.mean_score), standard(|f| f.log_area)];
+    [-score * by_score - area * by_area, by_score, by_area]
+}
+
+/// The lowest limit down to which clean drives keep the rate of alarms, with one alarm to spare; and the alarms.
+fn with_lowest_limit(
+    things: Things,
+    thresholds: &Thresholds,
+    drives: &[Vec<Said>],
+    rate: f64,
+    minutes: f64,
+) -> Result<(Things, u32), CalibrationError> {
+    let regions = drives.iter().flatten().flat_map(|said| &said.report.regions);
+    let mut limits: Vec<f32> = regions.map(|region| region.probability).filter(|p| p.is_finite()).collect();
+    limits.sort_by(|a, b| b.total_cmp(a));
+    limits.dedup();
+    // One that no region reaches, as far as there is any, and some of the others.
+    let highest = limits.first().map_or(0., |p| p.next_up().min(1.));
+    let step = limits.len().div_ceil(STEPS).max(1);
+    let mut best = None;
+    for limit in std::iter::once(highest).chain(limits.into_iter().step_by(step)) {
+        let things = Things { limit, ..things.clone() };
+        let limits = Thresholds { things: Some(things.clone()), ..thresholds.clone() };
+        // Nothing but things raises the level.
+        let alarms = count(drives, &limits, rate, |report| Report { failure_score: 0., ..report.clone() })?;
+        if f64::from(alarms + 1) > ALARMS * minutes {
+            break;
+        }
+        best = Some((things, alarms));
+    }
+    // Where even the highest is too low, nothing is.
+    Ok(best.unwrap_or((Things { limit: 1., ..things }, 0)))
+}
+
+/// How often the level leaves NOMINAL.
+fn count(
+    drives: &[Vec<Said>],
+    limits: &Thresholds,
+    rate: f64,
+    report: impl Fn(&Report) -> Report,
+) -> Result<u32, CalibrationError> {
+    let mut alarms = 0;
+    for drive in drives {
+        let mut rerun = Rerun::new(limits, Patience::DEFAULT)?;
+        let mut before = Level::Nominal;
+        for (number, said) in drive.iter().enumerate() {
+            let time = Duration::from_secs_f64(number as f64 / rate);
+            let level = rerun.verdict(report(&said.report), time).level;
+            alarms += u32::from(level > Level::Nominal && before == Level::Nominal);
+            before = level;
+        }
+    }
+    Ok(alarms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::assessment::Mode;
+
+    fn region(x: u32, probability: f32) -> Region {
+        Region { x, y: 50, width: 10, height: 10, probability, on_road: 1., ..Region::example() }
+    }
+
+    /// A drive with one thing of each probability after the other, five frames each, and good frames between.
+    fn drive(probabilities: &[f32]) -> Vec<Said> {
+        let said = |regions| Said {
+            report: Report { regions, ..Report::example(Mode::Full, 0.1) },
+            features: Vec::new(),
+        };
+        let each =
+            |&p: &f32| (0..20).map(move |i| said(if i < 5 { vec![region(100, p)] } else { Vec::new() }));
+        probabilities.iter().flat_map(each).collect()
+    }
+
+    fn things() -> Things {
+        Things { intercept: 0., weights: Features::default(), limit: 1., stands_on: String::new() }
+    }
+
+    #[test]
+    fn the_limit_is_the_lowest_that_leaves_one_alarm_to_spare() {
+        let drives = [drive(&[0.9, 0.2, 0.7]), drive(&[0.3, 0.8, 0.1])];
+        let limit = |minutes| {
+            let found =
+                with_lowest_limit(things(), &Thresholds::uncalibrated(), &drives, 5., minutes).unwrap();
+            (found.0.limit, found.1)
+        };
+        assert_eq!(limit(8.), (0.7, 3));
+        assert_eq!(limit(4.), (0.9, 1));
+        assert_eq!(limit(2.), (0.9_f32.next_up(), 0));
+        assert_eq!(limit(60.), (0.1, 6));
+    }
+
+    #[test]
+    fn where_a_region_is_certain_and_no_alarm_is_allowed_the_limit_is_one() {
+        let found =
+            with_lowest_limit(things(), &Thresholds::uncalibrated(), &[drive(&[1.])], 5., 2.).unwrap();
+        assert_eq!(found.0.limit, 1.);
+    }
+
+    #[test]
+    fn clean_drives_without_regions_need_no_limit() {
+        let found = with_lowest_limit(things(), &Thresholds::uncalibrated(), &[drive(&[])], 5., 4.).unwrap();
+        assert_eq!((found.0.limit, found.1), (0., 0));
+    }
+
+    #[test]
+    fn without_marked_anomalies_larger_and_higher_regions_come_first_and_it_says_so() {
+        let examples: Vec<Example> = (0..9)
+            .map(|i| {
+                let f =
+                    Features { mean_score: i as f32 / 9., log_area: -(i as f32 % 3.), ..Features::default() };
+                (f.values(), false)
+            })
+            .collect();
+        let model = Model::learn(&examples).unwrap();
+        assert!(model.stands_on.contains("no probability: 0 regions on anomalies and 9 on none"));
+        let [score, _, area, ..] = model.weights;
+        assert!(score > 0. && area > 0. && model.intercept.is_finite());
+    }
+
+    #[test]
+    fn marked_pixels_are_counted_among_those_above_the_limit() {
+        let scores = ScoreMap { width: 4, height: 1, data: vec![0.9, 0.9, 0.1, 0.9] };
+        let all = Region { x: 0, y: 0, width: 4, height: 1, ..Region::example() };
+        assert_eq!(marked_share(&all, &scores, &[1, 0, 1, 255], 0.5), 0.5);
+        assert!(marked_share(&all, &scores, &[255; 4], 0.5).is_nan());
+    }
+}
