@@ -4,7 +4,9 @@ use crate::data::DataError;
 use crate::labels::LabelError;
 use crate::metric::MetricError;
 use crate::monitor::pipeline::MonitorError;
+use crate::monitor::regions::RegionError;
 use crate::score::catalogue::CatalogueError;
+use crate::watch::parameters::ParameterError;
 
 /// Why a bundle cannot be measured.
 #[derive(Debug, thiserror::Error)]
@@ -24,9 +26,18 @@ pub enum EvaluationError {
     /// A figure.
     #[error(transparent)]
     Metric(#[from] MetricError),
+    /// A folder for images.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     /// An image of a frame.
     #[error("an image for the report: {0}")]
     Picture(image::ImageError),
+    /// Maps of different sizes.
+    #[error(transparent)]
+    Region(#[from] RegionError),
+    /// A patience that the node refuses.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
     /// A detector.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),

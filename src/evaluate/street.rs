@@ -2,6 +2,7 @@
 //! level, how often without a reason, and whether it notices a camera that fails.
 
 use std::fmt;
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -17,7 +18,9 @@ use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::Monitor;
 use crate::score::catalogue::{self, Parts};
 use crate::street::{Drive, DriveOptions, Rendered, Town};
-use crate::watch::debounce::{Debounce, Level, Patience};
+use crate::watch::debounce::{Level, Patience};
+use crate::watch::rerun::Rerun;
+use crate::watch::verdict::Verdict;
 
 /// How much is tested.
 #[derive(Clone, Copy, Debug)]
@@ -26,10 +29,16 @@ pub struct Plan {
     pub seed: u64,
     /// Frames with anomaly objects whose pixels are scored.
     pub frames: usize,
-    /// Drives with anomaly objects, and as many without.
+    /// Drives with anomaly objects, at least.
     pub drives: u64,
+    /// Noticeable objects that these drives have to meet; more drives follow till there are so many.
+    pub things: usize,
+    /// Minutes of drives without any, at least.
+    pub minutes: f64,
     /// Frames per drive.
     pub drive_frames: usize,
+    /// Frames per second of the drives' own time.
+    pub rate: f32,
     /// Images that are degraded.
     pub degraded: usize,
     /// What turns frames into alarms.
@@ -42,8 +51,10 @@ const SCORED: std::ops::RangeInclusive<f32> = 0.002..=0.05;
 const NOTICEABLE: f32 = 0.005;
 /// Most frames per drive that are scored: a drive is one street.
 const PER_DRIVE: usize = 4;
-/// Frames per second of drives whose alarms are counted.
+/// Frames per second of drives of which one frame is degraded.
 const RATE: f32 = 5.;
+/// Drives after which no more objects are looked for.
+const MOST_DRIVES: u64 = 1000;
 /// Strengths of each degradation.
 const STRENGTHS: [f32; 5] = [0., 0.25, 0.5, 0.75, 1.];
 
@@ -63,10 +74,18 @@ pub struct Trial {
 pub struct Alarms {
     /// Frames from the moment an anomaly object is noticeable to CAUTION; `None` if it passed before.
     pub delays: Vec<Option<u32>>,
-    /// Times that CAUTION was entered on drives without anomaly objects.
+    /// Drives with anomaly objects.
+    pub drives: u64,
+    /// Times that the level left NOMINAL on drives without anomaly objects.
     pub false_alarms: u32,
-    /// Minutes of those drives.
+    /// Those of them that no frame's own numbers explain: a thing was seen on the road.
+    pub by_things: u32,
+    /// The drives without.
+    pub clean_drives: u64,
+    /// Their minutes.
     pub minutes: f64,
+    /// Frames per second of both.
+    pub rate: f32,
 }
 
 /// A degradation: mean failure score and true mean IoU at each strength.
@@ -121,55 +140,79 @@ fn anomalies(
 }
 
 fn alarms(monitor: &Monitor, plan: &Plan, each: &mut impl FnMut()) -> Result<Alarms, EvaluationError> {
-    let mut alarms = Alarms::default();
-    for seed in plan.seed..plan.seed + plan.drives {
-        for anomalies in [true, false] {
-            let mut debounce = settled(plan.patience);
-            let (mut before, mut waiting) = (Level::Nominal, None);
-            let mut noticeable = false;
-            for frame in drive(seed, anomalies, RATE).take(plan.drive_frames) {
-                let there = share(&frame) >= NOTICEABLE;
-                let report = monitor.process(&Frame::new(frame.image), Wanted::default())?.report;
-                let raw = Level::of(report.failure_score, report.anomaly_area, monitor.thresholds());
-                let level = debounce.update(raw, plan.patience);
-                each();
-                if !anomalies {
-                    let entered = level > Level::Nominal && before == Level::Nominal;
-                    alarms.false_alarms += u32::from(entered);
-                    before = level;
-                    continue;
-                }
-                if there && !noticeable {
-                    waiting = Some(0);
-                }
-                if let Some(frames) = waiting {
-                    if level > Level::Nominal {
-                        alarms.delays.push(Some(frames));
-                        waiting = None;
-                    } else if !there {
-                        alarms.delays.push(None);
-                        waiting = None;
-                    } else {
-                        waiting = Some(frames + 1);
-                    }
-                }
-                noticeable = there;
-            }
-            if !anomalies {
-                alarms.minutes += plan.drive_frames as f64 / f64::from(RATE) / 60.;
-            }
-        }
+    let mut alarms = Alarms { rate: plan.rate, ..Alarms::default() };
+    // Drives too short to meet anything have an end as well.
+    while alarms.drives < plan.drives || (alarms.delays.len() < plan.things && alarms.drives < MOST_DRIVES) {
+        let mut waiting = Waiting::default();
+        follow(monitor, plan, plan.seed + alarms.drives, true, |frame, verdict| {
+            alarms.delays.extend(waiting.frame(share(frame) >= NOTICEABLE, verdict.level));
+            each();
+        })?;
+        alarms.drives += 1;
     }
+    let clean = (plan.minutes * 60. * f64::from(plan.rate) / plan.drive_frames as f64).ceil() as u64;
+    for seed in plan.seed..plan.seed + clean {
+        let mut before = Level::Nominal;
+        follow(monitor, plan, seed, false, |_, verdict| {
+            if verdict.level > Level::Nominal && before == Level::Nominal {
+                alarms.false_alarms += 1;
+                // What no frame's own numbers raise, things do.
+                let alone = verdict
+                    .report
+                    .as_ref()
+                    .map(|report| Level::of(report.failure_score, report.anomaly_area, &verdict.thresholds));
+                alarms.by_things += u32::from(alone == Some(Level::Nominal));
+            }
+            before = verdict.level;
+            each();
+        })?;
+    }
+    alarms.clean_drives = clean;
+    alarms.minutes = (clean * plan.drive_frames as u64) as f64 / f64::from(plan.rate) / 60.;
     Ok(alarms)
 }
 
-/// A debounce that has seen good frames.
-fn settled(patience: Patience) -> Debounce {
-    let mut debounce = Debounce::new();
-    (0..patience.release).for_each(|_| {
-        debounce.update(Level::Nominal, patience);
-    });
-    debounce
+/// Sends a drive through the node's stream.
+fn follow(
+    monitor: &Monitor,
+    plan: &Plan,
+    seed: u64,
+    anomalies: bool,
+    mut each: impl FnMut(&Rendered, &Verdict),
+) -> Result<(), EvaluationError> {
+    let mut rerun = Rerun::new(monitor.thresholds(), plan.patience)?;
+    for (number, rendered) in drive(seed, anomalies, plan.rate).take(plan.drive_frames).enumerate() {
+        let frame = Frame::new(rendered.image.clone());
+        let report = monitor.process(&frame, Wanted::default())?.report;
+        let time = Duration::from_secs_f64(number as f64 / f64::from(plan.rate));
+        each(&rendered, &rerun.verdict(report, time));
+    }
+    Ok(())
+}
+
+/// Waits for the alarm from the moment something is noticeable till it no longer is.
+#[derive(Default)]
+struct Waiting {
+    noticeable: bool,
+    frames: Option<u32>,
+}
+
+impl Waiting {
+    /// Takes in a frame. Where the wait ends: how many frames it took, none if the thing passed before.
+    fn frame(&mut self, there: bool, level: Level) -> Option<Option<u32>> {
+        if there && !self.noticeable {
+            self.frames = Some(0);
+        }
+        self.noticeable = there;
+        let frames = self.frames?;
+        let ended = match (level > Level::Nominal, there) {
+            (true, true) => Some(Some(frames)),
+            (_, false) => Some(None),
+            (false, true) => None,
+        };
+        self.frames = if ended.is_some() { None } else { Some(frames + 1) };
+        ended
+    }
 }
 
 fn failures(
@@ -239,26 +282,40 @@ impl fmt::Display for Trial {
 
 impl fmt::Display for Alarms {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let frames = |delays: &[Option<u32>]| {
-            median(delays).map_or("never".to_owned(), |frames| format!("{frames} frames at {RATE} Hz"))
+        let rate = self.rate;
+        let time = |frames: Option<u32>| {
+            frames
+                .map_or("never".to_owned(), |frames| format!("{:.1} s", f64::from(frames) / f64::from(rate)))
         };
         let noticed: Vec<_> = self.delays.iter().copied().filter(Option::is_some).collect();
         writeln!(
             f,
-            "from {:.1} % of the image to CAUTION: median {}; of {} objects {} passed unnoticed, the median of the \
-             others is {}",
-            100. * NOTICEABLE,
-            frames(&self.delays),
+            "alarms at {rate} frames a second, as the node debounces them: of {} objects on {} drives, {} raised \
+             CAUTION between covering {:.1} % of the image and having passed, {} did not",
             self.delays.len(),
-            self.missed(),
-            frames(&noticed)
+            self.drives,
+            noticed.len(),
+            100. * NOTICEABLE,
+            self.missed()
         )?;
         writeln!(
             f,
-            "false alarms: CAUTION {} times in {:.1} minutes of clean drives, {:.2} per minute",
+            "time to alarm: median {} of all, {} of those that raised one, the worst of which took {}",
+            time(median(&self.delays)),
+            time(median(&noticed)),
+            time(noticed.iter().copied().max().flatten())
+        )?;
+        let per_minute = |count: u32| f64::from(count) / self.minutes.max(1e-9);
+        writeln!(
+            f,
+            "false alarms: the level left NOMINAL {} times in {:.1} minutes of {} clean drives, {:.2} a minute; {} of \
+             them for a thing on the road, {:.2} a minute",
             self.false_alarms,
             self.minutes,
-            f64::from(self.false_alarms) / self.minutes.max(1e-9)
+            self.clean_drives,
+            per_minute(self.false_alarms),
+            self.by_things,
+            per_minute(self.by_things)
         )
     }
 }
@@ -272,8 +329,34 @@ mod tests {
         assert_eq!(median(&[Some(4), Some(1), Some(2)]), Some(2));
         assert_eq!(median(&[Some(1), None, None]), None);
         assert_eq!(median(&[]), None);
-        let alarms = Alarms { delays: vec![Some(1), None, Some(3)], ..Alarms::default() };
+        let alarms = Alarms { delays: vec![Some(1), None, Some(3), Some(9)], rate: 5., ..Alarms::default() };
         assert_eq!(alarms.missed(), 1);
-        assert!(alarms.to_string().contains("median 3 frames at 5 Hz; of 3 objects 1 passed unnoticed"));
+        let said = alarms.to_string();
+        assert!(said.contains("of 4 objects on 0 drives, 3 raised CAUTION"), "{said}");
+        assert!(
+            said.contains(
+                "median 1.8 s of all, 0.6 s of those that raised one, the worst of which took 1.8 s"
+            )
+        );
+    }
+
+    #[test]
+    fn an_object_is_waited_for_from_when_it_is_noticeable_till_it_no_longer_is() {
+        use Level::{Caution, Nominal};
+        let mut waiting = Waiting::default();
+        let frames = [
+            (false, Caution, None),
+            (true, Nominal, None),
+            (true, Nominal, None),
+            (true, Caution, Some(Some(2))),
+            (true, Nominal, None),
+            (false, Nominal, None),
+            (true, Nominal, None),
+            (false, Caution, Some(None)),
+            (true, Caution, Some(Some(0))),
+        ];
+        for (number, (there, level, ended)) in frames.into_iter().enumerate() {
+            assert_eq!(waiting.frame(there, level), ended, "frame {number}");
+        }
     }
 }

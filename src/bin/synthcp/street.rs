@@ -60,10 +60,19 @@ pub enum Action {
         /// Frames with anomaly objects whose pixels are scored.
         #[arg(long, default_value = "200")]
         frames: NonZeroUsize,
-        /// Drives with anomaly objects, and as many without, whose alarms are counted.
+        /// Drives with anomaly objects whose alarms are counted, at least.
         #[arg(long, default_value = "20")]
         drives: NonZeroU64,
-        /// Frames of each of these drives, five per second.
+        /// Objects that these have to meet: more drives follow till there are so many.
+        #[arg(long, default_value_t = 0)]
+        things: usize,
+        /// Minutes of drives without, whose false alarms are counted: as long as the drives by default.
+        #[arg(long)]
+        minutes: Option<f64>,
+        /// Frames per second of both.
+        #[arg(long, default_value_t = 5.)]
+        rate: f32,
+        /// Frames of each of these drives.
         #[arg(long, default_value = "60")]
         drive_frames: NonZeroUsize,
         /// Images that are degraded.
@@ -109,7 +118,27 @@ pub fn run(action: &Action) -> Outcome {
             }
             bar.finish_and_clear();
         }
-        Action::Measure { bundle, seed, frames, drives, drive_frames, degraded, device, precision } => {
+        Action::Measure {
+            bundle,
+            seed,
+            frames,
+            drives,
+            things,
+            minutes,
+            rate,
+            drive_frames,
+            degraded,
+            device,
+            precision,
+        } => {
+            if !(rate.is_finite() && *rate > 0.) {
+                return Err(format!("--rate is {rate}; frames per second above 0 are needed").into());
+            }
+            let (drives, drive_frames) = (drives.get(), drive_frames.get());
+            let minutes = minutes.unwrap_or(drives as f64 * drive_frames as f64 / f64::from(*rate) / 60.);
+            if !(0. ..=1e5).contains(&minutes) {
+                return Err(format!("--minutes is {minutes}; 0 to 100000 are measured").into());
+            }
             let options =
                 MonitorOptions { device: *device, precision: *precision, ..MonitorOptions::default() };
             let monitor = Monitor::load(bundle, &options)?;
@@ -117,8 +146,11 @@ pub fn run(action: &Action) -> Outcome {
             let plan = Plan {
                 seed: *seed,
                 frames: frames.get(),
-                drives: drives.get(),
-                drive_frames: drive_frames.get(),
+                drives,
+                things: *things,
+                minutes,
+                drive_frames,
+                rate: *rate,
                 degraded: degraded.get(),
                 patience: Patience::DEFAULT,
             };
