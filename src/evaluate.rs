@@ -11,6 +11,7 @@ pub mod dossier;
 pub mod error;
 pub mod evaluation;
 pub mod frames;
+mod orderings;
 pub(crate) mod plot;
 pub mod sanity;
 pub mod scoreboard;

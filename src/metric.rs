@@ -10,6 +10,7 @@ pub mod histogram;
 pub mod pixel;
 pub mod ranking;
 pub mod reliability;
+pub mod risk;
 pub mod segmentation;
 
 /// Input a metric is not defined on.

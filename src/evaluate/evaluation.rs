@@ -11,6 +11,7 @@ use tch::Tensor;
 use super::class_map::{ClassMap, shares};
 use super::error::{EvaluationError, MOST_MEMORY};
 use super::frames::{FramePanels, Worst};
+use super::orderings::Orderings;
 use super::scoreboard::{self, Memory, Scoreboard, Scored};
 use super::table::{Cell, Column, Table};
 use crate::data::{Reading, Sample, Slice, Source};
@@ -98,6 +99,8 @@ pub struct Evaluation {
     pub estimates: Vec<(String, Estimates)>,
     /// Each image.
     pub images: Vec<ImageFigures>,
+    /// Scores of images.
+    orderings: Orderings,
     /// Frames with the lowest true mean IoU.
     pub worst: Vec<FramePanels>,
 }
@@ -115,6 +118,7 @@ struct Run<'a> {
     board: Scoreboard,
     estimates: Vec<(String, Estimates)>,
     images: Vec<ImageFigures>,
+    orderings: Orderings,
     worst: Worst,
 }
 
@@ -141,6 +145,7 @@ impl Evaluation {
             board: Scoreboard::new([], options.memory),
             estimates: Vec::new(),
             images: Vec::new(),
+            orderings: Orderings::default(),
             worst: Worst::keeping(options.worst),
             labels,
         };
@@ -163,6 +168,7 @@ impl Evaluation {
             confusion: run.confusion,
             estimates: run.estimates,
             images: run.images,
+            orderings: run.orderings,
             worst: run.worst.into_frames(),
         })
     }
@@ -185,7 +191,13 @@ impl Evaluation {
     pub fn tables(&self) -> Result<Vec<Table>, MetricError> {
         let names = ["error detector", "AP-Err", "AP-Suc", "FPR95-Suc"];
         let title = format!("Finding wrong pixels: {}", self.data);
-        let mut tables = vec![scoreboard::table("errors", title, names, &self.errors), self.image_level()?];
+        let mut errors = scoreboard::table("errors", title, names, &self.errors);
+        errors.columns.extend(["AURC", "E-AURC"].map(Column::down));
+        for (row, scored) in errors.rows.iter_mut().zip(&self.errors) {
+            let risk = scored.risk;
+            row.extend([Cell::Share(risk.map(|risk| risk.area)), Cell::Share(risk.map(|risk| risk.excess))]);
+        }
+        let mut tables = vec![errors, self.image_level()?, self.orderings.table(&self.data)?];
         for (name, estimates) in &self.estimates {
             tables.push(self.classes(name, estimates)?);
         }
@@ -285,6 +297,7 @@ impl Run<'_> {
             predicted_miou: f64::from(report.predicted_miou),
             failure: report.failure_score,
         };
+        self.orderings.add(&report, &to_map(&inference.error()?, size)?, figures.true_miou)?;
         let error = detections.iter().find_map(|detection| detection.error.as_ref());
         self.worst.offer(figures.true_miou, || {
             let caption = format!(

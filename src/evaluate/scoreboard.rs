@@ -8,6 +8,7 @@ use crate::metric::histogram::Histogram;
 use crate::metric::pixel::{PerImage, PerImageFigures, TwoSided};
 use crate::metric::ranking::{CurvePoint, Ranking};
 use crate::metric::reliability::Reliability;
+use crate::metric::risk::RiskCoverage;
 
 /// How the pixels of all images are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub struct Scored {
     pub error_bound: f64,
     /// Mean of the images.
     pub per_image: PerImageFigures,
+    /// Risk against coverage, pixels of all images as one, positives the risk; `None` without pixels.
+    pub risk: Option<RiskCoverage>,
     /// Expected calibration error, of a probability.
     pub calibration_error: Option<f64>,
     /// For figures.
@@ -148,6 +151,7 @@ impl Scoreboard {
             pooled,
             error_bound,
             per_image: row.per_image.figures(),
+            risk: RiskCoverage::of(&ranking),
             calibration_error: row.reliability.expected_error().filter(|_| row.probability),
             curve: ranking.curve(CURVE),
             reliability: row.probability.then(|| row.reliability.clone()),
