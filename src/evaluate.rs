@@ -6,6 +6,7 @@
 //! ```
 
 pub mod anomaly;
+pub(crate) mod bravo;
 mod class_map;
 pub mod dossier;
 pub mod error;

@@ -2,12 +2,13 @@
 //! every other detector, finds its errors.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::Serialize;
 use tch::Tensor;
 
+use super::bravo::{Bravo, Submission};
 use super::class_map::{ClassMap, shares};
 use super::error::{EvaluationError, MOST_MEMORY};
 use super::frames::{FramePanels, Worst};
@@ -66,6 +67,8 @@ pub struct Options {
     pub memory: Memory,
     /// How many of the worst frames are kept as images.
     pub worst: usize,
+    /// Folder for images as the BRAVO challenge takes them.
+    pub bravo: Option<PathBuf>,
 }
 
 /// One image.
@@ -101,6 +104,7 @@ pub struct Evaluation {
     pub images: Vec<ImageFigures>,
     /// Scores of images.
     orderings: Orderings,
+    bravo: Option<Bravo>,
     /// Frames with the lowest true mean IoU.
     pub worst: Vec<FramePanels>,
 }
@@ -119,6 +123,7 @@ struct Run<'a> {
     estimates: Vec<(String, Estimates)>,
     images: Vec<ImageFigures>,
     orderings: Orderings,
+    bravo: Option<Bravo>,
     worst: Worst,
 }
 
@@ -146,12 +151,14 @@ impl Evaluation {
             estimates: Vec::new(),
             images: Vec::new(),
             orderings: Orderings::default(),
+            bravo: options.bravo.as_deref().map(Bravo::new),
             worst: Worst::keeping(options.worst),
             labels,
         };
         let count = source.pairs.pairs.len();
         for pair in &source.pairs.pairs {
-            run.add(source.load(pair, None)?)?;
+            let image = pair.image.strip_prefix(folder).unwrap_or(&pair.image);
+            run.add(source.load(pair, None)?, &image.with_extension(""))?;
             let needs = run.board.needs(count);
             if options.memory == Memory::Exact && needs > MOST_MEMORY {
                 return Err(EvaluationError::Memory { needs });
@@ -169,6 +176,7 @@ impl Evaluation {
             estimates: run.estimates,
             images: run.images,
             orderings: run.orderings,
+            bravo: run.bravo,
             worst: run.worst.into_frames(),
         })
     }
@@ -198,6 +206,7 @@ impl Evaluation {
             row.extend([Cell::Share(risk.map(|risk| risk.area)), Cell::Share(risk.map(|risk| risk.excess))]);
         }
         let mut tables = vec![errors, self.image_level()?, self.orderings.table(&self.data)?];
+        tables.extend(self.bravo.as_ref().map(|bravo| bravo.table(&self.data, self.confusion.mean_iou())));
         for (name, estimates) in &self.estimates {
             tables.push(self.classes(name, estimates)?);
         }
@@ -257,7 +266,8 @@ fn fit_row(name: String, fit: &Fit) -> Vec<Cell> {
 }
 
 impl Run<'_> {
-    fn add(&mut self, sample: Sample) -> Result<(), EvaluationError> {
+    /// `place` is that of the image in the data set, without its ending.
+    fn add(&mut self, sample: Sample, place: &Path) -> Result<(), EvaluationError> {
         let networks = self.monitor.networks();
         let inference = Inference::of_image(networks, &sample.image)?;
         let detections = self.detect(&inference)?;
@@ -267,6 +277,12 @@ impl Run<'_> {
             At::Working => (networks.size().1 as u32, networks.size().0 as u32),
         };
         let ours = to_grey(&inference.segmentation().softmax.labels)?;
+        if let Some(bravo) = &self.bravo {
+            let size = sample.image.dimensions();
+            let error = to_map(&inference.error()?, size)?;
+            let labels = resize_labels(ours.clone(), size);
+            bravo.write(&Submission { name: place, labels: &labels, error: &error })?;
+        }
         let shares = shares(&ours, self.monitor.labels().len());
         let (predicted, truth) =
             self.class_map.comparable(resize_labels(ours, size), resize_labels(sample.labels, size));
@@ -297,7 +313,11 @@ impl Run<'_> {
             predicted_miou: f64::from(report.predicted_miou),
             failure: report.failure_score,
         };
-        self.orderings.add(&report, &to_map(&inference.error()?, size)?, figures.true_miou)?;
+        let errors = to_map(&inference.error()?, size)?;
+        if let Some(bravo) = &mut self.bravo {
+            bravo.count(counted.iter().map(|&i| errors.data[i]), &wrong);
+        }
+        self.orderings.add(&report, &errors, figures.true_miou)?;
         let error = detections.iter().find_map(|detection| detection.error.as_ref());
         self.worst.offer(figures.true_miou, || {
             let caption = format!(

@@ -63,7 +63,7 @@ impl Ranking {
     }
 
     /// From groups of equal scores, the highest first: the positives and negatives of each.
-    pub(super) fn of_groups(groups: impl Iterator<Item = (u64, u64)>) -> Self {
+    pub(crate) fn of_groups(groups: impl Iterator<Item = (u64, u64)>) -> Self {
         let mut step = Step::default();
         let steps = groups.filter(|&(positives, negatives)| positives + negatives > 0).map(|group| {
             step.true_positives += group.0;

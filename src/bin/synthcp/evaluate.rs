@@ -31,6 +31,10 @@ pub struct Args {
     /// the paper).
     #[arg(long, default_value = "labels")]
     at: At,
+    /// Writes labels and confidences as the BRAVO challenge takes them (NAME_pred.png, NAME_conf.png of 16 bits, at
+    /// the images' places) to this folder, and shows its semantic metrics.
+    #[arg(long, value_name = "DIR")]
+    bravo: Option<PathBuf>,
 }
 
 /// Prints the figures, and writes them.
@@ -38,7 +42,14 @@ pub fn run(args: &Args) -> Outcome {
     if let Some(out) = &args.measured.out {
         output::apart(out, [args.data.as_path()], PAGE)?;
     }
+    if let Some(out) = &args.bravo {
+        output::apart(out, [args.data.as_path()], PAGE)?;
+    }
     let monitor = args.measured.monitor()?;
+    if args.bravo.is_some() && monitor.labels().name != "cityscapes" {
+        let name = &monitor.labels().name;
+        return Err(format!("--bravo: the bundle's classes are of {name}; the challenge takes cityscapes'").into());
+    }
     // Dropout is random.
     tch::manual_seed(1);
     let detectors = args.measured.detectors(&monitor, &args.data)?;
@@ -48,6 +59,7 @@ pub fn run(args: &Args) -> Outcome {
         at: args.at,
         memory: args.measured.memory(),
         worst: args.measured.worst(),
+        bravo: args.bravo.clone(),
     };
     let bar = ProgressBar::new(0);
     let each = |count: usize| {
