@@ -157,6 +157,11 @@ impl Monitor {
         self.valid = mask;
     }
 
+    /// The mask of valid pixels.
+    pub(crate) fn valid_mask(&self) -> Option<&GrayImage> {
+        self.valid.as_ref()
+    }
+
     /// The bundle's label set.
     pub fn labels(&self) -> &LabelSet {
         &self.labels

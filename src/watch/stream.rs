@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use image::RgbImage;
+use image::{GrayImage, RgbImage};
 
 use super::decoding::Decoded;
 use super::mailbox::Arrival;
@@ -30,6 +30,10 @@ pub(crate) trait Assessor {
     fn thresholds(&self) -> Thresholds;
     /// Replaces the limits.
     fn set_thresholds(&mut self, thresholds: Thresholds);
+    /// Width and height of an image that it takes.
+    fn size(&self) -> (u32, u32) {
+        (64, 64)
+    }
 }
 
 impl Assessor for Monitor {
@@ -47,6 +51,10 @@ impl Assessor for Monitor {
 
     fn set_thresholds(&mut self, thresholds: Thresholds) {
         Monitor::set_thresholds(self, thresholds);
+    }
+
+    fn size(&self) -> (u32, u32) {
+        self.valid_mask().map_or((64, 64), GrayImage::dimensions)
     }
 }
 
@@ -105,7 +113,8 @@ impl<A: Assessor> Session<A> {
     /// Assesses a picture that no camera took: the first pass of a network is slow, and better slow
     /// now than on the first frame.
     pub(crate) fn warm_up(&mut self) -> Result<(), String> {
-        let frame = Frame::new(RgbImage::new(64, 64));
+        let (width, height) = self.assessor.size();
+        let frame = Frame::new(RgbImage::new(width, height));
         let start = Instant::now();
         let outcome = self.guarded(&frame, Mode::Full, Wanted::default());
         self.usual = start.elapsed();
