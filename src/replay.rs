@@ -9,7 +9,10 @@
 //! No wall clock is in any result but the latencies, so that two runs of one bag agree in all others.
 
 mod clock;
+mod header;
+mod latencies;
 mod message;
+mod misses;
 mod results;
 mod summary;
 mod topics;
@@ -21,17 +24,20 @@ use std::time::Duration;
 
 use crate::bag::BagError;
 use crate::bag::camera::{CAMERA_INFO, calibrated_size, camera_image};
-use crate::bag::reader::{Message, Reader, Trust, Wish};
-use crate::model::bundle::Thresholds;
+use crate::bag::reader::{Message, Reader, Wish};
+use crate::frame;
+use crate::model::bundle::{BundleError, Thresholds};
 use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::Monitor;
 use crate::watch::decoding::Decoded;
 use crate::watch::mailbox::Arrival;
-use crate::watch::parameters::{ParameterError, Parameters};
+use crate::watch::parameters::{ParameterError, Parameters, Value};
 use crate::watch::shared::{Shared, SharedParameters};
 use crate::watch::stream::{Session, merged};
 use crate::watch::vigil::{Saying, Vigil};
 use clock::BagClock;
+pub use header::{BundleFacts, FileFacts, Header, Host, Recording};
+pub use misses::Misses;
 pub use results::RESULTS;
 use results::Results;
 pub use summary::Summary;
@@ -49,9 +55,15 @@ pub enum ReplayError {
     /// A file of the results cannot be written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// The bundle's thresholds are out of range.
+    /// The bundle's thresholds and those set by hand do not go together.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
+    /// The bundle cannot be loaded.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The valid mask cannot be read.
+    #[error("parameter valid_mask: {0}; it must be the path of a PNG, JPEG or WebP")]
+    ValidMask(frame::FileError),
     /// The networks fail.
     #[error("the first pass through the networks failed: {0}")]
     WarmUp(String),
@@ -60,7 +72,10 @@ pub enum ReplayError {
 impl ReplayError {
     /// Whether other arguments would help.
     pub fn is_of_arguments(&self) -> bool {
-        matches!(self, Self::Topic(_) | Self::Bag(BagError::NoBag { .. } | BagError::Io(_)))
+        matches!(
+            self,
+            Self::Topic(_) | Self::Parameter(_) | Self::Bag(BagError::NoBag { .. } | BagError::Io(_))
+        )
     }
 }
 
@@ -77,6 +92,18 @@ pub struct Selection {
     pub duration: Option<Duration>,
     /// Every so many frames one is assessed.
     pub every: u64,
+    /// What the node would have been told.
+    pub parameters: Parameters,
+}
+
+/// The monitor that the parameters mean, with the bundle in folder `bundle`.
+pub fn load(bundle: &Path, parameters: &Parameters) -> Result<Monitor, ReplayError> {
+    let mut monitor = Monitor::load(bundle, &parameters.settings().monitor)?;
+    if let Some(mask) = header::mask(parameters) {
+        let mask = frame::open(&mask).map_err(ReplayError::ValidMask)?;
+        monitor.set_valid_mask(Some(mask.into_luma8()));
+    }
+    Ok(monitor)
 }
 
 /// How far a replay has come.
@@ -103,9 +130,10 @@ pub fn replay(
     let begin = reader.start().unwrap_or_default().saturating_add(nanos(selection.start));
     let end = selection.duration.map_or(i64::MAX, |duration| begin.saturating_add(nanos(duration)));
 
-    let mut results = Results::create(out, &monitor, &topic)?;
-    let mut run = Run::new(monitor, begin)?;
-    let mut summary = Summary::new(&topic.name);
+    let header = Header::of(selection, &monitor, &topic.name)?;
+    let mut results = Results::create(out, &monitor, &header)?;
+    let mut run = Run::new(monitor, &selection.parameters, begin)?;
+    let mut summary = Summary::new(&topic.name, header);
     while let Some(message) = reader.next() {
         if *message.topic == *info {
             if &*message.kind == CAMERA_INFO
@@ -153,10 +181,12 @@ struct Run {
 }
 
 impl Run {
-    fn new(monitor: Monitor, begin: i64) -> Result<Self, ReplayError> {
+    fn new(monitor: Monitor, parameters: &Parameters, begin: i64) -> Result<Self, ReplayError> {
         let clock = Arc::new(BagClock::new(begin));
         let (of_day, steady) = (clock.clone(), clock.clone());
-        let parameters = SharedParameters::new(Parameters::default());
+        let parameters = SharedParameters::new(parameters.clone());
+        // No time passes while a frame is assessed: none is late.
+        parameters.set("degraded.deadline", &Value::Double(0.0))?;
         parameters.calibrate(monitor.thresholds())?;
         let of_day = Arc::new(move || of_day.time_of_day());
         let shared = Shared::new(parameters, of_day, Thresholds::unknown(), clock.now());
@@ -207,9 +237,7 @@ impl Run {
         let Some(arrival) = self.shared.mailbox.take() else { return Ok(()) };
         let decoded = Decoded::new(arrival, &self.shared);
         let assessed = self.session.assess(decoded, Wanted::default()).leaving(&self.shared);
-        summary.frames += 1;
-        summary.count(&assessed.verdict);
-        summary.doubtful += u64::from(message.trust == Trust::Doubtful);
+        summary.frame(message.stamp, message.trust, &assessed.verdict);
         results.frame(message, &assessed.verdict)
     }
 }

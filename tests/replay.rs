@@ -15,6 +15,7 @@ use serde_json::Value;
 use synthcp_monitor::bag::cdr::{decode, encode};
 use synthcp_monitor::bag::message::{Header, Image, MonitorReport, Time};
 use synthcp_monitor::bag::reader::{Reader, Wish};
+use synthcp_monitor::model::bundle::sha256;
 use tempfile::TempDir;
 
 const SECOND: u64 = 1_000_000_000;
@@ -78,10 +79,40 @@ fn summary(folder: &Path, out: &str) -> Value {
     serde_json::from_slice(&fs::read(folder.join(out).join("summary.json")).unwrap()).unwrap()
 }
 
-/// Everything but the latencies.
-fn without_latencies(mut line: Value) -> String {
-    line["report"].as_object_mut().unwrap().retain(|name, _| !name.starts_with("latency_"));
-    line.to_string()
+/// The bytes of a file of JSON with those of latencies taken out.
+fn without_latencies(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let mut parts = text.split("\"latency_");
+    let mut kept = parts.next().unwrap().to_owned();
+    for part in parts {
+        let (name, value) = part.split_once(':').unwrap();
+        let end = if value.trim_start().starts_with('[') { ']' } else { ',' };
+        kept += name;
+        kept += &value[value.find(end).unwrap()..];
+    }
+    kept
+}
+
+/// All that a replay leaves but latencies and host, byte by byte.
+fn all_but_latencies(folder: &Path, out: &str) -> [String; 3] {
+    let out = folder.join(out);
+    let summary = without_latencies(&out.join("summary.json"));
+    let (before, rest) = summary.split_once("\"jitter_ms\"").unwrap();
+    let (host, after) = rest.split_once("\"header\"").unwrap();
+    assert!(host.contains("\"cores\""), "{host}");
+    let reports = reports(folder, out.to_str().unwrap()).into_iter().map(|(time, report)| {
+        let report = MonitorReport {
+            latency_decode_ms: 0.0,
+            latency_segment_ms: 0.0,
+            latency_synthesize_ms: 0.0,
+            latency_compare_ms: 0.0,
+            latency_score_ms: 0.0,
+            latency_total_ms: 0.0,
+            ..report
+        };
+        format!("{time} {:?}\n", encode(&report).unwrap())
+    });
+    [without_latencies(&out.join("report.jsonl")), before.to_owned() + after, reports.collect()]
 }
 
 fn reports(folder: &Path, out: &str) -> Vec<(i64, MonitorReport)> {
@@ -103,32 +134,95 @@ fn two_replays_agree_in_all_but_the_latencies() {
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(said.contains("12 assessed of 12 met"), "{said}");
     }
-    let [a, b] = ["a", "b"].map(|out| lines(at, out).into_iter().map(without_latencies).collect::<Vec<_>>());
+    let [a, b] = ["a", "b"].map(|out| all_but_latencies(at, out));
     assert_eq!(a, b);
-    let [a, b] = ["a", "b"].map(|out| reports(at, out));
-    assert_eq!(a.len(), 12);
-    for (number, ((time, one), (_, other))) in a.into_iter().zip(b).enumerate() {
+    assert_eq!(a[0].lines().count(), 12);
+    for (number, (time, report)) in reports(at, "a").into_iter().enumerate() {
         assert_eq!(time as u64, messages[number].0);
-        assert_eq!(one.validity, if number == 5 { 4 } else { 0 });
-        assert_eq!((one.frames_received, one.frames_dropped), (number as u64 + 1, 0));
-        assert!(number == 5 || one.latency_total_ms > 0.0);
+        assert_eq!(report.validity, if number == 5 { 4 } else { 0 });
+        assert_eq!((report.frames_received, report.frames_dropped), (number as u64 + 1, 0));
+        assert!(number == 5 || report.latency_total_ms > 0.0);
         // From taken to recorded; no time passes while a frame is assessed.
-        assert!((one.image_age_ms - 3.0).abs() < 1e-3 && one.since_arrival_ms == 0.0);
-        let plain = |report: MonitorReport| {
-            let report = MonitorReport {
-                latency_decode_ms: 0.0,
-                latency_segment_ms: 0.0,
-                latency_synthesize_ms: 0.0,
-                latency_compare_ms: 0.0,
-                latency_score_ms: 0.0,
-                latency_total_ms: 0.0,
-                ..report
-            };
-            encode(&report).unwrap()
-        };
-        assert_eq!(plain(one), plain(other));
+        assert!((report.image_age_ms - 3.0).abs() < 1e-3 && report.since_arrival_ms == 0.0);
     }
-    assert_eq!(summary(at, "a")["complete"], true);
+    let summary = summary(at, "a");
+    assert_eq!(summary["complete"], true);
+    assert_eq!(summary["misses"]["longest"], 1);
+    assert_eq!(summary["misses"]["longest_since"], messages[5].0);
+}
+
+#[test]
+fn the_summary_names_what_it_was_made_of_by_hashes() {
+    let folder = folder();
+    let at = folder.path();
+    fs::create_dir(at.join("drive")).unwrap();
+    record(&at.join("drive/drive_0.mcap"), &[frame(0, true)]);
+    fs::write(at.join("drive/metadata.yaml"), "rosbag2_bagfile_information: {}\n").unwrap();
+    assert!(replay(at, "drive", "out", &["--set", "trigger_frames=7"]).status.success());
+    let header = &summary(at, "out")["header"];
+    let hash = |path: &str| sha256(&fs::read(at.join(path)).unwrap());
+    let files = &header["recordings"][0]["files"];
+    for (place, name) in ["drive_0.mcap", "metadata.yaml"].into_iter().enumerate() {
+        assert_eq!(files[place]["name"], name);
+        assert_eq!(files[place]["sha256"], hash(&format!("drive/{name}")));
+    }
+    assert_eq!(header["bundle"]["sha256"], hash("bundle/bundle.yaml"));
+    let weights = header["bundle"]["weights"].as_object().unwrap();
+    assert_eq!(weights.len(), 3);
+    for (name, stated) in weights {
+        assert_eq!(*stated, hash(&format!("bundle/{name}")));
+    }
+    assert_eq!(header["configuration"]["parameter.trigger_frames"], 7);
+    assert_eq!(header["configuration_sha256"], sha256(header["configuration"].to_string().as_bytes()));
+}
+
+#[test]
+fn parameters_are_those_of_the_robots_file_and_the_command_line_goes_before_it() {
+    let folder = folder();
+    let at = folder.path();
+    let times = [0, 100, 200, 2200, 2300];
+    record(&at.join("drive.mcap"), &times.map(|ms| frame(ms, true)));
+    let mut mask = image::GrayImage::from_pixel(64, 48, image::Luma([255]));
+    (0..64).for_each(|x| mask.put_pixel(x, 40, image::Luma([0])));
+    mask.save(at.join("mask.png")).unwrap();
+    fs::write(
+        at.join("robot.yaml"),
+        "/front/monitor:\n  ros__parameters:\n    {source_timeout: 1.5, release_frames: 1, valid_mask: mask.png,\n\
+         \x20    threshold: {caution: 1.0, failure: 1.0, anomaly_area: 1.0}, degraded: {deadline: 0.000001}}\n",
+    )
+    .unwrap();
+    let robot = ["--parameters", "robot.yaml", "--node", "/front/monitor"];
+    let output = replay(at, "drive.mcap", "out", &robot);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: Vec<_> = lines(at, "out")
+        .iter()
+        .map(|line| format!("{} {}", line["validity"].as_str().unwrap(), line["level"].as_str().unwrap()))
+        .collect();
+    // One good frame ends an alarm, and the deadline is for what takes time.
+    let expected = ["OK NOMINAL", "OK NOMINAL", "OK NOMINAL", "STALE FAILURE", "OK NOMINAL", "OK NOMINAL"];
+    assert_eq!(said, expected);
+    let report = &lines(at, "out")[0]["report"];
+    assert_eq!(report["threshold_caution"], 1.0);
+    assert_eq!(
+        summary(at, "out")["header"]["configuration"]["valid_mask.sha256"],
+        sha256(&fs::read(at.join("mask.png")).unwrap())
+    );
+
+    assert!(
+        replay(at, "drive.mcap", "out", &[&robot[..], &["--set", "source_timeout=3"]].concat())
+            .status
+            .success()
+    );
+    assert!(lines(at, "out").iter().all(|line| line["validity"] == "OK"));
+    for (more, what) in [
+        (&["--parameters", "robot.yaml"][..], "/front/monitor"),
+        (&["--set", "release_frame=1"], "release_frames"),
+        (&["--set", "release_frames=0"], "release_frames is 0"),
+    ] {
+        let output = replay(at, "drive.mcap", "other", more);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(what), "{said}");
+    }
 }
 
 #[test]

@@ -16,6 +16,8 @@ const LARGEST: u64 = 1 << 26;
 /// How files of bags end, without what compression adds.
 const ENDINGS: [&str; 2] = ["mcap", "db3"];
 const PACKED: &str = ".zstd";
+/// What a folder says of its bag.
+pub(crate) const METADATA: &str = "metadata.yaml";
 
 /// What a bag is made of.
 #[derive(Debug, Default)]
@@ -45,7 +47,7 @@ pub(crate) fn parts(path: &Path, losses: &mut Losses) -> Result<Parts, BagError>
     if !fs_err::metadata(path)?.is_dir() {
         return Ok(Parts { files: vec![path.to_owned()], messages: None });
     }
-    let about = path.join("metadata.yaml");
+    let about = path.join(METADATA);
     let found = found(path)?;
     let parts = match about.exists().then(|| read(&about)) {
         None => Parts { files: found, messages: None },

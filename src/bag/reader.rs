@@ -8,15 +8,15 @@
 //!
 //! Memory does not grow with the bag: one chunk or one message a bag is held.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::vec::IntoIter;
 
 use super::BagError;
-use super::folder::{Parts, parts};
+use super::folder::{METADATA, Parts, parts};
 use super::losses::Losses;
 pub use super::recorded::{Message, Trust, Wish};
-use super::storage::Storage;
+use super::storage::{Storage, log_of};
 
 /// A topic of a bag.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +43,14 @@ pub fn topics(bags: &[PathBuf]) -> Result<Vec<Topic>, BagError> {
     topics.sort();
     topics.dedup();
     Ok(topics)
+}
+
+/// The files that the bag at `path` is read from, and those beside them that say how.
+pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>, BagError> {
+    let mut files = parts(path, &mut Losses::default())?.files;
+    files.extend(files.clone().iter().map(|file| log_of(file)).filter(|log| log.is_file()));
+    files.extend(Some(path.join(METADATA)).filter(|about| about.is_file()));
+    Ok(files)
 }
 
 /// The messages of bags, an iterator. What cannot be read is passed over, and in [`Reader::losses`].

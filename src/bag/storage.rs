@@ -80,7 +80,7 @@ impl Storage {
                 opened.map(|file| Reading::Mcap(Box::new(file))).map_err(|error| error.to_string())
             }
             Some(Kind::Sqlite) => {
-                let log = with_ending(path, "-wal");
+                let log = log_of(path);
                 let has_log = copy.is_none() && fs::metadata(&log).is_ok_and(|log| log.len() > 0);
                 if has_log {
                     let folder = tempfile::tempdir()?;
@@ -159,6 +159,11 @@ fn unpacked(path: &Path, losses: &mut Losses) -> Result<NamedTempFile, BagError>
     }
     writer.into_inner().map_err(io::IntoInnerError::into_error)?;
     Ok(unpacked)
+}
+
+/// Where sqlite3 keeps what is not yet in the database at `path`.
+pub(crate) fn log_of(path: &Path) -> PathBuf {
+    with_ending(path, "-wal")
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {

@@ -4,6 +4,7 @@
 //! weights, where they came from, and the calibrated thresholds. Everything is checked before the
 //! first frame.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -171,7 +172,7 @@ pub struct Description {
     pub calibration: Option<Thresholds>,
     /// Figures measured on data that no network saw, by name.
     #[serde(default)]
-    pub metrics: std::collections::BTreeMap<String, f64>,
+    pub metrics: BTreeMap<String, f64>,
 }
 
 impl Description {
@@ -179,6 +180,13 @@ impl Description {
     pub fn forget_promises(&mut self) {
         self.metrics.clear();
         self.calibration = None;
+    }
+
+    /// SHA-256 of each file of weights, in hex.
+    pub(crate) fn weights(&self) -> BTreeMap<String, String> {
+        let Self { segmentation: m, synthesis: g, comparison: f, .. } = self;
+        let entries = [(&m.weights, &m.sha256), (&g.weights, &g.sha256), (&f.weights, &f.sha256)];
+        entries.map(|(file, hash)| (file.clone(), hash.clone())).into()
     }
 
     /// Says which number is beyond its range, before anything is built of it.

@@ -1,5 +1,6 @@
 //! From one frame to its assessment: an inference, its scores, regions and pictures.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use image::{GrayImage, RgbImage};
@@ -91,6 +92,7 @@ impl From<tch::TchError> for MonitorError {
 pub struct Monitor {
     name: String,
     hash: String,
+    weights: BTreeMap<String, String>,
     labels: LabelSet,
     is_calibrated: bool,
     thresholds: Thresholds,
@@ -125,11 +127,13 @@ impl Monitor {
         let device = options.device.resolve()?;
         let kind = options.precision.resolve(device)?;
         let networks = Networks::load(&bundle, Arithmetic { device, kind, memoise: options.memoise })?;
+        let weights = bundle.description.weights();
         let calibration = bundle.description.calibration;
         Ok(Self {
             name: bundle.name,
             hash: bundle.hash,
             drivable: ground::drivable(&bundle.labels),
+            weights,
             labels: bundle.labels,
             is_calibrated: calibration.is_some(),
             thresholds: calibration.unwrap_or_else(Thresholds::of_none),
@@ -175,6 +179,11 @@ impl Monitor {
     /// SHA-256 of bundle.yaml (which holds the hashes of the weights), in hex.
     pub fn bundle_hash(&self) -> &str {
         &self.hash
+    }
+
+    /// SHA-256 of each file of weights, in hex.
+    pub(crate) fn weights(&self) -> &BTreeMap<String, String> {
+        &self.weights
     }
 
     /// The networks themselves, for evaluation on tensors.

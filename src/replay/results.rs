@@ -8,10 +8,11 @@ use fs_err::File;
 use serde::Serialize;
 
 use super::ReplayError;
+use super::header::Header;
 use super::message::{Identity, report};
 use super::summary::Summary;
 use crate::bag::message::{Message as _, MonitorReport};
-use crate::bag::reader::{self, Message, Trust};
+use crate::bag::reader::{Message, Trust};
 use crate::bag::writer::{BagWriter, Offer, Topic};
 use crate::monitor::pipeline::Monitor;
 use crate::watch::verdict::Verdict;
@@ -37,6 +38,10 @@ struct Line<'a> {
     report: &'a MonitorReport,
 }
 
+fn json(facts: &impl Serialize) -> std::io::Result<String> {
+    Ok(serde_json::to_string(facts)?)
+}
+
 /// The files of a result, while they are written.
 pub(super) struct Results {
     folder: PathBuf,
@@ -47,11 +52,7 @@ pub(super) struct Results {
 }
 
 impl Results {
-    pub(super) fn create(
-        folder: &Path,
-        monitor: &Monitor,
-        camera: &reader::Topic,
-    ) -> Result<Self, ReplayError> {
+    pub(super) fn create(folder: &Path, monitor: &Monitor, header: &Header) -> Result<Self, ReplayError> {
         fs_err::create_dir_all(folder)?;
         // The end of an earlier run would say that this one is whole.
         if let Err(error) = fs_err::remove_file(folder.join(SUMMARY))
@@ -67,8 +68,7 @@ impl Results {
             bundle: monitor.bundle_name().to_owned(),
             hash: monitor.bundle_hash().to_owned(),
         };
-        let facts = [("topic", camera.name.clone()), ("bundle_hash", identity.hash.clone())];
-        bag.note("synthcp_replay", facts.map(|(name, fact)| (name.to_owned(), fact)).into())?;
+        bag.note("synthcp_replay", BTreeMap::from([("header".to_owned(), json(header)?)]))?;
         Ok(Self { folder: folder.to_owned(), lines, bag, reports, identity })
     }
 
@@ -95,8 +95,8 @@ impl Results {
     /// Closes the files; the summary, last of all, says whether they are complete.
     pub(super) fn finish(mut self, summary: &Summary) -> Result<(), ReplayError> {
         self.lines.flush()?;
-        let facts = BTreeMap::from([("complete".to_owned(), summary.complete.to_string())]);
-        self.bag.note("synthcp_replay_end", facts)?;
+        let facts = [("complete", summary.complete.to_string()), ("host", json(&summary.host)?)];
+        self.bag.note("synthcp_replay_end", facts.map(|(name, fact)| (name.to_owned(), fact)).into())?;
         self.bag.finish()?;
         let text = serde_json::to_vec_pretty(summary).map_err(std::io::Error::from)?;
         Ok(whole_file::write(&self.folder.join(SUMMARY), text)?)

@@ -5,7 +5,11 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::header::{Header, Host};
+use super::latencies::Latencies;
+use super::misses::Misses;
 use crate::bag::Losses;
+use crate::bag::reader::Trust;
 use crate::watch::debounce::Level;
 use crate::watch::validity::Validity;
 use crate::watch::verdict::Verdict;
@@ -13,7 +17,7 @@ use crate::watch::verdict::Verdict;
 /// Losses of the replay's own that are kept by name; more are counted.
 const NAMED: usize = 1000;
 
-/// The figures of a replay. All but the latencies are the same whenever it is repeated.
+/// The figures of a replay. All but the latencies and the host are the same whenever it is repeated.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// The camera's topic.
@@ -36,16 +40,24 @@ pub struct Summary {
     pub lost: u64,
     /// The first of that, by name.
     pub losses: Vec<String>,
+    /// Frames that were due and got no report that may be used.
+    pub misses: Misses,
     /// Milliseconds from message to verdict: p50, p95, p99, the longest.
     pub latency_ms: Option<[f32; 4]>,
+    /// Mean change of the latency from one frame to the next, in milliseconds.
+    pub jitter_ms: Option<f32>,
+    /// The computer that did it.
+    pub host: Host,
+    /// What it was made of.
+    pub header: Header,
     #[serde(skip)]
-    latencies: Vec<f32>,
+    latencies: Latencies,
     #[serde(skip)]
     failing: bool,
 }
 
 impl Summary {
-    pub(super) fn new(topic: &str) -> Self {
+    pub(super) fn new(topic: &str, header: Header) -> Self {
         Self {
             topic: topic.to_owned(),
             complete: true,
@@ -57,8 +69,12 @@ impl Summary {
             failures_begun: 0,
             lost: 0,
             losses: Vec::new(),
+            misses: Misses::default(),
             latency_ms: None,
-            latencies: Vec::new(),
+            jitter_ms: None,
+            host: Host::here(),
+            header,
+            latencies: Latencies::default(),
             failing: false,
         }
     }
@@ -71,12 +87,26 @@ impl Summary {
         let failing = verdict.level == Level::Failure && verdict.validity != Validity::Starting;
         self.failures_begun += u64::from(failing && !self.failing);
         self.failing = failing;
-        self.latencies.extend(verdict.total.map(|total| total.as_secs_f32()));
+    }
+
+    /// A frame recorded at `time`, and the report on it.
+    pub(super) fn frame(&mut self, time: i64, trust: Trust, verdict: &Verdict) {
+        self.frames += 1;
+        self.doubtful += u64::from(trust == Trust::Doubtful);
+        match verdict.validity {
+            Validity::Ok | Validity::Degraded => self.misses.hit(),
+            _ => self.misses.miss(time),
+        }
+        if let Some(total) = verdict.total {
+            self.latencies.add(total);
+        }
+        self.count(verdict);
     }
 
     /// A message of the camera's topic that is no image.
     pub(super) fn unread(&mut self, stamp: i64, why: &str) {
         self.lost += 1;
+        self.misses.miss(stamp);
         if self.losses.len() < NAMED {
             self.losses.push(format!("the message of {stamp} is no image: {why}"));
         }
@@ -86,15 +116,8 @@ impl Summary {
     pub(super) fn close(&mut self, losses: &Losses) {
         self.lost += losses.count();
         self.losses.extend(losses.named().iter().map(ToString::to_string));
-        self.latencies.sort_by(f32::total_cmp);
-        let at = |share: f64| {
-            let place = (share * self.latencies.len() as f64).ceil() as usize;
-            self.latencies.get(place.saturating_sub(1)).map(|seconds| seconds * 1e3)
-        };
-        self.latency_ms = match (at(0.5), at(0.95), at(0.99), at(1.0)) {
-            (Some(p50), Some(p95), Some(p99), Some(longest)) => Some([p50, p95, p99, longest]),
-            _ => None,
-        };
+        self.latency_ms = self.latencies.percentiles();
+        self.jitter_ms = self.latencies.jitter();
     }
 }
 
@@ -111,6 +134,10 @@ impl fmt::Display for Summary {
         writeln!(f, "failures   {} begun", self.failures_begun)?;
         if let Some([p50, p95, p99, longest]) = self.latency_ms {
             writeln!(f, "latency    p50 {p50:.1} ms, p95 {p95:.1}, p99 {p99:.1}, longest {longest:.1}")?;
+        }
+        if self.misses.frames > 0 {
+            let Misses { frames, longest, .. } = self.misses;
+            writeln!(f, "missed     {frames} frames, at most {longest} in a row")?;
         }
         if !self.complete {
             writeln!(f, "stopped    before the end of the recording")?;

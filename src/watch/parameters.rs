@@ -5,6 +5,7 @@
 
 pub(crate) mod files;
 pub(crate) mod listing;
+mod offline;
 mod shape;
 mod spelling;
 pub(super) mod table;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 
 use crate::model::bundle::Thresholds;
 
+pub use offline::OfflineError;
 pub use table::{Declaration, Parameter, TABLE};
 pub use value::{Kind, Value};
 pub use word::{Qos, Transport};

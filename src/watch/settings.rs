@@ -68,7 +68,7 @@ impl Parameters {
     /// The settings that these values mean.
     pub(crate) fn settings(&self) -> Settings {
         Settings {
-            bundle: self.read(&parameter::BUNDLE),
+            bundle: self.bundle(),
             monitor: MonitorOptions {
                 device: self.read(&parameter::DEVICE),
                 precision: self.read(&parameter::PRECISION),
@@ -86,6 +86,11 @@ impl Parameters {
             use_sim_time: self.read(&parameter::USE_SIM_TIME),
             live: self.live(),
         }
+    }
+
+    /// Name or path of the bundle.
+    pub fn bundle(&self) -> String {
+        self.read(&parameter::BUNDLE)
     }
 
     /// Those of them that may change while the node runs.

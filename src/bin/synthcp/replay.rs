@@ -10,8 +10,8 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use indicatif::{ProgressBar, ProgressStyle};
 use synthcp_monitor::model::compute::{DeviceChoice, Precision};
-use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
-use synthcp_monitor::replay::{Progress, RESULTS, ReplayError, Selection, camera_topic, replay};
+use synthcp_monitor::replay::{Progress, RESULTS, ReplayError, Selection, camera_topic, load, replay};
+use synthcp_monitor::watch::parameters::{OfflineError, Parameters};
 
 use super::Outcome;
 use super::output::{self, Ended};
@@ -22,9 +22,19 @@ pub struct Args {
     /// Recordings: folders of rosbag2, or single .mcap and .db3 files, compressed or not; several are merged.
     #[arg(required = true)]
     bags: Vec<PathBuf>,
-    /// Folder of the bundle.
-    #[arg(long, default_value = "models/street")]
-    bundle: PathBuf,
+    /// Folder of the bundle; without, that of the parameters, looked for in models/ if it is a bare name.
+    #[arg(long)]
+    bundle: Option<PathBuf>,
+    /// The node's params file, or one of parameters alone: debounce, time-outs, thresholds, valid mask as on the
+    /// robot.
+    #[arg(long, value_name = "FILE")]
+    parameters: Option<PathBuf>,
+    /// The node that the params file is for.
+    #[arg(long, default_value = "/monitor", value_name = "NAME")]
+    node: String,
+    /// A parameter, such as threshold.caution=0.6; goes before the file's. Again for more.
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
     /// The camera's topic; needed where there are several.
     #[arg(long)]
     topic: Option<String>,
@@ -41,14 +51,29 @@ pub struct Args {
     #[arg(long, default_value = "replay")]
     out: PathBuf,
     /// auto, cpu, cuda or cuda:N.
-    #[arg(long, default_value_t)]
-    device: DeviceChoice,
+    #[arg(long)]
+    device: Option<DeviceChoice>,
     /// auto, fp32, bf16 or fp16.
-    #[arg(long, default_value_t)]
-    precision: Precision,
+    #[arg(long)]
+    precision: Option<Precision>,
     /// Threads for the networks; 0 lets libtorch choose.
-    #[arg(long, default_value_t = 0)]
-    threads: usize,
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+impl Args {
+    /// The parameters: those of the file, those set one by one, those with an option of their own.
+    fn parameters(&self) -> Result<Parameters, OfflineError> {
+        let mut settings = self.set.clone();
+        settings.extend(self.device.as_ref().map(|device| format!("device={device}")));
+        settings.extend(self.precision.as_ref().map(|precision| format!("precision={precision}")));
+        settings.extend(self.threads.map(|threads| format!("threads={threads}")));
+        let (parameters, unknown) = Parameters::offline(self.parameters.as_deref(), &self.node, &settings)?;
+        for name in unknown {
+            note!("parameter {name} does not exist and is ignored; is it misspelt?");
+        }
+        Ok(parameters)
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -56,17 +81,25 @@ fn seconds(text: &str) -> Result<Duration, String> {
     seconds.ok_or_else(|| "seconds from 0 on are needed, such as 12.5".to_owned())
 }
 
+/// The folder of the bundle that the parameters name.
+fn bundle_of(parameters: &Parameters) -> PathBuf {
+    let name = parameters.bundle();
+    if name.contains('/') { name.into() } else { PathBuf::from("models").join(name) }
+}
+
 /// The file that tells a folder of results.
 const LINES: &str = RESULTS[0];
 
 /// Replays. What was lost of the recording makes the exit code 3, what the user stopped 130.
 pub fn run(args: &Args) -> Outcome {
+    let parameters = args.parameters().map_err(|error| Ended { code: 2, what: error.to_string() })?;
     let selection = Selection {
         bags: args.bags.clone(),
         topic: args.topic.clone(),
         start: args.start,
         duration: args.duration,
         every: args.every,
+        parameters,
     };
     let folders = args.bags.iter().filter(|bag| bag.is_dir());
     output::apart(&args.out, folders.map(PathBuf::as_path), LINES)?;
@@ -83,13 +116,8 @@ pub fn run(args: &Args) -> Outcome {
     }
     // Before the networks are loaded.
     camera_topic(&selection.bags, selection.topic.as_deref()).map_err(told)?;
-    let options = MonitorOptions {
-        device: args.device,
-        precision: args.precision,
-        threads: args.threads,
-        ..MonitorOptions::default()
-    };
-    let monitor = Monitor::load(&args.bundle, &options)?;
+    let bundle = args.bundle.clone().unwrap_or_else(|| bundle_of(&selection.parameters));
+    let monitor = load(&bundle, &selection.parameters)?;
     note!("{}", monitor.description());
 
     let stopped = Arc::new(AtomicBool::new(false));

@@ -64,7 +64,7 @@ pub(crate) fn told<'a>(files: impl IntoIterator<Item = (&'a str, String)>, node:
 }
 
 /// Every key with parameters below it; nested ones are joined.
-fn collect<'y>(yaml: &'y Yaml, above: &str, keys: &mut Vec<(String, &'y Yaml)>) {
+pub(super) fn collect<'y>(yaml: &'y Yaml, above: &str, keys: &mut Vec<(String, &'y Yaml)>) {
     let Yaml::Mapping(map) = yaml else { return };
     for (key, below) in map {
         match key.as_str() {
@@ -101,7 +101,8 @@ fn matches(named: &str, node: &str) -> bool {
     all(&key, &parts(node)) || key[..] == [name_of(node)] && !named.starts_with('/')
 }
 
-fn flatten(above: &str, yaml: &Yaml, values: &mut Vec<(String, Value)>) {
+/// Adds the values below `yaml`, under the name `above`.
+pub(super) fn flatten(above: &str, yaml: &Yaml, values: &mut Vec<(String, Value)>) {
     let value = match yaml {
         Yaml::Mapping(map) => {
             for (key, below) in map {
