@@ -3,6 +3,8 @@
 pub(crate) mod canvas;
 #[cfg(feature = "plots")]
 pub(crate) mod heat;
+#[cfg(feature = "plots")]
+pub(crate) mod jpeg;
 pub mod overlay;
 #[cfg(feature = "plots")]
 pub mod strip;

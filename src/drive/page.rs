@@ -1,11 +1,9 @@
 //! A drive as one HTML file: no script, no network, light or dark as the reader has it.
 
-use std::time::{Duration, UNIX_EPOCH};
-
-use base64::prelude::{BASE64_STANDARD, Engine};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::journal::{Entry, Journal};
+use super::markup::{data_uri, document, drawing, level, levels, limits, moment, number, percent, tiles};
 use super::timeline::timeline;
 use crate::bag::message::MonitorReport;
 use crate::watch::debounce::Level;
@@ -17,43 +15,31 @@ const ROWS: usize = 500;
 /// The whole page.
 pub fn render(journal: &Journal) -> String {
     let title = format!("Drive of {}", moment(journal.start()));
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (title) }
-                style { (PreEscaped(include_str!("page.css"))) }
-            }
-            body {
-                @if journal.entries().is_empty() {
-                    h1 { "A drive without frames" }
-                    p { "No image was assessed." }
-                    (silences(journal))
-                } @else {
-                    h1 { (title) }
-                    (assessed_by(journal.last()))
-                    (tiles(journal))
-                    (levels(journal))
-                    (silences(journal))
-                    h2 { "Over time" }
-                    figure {
-                        div.wide { (PreEscaped(accessible(&timeline(journal)))) }
-                        figcaption {
-                            "Blue: failure score, 1 is certain failure, in front of the level after debouncing. "
-                            "Purple: share of the image that is anomalous, unlike what the labels say. Dashed: limits."
-                        }
-                    }
-                    (moments(journal))
-                    (table(journal))
-                    (limits(journal.last()))
+    let body = html! {
+        @if journal.entries().is_empty() {
+            h1 { "A drive without frames" }
+            p { "No image was assessed." }
+            (silences(journal))
+        } @else {
+            h1 { (title) }
+            (assessed_by(journal.last()))
+            (summary(journal))
+            (levels(&journal.by_level()))
+            (silences(journal))
+            h2 { "Over time" }
+            figure {
+                (drawing(&timeline(journal), "Failure score and anomalous area over time"))
+                figcaption {
+                    "Blue: failure score, 1 is certain failure, in front of the level after debouncing. "
+                    "Purple: share of the image that is anomalous, unlike what the labels say. Dashed: limits."
                 }
-                footer { "synthcp_monitor " (env!("CARGO_PKG_VERSION")) }
             }
+            (moments(journal))
+            (table(journal))
+            (limits(journal.last()))
         }
     };
-    page.into_string()
+    document(&title, "", &body)
 }
 
 fn assessed_by(report: &MonitorReport) -> Markup {
@@ -65,12 +51,12 @@ fn assessed_by(report: &MonitorReport) -> Markup {
     }
 }
 
-fn tiles(journal: &Journal) -> Markup {
+fn summary(journal: &Journal) -> Markup {
     let (last, entries) = (journal.last(), journal.entries());
     let millis = |quantile| journal.latency(quantile).map_or("none".to_owned(), |ms| format!("{ms:.0} ms"));
     let worst = entries.iter().map(|entry| entry.failure_score).fold(f32::NAN, f32::max);
     let most_anomalous = entries.iter().map(|entry| entry.anomaly_area).fold(f32::NAN, f32::max);
-    let tiles = [
+    let summary = [
         ("frames assessed", entries.len().to_string()),
         ("duration", format!("{:.1} s", entries.last().map_or(0.0, |entry| entry.secs))),
         ("highest failure score", number(worst, 2)),
@@ -82,26 +68,7 @@ fn tiles(journal: &Journal) -> Markup {
         ("dropped for a newer one", last.frames_dropped.to_string()),
         ("unreadable", last.frames_invalid.to_string()),
     ];
-    html! {
-        dl.tiles { @for (name, value) in tiles { div { dt { (name) } dd { (value) } } } }
-    }
-}
-
-fn levels(journal: &Journal) -> Markup {
-    let levels = journal.by_level();
-    let total = journal.entries().len();
-    html! {
-        div.bar role="img" aria-label="Share of the frames at each level" {
-            @for (level, count) in levels.iter().filter(|(_, count)| *count > 0) {
-                i class=(level.name()) style=(format!("flex-grow:{count}")) {}
-            }
-        }
-        ul.key {
-            @for (level, count) in levels {
-                li { i class=(level.name()) {} (level.name()) " " (count) " (" (percent(count as f32 / total as f32)) ")" }
-            }
-        }
-    }
+    tiles(summary)
 }
 
 /// Counts of reports without a full assessment, if there were any.
@@ -176,56 +143,6 @@ fn row(entry: &Entry) -> Markup {
             td { (stamp.sec) "." (format!("{:09}", stamp.nanosec)) }
         }
     }
-}
-
-fn limits(report: &MonitorReport) -> Markup {
-    // The level goes by one of the two.
-    let anomalous = match report.threshold_thing.is_nan() {
-        true => ("anomalous share of the image at or above", percent(report.threshold_anomaly_area)),
-        false => ("a thing on the road, of a probability at or above", number(report.threshold_thing, 3)),
-    };
-    let limits = [
-        ("CAUTION", "failure score at or above", number(report.threshold_caution, 3)),
-        ("FAILURE", "failure score at or above", number(report.threshold_failure, 3)),
-        ("CAUTION", anomalous.0, anomalous.1),
-        ("wrong pixel", "error probability at or above", number(report.threshold_error, 3)),
-        ("anomalous pixel", "anomaly score at or above", number(report.threshold_anomaly, 3)),
-    ];
-    html! {
-        h2 { "Limits in force" }
-        table {
-            @for (what, when, limit) in limits { tr { td { (what) } td { (when) } td.n { (limit) } } }
-        }
-        p {
-            @if report.guarantee.is_empty() { "Set by hand: without a guarantee." } @else { (report.guarantee) }
-        }
-    }
-}
-
-fn level(level: Level) -> Markup {
-    html! { strong class=(level.name()) { (level.name()) } }
-}
-
-fn number(value: f32, decimals: usize) -> String {
-    if value.is_nan() { "none".to_owned() } else { format!("{value:.decimals$}") }
-}
-
-fn percent(share: f32) -> String {
-    if share.is_nan() { "none".to_owned() } else { format!("{:.1} %", 100.0 * share) }
-}
-
-fn moment(nanos: u64) -> String {
-    let time = UNIX_EPOCH + Duration::from_nanos(nanos);
-    humantime::format_rfc3339_seconds(time).to_string().replace('T', " ").replace('Z', " UTC")
-}
-
-fn data_uri(jpeg: &[u8]) -> String {
-    format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(jpeg))
-}
-
-/// A label for readers who do not see the drawing.
-fn accessible(svg: &str) -> String {
-    svg.replacen("<svg ", "<svg role=\"img\" aria-label=\"Failure score and anomalous area over time\" ", 1)
 }
 
 #[cfg(test)]

@@ -3,14 +3,14 @@
 
 use std::path::Path;
 
-use base64::prelude::{BASE64_STANDARD, Engine};
 use fs_err as fs;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::frames::FramePanels;
 use super::plot::Figure;
 use super::table::Table;
+use crate::drive::markup::{data_uri, document, drawing, tiles};
 use crate::whole_file;
 
 /// Name of the page.
@@ -90,31 +90,19 @@ impl Dossier {
 
     /// The page.
     pub fn page(&self) -> String {
-        let page = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    title { (self.title) }
-                    style { (PreEscaped(include_str!("../drive/page.css"))) (PreEscaped(include_str!("dossier.css"))) }
-                }
-                body {
-                    h1 { (self.title) }
-                    p.soft { (self.subtitle) }
-                    dl.tiles { @for (name, value) in &self.tiles { div { dt { (name) } dd { (value) } } } }
-                    @for table in self.tables.iter().filter(|table| table.name != "classes") { (section(table)) }
-                    h2 { "Figures" }
-                    div.figures { @for figure in &self.figures { (drawing(figure)) } }
-                    @for table in self.tables.iter().filter(|table| table.name == "classes") { (section(table)) }
-                    (self.worst())
-                    h2 { "How it was made" }
-                    p { code { (self.command) } }
-                    footer { "synthcp_monitor " (env!("CARGO_PKG_VERSION")) }
-                }
-            }
+        let body = html! {
+            h1 { (self.title) }
+            p.soft { (self.subtitle) }
+            (tiles(self.tiles.iter().cloned()))
+            @for table in self.tables.iter().filter(|table| table.name != "classes") { (section(table)) }
+            h2 { "Figures" }
+            div.figures { @for figure in &self.figures { (captioned(figure)) } }
+            @for table in self.tables.iter().filter(|table| table.name == "classes") { (section(table)) }
+            (self.worst())
+            h2 { "How it was made" }
+            p { code { (self.command) } }
         };
-        page.into_string()
+        document(&self.title, include_str!("dossier.css"), &body)
     }
 
     fn worst(&self) -> Markup {
@@ -127,7 +115,7 @@ impl Dossier {
                         div.panels {
                             @for (name, jpeg) in &frame.panels {
                                 div {
-                                    img alt=(name) src=(format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(jpeg)));
+                                    img alt=(name) src=(data_uri(jpeg));
                                     span { (name) }
                                 }
                             }
@@ -163,12 +151,11 @@ fn section(table: &Table) -> Markup {
     }
 }
 
-fn drawing(figure: &Figure) -> Markup {
+fn captioned(figure: &Figure) -> Markup {
     let label = figure.caption.replace('&', "&amp;").replace('"', "&quot;");
-    let svg = figure.svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{label}\" "), 1);
     html! {
         figure.drawing {
-            div.wide { (PreEscaped(svg)) }
+            (drawing(&figure.svg, &label))
             figcaption { (figure.caption) }
         }
     }

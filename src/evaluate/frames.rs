@@ -1,7 +1,5 @@
 //! The worst frames, each as a row of small images.
 
-use image::codecs::jpeg::JpegEncoder;
-use image::imageops::{self, FilterType};
 use image::{GrayImage, Rgb, RgbImage};
 use tch::Tensor;
 
@@ -11,11 +9,10 @@ use crate::labels::{IGNORE, LabelSet};
 use crate::monitor::assessment::ScoreMap;
 use crate::monitor::pictures::{to_map, to_rgb};
 use crate::picture::heat::heat_map;
+use crate::picture::jpeg::reduced;
 
 /// Widest image.
 const WIDTH: u32 = 320;
-/// JPEG quality.
-const QUALITY: u8 = 82;
 /// A wrong pixel, or an anomalous one.
 const MARKED: Rgb<u8> = Rgb([230, 30, 60]);
 /// A pixel that does not count.
@@ -97,16 +94,7 @@ fn stretched(mut map: ScoreMap) -> ScoreMap {
 }
 
 fn jpeg(image: &RgbImage) -> Result<Vec<u8>, EvaluationError> {
-    let (width, height) = image.dimensions();
-    let reduced = (width > WIDTH).then(|| {
-        let height = (u64::from(height) * u64::from(WIDTH) / u64::from(width)).max(1);
-        imageops::resize(image, WIDTH, height as u32, FilterType::Triangle)
-    });
-    let mut bytes = Vec::new();
-    JpegEncoder::new_with_quality(&mut bytes, QUALITY)
-        .encode_image(reduced.as_ref().unwrap_or(image))
-        .map_err(EvaluationError::Picture)?;
-    Ok(bytes)
+    reduced(image, WIDTH).map_err(EvaluationError::Picture)
 }
 
 /// The frames with the lowest figure, of those offered.
