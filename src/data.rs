@@ -11,6 +11,8 @@
 pub mod anomaly;
 pub mod camvid;
 pub mod cityscapes;
+#[cfg(feature = "replay")]
+pub(crate) mod codebook;
 mod coding;
 pub(crate) mod degradation;
 pub mod folds;

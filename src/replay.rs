@@ -1,47 +1,56 @@
 //! Replays a recording: every frame through the stream that the node runs, on a clock made of the bag's stamps.
 //!
 //! ```text
-//! bag --Reader--> messages --clock--> ticks before each: silence, STALE      (watch/vigil.rs)
-//!                    |'-------------> Session::assess, debounced             (watch/stream.rs)
-//!                    '--camera_info                 '--results--> report.jsonl, result.mcap, summary.json
+//! bag --frames--> events --clock--> ticks before each: silence, STALE        (watch/vigil.rs)
+//!           ^                '----> the stream: taken, assessed, debounced   (run, watch/stream.rs)
+//!         truth                       ^ |    '--results--> report.jsonl, result.mcap, summary.json
+//!                            journal -' '--figures, where there are labels   (evaluate/evaluation.rs)
 //! ```
 //!
 //! No wall clock is in any result but the latencies, so that two runs of one bag agree in all others.
 
 mod clock;
+mod figures;
+mod frames;
 mod header;
+mod journal;
 mod latencies;
 mod message;
 mod misses;
+mod pace;
 mod results;
+mod run;
 mod summary;
 mod topics;
+mod truth;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bag::BagError;
-use crate::bag::camera::{CAMERA_INFO, calibrated_size, camera_image};
-use crate::bag::reader::{Message, Reader, Wish};
+use crate::data::DataError;
+use crate::evaluate::error::EvaluationError;
 use crate::frame;
-use crate::model::bundle::{BundleError, Thresholds};
-use crate::monitor::assessment::Wanted;
+use crate::metric::MetricError;
+use crate::model::bundle::BundleError;
 use crate::monitor::pipeline::Monitor;
-use crate::watch::decoding::Decoded;
-use crate::watch::mailbox::Arrival;
-use crate::watch::parameters::{ParameterError, Parameters, Value};
-use crate::watch::shared::{Shared, SharedParameters};
-use crate::watch::stream::{Session, merged};
-use crate::watch::vigil::{Saying, Vigil};
-use clock::BagClock;
+use crate::watch::parameters::{ParameterError, Parameters};
+use crate::whole_file;
+use figures::Figures;
+pub use figures::{Matches, Measures};
+use frames::Frames;
 pub use header::{BundleFacts, FileFacts, Header, Host, Recording};
+use journal::Journal;
 pub use misses::Misses;
+pub use pace::{Pace, UnknownLatency};
 pub use results::RESULTS;
-use results::Results;
+use results::{FIGURES, JOURNAL, Results, SUMMARY};
+use run::Run;
 pub use summary::Summary;
 pub use topics::{NoTopic, camera_topic};
+pub use truth::Labels;
+use truth::Truth;
 
 /// Why a recording cannot be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +73,38 @@ pub enum ReplayError {
     /// The valid mask cannot be read.
     #[error("parameter valid_mask: {0}; it must be the path of a PNG, JPEG or WebP")]
     ValidMask(frame::FileError),
+    /// Labels that cannot be read.
+    #[error(transparent)]
+    Labels(#[from] DataError),
+    /// None.
+    #[error("the recording has no image on {}, and it is no folder of labels", wanted.display())]
+    NoLabels {
+        /// Where labels were looked for.
+        wanted: PathBuf,
+    },
+    /// A file of a label that is of no frame.
+    #[error(
+        "{} names no frame; expected the frame's place in the recording, from 0, or its stamp in nanoseconds",
+        path.display()
+    )]
+    LabelName {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Figures that cannot be had.
+    #[error(transparent)]
+    Figures(#[from] EvaluationError),
+    /// A figure.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+    /// What is to be gone on with is something else.
+    #[error("{} is of another replay: it differs in {what}; without --resume it is begun anew", path.display())]
+    Another {
+        /// The journal or the result.
+        path: PathBuf,
+        /// What is not the same.
+        what: String,
+    },
     /// The networks fail.
     #[error("the first pass through the networks failed: {0}")]
     WarmUp(String),
@@ -74,7 +115,13 @@ impl ReplayError {
     pub fn is_of_arguments(&self) -> bool {
         matches!(
             self,
-            Self::Topic(_) | Self::Parameter(_) | Self::Bag(BagError::NoBag { .. } | BagError::Io(_))
+            Self::Topic(_)
+                | Self::Parameter(_)
+                | Self::Labels(_)
+                | Self::NoLabels { .. }
+                | Self::LabelName { .. }
+                | Self::Another { .. }
+                | Self::Bag(BagError::NoBag { .. } | BagError::Io(_))
         )
     }
 }
@@ -94,6 +141,20 @@ pub struct Selection {
     pub every: u64,
     /// What the node would have been told.
     pub parameters: Parameters,
+    /// Which frames are taken up.
+    pub pace: Pace,
+    /// Labels of some of the frames.
+    pub labels: Option<Labels>,
+    /// Whether a replay that was interrupted goes on.
+    pub resume: bool,
+}
+
+impl Selection {
+    /// The camera's topic.
+    pub fn camera(&self) -> Result<String, ReplayError> {
+        let labels = self.labels.as_ref().and_then(|labels| labels.source.to_str());
+        Ok(topics::camera_beside(&self.bags, self.topic.as_deref(), labels)?.name)
+    }
 }
 
 /// The monitor that the parameters mean, with the bundle in folder `bundle`.
@@ -106,6 +167,21 @@ pub fn load(bundle: &Path, parameters: &Parameters) -> Result<Monitor, ReplayErr
     Ok(monitor)
 }
 
+/// What came of a replay.
+#[derive(Clone, Debug)]
+pub enum Replayed {
+    /// This.
+    Now(Box<Summary>),
+    /// It was complete already.
+    Before {
+        /// Parts of the recording that could not be read.
+        lost: u64,
+    },
+}
+
+/// Largest summary.json, in bytes.
+const LARGEST: u64 = 1 << 28;
+
 /// How far a replay has come.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
@@ -115,129 +191,65 @@ pub struct Progress {
     pub share: f64,
 }
 
-/// Replays the selection into the folder `out`. `progress` is told of every frame and may end it early; what
-/// was done till then is whole, and marked.
+/// Replays the selection into the folder `out`. Where there are labels, `measures` says what is measured by
+/// them. `progress` is told of every frame and may end it early; what was done till then is whole, and marked.
 pub fn replay(
     monitor: Monitor,
     selection: &Selection,
+    measures: Measures,
     out: &Path,
-    mut progress: impl FnMut(Progress) -> ControlFlow<()>,
-) -> Result<Summary, ReplayError> {
-    let topic = camera_topic(&selection.bags, selection.topic.as_deref())?;
-    let info = topics::camera_info(&topic.name);
-    let wish = Wish { topics: vec![topic.name.clone(), info.clone()], kinds: Vec::new() };
-    let mut reader = Reader::open(&selection.bags, &wish)?;
-    let begin = reader.start().unwrap_or_default().saturating_add(nanos(selection.start));
-    let end = selection.duration.map_or(i64::MAX, |duration| begin.saturating_add(nanos(duration)));
+    progress: impl FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Replayed, ReplayError> {
+    let topic = selection.camera()?;
+    let truth = selection.labels.as_ref();
+    let truth = truth.map(|labels| Truth::open(labels, &selection.bags, monitor.labels())).transpose()?;
+    let frames = Frames::open(selection, &topic, truth)?;
 
-    let header = Header::of(selection, &monitor, &topic.name)?;
-    let mut results = Results::create(out, &monitor, &header)?;
-    let mut run = Run::new(monitor, &selection.parameters, begin)?;
-    let mut summary = Summary::new(&topic.name, header);
-    while let Some(message) = reader.next() {
-        if *message.topic == *info {
-            if &*message.kind == CAMERA_INFO
-                && let Ok(size) = calibrated_size(&message.data)
-            {
-                run.shared.state().calibrated_size = Some(size);
-            }
-            continue;
-        }
-        if message.stamp < begin {
-            continue;
-        }
-        if message.stamp > end {
-            break;
-        }
-        run.until(message.stamp, &mut results, &mut summary)?;
-        let is_due = summary.met.is_multiple_of(selection.every.max(1));
-        summary.met += 1;
-        if is_due {
-            run.frame(&message, &mut results, &mut summary)?;
-        } else {
-            // The camera was not silent.
-            run.shared.state().watchdog.feed(run.clock.now());
-        }
-        if progress(Progress { frames: summary.frames, share: reader.share() }).is_break() {
-            summary.complete = false;
-            break;
-        }
+    let header = Header::of(selection, &monitor, &topic, &measures.description())?;
+    fs_err::create_dir_all(out)?;
+    if selection.resume
+        && let Some(lost) = completed(&out.join(SUMMARY), &header)?
+    {
+        return Ok(Replayed::Before { lost });
     }
-    summary.close(reader.losses());
+    let journal = match selection.resume {
+        true => Journal::resume(&out.join(JOURNAL), &header)?,
+        false => Journal::create(&out.join(JOURNAL), &header)?,
+    };
+    let results = Results::create(out, &monitor, &header)?;
+    let of_labels = |truth: &Truth| {
+        Figures::create(&out.join(FIGURES), measures, monitor.labels(), truth.labels().clone())
+    };
+    let figures = frames.truth.as_ref().map(of_labels).transpose()?;
+    let summary = Summary::new(&topic, header);
+    let (parameters, pace) = (&selection.parameters, selection.pace);
+    let mut run = Run::new((monitor, figures), (parameters, pace), frames, (results, summary, journal))?;
+    run.all(progress)?;
+    let Run { frames, results, mut summary, journal, .. } = run;
+    summary.close(frames.losses());
     results.finish(&summary)?;
-    Ok(summary)
-}
-
-fn nanos(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
-}
-
-/// The stream at work, and the timer beside it.
-struct Run {
-    clock: Arc<BagClock>,
-    shared: Arc<Shared>,
-    session: Session<Monitor>,
-    vigil: Vigil,
-}
-
-impl Run {
-    fn new(monitor: Monitor, parameters: &Parameters, begin: i64) -> Result<Self, ReplayError> {
-        let clock = Arc::new(BagClock::new(begin));
-        let (of_day, steady) = (clock.clone(), clock.clone());
-        let parameters = SharedParameters::new(parameters.clone());
-        // No time passes while a frame is assessed: none is late.
-        parameters.set("degraded.deadline", &Value::Double(0.0))?;
-        parameters.calibrate(monitor.thresholds())?;
-        let of_day = Arc::new(move || of_day.time_of_day());
-        let shared = Shared::new(parameters, of_day, Thresholds::unknown(), clock.now());
-        let shared = Arc::new(shared.on(Arc::new(move || steady.now())));
-        shared.state().thresholds = merged(monitor.thresholds(), shared.parameters.live().thresholds);
-        shared.state().loaded(clock.now());
-        let mut session = Session::new(monitor, shared.clone());
-        session.warm_up().map_err(ReplayError::WarmUp)?;
-        Ok(Self { clock, shared, session, vigil: Vigil::new() })
+    if summary.complete {
+        journal.done()?;
     }
+    Ok(Replayed::Now(Box::new(summary)))
+}
 
-    /// Lets time pass to the stamp of the next frame. What the node's timer would have said meanwhile is said.
-    fn until(&mut self, stamp: i64, results: &mut Results, summary: &mut Summary) -> Result<(), ReplayError> {
-        for tick in self.clock.ticks_until(stamp) {
-            self.clock.set(tick);
-            let live = self.shared.parameters.live();
-            let sayings = self.vigil.due(&mut self.shared.state(), live, self.clock.now());
-            for saying in sayings {
-                if let Saying::Report(validity, reason) = saying {
-                    let verdict = self.shared.alarm(validity, reason);
-                    summary.count(&verdict);
-                    results.alarm(self.clock.stamp(), &verdict)?;
-                }
-            }
-        }
-        self.clock.advance(stamp);
-        Ok(())
+/// Of a replay of the same that came to its end before: how many parts of the recording were lost.
+fn completed(path: &Path, header: &Header) -> Result<Option<u64>, ReplayError> {
+    /// What is needed of summary.json.
+    #[derive(serde::Deserialize)]
+    struct End {
+        complete: bool,
+        lost: u64,
+        header: Header,
     }
-
-    fn frame(
-        &mut self,
-        message: &Message,
-        results: &mut Results,
-        summary: &mut Summary,
-    ) -> Result<(), ReplayError> {
-        let image = match camera_image(&message.kind, &message.data) {
-            Ok(image) => image,
-            // The middleware would not have handed it on.
-            Err(error) => {
-                summary.unread(message.stamp, &error.to_string());
-                return Ok(());
-            }
-        };
-        self.shared.accept(Arrival { image, at: self.clock.now() });
-        if self.shared.mailbox.counts().outstanding() == 0 {
-            return Ok(());
-        }
-        let Some(arrival) = self.shared.mailbox.take() else { return Ok(()) };
-        let decoded = Decoded::new(arrival, &self.shared);
-        let assessed = self.session.assess(decoded, Wanted::default()).leaving(&self.shared);
-        summary.frame(message.stamp, message.trust, &assessed.verdict);
-        results.frame(message, &assessed.verdict)
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = whole_file::read(path, LARGEST)?;
+    let Ok(End { complete, lost, header: earlier }) = serde_json::from_slice(&text) else { return Ok(None) };
+    match header.difference(&earlier) {
+        Some(what) => Err(ReplayError::Another { path: path.to_owned(), what }),
+        None => Ok(complete.then_some(lost)),
     }
 }

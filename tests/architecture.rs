@@ -25,9 +25,9 @@ const ORDER: [&str; 22] = [
     "node",
     "street",
     "drive",
-    "replay",
     "train",
     "evaluate",
+    "replay",
     "bench",
     "protocol",
 ];

@@ -13,7 +13,7 @@ use mcap::WriteOptions;
 use mcap::records::MessageHeader;
 use serde_json::Value;
 use synthcp_monitor::bag::cdr::{decode, encode};
-use synthcp_monitor::bag::message::{Header, Image, MonitorReport, Time};
+use synthcp_monitor::bag::message::{Header, Image, LabelInfo, MonitorReport, Time};
 use synthcp_monitor::bag::reader::{Reader, Wish};
 use synthcp_monitor::model::bundle::sha256;
 use tempfile::TempDir;
@@ -34,31 +34,55 @@ fn folder() -> TempDir {
     folder
 }
 
+/// The colours of the frame at so many milliseconds.
+fn pixels(ms: u64) -> Vec<u8> {
+    (0..64 * 48 * 3u32).map(|at| (at / 7 + ms as u32) as u8).collect()
+}
+
+/// Labels of that frame, as CamVid writes them.
+fn label_pixels(ms: u64) -> Vec<u8> {
+    (0..64 * 48u32).map(|at| ((at / 64 / 8 + at % 64 / 16 + ms as u32) % 12) as u8).collect()
+}
+
+fn image_message(stamp: Time, encoding: &str, data: Vec<u8>) -> Image {
+    Image {
+        header: Header { stamp, frame_id: "front".to_owned() },
+        height: 48,
+        width: 64,
+        encoding: encoding.to_owned(),
+        is_bigendian: 0,
+        step: data.len() as u32 / 48,
+        data,
+    }
+}
+
 /// A frame at so many milliseconds; one that cannot be decoded where `readable` is false.
 fn frame(ms: u64, readable: bool) -> (u64, Vec<u8>) {
     let time = BEGIN + ms * 1_000_000;
     let stamp = Time { sec: (time / SECOND) as i32, nanosec: (time % SECOND) as u32 };
-    let data: Vec<u8> = (0..64 * 48 * 3u32).map(|at| (at / 7 + ms as u32) as u8).collect();
-    let image = Image {
-        header: Header { stamp, frame_id: "front".to_owned() },
-        height: 48,
-        width: 64,
-        encoding: if readable { "rgb8" } else { "rgb9" }.to_owned(),
-        is_bigendian: 0,
-        step: 192,
-        data,
-    };
+    let encoding = if readable { "rgb8" } else { "rgb9" };
+    let image = image_message(stamp, encoding, pixels(ms));
     // It was recorded a little later than it was taken.
     (time + 3_000_000, encode(&image).unwrap())
 }
 
 /// A recording with these messages on `/camera/image`.
 fn record(path: &Path, messages: &[(u64, Vec<u8>)]) {
+    record_topics(path, &[("/camera/image", "sensor_msgs/msg/Image", messages)]);
+}
+
+/// A recording with these topics, of these types, and their messages.
+fn record_topics(path: &Path, topics: &[(&str, &str, &[(u64, Vec<u8>)])]) {
     let mut writer = WriteOptions::new().create(BufWriter::new(File::create(path).unwrap())).unwrap();
-    let schema = writer.add_schema("sensor_msgs/msg/Image", "ros2msg", b"").unwrap();
-    let channel_id = writer.add_channel(schema, "/camera/image", "cdr", &BTreeMap::new()).unwrap();
-    for (time, data) in messages {
-        let header = MessageHeader { channel_id, sequence: 0, log_time: *time, publish_time: *time };
+    let mut all = Vec::new();
+    for (topic, kind, messages) in topics {
+        let schema = writer.add_schema(kind, "ros2msg", b"").unwrap();
+        let channel_id = writer.add_channel(schema, topic, "cdr", &BTreeMap::new()).unwrap();
+        all.extend(messages.iter().map(|(time, data)| (*time, channel_id, data)));
+    }
+    all.sort_by_key(|(time, ..)| *time);
+    for (time, channel_id, data) in all {
+        let header = MessageHeader { channel_id, sequence: 0, log_time: time, publish_time: time };
         writer.write_to_known_channel(&header, data).unwrap();
     }
     writer.finish().unwrap();
@@ -316,4 +340,254 @@ fn ctrl_c_leaves_what_was_done_whole_and_marked() {
     assert!((1..3000).contains(&frames));
     assert_eq!(lines(at, "out").len(), frames);
     assert_eq!(reports(at, "out").len(), frames);
+}
+
+/// A recording of 12 frames every 100 ms, labels of three of them as a topic (20 ms late), as a folder of PNGs
+/// and, with the frames, as a data set.
+fn labelled(at: &Path) {
+    let frames: Vec<_> = (0..12).map(|number| frame(number * 100, true)).collect();
+    let values = |ms: u64| label_pixels(ms);
+    let mut labels = Vec::new();
+    for folder in ["labels", "data/val", "data/valannot"] {
+        fs::create_dir_all(at.join(folder)).unwrap();
+    }
+    for number in [2u64, 5, 9] {
+        let ms = number * 100;
+        let time = BEGIN + (ms + 20) * 1_000_000;
+        let stamp = Time { sec: (time / SECOND) as i32, nanosec: (time % SECOND) as u32 };
+        // Recorded half a second after it was made.
+        labels.push((time + 500_000_000, encode(&image_message(stamp, "mono8", values(ms))).unwrap()));
+        let image = image::RgbImage::from_raw(64, 48, pixels(ms)).unwrap();
+        image.save(at.join(format!("data/val/{number:04}.png"))).unwrap();
+        let truth = image::GrayImage::from_raw(64, 48, values(ms)).unwrap();
+        truth.save(at.join(format!("data/valannot/{number:04}.png"))).unwrap();
+        truth.save(at.join(format!("labels/{number:04}.png"))).unwrap();
+    }
+    // A label that is of no frame.
+    let late = BEGIN + 9 * SECOND;
+    let stamp = Time { sec: (late / SECOND) as i32, nanosec: 0 };
+    labels.push((late, encode(&image_message(stamp, "mono8", values(3))).unwrap()));
+    let image = "sensor_msgs/msg/Image";
+    record_topics(
+        &at.join("drive.mcap"),
+        &[("/camera/image", image, &frames[..]), ("/truth/labels", image, &labels[..])],
+    );
+}
+
+#[test]
+fn figures_of_labelled_frames_are_those_of_evaluate() {
+    let folder = folder();
+    let at = folder.path();
+    labelled(at);
+    let mut evaluate = synthcp(at);
+    evaluate.args(["evaluate", "--bundle", "bundle", "--device", "cpu", "--data", "data", "--slice", "val"]);
+    let output = evaluate.args(["--detectors", "synthcp,msp", "--out", "figures"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let line = said.lines().find(|line| line.starts_with("M: mIoU")).unwrap();
+    let figures: Value = serde_json::from_slice(&fs::read(at.join("figures/all.json")).unwrap()).unwrap();
+    assert!(figures["detail"]["errors"][0]["pooled"]["positive"]["auroc"].is_number());
+
+    let name = ["--labels", "/truth/labels", "--label-set", "camvid"];
+    let file = ["--labels", "labels", "--label-set", "camvid", "--topic", "/camera/image"];
+    for (out, labels, without_frame) in [("a", &name[..], 1), ("b", &file, 0)] {
+        let output = replay(at, "drive.mcap", out, labels);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(line), "{said}");
+        let summary = summary(at, out);
+        assert_eq!(summary["figures"]["errors"], figures["detail"]["errors"]);
+        let matched = &summary["labels"];
+        assert_eq!((&matched["frames"], &matched["without_label"]), (&3.into(), &9.into()));
+        assert_eq!((&matched["not_assessed"], &matched["without_frame"]), (&0.into(), &without_frame.into()));
+        // Frame by frame, too.
+        let text = fs::read_to_string(at.join(out).join("figures.jsonl")).unwrap();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 3);
+        for (line, image) in lines.iter().zip(figures["detail"]["images"].as_array().unwrap()) {
+            assert_eq!(line["true_miou"], image["true_miou"]);
+            assert_eq!(line["predicted_miou"], image["predicted_miou"]);
+        }
+    }
+    // Every third frame from the first on: 9 is one of them.
+    assert!(replay(at, "drive.mcap", "c", &[&name[..], &["--every", "3"]].concat()).status.success());
+    let matched = &summary(at, "c")["labels"];
+    assert_eq!((&matched["frames"], &matched["not_assessed"]), (&1.into(), &2.into()));
+
+    for (labels, what) in [("/other", "no image on /other"), ("bundle", "no labelled image in it")] {
+        let output = replay(at, "drive.mcap", "d", &["--topic", "/camera/image", "--labels", labels]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(what), "{said}");
+    }
+}
+
+#[test]
+fn label_info_from_before_the_start_says_what_values_mean() {
+    let folder = folder();
+    let at = folder.path();
+    labelled(at);
+    let set = synthcp_monitor::LabelSet::by_name("camvid").unwrap();
+    let names: Vec<String> = set.classes.iter().map(|class| class.name.clone()).collect();
+    let (kept, topics) = (at.join("drive.mcap"), ["/camera/image", "/truth/labels"]);
+    let mut reader = Reader::open(std::slice::from_ref(&kept), &Wish::default()).unwrap();
+    let mut messages = [Vec::new(), Vec::new()];
+    for message in reader.by_ref() {
+        let place = topics.iter().position(|topic| *topic == &*message.topic).unwrap();
+        let mut data = message.data.to_vec();
+        if place == 1 {
+            // Values that mean nothing by themselves; 11 of CamVid is no class.
+            let pixels = data.len() - 64 * 48;
+            data[pixels..].iter_mut().for_each(|value| *value = 200 - *value);
+        }
+        messages[place].push((message.stamp as u64, data));
+    }
+    let info = LabelInfo {
+        class_ids: (0..names.len() as u16).map(|id| 200 - id).collect(),
+        class_names: names,
+        ..LabelInfo::default()
+    };
+    let info = [(BEGIN + 1_000_000, encode(&info).unwrap())];
+    let image = "sensor_msgs/msg/Image";
+    record_topics(
+        &at.join("named.mcap"),
+        &[
+            (topics[0], image, &messages[0][..]),
+            (topics[1], image, &messages[1][..]),
+            ("/truth/label_info", "synthcp_monitor/msg/LabelInfo", &info[..]),
+        ],
+    );
+    for (bag, out) in [("drive.mcap", "a"), ("named.mcap", "b")] {
+        let labels = ["--labels", "/truth/labels", "--label-set", "camvid", "--start", "0.4"];
+        let output = replay(at, bag, out, &labels);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(summary(at, "a")["labels"]["frames"], 2);
+    assert_eq!(summary(at, "a")["figures"], summary(at, "b")["figures"]);
+}
+
+/// When frames were assessed, in ms since the beginning, with validity and age.
+fn assessed(folder: &Path, out: &str) -> Vec<(i64, String, i64)> {
+    let ms = |line: &Value| (line["time"].as_i64().unwrap() - BEGIN as i64) / 1_000_000 - 3;
+    let age = |line: &Value| line["report"]["since_arrival_ms"].as_f64().unwrap().round() as i64;
+    let lines = lines(folder, out);
+    lines.iter().map(|line| (ms(line), line["validity"].as_str().unwrap().to_owned(), age(line))).collect()
+}
+
+#[test]
+fn a_slower_computer_drops_what_a_newer_frame_replaces_the_same_every_time() {
+    let folder = folder();
+    let at = folder.path();
+    record(&at.join("drive.mcap"), &(0..12).map(|number| frame(number * 100, true)).collect::<Vec<_>>());
+    let ok = |ms, age| (ms, "OK".to_owned(), age);
+    for out in ["a", "b"] {
+        let output = replay(at, "drive.mcap", out, &["--latency", "250ms"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        // 0 is done at 250, when 100 was replaced by 200; that one at 500, when 500 comes.
+        let expected = [ok(0, 250), ok(200, 300), ok(500, 250), ok(700, 300), ok(1000, 250), ok(1100, 400)];
+        assert_eq!(assessed(at, out), expected);
+    }
+    let summary = summary(at, "a");
+    assert_eq!(
+        (&summary["met"], &summary["frames"], &summary["dropped"]),
+        (&12.into(), &6.into(), &6.into())
+    );
+    assert_eq!(summary["misses"]["longest"], 2);
+    assert_eq!(summary["latency_ms"], serde_json::json!([250.0, 250.0, 250.0, 250.0]));
+    assert_eq!(lines(at, "a")[5]["report"]["frames_dropped"], 6);
+    assert_eq!(all_but_latencies(at, "a"), all_but_latencies(at, "b"));
+
+    // Three frames over the deadline, and M alone keeps up.
+    let degraded = ["--latency", "250ms,50ms", "--set", "degraded.deadline=0.2"];
+    assert!(replay(at, "drive.mcap", "c", &degraded).status.success());
+    let fast = |ms, age| (ms, "DEGRADED".to_owned(), age);
+    let expected = [
+        ok(0, 250),
+        ok(200, 300),
+        ok(500, 250),
+        fast(700, 100),
+        fast(800, 50),
+        fast(900, 50),
+        fast(1000, 50),
+        fast(1100, 50),
+    ];
+    assert_eq!(assessed(at, "c"), expected);
+
+    // A computer that needs longer than source_timeout is said to be late, and STALE is when nothing comes.
+    assert!(replay(at, "drive.mcap", "d", &["--latency", "2s"]).status.success());
+    let said = assessed(at, "d");
+    assert_eq!(said.iter().filter(|(_, validity, _)| validity == "OK").count(), 2);
+    assert!(said.iter().any(|(_, validity, _)| validity == "STALE"), "{said:?}");
+
+    assert!(replay(at, "drive.mcap", "e", &["--realtime"]).status.success());
+    let summary = self::summary(at, "e");
+    let counts = ["frames", "dropped"].map(|name| summary[name].as_u64().unwrap());
+    assert_eq!(counts.iter().sum::<u64>(), 12);
+    let output = replay(at, "drive.mcap", "f", &["--latency", "fast"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+/// Starts a replay and stops it by `signal` once it has assessed some frames more than `before` bytes of its
+/// journal tell.
+fn interrupted(folder: &Path, signal: &str, before: u64, more: &[&str]) {
+    let mut command = synthcp(folder);
+    command
+        .args(["replay", "drive.mcap", "--bundle", "bundle", "--device", "cpu", "--out", "out"])
+        .args(more);
+    let mut replay = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let grown =
+        || fs::metadata(folder.join("out/replay.journal")).is_ok_and(|file| file.len() > before + 4_000);
+    while !grown() {
+        assert!(replay.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(Command::new("kill").args([signal, &replay.id().to_string()]).status().unwrap().success());
+    replay.wait().unwrap();
+}
+
+#[test]
+fn an_interrupted_replay_goes_on_and_ends_as_one_that_was_not() {
+    let folder = folder();
+    let at = folder.path();
+    labelled(at);
+    // More of it, with a gap and a frame that cannot be read.
+    let mut reader = Reader::open(&[at.join("drive.mcap")], &Wish::default()).unwrap();
+    let labels: Vec<_> = reader
+        .by_ref()
+        .filter(|message| &*message.topic == "/truth/labels")
+        .map(|message| (message.stamp as u64, message.data.to_vec()))
+        .collect();
+    let ms = |number: u64| number * 100 + if number > 20 { 1500 } else { 0 };
+    let frames: Vec<_> = (0..300).map(|number| frame(ms(number), number != 7)).collect();
+    let image = "sensor_msgs/msg/Image";
+    record_topics(
+        &at.join("drive.mcap"),
+        &[("/camera/image", image, &frames[..]), ("/truth/labels", image, &labels[..])],
+    );
+    let options = ["--labels", "/truth/labels", "--label-set", "camvid", "--latency", "130ms"];
+    assert!(replay(at, "drive.mcap", "whole", &options).status.success());
+
+    let resumed = [&options[..], &["--resume"]].concat();
+    let journal = || fs::metadata(at.join("out/replay.journal")).unwrap().len();
+    interrupted(at, "-INT", 0, &resumed);
+    assert_eq!(summary(at, "out")["complete"], false);
+    let first = lines(at, "out")[0]["report"]["latency_segment_ms"].as_f64().unwrap();
+    interrupted(at, "-KILL", journal(), &resumed);
+    let output = replay(at, "drive.mcap", "out", &[&options[..4], &["--resume"]].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("pace, which is"), "{said}");
+    let output = replay(at, "drive.mcap", "out", &resumed);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(all_but_latencies(at, "out"), all_but_latencies(at, "whole"));
+    let figures = |out: &str| fs::read_to_string(at.join(out).join("figures.jsonl")).unwrap();
+    assert_eq!(figures("out"), figures("whole"));
+    // What was assessed was not assessed again.
+    let again = lines(at, "out")[0]["report"]["latency_segment_ms"].as_f64().unwrap();
+    assert!((first - again).abs() < 1e-3 * first, "{first} {again}");
+
+    assert!(!at.join("out/replay.journal").exists());
+    let before = fs::read(at.join("out/report.jsonl")).unwrap();
+    let output = replay(at, "drive.mcap", "out", &resumed);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("out is complete"), "{said}");
+    assert_eq!(fs::read(at.join("out/report.jsonl")).unwrap(), before);
 }

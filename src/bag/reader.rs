@@ -93,6 +93,11 @@ impl Reader {
         self.bags.iter().filter_map(|bag| bag.first).min()
     }
 
+    /// The place among the bags of the one that the last message came from.
+    pub fn recording(&self) -> Option<usize> {
+        self.last
+    }
+
     /// What could not be read so far.
     pub fn losses(&self) -> &Losses {
         &self.losses

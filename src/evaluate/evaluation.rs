@@ -19,9 +19,10 @@ use crate::data::{Reading, Sample, Slice, Source};
 use crate::labels::{IGNORE, LabelSet, resize_labels};
 use crate::metric::MetricError;
 use crate::metric::estimate::{Estimates, Fit};
+use crate::metric::pixel::TwoSided;
 use crate::metric::segmentation::Confusion;
 use crate::model::inference::Inference;
-use crate::monitor::assessment::Wanted;
+use crate::monitor::assessment::{Report, Wanted};
 use crate::monitor::pictures::{to_grey, to_map};
 use crate::monitor::pipeline::Monitor;
 use crate::score::catalogue::Boxed;
@@ -109,11 +110,21 @@ pub struct Evaluation {
     pub worst: Vec<FramePanels>,
 }
 
-/// An evaluation under way.
-struct Run<'a> {
-    monitor: &'a Monitor,
-    detectors: &'a [Boxed],
-    options: &'a Options,
+/// What is measured on one image.
+pub(crate) struct Measured {
+    /// Its figures.
+    pub figures: ImageFigures,
+    /// Labels against M's predictions.
+    pub confusion: Confusion,
+    /// The figures of each detector.
+    pub errors: Vec<(String, TwoSided)>,
+}
+
+/// An evaluation under way, whoever brings the images.
+pub(crate) struct Evaluating {
+    ours: usize,
+    at: At,
+    memory: Memory,
     class_map: ClassMap,
     labels: LabelSet,
     confusion: Confusion,
@@ -139,46 +150,20 @@ impl Evaluation {
         mut each: impl FnMut(usize),
     ) -> Result<Self, EvaluationError> {
         let source = Source::open(folder, &options.slice, false, &options.reading)?;
-        let labels = source.labels.clone();
-        let mut run = Run {
-            monitor,
-            detectors,
-            options,
-            class_map: ClassMap::new(monitor.labels(), &labels)?,
-            confusion: Confusion::new(labels.len()),
-            asked: None,
-            board: Scoreboard::new([], options.memory),
-            estimates: Vec::new(),
-            images: Vec::new(),
-            orderings: Orderings::default(),
-            bravo: options.bravo.as_deref().map(Bravo::new),
-            worst: Worst::keeping(options.worst),
-            labels,
-        };
+        let mut run = Evaluating::new(monitor.labels(), source.labels.clone(), options)?;
         let count = source.pairs.pairs.len();
         for pair in &source.pairs.pairs {
-            let image = pair.image.strip_prefix(folder).unwrap_or(&pair.image);
-            run.add(source.load(pair, None)?, &image.with_extension(""))?;
-            let needs = run.board.needs(count);
-            if options.memory == Memory::Exact && needs > MOST_MEMORY {
-                return Err(EvaluationError::Memory { needs });
-            }
+            let sample = source.load(pair, None)?;
+            let place = pair.image.strip_prefix(folder).unwrap_or(&pair.image).with_extension("");
+            let inference = Inference::of_image(monitor.networks(), &sample.image)?;
+            let detections = run.detect(detectors, &inference)?;
+            let report = monitor.assess_inference(&sample.image, &inference, Wanted::default())?.report;
+            run.add((sample, &place), &inference, &detections, &report)?;
+            run.fits(count)?;
             each(count);
         }
         let folder = folder.file_name().map_or_else(|| "?".into(), |name| name.to_string_lossy());
-        Ok(Self {
-            data: format!("{folder} {}", options.slice),
-            wrong: run.board.positive_share(),
-            pixels: run.board.pixels(),
-            errors: run.board.scored()?,
-            labels: run.labels,
-            confusion: run.confusion,
-            estimates: run.estimates,
-            images: run.images,
-            orderings: run.orderings,
-            bravo: run.bravo,
-            worst: run.worst.into_frames(),
-        })
+        run.finish(format!("{folder} {}", options.slice))
     }
 
     /// Median failure score.
@@ -265,25 +250,61 @@ fn fit_row(name: String, fit: &Fit) -> Vec<Cell> {
     ]
 }
 
-impl Run<'_> {
-    /// `place` is that of the image in the data set, without its ending.
-    fn add(&mut self, sample: Sample, place: &Path) -> Result<(), EvaluationError> {
-        let networks = self.monitor.networks();
-        let inference = Inference::of_image(networks, &sample.image)?;
-        let detections = self.detect(&inference)?;
-        let report = self.monitor.assess_inference(&sample.image, &inference, Wanted::default())?.report;
-        let size = match self.options.at {
-            At::Labels => sample.labels.dimensions(),
-            At::Working => (networks.size().1 as u32, networks.size().0 as u32),
-        };
+impl Evaluating {
+    /// Nothing measured yet of a bundle with label set `ours`, against labels of another.
+    pub(crate) fn new(ours: &LabelSet, labels: LabelSet, options: &Options) -> Result<Self, EvaluationError> {
+        Ok(Self {
+            ours: ours.len(),
+            at: options.at,
+            memory: options.memory,
+            class_map: ClassMap::new(ours, &labels)?,
+            confusion: Confusion::new(labels.len()),
+            asked: None,
+            board: Scoreboard::new([], options.memory),
+            estimates: Vec::new(),
+            images: Vec::new(),
+            orderings: Orderings::default(),
+            bravo: options.bravo.as_deref().map(Bravo::new),
+            worst: Worst::keeping(options.worst),
+            labels,
+        })
+    }
+
+    /// Whether exact figures of `count` images like those so far take no more memory than they may.
+    pub(crate) fn fits(&self, count: usize) -> Result<(), EvaluationError> {
+        let needs = self.board.needs(count);
+        match self.memory == Memory::Exact && needs > MOST_MEMORY {
+            true => Err(EvaluationError::Memory { needs }),
+            false => Ok(()),
+        }
+    }
+
+    /// Images so far.
+    pub(crate) fn images(&self) -> usize {
+        self.images.len()
+    }
+
+    /// Adds an image with labels and its place in the data set, without its ending: M's inference on it, what the
+    /// detectors make of it, and its report.
+    pub(crate) fn add(
+        &mut self,
+        (sample, place): (Sample, &Path),
+        inference: &Inference,
+        detections: &[Detection],
+        report: &Report,
+    ) -> Result<Measured, EvaluationError> {
         let ours = to_grey(&inference.segmentation().softmax.labels)?;
+        let size = match self.at {
+            At::Labels => sample.labels.dimensions(),
+            At::Working => ours.dimensions(),
+        };
         if let Some(bravo) = &self.bravo {
             let size = sample.image.dimensions();
             let error = to_map(&inference.error()?, size)?;
             let labels = resize_labels(ours.clone(), size);
             bravo.write(&Submission { name: place, labels: &labels, error: &error })?;
         }
-        let shares = shares(&ours, self.monitor.labels().len());
+        let shares = shares(&ours, self.ours);
         let (predicted, truth) =
             self.class_map.comparable(resize_labels(ours, size), resize_labels(sample.labels, size));
         let confusion = Confusion::of(predicted.as_raw(), truth.as_raw(), self.labels.len())?;
@@ -295,7 +316,7 @@ impl Run<'_> {
             let map = to_map(error, size)?;
             scores.push(counted.iter().map(|&i| map.data[i]).collect());
         }
-        self.board.add(&scores, &wrong)?;
+        let errors = self.board.add(&scores, &wrong)?;
         let ious = detections.iter().filter_map(|detection| detection.iou.as_ref());
         for ((_, estimates), iou) in self.estimates.iter_mut().zip(ious) {
             let iou = Vec::<f32>::try_from(iou.to_kind(tch::Kind::Float).flatten(0, -1))?;
@@ -313,11 +334,11 @@ impl Run<'_> {
             predicted_miou: f64::from(report.predicted_miou),
             failure: report.failure_score,
         };
-        let errors = to_map(&inference.error()?, size)?;
+        let errors_of_bundle = to_map(&inference.error()?, size)?;
         if let Some(bravo) = &mut self.bravo {
-            bravo.count(counted.iter().map(|&i| errors.data[i]), &wrong);
+            bravo.count(counted.iter().map(|&i| errors_of_bundle.data[i]), &wrong);
         }
-        self.orderings.add(&report, &errors, figures.true_miou)?;
+        self.orderings.add(report, &errors_of_bundle, figures.true_miou)?;
         let error = detections.iter().find_map(|detection| detection.error.as_ref());
         self.worst.offer(figures.true_miou, || {
             let caption = format!(
@@ -337,15 +358,36 @@ impl Run<'_> {
             )
         })?;
         self.confusion.merge(&confusion)?;
-        self.images.push(figures);
-        Ok(())
+        self.images.push(figures.clone());
+        Ok(Measured { figures, confusion, errors })
+    }
+
+    /// The figures of all images, under the name `data`.
+    pub(crate) fn finish(self, data: String) -> Result<Evaluation, EvaluationError> {
+        Ok(Evaluation {
+            data,
+            wrong: self.board.positive_share(),
+            pixels: self.board.pixels(),
+            errors: self.board.scored()?,
+            labels: self.labels,
+            confusion: self.confusion,
+            estimates: self.estimates,
+            images: self.images,
+            orderings: self.orderings,
+            bravo: self.bravo,
+            worst: self.worst.into_frames(),
+        })
     }
 
     /// The detections of the detectors that score errors or estimate IoUs. A detector that gives neither on
     /// the first image is not run again.
-    fn detect(&mut self, inference: &Inference) -> Result<Vec<Detection>, EvaluationError> {
+    pub(crate) fn detect(
+        &mut self,
+        detectors: &[Boxed],
+        inference: &Inference,
+    ) -> Result<Vec<Detection>, EvaluationError> {
         let mut detections = Vec::new();
-        for (place, detector) in self.detectors.iter().enumerate() {
+        for (place, detector) in detectors.iter().enumerate() {
             let silent = self.asked.as_ref().is_some_and(|[pixels, ious]| !pixels[place] && !ious[place]);
             detections.push(match silent {
                 true => Detection::default(),
@@ -358,10 +400,10 @@ impl Run<'_> {
             };
             let asked = [says(|detection| &detection.error), says(|detection| &detection.iou)];
             let named = |says: &[bool]| -> Vec<&Boxed> {
-                self.detectors.iter().zip(says).filter(|(_, says)| **says).map(|(d, _)| d).collect()
+                detectors.iter().zip(says).filter(|(_, says)| **says).map(|(d, _)| d).collect()
             };
             let pixels = named(&asked[0]).into_iter().map(|d| (d.name().to_owned(), d.is_probability()));
-            self.board = Scoreboard::new(pixels, self.options.memory);
+            self.board = Scoreboard::new(pixels, self.memory);
             let none = || Estimates::new(self.labels.len());
             self.estimates = named(&asked[1]).into_iter().map(|d| (d.name().to_owned(), none())).collect();
             self.asked = Some(asked);

@@ -87,10 +87,16 @@ impl Scoreboard {
         Self { rows, memory, positive: Vec::new(), positives: 0, pixels: 0, images: 0 }
     }
 
-    /// Adds the counted pixels of one image: each detector's scores, in the order of [`new`](Self::new).
-    pub fn add(&mut self, scores: &[Vec<f32>], positive: &[bool]) -> Result<(), MetricError> {
+    /// Adds the counted pixels of one image: each detector's scores, in the order of [`new`](Self::new). Gives
+    /// the image's own figures.
+    pub fn add(
+        &mut self,
+        scores: &[Vec<f32>],
+        positive: &[bool],
+    ) -> Result<Vec<(String, TwoSided)>, MetricError> {
+        let mut figures = Vec::new();
         for (row, scores) in self.rows.iter_mut().zip(scores) {
-            row.per_image.add(scores, positive)?;
+            figures.push((row.name.clone(), row.per_image.add(scores, positive)?));
             row.reliability.add(scores, positive);
             match &mut row.pool {
                 Pool::Scores(all) => all.extend(scores),
@@ -103,7 +109,7 @@ impl Scoreboard {
         self.positives += positive.iter().filter(|&&positive| positive).count() as u64;
         self.pixels += positive.len() as u64;
         self.images += 1;
-        Ok(())
+        Ok(figures)
     }
 
     /// Images so far.

@@ -91,8 +91,8 @@ pub struct PerImageFigures {
 }
 
 impl PerImage {
-    /// Adds the counted pixels of one image.
-    pub fn add<S: Score>(&mut self, scores: &[S], positive: &[bool]) -> Result<(), MetricError> {
+    /// Adds the counted pixels of one image, and gives its figures.
+    pub fn add<S: Score>(&mut self, scores: &[S], positive: &[bool]) -> Result<TwoSided, MetricError> {
         let ranking = Ranking::new(scores, positive)?;
         self.images += 1;
         self.without_positives += u64::from(ranking.positives() == 0);
@@ -103,7 +103,7 @@ impl PerImage {
                 *sum = (sum.0 + value.unwrap_or(0.), sum.1 + u64::from(value.is_some()));
             }
         }
-        Ok(())
+        Ok(figures)
     }
 
     /// Adds the images of `other`.

@@ -200,11 +200,23 @@ impl Monitor {
 
     /// Assesses one frame by the whole method.
     pub fn process(&self, frame: &Frame, wanted: Wanted) -> Result<Assessment, MonitorError> {
+        self.process_with(frame, wanted, |_, _| ())
+    }
+
+    /// The same, and shows `look` the inference with its report before it is gone.
+    pub(crate) fn process_with(
+        &self,
+        frame: &Frame,
+        wanted: Wanted,
+        look: impl FnOnce(&Inference, &Report),
+    ) -> Result<Assessment, MonitorError> {
         tch::no_grad(|| {
             let inference = Inference::of_image(&self.networks, &frame.image)?;
             let anomaly = self.anomaly.then(|| self.networks.anomaly_config());
             let scores = Scores::by_method(&inference, anomaly)?;
-            self.assess(&frame.image, &inference, scores, wanted)
+            let assessment = self.assess(&frame.image, &inference, scores, wanted)?;
+            look(&inference, &assessment.report);
+            Ok(assessment)
         })
     }
 

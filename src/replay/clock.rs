@@ -53,10 +53,19 @@ impl BagClock {
         u64::try_from(self.stamp()).ok().filter(|&stamp| stamp > 0).map(Duration::from_nanos)
     }
 
-    /// The ticks before the time of `stamp`, in nanoseconds since the beginning.
-    pub(super) fn ticks_until(&self, stamp: i64) -> impl Iterator<Item = i64> + use<> {
-        let Hands { elapsed, tick, .. } = *self.hands();
-        let end = elapsed + self.step(stamp);
+    /// Nanoseconds since the beginning.
+    pub(super) fn elapsed(&self) -> i64 {
+        self.hands().elapsed
+    }
+
+    /// The same at the time of `stamp`.
+    pub(super) fn elapsed_at(&self, stamp: i64) -> i64 {
+        self.elapsed().saturating_add(self.step(stamp))
+    }
+
+    /// The ticks before `end`, in nanoseconds since the beginning.
+    pub(super) fn ticks_until(&self, end: i64) -> impl Iterator<Item = i64> + use<> {
+        let tick = self.hands().tick;
         (0..).map(move |number| tick + number * TICK).take_while(move |&tick| tick < end)
     }
 
@@ -75,6 +84,14 @@ impl BagClock {
         hands.stamp = stamp;
     }
 
+    /// Moves on to `elapsed`, a time that the recording's stamps say nothing of.
+    pub(super) fn pass(&self, elapsed: i64) {
+        let mut hands = self.hands();
+        let step = (elapsed - hands.elapsed).max(0);
+        hands.elapsed += step;
+        hands.stamp = hands.stamp.saturating_add(step);
+    }
+
     /// How long it is from now to `stamp`.
     fn step(&self, stamp: i64) -> i64 {
         stamp.saturating_sub(self.stamp()).clamp(0, LONGEST)
@@ -91,14 +108,14 @@ mod tests {
     fn ticks_come_every_50_ms_and_before_the_frame() {
         let clock = BagClock::new(SECOND);
         let start = clock.now();
-        let ticks: Vec<i64> = clock.ticks_until(SECOND + 120_000_000).collect();
+        let ticks: Vec<i64> = clock.ticks_until(clock.elapsed_at(SECOND + 120_000_000)).collect();
         assert_eq!(ticks, [TICK, 2 * TICK]);
         ticks.iter().for_each(|&tick| clock.set(tick));
         assert_eq!(clock.stamp(), SECOND + 2 * TICK);
         clock.advance(SECOND + 120_000_000);
         assert_eq!(clock.now() - start, Duration::from_millis(120));
         assert_eq!(
-            clock.ticks_until(SECOND + 3 * TICK).count(),
+            clock.ticks_until(clock.elapsed_at(SECOND + 3 * TICK)).count(),
             0,
             "a frame comes before a tick of its time"
         );

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use fs_err::File;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
+use super::truth::Labels;
 use super::{ReplayError, Selection};
 use crate::bag::reader;
 use crate::model::bundle::sha256;
@@ -27,6 +28,8 @@ pub struct Header {
     pub version: String,
     /// What was replayed.
     pub recordings: Vec<Recording>,
+    /// The folder of labels.
+    pub labels: Option<Recording>,
     /// What assessed it.
     pub bundle: BundleFacts,
     /// How.
@@ -35,7 +38,7 @@ pub struct Header {
     pub configuration_sha256: String,
 }
 
-/// A recording.
+/// Files that were read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recording {
     /// As it was named.
@@ -92,17 +95,28 @@ impl Host {
 
 impl Header {
     /// Of what is about to be replayed. Every file is read once.
-    pub(super) fn of(selection: &Selection, monitor: &Monitor, topic: &str) -> Result<Self, ReplayError> {
-        let recordings = selection.bags.iter().map(|bag| {
-            let files: Result<Vec<_>, ReplayError> =
-                reader::files(bag)?.par_iter().map(|file| FileFacts::of(file)).collect();
-            Ok(Recording { path: bag.clone(), files: files? })
-        });
+    pub(super) fn of(
+        selection: &Selection,
+        monitor: &Monitor,
+        topic: &str,
+        measures: &str,
+    ) -> Result<Self, ReplayError> {
+        let recordings = selection.bags.iter().map(|bag| Recording::of(bag, &reader::files(bag)?));
         let recordings = recordings.collect::<Result<_, ReplayError>>()?;
-        let configuration = configuration(selection, topic)?;
+        let folder = selection.labels.as_ref().map(|labels| &labels.source).filter(|source| source.is_dir());
+        let labels = folder.map(|folder| {
+            let entries = fs_err::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+            let mut files = entries.collect::<Result<Vec<_>, std::io::Error>>()?;
+            files.retain(|file| file.is_file());
+            files.sort();
+            Recording::of(folder, &files)
+        });
+        let labels = labels.transpose()?;
+        let configuration = configuration(selection, topic, measures)?;
         Ok(Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             recordings,
+            labels,
             bundle: BundleFacts {
                 name: monitor.bundle_name().to_owned(),
                 sha256: monitor.bundle_hash().to_owned(),
@@ -112,6 +126,33 @@ impl Header {
             configuration_sha256: sha256(&serde_json::to_vec(&configuration).map_err(std::io::Error::from)?),
             configuration,
         })
+    }
+}
+
+impl Header {
+    /// What is not the same as in `other`, if anything.
+    pub(super) fn difference(&self, other: &Self) -> Option<String> {
+        let json = |header: &Self| serde_json::to_value(header).ok();
+        let (Some(Json::Object(ours)), Some(Json::Object(theirs))) = (json(self), json(other)) else {
+            return Some("its form".to_owned());
+        };
+        let differs = |(name, ours): (&String, &Json)| match (ours, theirs.get(name)) {
+            (ours, Some(theirs)) if ours == theirs => None,
+            (Json::Object(ours), Some(Json::Object(theirs))) => {
+                let one = ours.iter().find(|(key, value)| theirs.get(*key) != Some(value))?;
+                let earlier = theirs.get(one.0).unwrap_or(&Json::Null);
+                Some(format!("{name} {}, which is {} and was {earlier}", one.0, one.1))
+            }
+            _ => Some(name.clone()),
+        };
+        ours.iter().find_map(differs)
+    }
+}
+
+impl Recording {
+    fn of(path: &Path, files: &[PathBuf]) -> Result<Self, ReplayError> {
+        let files: Result<Vec<_>, ReplayError> = files.par_iter().map(|file| FileFacts::of(file)).collect();
+        Ok(Self { path: path.to_owned(), files: files? })
     }
 }
 
@@ -133,15 +174,24 @@ impl FileFacts {
     }
 }
 
-fn configuration(selection: &Selection, topic: &str) -> Result<BTreeMap<String, Json>, ReplayError> {
-    let Selection { start, duration, every, parameters, .. } = selection;
+fn configuration(
+    selection: &Selection,
+    topic: &str,
+    measures: &str,
+) -> Result<BTreeMap<String, Json>, ReplayError> {
+    let Selection { start, duration, every, parameters, pace, labels, .. } = selection;
     let mut all = BTreeMap::from([
         ("topic".to_owned(), topic.into()),
         ("start".to_owned(), start.as_secs_f64().into()),
         ("duration".to_owned(), duration.map(|duration| duration.as_secs_f64()).into()),
         ("every".to_owned(), (*every).into()),
+        ("pace".to_owned(), pace.to_string().into()),
     ]);
-    let parameter = |(name, value): (&str, &Value)| (format!("parameter.{name}"), json(value));
+    if let Some(Labels { source, set, coding }) = labels {
+        let coding = coding.map(|coding| coding.to_string());
+        all.insert("labels".to_owned(), json!([source, set, coding, measures]));
+    }
+    let parameter = |(name, value): (&str, &Value)| (format!("parameter.{name}"), of_value(value));
     all.extend(parameters.values().map(parameter));
     if let Some(mask) = mask(parameters) {
         all.insert("valid_mask.sha256".to_owned(), FileFacts::of(&mask)?.sha256.into());
@@ -154,7 +204,7 @@ pub(super) fn mask(parameters: &Parameters) -> Option<PathBuf> {
     parameters.settings().valid_mask.map(PathBuf::from)
 }
 
-fn json(value: &Value) -> Json {
+fn of_value(value: &Value) -> Json {
     match value {
         Value::Bool(value) => (*value).into(),
         Value::Integer(value) => (*value).into(),

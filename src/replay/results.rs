@@ -12,7 +12,7 @@ use super::header::Header;
 use super::message::{Identity, report};
 use super::summary::Summary;
 use crate::bag::message::{Message as _, MonitorReport};
-use crate::bag::reader::{Message, Trust};
+use crate::bag::reader::Trust;
 use crate::bag::writer::{BagWriter, Offer, Topic};
 use crate::monitor::pipeline::Monitor;
 use crate::watch::verdict::Verdict;
@@ -21,10 +21,14 @@ use crate::whole_file;
 /// The topic of reports in the result.
 const REPORTS: &str = "/monitor/report";
 /// The files of a result.
-pub const RESULTS: [&str; 3] = [LINES, BAG, SUMMARY];
+pub const RESULTS: [&str; 5] = [LINES, BAG, SUMMARY, FIGURES, JOURNAL];
 const LINES: &str = "report.jsonl";
 const BAG: &str = "result.mcap";
-const SUMMARY: &str = "summary.json";
+pub(super) const SUMMARY: &str = "summary.json";
+/// Figures of single frames with labels.
+pub(super) const FIGURES: &str = "figures.jsonl";
+/// What is needed to go on.
+pub(super) const JOURNAL: &str = "replay.journal";
 
 /// A line of report.jsonl.
 #[derive(Serialize)]
@@ -33,6 +37,8 @@ struct Line<'a> {
     time: i64,
     validity: &'static str,
     level: &'static str,
+    /// The place among the recordings of the one that it is in; none of a report without a frame.
+    recording: Option<usize>,
     /// Whether the recording is damaged where the frame lies.
     doubtful: bool,
     report: &'a MonitorReport,
@@ -53,12 +59,13 @@ pub(super) struct Results {
 
 impl Results {
     pub(super) fn create(folder: &Path, monitor: &Monitor, header: &Header) -> Result<Self, ReplayError> {
-        fs_err::create_dir_all(folder)?;
         // The end of an earlier run would say that this one is whole.
-        if let Err(error) = fs_err::remove_file(folder.join(SUMMARY))
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            return Err(error.into());
+        for name in [SUMMARY, FIGURES] {
+            if let Err(error) = fs_err::remove_file(folder.join(name))
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                return Err(error.into());
+            }
         }
         let lines = BufWriter::new(File::create(folder.join(LINES))?);
         let mut bag = BagWriter::create(&folder.join(BAG))?;
@@ -72,24 +79,36 @@ impl Results {
         Ok(Self { folder: folder.to_owned(), lines, bag, reports, identity })
     }
 
-    /// A report on the frame in `message`.
-    pub(super) fn frame(&mut self, message: &Message, verdict: &Verdict) -> Result<(), ReplayError> {
-        self.write(message.stamp, verdict, message.trust == Trust::Doubtful)
+    /// A report on the frame that was recorded at `time`.
+    pub(super) fn frame(
+        &mut self,
+        time: i64,
+        trust: Trust,
+        recording: usize,
+        verdict: &Verdict,
+    ) -> Result<MonitorReport, ReplayError> {
+        self.write(time, verdict, Some(recording), trust == Trust::Doubtful)
     }
 
     /// A report that there is no frame.
     pub(super) fn alarm(&mut self, time: i64, verdict: &Verdict) -> Result<(), ReplayError> {
-        self.write(time, verdict, false)
+        self.write(time, verdict, None, false).map(drop)
     }
 
-    fn write(&mut self, time: i64, verdict: &Verdict, doubtful: bool) -> Result<(), ReplayError> {
+    fn write(
+        &mut self,
+        time: i64,
+        verdict: &Verdict,
+        recording: Option<usize>,
+        doubtful: bool,
+    ) -> Result<MonitorReport, ReplayError> {
         let report = report(verdict, &self.identity);
         let (validity, level) = (verdict.validity.name(), verdict.level.name());
-        let line = Line { time, validity, level, doubtful, report: &report };
+        let line = Line { time, validity, level, recording, doubtful, report: &report };
         serde_json::to_writer(&mut self.lines, &line).map_err(std::io::Error::from)?;
         self.lines.write_all(b"\n")?;
         self.bag.write(self.reports, u64::try_from(time).unwrap_or(0), &report)?;
-        Ok(())
+        Ok(report)
     }
 
     /// Closes the files; the summary, last of all, says whether they are complete.

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+use serde_json::Value as Json;
 
+use super::ReplayError;
+use super::figures::{Figures, Matches, summed};
 use super::header::{Header, Host};
 use super::latencies::Latencies;
 use super::misses::Misses;
@@ -28,7 +31,9 @@ pub struct Summary {
     pub met: u64,
     /// Frames assessed, those that could not be decoded among them.
     pub frames: u64,
-    /// Of these, those that lie where the recording is damaged.
+    /// Frames that a newer one replaced before their turn.
+    pub dropped: u64,
+    /// Of those assessed, those that lie where the recording is damaged.
     pub doubtful: u64,
     /// Reports by validity.
     pub validity: BTreeMap<&'static str, u64>,
@@ -40,6 +45,10 @@ pub struct Summary {
     pub lost: u64,
     /// The first of that, by name.
     pub losses: Vec<String>,
+    /// How frames and labels met, where there are labels.
+    pub labels: Option<Matches>,
+    /// The figures of `synthcp evaluate` of frames with labels.
+    pub figures: Option<Json>,
     /// Frames that were due and got no report that may be used.
     pub misses: Misses,
     /// Milliseconds from message to verdict: p50, p95, p99, the longest.
@@ -50,6 +59,9 @@ pub struct Summary {
     pub host: Host,
     /// What it was made of.
     pub header: Header,
+    /// The same for people.
+    #[serde(skip)]
+    evaluation: Option<String>,
     #[serde(skip)]
     latencies: Latencies,
     #[serde(skip)]
@@ -63,17 +75,21 @@ impl Summary {
             complete: true,
             met: 0,
             frames: 0,
+            dropped: 0,
             doubtful: 0,
             validity: BTreeMap::new(),
             level: BTreeMap::new(),
             failures_begun: 0,
             lost: 0,
             losses: Vec::new(),
+            labels: None,
+            figures: None,
             misses: Misses::default(),
             latency_ms: None,
             jitter_ms: None,
             host: Host::here(),
             header,
+            evaluation: None,
             latencies: Latencies::default(),
             failing: false,
         }
@@ -112,6 +128,17 @@ impl Summary {
         }
     }
 
+    /// The figures of frames with labels are complete; of some labels there was no frame.
+    pub(super) fn measured(&mut self, figures: Figures, without_frame: u64) -> Result<(), ReplayError> {
+        let (matches, evaluation) = figures.finish()?;
+        self.labels = Some(Matches { without_frame, ..matches });
+        if let Some(evaluation) = evaluation {
+            self.figures = Some(summed(&evaluation)?);
+            self.evaluation = Some(evaluation.to_string());
+        }
+        Ok(())
+    }
+
     /// Everything is counted.
     pub(super) fn close(&mut self, losses: &Losses) {
         self.lost += losses.count();
@@ -129,6 +156,9 @@ impl fmt::Display for Summary {
         };
         writeln!(f, "topic      {}", self.topic)?;
         writeln!(f, "frames     {} assessed of {} met", self.frames, self.met)?;
+        if self.dropped > 0 {
+            writeln!(f, "dropped    {} frames, while one before was assessed", self.dropped)?;
+        }
         writeln!(f, "level      {}", counts(&self.level))?;
         writeln!(f, "validity   {}", counts(&self.validity))?;
         writeln!(f, "failures   {} begun", self.failures_begun)?;
@@ -150,6 +180,16 @@ impl fmt::Display for Summary {
             if self.lost > SHOWN as u64 {
                 writeln!(f, "           and more, see summary.json")?;
             }
+        }
+        if let Some(Matches { frames, without_label, not_assessed, without_frame }) = self.labels {
+            writeln!(
+                f,
+                "labels     of {frames} frames; {without_label} frames have none, {not_assessed} labels are of \
+                 frames not assessed by the whole method, {without_frame} of no frame"
+            )?;
+        }
+        if let Some(evaluation) = &self.evaluation {
+            write!(f, "\n{evaluation}")?;
         }
         Ok(())
     }

@@ -47,6 +47,17 @@ pub fn camera_topic(bags: &[PathBuf], wanted: Option<&str>) -> Result<Topic, Rep
     Ok(choose(found, wanted)?)
 }
 
+/// The same of a recording with labels on topic `labels`, which is no camera's.
+pub(super) fn camera_beside(
+    bags: &[PathBuf],
+    wanted: Option<&str>,
+    labels: Option<&str>,
+) -> Result<Topic, ReplayError> {
+    let mut found = topics(bags)?;
+    found.retain(|topic| labels != Some(topic.name.as_str()));
+    Ok(choose(found, wanted)?)
+}
+
 fn choose(found: Vec<Topic>, wanted: Option<&str>) -> Result<Topic, NoTopic> {
     let images: Vec<Topic> = found.iter().filter(|topic| is_image(&topic.kind)).cloned().collect();
     if let Some(wanted) = wanted {
@@ -67,9 +78,14 @@ fn choose(found: Vec<Topic>, wanted: Option<&str>) -> Result<Topic, NoTopic> {
 
 /// Where the calibration of the camera on `topic` is published.
 pub(super) fn camera_info(topic: &str) -> String {
+    beside(topic, "camera_info")
+}
+
+/// The topic `name` beside `topic`.
+pub(super) fn beside(topic: &str, name: &str) -> String {
     let raw = topic.strip_suffix(COMPRESSED).unwrap_or(topic);
     let namespace = raw.rsplit_once('/').map_or("", |(namespace, _)| namespace);
-    format!("{namespace}/camera_info")
+    format!("{namespace}/{name}")
 }
 
 #[cfg(test)]

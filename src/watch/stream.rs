@@ -81,6 +81,27 @@ impl Assessed {
     }
 }
 
+/// An image that was taken up and has no verdict yet.
+pub(crate) struct Taken {
+    arrival: Arrival,
+    /// Its pixels.
+    pub frame: Frame,
+    /// How much of the method is due.
+    pub mode: Mode,
+    /// How long decoding took.
+    pub decode: Duration,
+    start: Instant,
+    live: Live,
+    jumped: bool,
+}
+
+impl Taken {
+    /// Time spent on it so far, decoding included.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.decode + self.start.elapsed()
+    }
+}
+
 /// One assessor at work on a stream of images.
 pub(crate) struct Session<A> {
     assessor: A,
@@ -110,6 +131,11 @@ impl<A: Assessor> Session<A> {
         }
     }
 
+    /// The assessor.
+    pub(crate) fn assessor(&mut self) -> &mut A {
+        &mut self.assessor
+    }
+
     /// Assesses a picture that no camera took: the first pass of a network is slow, and better slow
     /// now than on the first frame.
     pub(crate) fn warm_up(&mut self) -> Result<(), String> {
@@ -123,25 +149,23 @@ impl<A: Assessor> Session<A> {
 
     /// The verdict on one image.
     pub fn assess(&mut self, decoded: Decoded, wanted: Wanted) -> Assessed {
-        let start = Instant::now();
-        let Decoded { arrival, image, took } = decoded;
-        self.shared.schedule.begin(start + self.usual);
-        let assessed = self.assessed(&arrival, image, took, start, wanted);
-        if assessed.verdict.report.is_some() {
-            self.usual = start.elapsed();
-        }
+        self.shared.schedule.begin(Instant::now() + self.usual);
+        let assessed = match self.take(decoded) {
+            Ok(taken) => {
+                let outcome = self.outcome(&taken, wanted);
+                let total = taken.elapsed();
+                self.judge(taken, outcome, total)
+            }
+            Err(unreadable) => *unreadable,
+        };
         self.shared.schedule.end();
         assessed
     }
 
-    fn assessed(
-        &mut self,
-        arrival: &Arrival,
-        image: Result<RgbImage, String>,
-        decode: Duration,
-        start: Instant,
-        wanted: Wanted,
-    ) -> Assessed {
+    /// Takes up an image. One that cannot be read has its verdict at once.
+    pub(crate) fn take(&mut self, decoded: Decoded) -> Result<Taken, Box<Assessed>> {
+        let start = Instant::now();
+        let Decoded { arrival, image, took } = decoded;
         let live = self.shared.parameters.live();
         self.apply(live.thresholds);
         let stamp = arrival.image.stamp;
@@ -153,9 +177,10 @@ impl<A: Assessor> Session<A> {
         let image = match image {
             Ok(image) => image,
             Err(reason) => {
-                let blank = self.blank(arrival, Validity::InvalidInput, reason);
+                let blank = self.blank(&arrival, Validity::InvalidInput, reason);
                 let verdict = Verdict { counts: self.shared.mailbox.count_invalid(), ..blank };
-                return Assessed { image: None, maps: Maps::default(), ..self.finish(verdict, live, jumped) };
+                let finished = self.finish(verdict, live, jumped);
+                return Err(Box::new(finished));
             }
         };
         self.shared.state().size = Some(image.dimensions());
@@ -163,8 +188,23 @@ impl<A: Assessor> Session<A> {
         let camera = arrival.image.frame_id.clone();
         let frame = Frame { image, stamp, camera };
         let mode = self.deadline.choose(self.shared.steady_now(), live.degraded_deadline);
-        let outcome = self.guarded(&frame, mode, wanted);
-        let total = decode + start.elapsed();
+        Ok(Taken { arrival, frame, mode, decode: took, start, live, jumped })
+    }
+
+    /// What the assessor makes of it.
+    pub(crate) fn outcome(&mut self, taken: &Taken, wanted: Wanted) -> Result<Assessment, String> {
+        self.guarded(&taken.frame, taken.mode, wanted)
+    }
+
+    /// The verdict on an image that was taken up, on which the assessor came to `outcome` after `total`.
+    pub(crate) fn judge(
+        &mut self,
+        taken: Taken,
+        outcome: Result<Assessment, String>,
+        total: Duration,
+    ) -> Assessed {
+        let Taken { arrival, frame, mode, decode, start, live, jumped } = taken;
+        let arrival = &arrival;
         let (blank, maps) = match outcome {
             Ok(Assessment { report, maps }) => {
                 self.deadline.record(self.shared.steady_now(), mode, total, live.degraded_deadline);
@@ -172,6 +212,7 @@ impl<A: Assessor> Session<A> {
                     Mode::Full => self.blank(arrival, Validity::Ok, String::new()),
                     Mode::LogitsOnly => self.blank(arrival, Validity::Degraded, degraded_reason(live)),
                 };
+                self.usual = start.elapsed();
                 (Verdict { report: Some(report), ..blank }, maps)
             }
             Err(reason) => (self.blank(arrival, Validity::Failed, reason), Maps::default()),

@@ -9,8 +9,15 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use indicatif::{ProgressBar, ProgressStyle};
+use synthcp_monitor::data::Coding;
+use synthcp_monitor::evaluate::evaluation::{At, Options};
+use synthcp_monitor::evaluate::scoreboard::Memory;
 use synthcp_monitor::model::compute::{DeviceChoice, Precision};
-use synthcp_monitor::replay::{Progress, RESULTS, ReplayError, Selection, camera_topic, load, replay};
+use synthcp_monitor::monitor::pipeline::Monitor;
+use synthcp_monitor::replay::{
+    Labels, Measures, Pace, Progress, RESULTS, ReplayError, Replayed, Selection, load, replay,
+};
+use synthcp_monitor::score::catalogue::{self, Parts};
 use synthcp_monitor::watch::parameters::{OfflineError, Parameters};
 
 use super::Outcome;
@@ -47,6 +54,36 @@ pub struct Args {
     /// Assesses one frame of so many.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     every: u64,
+    /// Takes up the newest frame whenever the one before is done, by the time that this computer takes, as the node
+    /// does: what comes meanwhile is dropped.
+    #[arg(long, conflicts_with = "latency")]
+    realtime: bool,
+    /// The same for a computer that takes this long for a frame, such as 80ms, or 80ms,25ms: of the whole method
+    /// and of a DEGRADED report.
+    #[arg(long, value_name = "TIME")]
+    latency: Option<Pace>,
+    /// Labels: a topic of the recording (mono8, mono16 or PNG), or a folder of PNGs, each named by the frame's
+    /// place in the recording, from 0, or its stamp in nanoseconds.
+    #[arg(long, value_name = "TOPIC|DIR")]
+    labels: Option<PathBuf>,
+    /// Name or file of the labels' set. By default labels.yaml in their folder, or the bundle's set.
+    #[arg(long, requires = "labels", value_name = "NAME|FILE")]
+    label_set: Option<String>,
+    /// How labels write classes: label-ids, train-ids or colours. Told by label_info or what is met by default.
+    #[arg(long, requires = "labels")]
+    coding: Option<Coding>,
+    /// Detectors of errors that are measured by the labels.
+    #[arg(long, value_delimiter = ',', default_value = "synthcp,msp", requires = "labels")]
+    detectors: Vec<String>,
+    /// Size at which pixels are scored: labels or working.
+    #[arg(long, default_value = "labels", requires = "labels")]
+    at: At,
+    /// Counts scores in bins: constant memory, figures with a stated bound.
+    #[arg(long, requires = "labels")]
+    streaming: bool,
+    /// Goes on with a replay into the same folder that was interrupted.
+    #[arg(long)]
+    resume: bool,
     /// Folder for report.jsonl, result.mcap and summary.json.
     #[arg(long, default_value = "replay")]
     out: PathBuf,
@@ -81,6 +118,20 @@ fn seconds(text: &str) -> Result<Duration, String> {
     seconds.ok_or_else(|| "seconds from 0 on are needed, such as 12.5".to_owned())
 }
 
+impl Args {
+    /// What is measured by labels.
+    fn measures(&self, monitor: &Monitor) -> Result<Measures, Box<dyn std::error::Error>> {
+        // Dropout is random.
+        tch::manual_seed(1);
+        let detectors = match &self.labels {
+            Some(_) => catalogue::choose(&self.detectors, &Parts::of(monitor.networks()))?,
+            None => Vec::new(),
+        };
+        let memory = if self.streaming { Memory::Streaming } else { Memory::Exact };
+        Ok(Measures { detectors, options: Options { at: self.at, memory, ..Options::default() } })
+    }
+}
+
 /// The folder of the bundle that the parameters name.
 fn bundle_of(parameters: &Parameters) -> PathBuf {
     let name = parameters.bundle();
@@ -100,6 +151,13 @@ pub fn run(args: &Args) -> Outcome {
         duration: args.duration,
         every: args.every,
         parameters,
+        pace: args.latency.unwrap_or(if args.realtime { Pace::Measured } else { Pace::EveryFrame }),
+        labels: args.labels.clone().map(|source| Labels {
+            source,
+            set: args.label_set.clone(),
+            coding: args.coding,
+        }),
+        resume: args.resume,
     };
     let folders = args.bags.iter().filter(|bag| bag.is_dir());
     output::apart(&args.out, folders.map(PathBuf::as_path), LINES)?;
@@ -115,10 +173,11 @@ pub fn run(args: &Args) -> Outcome {
         return Err(what.into());
     }
     // Before the networks are loaded.
-    camera_topic(&selection.bags, selection.topic.as_deref()).map_err(told)?;
+    selection.camera().map_err(told)?;
     let bundle = args.bundle.clone().unwrap_or_else(|| bundle_of(&selection.parameters));
     let monitor = load(&bundle, &selection.parameters)?;
     note!("{}", monitor.description());
+    let measures = args.measures(&monitor)?;
 
     let stopped = Arc::new(AtomicBool::new(false));
     let by_signal = stopped.clone();
@@ -129,7 +188,7 @@ pub fn run(args: &Args) -> Outcome {
     })?;
     let bar = ProgressBar::new(1000);
     bar.set_style(ProgressStyle::with_template("{wide_bar} {percent}% {msg} left {eta}")?);
-    let summary = replay(monitor, &selection, &args.out, |Progress { frames, share }| {
+    let summary = replay(monitor, &selection, measures, &args.out, |Progress { frames, share }| {
         bar.set_position((share * 1000.0) as u64);
         let rate = frames as f64 / bar.elapsed().as_secs_f64().max(1e-9);
         bar.set_message(format!("{frames} frames, {rate:.1}/s"));
@@ -139,19 +198,27 @@ pub fn run(args: &Args) -> Outcome {
         true => bar.finish_and_clear(),
         false => bar.finish(),
     }
-    let summary = summary.map_err(told)?;
+    let summary = match summary.map_err(told)? {
+        Replayed::Now(summary) => summary,
+        Replayed::Before { lost } => {
+            note!("{} is complete", args.out.display());
+            return lossless(lost);
+        }
+    };
     say_as_is!("{summary}");
     match (summary.complete, summary.lost) {
         (true, _) if summary.frames == 0 => {
             Err("no frame was assessed; is anything left of the recording?".into())
         }
-        (true, 0) => Ok(()),
-        (true, lost) => {
-            let what = format!("finished; {lost} parts of the recording could not be read");
-            Err(Ended { code: 3, what }.into())
-        }
+        (true, lost) => lossless(lost),
         (false, _) => Err(Ended { code: 130, what: "stopped; what is written is whole".to_owned() }.into()),
     }
+}
+
+/// The end of a replay that lost so many parts of the recording.
+fn lossless(lost: u64) -> Outcome {
+    let what = || format!("finished; {lost} parts of the recording could not be read");
+    if lost == 0 { Ok(()) } else { Err(Ended { code: 3, what: what() }.into()) }
 }
 
 /// An error of the arguments ends the command with 2.

@@ -1,0 +1,201 @@
+//! The camera's frames in order, each with its label, and what else a recording says of the camera.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::truth::{Label, Place, Truth, stamp_of};
+use super::{ReplayError, Selection, topics};
+use crate::bag::camera::{CAMERA_INFO, calibrated_size, camera_image};
+use crate::bag::reader::{Message, Reader, Wish};
+use crate::bag::{BagError, Losses};
+use crate::frame::CameraImage;
+
+/// What comes next.
+pub(super) enum Event {
+    /// The size at which the camera is calibrated.
+    Size((u32, u32)),
+    /// A frame.
+    Frame(Box<Arriving>),
+}
+
+/// A frame as it arrives.
+pub(super) struct Arriving {
+    /// As it was recorded.
+    pub message: Message,
+    /// The place of its recording among those that are replayed.
+    pub recording: usize,
+    /// The image, still encoded.
+    pub image: Result<CameraImage, BagError>,
+    /// Whether it is to be assessed.
+    pub due: bool,
+    /// What is in it.
+    pub label: Option<Label>,
+}
+
+/// The frames of a selection.
+pub(super) struct Frames {
+    reader: Reader,
+    /// Where labels come from.
+    pub truth: Option<Truth>,
+    info: String,
+    begin: i64,
+    end: i64,
+    every: u64,
+    /// Messages that were read too early, each with its recording.
+    ahead: VecDeque<(Message, usize)>,
+    /// Frames so far, those before the beginning too.
+    index: u64,
+    /// When the last of them was taken.
+    before: Option<i64>,
+    /// Frames of the selection so far.
+    pub met: u64,
+}
+
+impl Frames {
+    pub(super) fn open(
+        selection: &Selection,
+        topic: &str,
+        truth: Option<Truth>,
+    ) -> Result<Self, ReplayError> {
+        let info = topics::camera_info(topic);
+        let wish = Wish { topics: vec![topic.to_owned(), info.clone()], kinds: Vec::new() };
+        let reader = Reader::open(&selection.bags, &wish)?;
+        let begin = reader.start().unwrap_or_default().saturating_add(nanos(selection.start));
+        let end = selection.duration.map_or(i64::MAX, |duration| begin.saturating_add(nanos(duration)));
+        let every = selection.every.max(1);
+        let ahead = VecDeque::new();
+        Ok(Self { reader, truth, info, begin, end, every, ahead, index: 0, before: None, met: 0 })
+    }
+
+    /// When the selection begins, in nanoseconds since 1970.
+    pub(super) fn begin(&self) -> i64 {
+        self.begin
+    }
+
+    /// How much of the recordings is read, of 1.
+    pub(super) fn share(&self) -> f64 {
+        self.reader.share()
+    }
+
+    /// What could not be read so far.
+    pub(super) fn losses(&self) -> &Losses {
+        self.reader.losses()
+    }
+
+    /// The next of what the selection holds.
+    pub(super) fn next(&mut self) -> Result<Option<Event>, ReplayError> {
+        while let Some((message, recording)) = self.ahead.pop_front().or_else(|| self.pull()) {
+            if *message.topic == *self.info {
+                if &*message.kind == CAMERA_INFO
+                    && let Ok(size) = calibrated_size(&message.data)
+                {
+                    return Ok(Some(Event::Size(size)));
+                }
+                continue;
+            }
+            let image = camera_image(&message.kind, &message.data);
+            let stamp = image.as_ref().map_or(message.stamp, |image| stamp_of(image, message.stamp));
+            let (index, before) = (self.index, self.before.replace(stamp));
+            self.index += 1;
+            if message.stamp < self.begin {
+                continue;
+            }
+            if message.stamp > self.end {
+                // Nothing after it counts, whatever its stamp.
+                self.end = i64::MIN;
+                return Ok(None);
+            }
+            let due = self.met.is_multiple_of(self.every);
+            self.met += 1;
+            let mut label = None;
+            if self.truth.is_some() {
+                let after = self.after();
+                let place = Place { index, stamp, before, after };
+                label = self.truth.as_mut().map_or(Ok(None), |truth| truth.of(place))?;
+            }
+            return Ok(Some(Event::Frame(Box::new(Arriving { message, recording, image, due, label }))));
+        }
+        Ok(None)
+    }
+
+    /// When the next message was recorded, if it is of the selection.
+    pub(super) fn upcoming(&mut self) -> Option<i64> {
+        if self.ahead.is_empty() {
+            let next = self.pull();
+            self.ahead.extend(next);
+        }
+        let stamp = self.ahead.front()?.0.stamp;
+        (stamp <= self.end).then_some(stamp)
+    }
+
+    /// When the next frame was taken.
+    fn after(&mut self) -> Option<i64> {
+        let mut place = 0;
+        loop {
+            while let Some((message, _)) = self.ahead.get(place) {
+                if *message.topic != *self.info {
+                    let image = camera_image(&message.kind, &message.data);
+                    return Some(image.map_or(message.stamp, |image| stamp_of(&image, message.stamp)));
+                }
+                place += 1;
+            }
+            let next = self.pull()?;
+            self.ahead.push_back(next);
+        }
+    }
+
+    fn pull(&mut self) -> Option<(Message, usize)> {
+        let message = self.reader.next()?;
+        Some((message, self.reader.recording().unwrap_or_default()))
+    }
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bag::cdr::encode;
+    use crate::bag::message::Image;
+    use crate::bag::schema::{Definition, IMAGE};
+    use crate::bag::writer::{BagWriter, Offer};
+    use crate::replay::Pace;
+    use crate::watch::parameters::Parameters;
+
+    /// The fields of camera_info that come before those that nobody reads here.
+    const INFO: &[u8] =
+        &[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 48, 0, 0, 0, 64, 0, 0, 0];
+
+    #[test]
+    fn camera_info_from_before_the_start_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("drive.mcap");
+        let mut bag = BagWriter::create(&path).unwrap();
+        static CAMERA: Definition = Definition { name: CAMERA_INFO, text: "", nested: &[] };
+        let info = bag.topic("/front/camera_info", &CAMERA, Offer::Reliable).unwrap();
+        let image = bag.topic("/front/image", &IMAGE, Offer::SensorData).unwrap();
+        bag.write_encoded(info, 1_000_000_000, INFO).unwrap();
+        for second in 1..4 {
+            bag.write_encoded(image, second * 1_000_000_000, &encode(&Image::default()).unwrap()).unwrap();
+        }
+        bag.finish().unwrap();
+        let selection = Selection {
+            bags: vec![path],
+            topic: None,
+            start: Duration::from_secs(2),
+            duration: None,
+            every: 1,
+            parameters: Parameters::default(),
+            pace: Pace::EveryFrame,
+            labels: None,
+            resume: false,
+        };
+        let mut frames = Frames::open(&selection, "/front/image", None).unwrap();
+        assert!(matches!(frames.next().unwrap(), Some(Event::Size((64, 48)))));
+        let Some(Event::Frame(arriving)) = frames.next().unwrap() else { panic!("no frame") };
+        assert_eq!(arriving.message.stamp, 3_000_000_000);
+        assert!(frames.next().unwrap().is_none());
+    }
+}

@@ -1,0 +1,304 @@
+//! The stream at work, and the timer beside it.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use image::GrayImage;
+
+use super::clock::BagClock;
+use super::figures::Figures;
+use super::frames::{Arriving, Event, Frames};
+use super::journal::{self, Journal};
+use super::pace::Pace;
+use super::results::Results;
+use super::summary::Summary;
+use super::truth::Label;
+use super::{Progress, ReplayError};
+use crate::bag::reader::Trust;
+use crate::frame::Frame;
+use crate::labels::IGNORE;
+use crate::model::bundle::Thresholds;
+use crate::monitor::assessment::{Assessment, Mode, Wanted};
+use crate::monitor::pipeline::Monitor;
+use crate::network::fault::one_line;
+use crate::watch::decoding::Decoded;
+use crate::watch::mailbox::Arrival;
+use crate::watch::parameters::{Parameters, Value};
+use crate::watch::shared::{Shared, SharedParameters};
+use crate::watch::stream::{Assessed, Assessor, Session, Taken, merged};
+use crate::watch::vigil::{Saying, Vigil};
+
+/// A replay under way.
+pub(super) struct Run {
+    pub frames: Frames,
+    pub results: Results,
+    pub summary: Summary,
+    pub journal: Journal,
+    clock: Arc<BagClock>,
+    shared: Arc<Shared>,
+    session: Session<Judge>,
+    vigil: Vigil,
+    pace: Pace,
+    /// What is known of the image in the mailbox.
+    waiting: Option<Waiting>,
+    /// When those were recorded that a newer one replaced since the last report.
+    dropped: Vec<i64>,
+}
+
+/// A frame that waits to be assessed.
+struct Waiting {
+    time: i64,
+    trust: Trust,
+    recording: usize,
+    label: Option<Label>,
+}
+
+impl Run {
+    pub(super) fn new(
+        (monitor, figures): (Monitor, Option<Figures>),
+        (parameters, pace): (&Parameters, Pace),
+        frames: Frames,
+        (results, summary, journal): (Results, Summary, Journal),
+    ) -> Result<Self, ReplayError> {
+        let clock = Arc::new(BagClock::new(frames.begin()));
+        let (of_day, steady) = (clock.clone(), clock.clone());
+        let parameters = SharedParameters::new(parameters.clone());
+        if pace == Pace::EveryFrame {
+            // No time passes while a frame is assessed: none is late.
+            parameters.set("degraded.deadline", &Value::Double(0.0))?;
+        }
+        parameters.calibrate(monitor.thresholds())?;
+        let of_day = Arc::new(move || of_day.time_of_day());
+        let shared = Shared::new(parameters, of_day, Thresholds::unknown(), clock.now());
+        let shared = Arc::new(shared.on(Arc::new(move || steady.now())));
+        shared.state().thresholds = merged(monitor.thresholds(), shared.parameters.live().thresholds);
+        shared.state().loaded(clock.now());
+        let judge = Judge { monitor, figures, due: None, error: None };
+        let mut session = Session::new(judge, shared.clone());
+        session.warm_up().map_err(ReplayError::WarmUp)?;
+        let vigil = Vigil::new();
+        let (waiting, dropped) = (None, Vec::new());
+        Ok(Self { frames, results, summary, journal, clock, shared, session, vigil, pace, waiting, dropped })
+    }
+
+    /// To the end, or as far as `progress` lets it.
+    pub(super) fn all(
+        &mut self,
+        mut progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<(), ReplayError> {
+        while let Some(event) = self.frames.next()? {
+            self.arrive(event)?;
+            while let Some(waiting) = self.waiting.take() {
+                self.frame(waiting)?;
+            }
+            let progressed = Progress { frames: self.summary.frames, share: self.frames.share() };
+            if progress(progressed).is_break() {
+                self.summary.complete = false;
+                break;
+            }
+        }
+        self.summary.met = self.frames.met;
+        if let Some(figures) = self.session.assessor().figures.take() {
+            self.summary.measured(figures, self.frames.truth.as_ref().map_or(0, |truth| truth.unused))?;
+        }
+        Ok(())
+    }
+
+    /// Lets time pass until something comes, and takes it in.
+    fn arrive(&mut self, event: Event) -> Result<(), ReplayError> {
+        let arriving = match event {
+            Event::Size(size) => {
+                self.shared.state().calibrated_size = Some(size);
+                return Ok(());
+            }
+            Event::Frame(arriving) => *arriving,
+        };
+        let Arriving { message, recording, image, due, label } = arriving;
+        let time = message.stamp;
+        self.until(self.clock.elapsed_at(time))?;
+        self.clock.advance(time);
+        if !due {
+            // The camera was not silent.
+            self.shared.state().watchdog.feed(self.clock.now());
+            return self.not_assessed(label);
+        }
+        let image = match image {
+            Ok(image) => image,
+            // The middleware would not have handed it on.
+            Err(error) => {
+                self.summary.unread(time, &error.to_string());
+                return self.not_assessed(label);
+            }
+        };
+        let received = self.shared.mailbox.counts().received;
+        self.shared.accept(Arrival { image, at: self.clock.now() });
+        if self.shared.mailbox.counts().received == received {
+            return self.not_assessed(label);
+        }
+        let waiting = Waiting { time, trust: message.trust, recording, label };
+        if let Some(dropped) = self.waiting.replace(waiting) {
+            self.summary.dropped += 1;
+            self.dropped.push(dropped.time);
+            return self.not_assessed(dropped.label);
+        }
+        Ok(())
+    }
+
+    fn not_assessed(&mut self, label: Option<Label>) -> Result<(), ReplayError> {
+        if let Some(figures) = &mut self.session.assessor().figures {
+            figures.matches.not_assessed += u64::from(label.is_some());
+        }
+        Ok(())
+    }
+
+    /// Lets time pass. What the node's timer would have said meanwhile is said.
+    fn until(&mut self, elapsed: i64) -> Result<(), ReplayError> {
+        for tick in self.clock.ticks_until(elapsed) {
+            self.clock.set(tick);
+            let live = self.shared.parameters.live();
+            let sayings = self.vigil.due(&mut self.shared.state(), live, self.clock.now());
+            for saying in sayings {
+                if let Saying::Report(validity, reason) = saying {
+                    let verdict = self.shared.alarm(validity, reason);
+                    self.summary.count(&verdict);
+                    self.results.alarm(self.clock.stamp(), &verdict)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets so much time pass, and takes in what comes meanwhile.
+    fn pass(&mut self, took: Duration) -> Result<(), ReplayError> {
+        let done = self.clock.elapsed().saturating_add(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX));
+        while self.frames.upcoming().is_some_and(|stamp| self.clock.elapsed_at(stamp) <= done) {
+            let Some(event) = self.frames.next()? else { break };
+            self.arrive(event)?;
+        }
+        self.until(done)?;
+        self.clock.pass(done);
+        Ok(())
+    }
+
+    fn frame(&mut self, waiting: Waiting) -> Result<(), ReplayError> {
+        let Waiting { time, trust, recording, label } = waiting;
+        let Some(arrival) = self.shared.mailbox.take() else { return Ok(()) };
+        let decoded = Decoded::new(arrival, &self.shared);
+        let (assessed, is_new) = match self.session.take(decoded) {
+            Ok(taken) => self.assess(taken, (recording, time), label)?,
+            Err(unreadable) => {
+                self.not_assessed(label)?;
+                (*unreadable, false)
+            }
+        };
+        let verdict = assessed.leaving(&self.shared).verdict;
+        self.summary.frame(time, trust, &verdict);
+        for dropped in self.dropped.drain(..) {
+            self.summary.misses.miss(dropped);
+        }
+        let report = self.results.frame(time, trust, recording, &verdict)?;
+        if is_new {
+            self.journal.add(&report)?;
+        }
+        Ok(())
+    }
+
+    /// The verdict, and whether it is not in the journal yet.
+    fn assess(
+        &mut self,
+        mut taken: Taken,
+        place: (usize, i64),
+        label: Option<Label>,
+    ) -> Result<(Assessed, bool), ReplayError> {
+        let whole = taken.mode == Mode::Full;
+        let labels = match (&self.frames.truth, &label) {
+            (Some(truth), Some(label)) if whole => Some(truth.read(label, taken.frame.image.dimensions())?),
+            _ => None,
+        };
+        let is_measured = labels.is_some();
+        let judge = self.session.assessor();
+        if let Some(figures) = &mut judge.figures {
+            figures.matches.without_label += u64::from(label.is_none());
+        }
+        judge.due = labels.map(|labels| (place, judge.without_invalid(labels)));
+        let past = self.journal.next()?;
+        let is_new = past.is_none();
+        let (outcome, total) = match past {
+            Some(report) => {
+                if is_measured {
+                    // For the figures.
+                    self.session.outcome(&taken, Wanted::default()).ok();
+                }
+                taken.decode = journal::millis(report.latency_decode_ms);
+                let total = journal::millis(report.latency_total_ms);
+                (journal::outcome(report), self.pace.total(taken.mode, total))
+            }
+            None => {
+                let outcome = self.session.outcome(&taken, Wanted::default());
+                (outcome, self.pace.total(taken.mode, taken.elapsed()))
+            }
+        };
+        let judge = self.session.assessor();
+        if let Some(error) = judge.error.take() {
+            return Err(error);
+        }
+        // It is still there where the networks failed, and there never was one of a DEGRADED report.
+        if judge.due.take().is_some() || !is_measured {
+            self.not_assessed(label)?;
+        }
+        if self.pace != Pace::EveryFrame {
+            self.pass(total)?;
+        }
+        Ok((self.session.judge(taken, outcome, total), is_new))
+    }
+}
+
+/// The monitor, measured where there are labels.
+struct Judge {
+    monitor: Monitor,
+    figures: Option<Figures>,
+    /// Recording, time and labels of the next frame.
+    due: Option<((usize, i64), GrayImage)>,
+    error: Option<ReplayError>,
+}
+
+impl Judge {
+    /// Labels without what the valid mask leaves out.
+    fn without_invalid(&self, mut labels: GrayImage) -> GrayImage {
+        if let Some(mask) = self.monitor.valid_mask().filter(|mask| mask.dimensions() == labels.dimensions())
+        {
+            for (label, _) in labels.iter_mut().zip(mask.iter()).filter(|(_, valid)| **valid == 0) {
+                *label = IGNORE;
+            }
+        }
+        labels
+    }
+}
+
+impl Assessor for Judge {
+    fn assess(&mut self, frame: &Frame, mode: Mode, wanted: Wanted) -> Result<Assessment, String> {
+        let (Mode::Full, Some(figures), true) = (mode, &mut self.figures, self.due.is_some()) else {
+            return Assessor::assess(&mut self.monitor, frame, mode, wanted);
+        };
+        let (due, error) = (&mut self.due, &mut self.error);
+        let assessed = self.monitor.process_with(frame, wanted, |inference, report| {
+            if let Some((place, labels)) = due.take() {
+                *error = figures.add(place, frame, labels, inference, report).err();
+            }
+        });
+        assessed.map_err(|error| one_line(&error.to_string()))
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        Assessor::thresholds(&self.monitor)
+    }
+
+    fn set_thresholds(&mut self, thresholds: Thresholds) {
+        Assessor::set_thresholds(&mut self.monitor, thresholds);
+    }
+
+    fn size(&self) -> (u32, u32) {
+        self.monitor.size()
+    }
+}
