@@ -10,6 +10,7 @@
 //! No wall clock is in any result but the latencies, so that two runs of one bag agree in all others.
 
 mod clock;
+pub mod compare;
 mod figures;
 mod frames;
 mod header;

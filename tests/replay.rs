@@ -591,3 +591,79 @@ fn an_interrupted_replay_goes_on_and_ends_as_one_that_was_not() {
     assert!(output.status.success() && said.contains("out is complete"), "{said}");
     assert_eq!(fs::read(at.join("out/report.jsonl")).unwrap(), before);
 }
+
+#[test]
+fn compare_finds_what_two_results_differ_in_and_what_of_it_is_a_loss() {
+    let folder = folder();
+    let at = folder.path();
+    labelled(at);
+    let labels = ["--labels", "/truth/labels", "--label-set", "camvid"];
+    for out in ["a", "b"] {
+        assert!(replay(at, "drive.mcap", out, &labels).status.success());
+    }
+    let compare = |more: &[&str]| {
+        let output = synthcp(at).arg("compare").args(more).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
+        (output.status.code().unwrap(), said)
+    };
+    let (code, [said, _]) = compare(&["a", "b"]);
+    assert_eq!(code, 0);
+    assert!(
+        said.contains("12 in both, 0 only in A, 0 only in B") && said.contains("labels     of 3"),
+        "{said}"
+    );
+    assert!(said.contains("0 frames changed") && said.contains("| +0.00 | +0.00 to +0.00 |"), "{said}");
+    assert_eq!(compare(&["--exact", "a", "b"]).0, 0);
+
+    // Another M: what it gets wrong is another matter, that it is another bundle is not.
+    assert!(
+        synthcp(at).args(["bundle", "random", "--seed", "2", "--out", "other"]).status().unwrap().success()
+    );
+    let mut other = synthcp(at);
+    other.args(["replay", "drive.mcap", "--bundle", "other", "--device", "cpu", "--out", "c"]).args(labels);
+    assert!(other.status().unwrap().success());
+    let (code, [_, said]) = compare(&["--exact", "a", "c"]);
+    assert!(code == 1 && said.contains("report.jsonl line 1: report."), "{said}");
+
+    // A segmenter that gets every pixel right, then none: made up, so that the loss is certain.
+    for (out, share) in [("right", 1.0), ("wrong", 0.0)] {
+        fs::create_dir(at.join(out)).unwrap();
+        for name in ["report.jsonl", "summary.json"] {
+            fs::copy(at.join("a").join(name), at.join(out).join(name)).unwrap();
+        }
+        let text = fs::read_to_string(at.join("a/figures.jsonl")).unwrap();
+        let lines = text.lines().map(|line| {
+            let mut line: Value = serde_json::from_str(line).unwrap();
+            line["true_miou"] = share.into();
+            line["wrong"] = ((1.0 - share) * line["pixels"].as_f64().unwrap())
+                .round()
+                .to_string()
+                .parse::<u64>()
+                .unwrap()
+                .into();
+            format!("{line}\n")
+        });
+        fs::write(at.join(out).join("figures.jsonl"), lines.collect::<String>()).unwrap();
+    }
+    let report = fs::read_to_string(at.join("wrong/report.jsonl")).unwrap();
+    fs::write(
+        at.join("wrong/report.jsonl"),
+        report.replacen("\"level\":\"FAILURE\"", "\"level\":\"CAUTION\"", 1),
+    )
+    .unwrap();
+    let (code, [said, loss]) = compare(&["right", "wrong"]);
+    assert_eq!(code, 1);
+    assert!(
+        said.contains("| M's pixel accuracy | 100.00 | 0.00 | -100.00 | -100.00 to -100.00 | loss |"),
+        "{said}"
+    );
+    assert!(loss.contains("significantly worse: M's pixel accuracy, true mIoU of a frame, mean"), "{loss}");
+    assert!(said.contains("1 frames changed") && said.contains(": FAILURE ("), "{said}");
+    // The other way round it is a gain.
+    assert_eq!(compare(&["wrong", "right"]).0, 0);
+
+    record(&at.join("else.mcap"), &[frame(0, true)]);
+    assert!(replay(at, "else.mcap", "d", &[]).status.success());
+    let (code, [_, said]) = compare(&["a", "d"]);
+    assert!(code == 2 && said.contains("different recordings"), "{said}");
+}

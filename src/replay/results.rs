@@ -22,7 +22,7 @@ use crate::whole_file;
 const REPORTS: &str = "/monitor/report";
 /// The files of a result.
 pub const RESULTS: [&str; 5] = [LINES, BAG, SUMMARY, FIGURES, JOURNAL];
-const LINES: &str = "report.jsonl";
+pub(super) const LINES: &str = "report.jsonl";
 const BAG: &str = "result.mcap";
 pub(super) const SUMMARY: &str = "summary.json";
 /// Figures of single frames with labels.

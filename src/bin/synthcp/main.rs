@@ -22,6 +22,7 @@ macro_rules! note {
 mod anomalies;
 mod bench;
 mod bundle;
+mod compare;
 mod detectors;
 mod devices;
 mod evaluate;
@@ -71,6 +72,8 @@ enum Command {
     Anomalies(anomalies::Args),
     /// Replays recordings of ROS 2 through the monitor, as the node would have seen them.
     Replay(replay::Args),
+    /// Compares two results of a replay on the same frames.
+    Compare(compare::Args),
     /// Measures scores against labels, both in .npy files.
     Metrics(metrics::Args),
     /// Measures what a frame costs, stage by stage.
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Anomalies(args) => anomalies::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Devices(args) => devices::run(&args),
