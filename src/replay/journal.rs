@@ -161,6 +161,10 @@ fn region(region: AnomalyRegion) -> Region {
         mean_score: region.mean_score,
         peak_score: region.peak_score,
         class_id: region.class_id,
+        probability: region.probability,
+        on_road: region.on_road,
+        // The stream follows it anew, and comes to the same.
+        track: None,
     }
 }
 
