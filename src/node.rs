@@ -18,6 +18,8 @@ pub mod messages;
 pub mod output;
 pub(crate) mod overrides;
 pub(crate) mod parameter_services;
+#[cfg(feature = "replay")]
+pub mod play;
 pub mod process;
 pub(crate) mod spin;
 pub mod start;

@@ -20,6 +20,7 @@ macro_rules! note {
 }
 
 mod anomalies;
+mod bag;
 mod bench;
 mod bundle;
 mod compare;
@@ -74,6 +75,9 @@ enum Command {
     Replay(replay::Args),
     /// Compares two results of a replay on the same frames.
     Compare(compare::Args),
+    /// Plays recordings of ROS 2 into a live node.
+    #[command(subcommand)]
+    Bag(bag::Action),
     /// Measures scores against labels, both in .npy files.
     Metrics(metrics::Args),
     /// Measures what a frame costs, stage by stage.
@@ -89,7 +93,7 @@ enum Command {
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(bag::own_arguments());
     events::to_stderr();
     let outcome = match cli.command {
         Command::Monitor(args) => monitor::run(&args),
@@ -101,6 +105,7 @@ fn main() -> ExitCode {
         Command::Anomalies(args) => anomalies::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Bag(action) => bag::run(&action),
         Command::Metrics(args) => metrics::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Devices(args) => devices::run(&args),

@@ -113,7 +113,8 @@ impl Args {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// Parses seconds.
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or_else(|| "seconds from 0 on are needed, such as 12.5".to_owned())
 }
