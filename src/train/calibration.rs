@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::TrainError;
-use super::things::{self, Drives};
+use super::things::{self, Drives, ThingsError};
 use crate::data::{self, Reading, Slice};
 use crate::frame::Frame;
 use crate::labels::{IGNORE, LabelSet};
 use crate::model::bundle::{Bundle, BundleError, Thresholds, sha256};
 use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::{Monitor, MonitorError, MonitorOptions};
-use crate::watch::parameters::ParameterError;
 use crate::whole_file;
 
 /// Why a bundle cannot be calibrated.
@@ -74,20 +73,9 @@ pub enum CalibrationError {
         /// The slice.
         slice: String,
     },
-    /// Clean drives from which nothing can be learned.
-    #[error("{}: {reason}", folder.display())]
-    Drives {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// A regression.
-    #[error("the regression on regions failed: {0}")]
-    Regression(#[from] tch::TchError),
-    /// A patience that the node refuses.
+    /// Things.
     #[error(transparent)]
-    Parameter(#[from] ParameterError),
+    Things(#[from] ThingsError),
     /// A score from which no limit follows.
     #[error("image {image}: the bundle gives {value} for {what}; a finite number is needed")]
     NotFinite {

@@ -9,18 +9,43 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::calibration::CalibrationError;
 use super::logistic;
 use crate::data::anomaly::Source;
-use crate::data::{open_image, sequence};
+use crate::data::{DataError, open_image, sequence};
 use crate::frame::Frame;
 use crate::labels::truth;
 use crate::model::bundle::Thresholds;
 use crate::model::things::{Features, Things};
 use crate::monitor::assessment::{Region, Report, ScoreMap, Wanted};
-use crate::monitor::pipeline::{Monitor, features};
+use crate::monitor::pipeline::{Monitor, MonitorError, features};
 use crate::watch::debounce::{Level, Patience};
+use crate::watch::parameters::ParameterError;
 use crate::watch::rerun::Rerun;
+
+/// Why it cannot be learned what regions are things.
+#[derive(Debug, thiserror::Error)]
+pub enum ThingsError {
+    /// Clean drives from which nothing can be learned.
+    #[error("{}: {reason}", folder.display())]
+    Drives {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Images.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A frame.
+    #[error(transparent)]
+    Monitor(#[from] MonitorError),
+    /// The regression.
+    #[error("the regression on regions failed: {0}")]
+    Regression(#[from] tch::TchError),
+    /// A patience that the node refuses.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
+}
 
 /// What regions are learned from.
 #[derive(Clone, Debug)]
@@ -53,8 +78,8 @@ type Example = ([f32; Features::COUNT], bool);
 
 /// Learns with the monitor's networks and limits. Returns the model and what
 /// can be promised of its limit.
-pub(super) fn learn(monitor: &Monitor, drives: &Drives) -> Result<(Things, String), CalibrationError> {
-    let unusable = |reason| CalibrationError::Drives { folder: drives.clean.clone(), reason };
+pub(super) fn learn(monitor: &Monitor, drives: &Drives) -> Result<(Things, String), ThingsError> {
+    let unusable = |reason| ThingsError::Drives { folder: drives.clean.clone(), reason };
     let rate = drives.rate;
     if !(rate.is_finite() && rate > 0.) {
         return Err(unusable(format!("{rate} frames a second are none; a rate above 0 is needed")));
@@ -111,7 +136,7 @@ fn name(folder: &Path) -> String {
     folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
-fn look(monitor: &Monitor, path: &Path) -> Result<Said, CalibrationError> {
+fn look(monitor: &Monitor, path: &Path) -> Result<Said, ThingsError> {
     let image = open_image(path)?;
     let size = image.dimensions();
     let report = monitor.process(&Frame::new(image), Wanted::default())?.report;
@@ -121,11 +146,7 @@ fn look(monitor: &Monitor, path: &Path) -> Result<Said, CalibrationError> {
 
 /// Adds the regions on marked images: things where half of the pixels are marked, none where no pixel is; what
 /// lies between teaches nothing. Returns the number of images.
-fn add_marked(
-    monitor: &Monitor,
-    folder: &Path,
-    examples: &mut Vec<Example>,
-) -> Result<usize, CalibrationError> {
+fn add_marked(monitor: &Monitor, folder: &Path, examples: &mut Vec<Example>) -> Result<usize, ThingsError> {
     let source = Source::open(folder, None)?;
     for pair in &source.pairs.pairs {
         let sample = source.load(pair)?;
@@ -166,7 +187,7 @@ struct Model {
 }
 
 impl Model {
-    fn learn(examples: &[Example]) -> Result<Self, CalibrationError> {
+    fn learn(examples: &[Example]) -> Result<Self, ThingsError> {
         let things = examples.iter().filter(|(_, thing)| *thing).count();
         let others = examples.len() - things;
         if things < FEWEST || others < FEWEST {
@@ -205,7 +226,7 @@ fn with_lowest_limit(
     drives: &[Vec<Said>],
     rate: f64,
     minutes: f64,
-) -> Result<(Things, u32), CalibrationError> {
+) -> Result<(Things, u32), ThingsError> {
     let regions = drives.iter().flatten().flat_map(|said| &said.report.regions);
     let mut limits: Vec<f32> = regions.map(|region| region.probability).filter(|p| p.is_finite()).collect();
     limits.sort_by(|a, b| b.total_cmp(a));
@@ -234,7 +255,7 @@ fn count(
     limits: &Thresholds,
     rate: f64,
     report: impl Fn(&Report) -> Report,
-) -> Result<u32, CalibrationError> {
+) -> Result<u32, ThingsError> {
     let mut alarms = 0;
     for drive in drives {
         let mut rerun = Rerun::new(limits, Patience::DEFAULT)?;
