@@ -635,6 +635,7 @@ fn compare_finds_what_two_results_differ_in_and_what_of_it_is_a_loss() {
         let lines = text.lines().map(|line| {
             let mut line: Value = serde_json::from_str(line).unwrap();
             line["true_miou"] = share.into();
+            line["predicted_miou"] = share.into();
             line["wrong"] = ((1.0 - share) * line["pixels"].as_f64().unwrap())
                 .round()
                 .to_string()

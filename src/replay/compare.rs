@@ -21,7 +21,8 @@ use serde::de::DeserializeOwned;
 use super::Header;
 use super::results::{FIGURES, LINES, SUMMARY};
 use crate::whole_file;
-use bootstrap::{Interval, intervals};
+pub use bootstrap::Interval;
+use bootstrap::{Found, intervals};
 pub use difference::first_difference;
 use figure::{Better, Figure, Sums, figures};
 
@@ -184,7 +185,7 @@ impl Comparison {
 
 fn rows(catalogue: &[Figure], units: &[[Sums; 2]], max_drop: f64) -> Vec<Row> {
     let found = intervals(catalogue, units);
-    let row = |(figure, (values, difference)): (&Figure, figure::Found)| {
+    let row = |(figure, (values, difference)): (&Figure, Found)| {
         let is_loss =
             difference.as_ref().is_some_and(|(difference, Interval { least, most })| match figure.better {
                 Better::Higher => *difference <= -max_drop && *most < 0.,

@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::figure::{Figure, Found, Sums};
+use super::figure::{Figure, Sums};
 
 /// Drawings.
 const DRAWN: usize = 2000;
@@ -16,6 +16,9 @@ pub struct Interval {
     /// Its upper end.
     pub most: f64,
 }
+
+/// The values of A and B, and their difference.
+pub(super) type Found = ([Option<f64>; 2], Option<(f64, Interval)>);
 
 /// Values and differences of all figures. The seed is fixed: the same results compare the same.
 pub(super) fn intervals(figures: &[Figure], units: &[[Sums; 2]]) -> Vec<Found> {

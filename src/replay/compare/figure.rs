@@ -3,11 +3,7 @@
 
 use serde::Deserialize;
 
-use super::bootstrap::Interval;
 use crate::metric::pixel::TwoSided;
-
-/// The values of A and B, and their difference.
-pub(super) type Found = ([Option<f64>; 2], Option<(f64, Interval)>);
 
 /// A line of figures.jsonl.
 #[derive(Clone, Debug, Deserialize)]
