@@ -27,8 +27,8 @@ const BAG: &str = "result.mcap";
 pub(super) const SUMMARY: &str = "summary.json";
 /// Figures of single frames with labels.
 pub(super) const FIGURES: &str = "figures.jsonl";
-/// What is needed to go on.
-pub(super) const JOURNAL: &str = "replay.journal";
+/// What is needed to go on; it is begun before all others.
+pub const JOURNAL: &str = "replay.journal";
 
 /// A line of report.jsonl.
 #[derive(Serialize)]

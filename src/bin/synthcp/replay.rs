@@ -15,7 +15,7 @@ use synthcp_monitor::evaluate::scoreboard::Memory;
 use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::monitor::pipeline::Monitor;
 use synthcp_monitor::replay::{
-    Labels, Measures, Pace, Progress, RESULTS, ReplayError, Replayed, Selection, load, replay,
+    JOURNAL, Labels, Measures, Pace, Progress, RESULTS, ReplayError, Replayed, Selection, load, replay,
 };
 use synthcp_monitor::score::catalogue::{self, Parts};
 use synthcp_monitor::watch::parameters::{OfflineError, Parameters};
@@ -165,7 +165,7 @@ pub fn run(args: &Args) -> Outcome {
     let results = RESULTS.map(|name| args.out.join(name));
     output::spare(&args.bags, results.clone())?;
     if !args.out.join(LINES).exists()
-        && let Some(foreign) = results.iter().find(|file| file.exists())
+        && let Some(foreign) = results.iter().find(|file| file.exists() && !file.ends_with(JOURNAL))
     {
         let (foreign, out) = (foreign.display(), args.out.display());
         let what = format!(
