@@ -20,6 +20,7 @@ mod message;
 mod misses;
 mod pace;
 mod results;
+mod rises;
 mod run;
 mod summary;
 mod topics;
@@ -222,7 +223,7 @@ pub fn replay(
         Figures::create(&out.join(FIGURES), measures, monitor.labels(), truth.labels().clone())
     };
     let figures = frames.truth.as_ref().map(of_labels).transpose()?;
-    let summary = Summary::new(&topic, header);
+    let summary = Summary::new(&topic, frames.recorded(), header);
     let (parameters, pace) = (&selection.parameters, selection.pace);
     let mut run = Run::new((monitor, figures), (parameters, pace), frames, (results, summary, journal))?;
     run.all(progress)?;

@@ -38,6 +38,7 @@ pub(super) struct Frames {
     /// Where labels come from.
     pub truth: Option<Truth>,
     info: String,
+    recorded: i64,
     begin: i64,
     end: i64,
     every: u64,
@@ -60,11 +61,17 @@ impl Frames {
         let info = topics::camera_info(topic);
         let wish = Wish { topics: vec![topic.to_owned(), info.clone()], kinds: Vec::new() };
         let reader = Reader::open(&selection.bags, &wish)?;
-        let begin = reader.start().unwrap_or_default().saturating_add(nanos(selection.start));
+        let recorded = reader.start().unwrap_or_default();
+        let begin = recorded.saturating_add(nanos(selection.start));
         let end = selection.duration.map_or(i64::MAX, |duration| begin.saturating_add(nanos(duration)));
         let every = selection.every.max(1);
         let ahead = VecDeque::new();
-        Ok(Self { reader, truth, info, begin, end, every, ahead, index: 0, before: None, met: 0 })
+        Ok(Self { reader, truth, info, recorded, begin, end, every, ahead, index: 0, before: None, met: 0 })
+    }
+
+    /// When the recording begins, in nanoseconds since 1970.
+    pub(super) fn recorded(&self) -> i64 {
+        self.recorded
     }
 
     /// When the selection begins, in nanoseconds since 1970.

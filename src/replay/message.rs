@@ -17,6 +17,11 @@ fn millis(duration: Option<Duration>) -> f32 {
     duration.map_or(f32::NAN, |duration| duration.as_secs_f32() * 1e3)
 }
 
+/// The header of everything on a frame.
+pub(super) fn header(verdict: &Verdict) -> Header {
+    Header { stamp: verdict.stamp.into(), frame_id: verdict.camera.clone() }
+}
+
 /// The report; the fields mean what `msg/MonitorReport.msg` says.
 pub(super) fn report(verdict: &Verdict, identity: &Identity) -> MonitorReport {
     let Verdict { report, thresholds, counts, .. } = verdict;
@@ -27,7 +32,7 @@ pub(super) fn report(verdict: &Verdict, identity: &Identity) -> MonitorReport {
     };
     let number = |pick: fn(&assessment::Report) -> f32| report.map_or(f32::NAN, pick);
     MonitorReport {
-        header: Header { stamp: verdict.stamp.into(), frame_id: verdict.camera.clone() },
+        header: header(verdict),
         validity: verdict.validity as u8,
         reason: verdict.reason.clone(),
         level: verdict.level as u8,

@@ -9,17 +9,22 @@ use serde::Serialize;
 
 use super::ReplayError;
 use super::header::Header;
-use super::message::{Identity, report};
+use super::message::{self, Identity, report};
+use super::rises::{Pictures, Rises};
 use super::summary::Summary;
-use crate::bag::message::{Message as _, MonitorReport};
+use crate::bag::message::{CompressedImage, Message as _, MonitorReport};
 use crate::bag::reader::Trust;
 use crate::bag::writer::{BagWriter, Offer, Topic};
+use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::Monitor;
+use crate::watch::stream::Assessed;
 use crate::watch::verdict::Verdict;
 use crate::whole_file;
 
 /// The topic of reports in the result.
 const REPORTS: &str = "/monitor/report";
+/// Those of the frames at which the level rises, as JPEG: as the camera saw them, and as an operator does.
+const PICTURES: [&str; 2] = ["/monitor/image/compressed", "/monitor/overlay/compressed"];
 /// The files of a result.
 pub const RESULTS: [&str; 5] = [LINES, BAG, SUMMARY, FIGURES, JOURNAL];
 pub(super) const LINES: &str = "report.jsonl";
@@ -54,6 +59,8 @@ pub(super) struct Results {
     lines: BufWriter<File>,
     bag: BagWriter,
     reports: Topic,
+    pictures: [Topic; 2],
+    rises: Rises,
     identity: Identity,
 }
 
@@ -70,13 +77,22 @@ impl Results {
         let lines = BufWriter::new(File::create(folder.join(LINES))?);
         let mut bag = BagWriter::create(&folder.join(BAG))?;
         let reports = bag.topic(REPORTS, MonitorReport::DEFINITION, Offer::Reliable)?;
+        let [image, overlay] =
+            PICTURES.map(|name| bag.topic(name, CompressedImage::DEFINITION, Offer::Reliable));
+        let pictures = [image?, overlay?];
         let identity = Identity {
             labels: monitor.labels().clone(),
             bundle: monitor.bundle_name().to_owned(),
             hash: monitor.bundle_hash().to_owned(),
         };
         bag.note("synthcp_replay", BTreeMap::from([("header".to_owned(), json(header)?)]))?;
-        Ok(Self { folder: folder.to_owned(), lines, bag, reports, identity })
+        let rises = Rises::default();
+        Ok(Self { folder: folder.to_owned(), lines, bag, reports, pictures, rises, identity })
+    }
+
+    /// What is needed of the next frame.
+    pub(super) fn wanted(&self) -> Wanted {
+        self.rises.wanted()
     }
 
     /// A report on the frame that was recorded at `time`.
@@ -85,13 +101,25 @@ impl Results {
         time: i64,
         trust: Trust,
         recording: usize,
-        verdict: &Verdict,
+        assessed: Assessed,
     ) -> Result<MonitorReport, ReplayError> {
-        self.write(time, verdict, Some(recording), trust == Trust::Doubtful)
+        let report = self.write(time, &assessed.verdict, Some(recording), trust == Trust::Doubtful)?;
+        if self.rises.note(&assessed.verdict) {
+            let header = message::header(&assessed.verdict);
+            if let Some(Pictures { image, overlay }) = self.rises.pictures(assessed, &self.identity.labels)? {
+                for (topic, data) in self.pictures.into_iter().zip([Some(image), overlay]) {
+                    let Some(data) = data else { continue };
+                    let picture = CompressedImage { header: header.clone(), format: "jpeg".to_owned(), data };
+                    self.bag.write(topic, u64::try_from(time).unwrap_or(0), &picture)?;
+                }
+            }
+        }
+        Ok(report)
     }
 
     /// A report that there is no frame.
     pub(super) fn alarm(&mut self, time: i64, verdict: &Verdict) -> Result<(), ReplayError> {
+        self.rises.note(verdict);
         self.write(time, verdict, None, false).map(drop)
     }
 

@@ -192,12 +192,12 @@ impl Run {
                 (*unreadable, false)
             }
         };
-        let verdict = assessed.leaving(&self.shared).verdict;
-        self.summary.frame(time, trust, &verdict);
+        let assessed = assessed.leaving(&self.shared);
+        self.summary.frame(time, trust, &assessed.verdict);
         for dropped in self.dropped.drain(..) {
             self.summary.misses.miss(dropped);
         }
-        let report = self.results.frame(time, trust, recording, &verdict)?;
+        let report = self.results.frame(time, trust, recording, assessed)?;
         if is_new {
             self.journal.add(&report)?;
         }
@@ -224,18 +224,22 @@ impl Run {
         judge.due = labels.map(|labels| (place, judge.without_invalid(labels)));
         let past = self.journal.next()?;
         let is_new = past.is_none();
+        let wanted = self.results.wanted();
         let (outcome, total) = match past {
             Some(report) => {
-                if is_measured {
-                    // For the figures.
-                    self.session.outcome(&taken, Wanted::default()).ok();
-                }
+                let again = is_measured || wanted != Wanted::default();
+                // For the figures, and for the picture of a rise.
+                let again = again.then(|| self.session.outcome(&taken, wanted)).and_then(Result::ok);
                 taken.decode = journal::millis(report.latency_decode_ms);
                 let total = journal::millis(report.latency_total_ms);
-                (journal::outcome(report), self.pace.total(taken.mode, total))
+                let outcome = journal::outcome(report).map(|assessment| match again {
+                    Some(again) => Assessment { maps: again.maps, ..assessment },
+                    None => assessment,
+                });
+                (outcome, self.pace.total(taken.mode, total))
             }
             None => {
-                let outcome = self.session.outcome(&taken, Wanted::default());
+                let outcome = self.session.outcome(&taken, wanted);
                 (outcome, self.pace.total(taken.mode, taken.elapsed()))
             }
         };

@@ -25,6 +25,8 @@ const NAMED: usize = 1000;
 pub struct Summary {
     /// The camera's topic.
     pub topic: String,
+    /// When the recording begins, in nanoseconds since 1970.
+    pub begin: i64,
     /// Whether it came to the end of what was selected.
     pub complete: bool,
     /// Frames in the selection.
@@ -69,9 +71,10 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) fn new(topic: &str, header: Header) -> Self {
+    pub(super) fn new(topic: &str, begin: i64, header: Header) -> Self {
         Self {
             topic: topic.to_owned(),
+            begin,
             complete: true,
             met: 0,
             frames: 0,
