@@ -46,6 +46,8 @@ pub mod drive;
 #[cfg(feature = "plots")]
 pub mod evaluate;
 pub mod frame;
+#[cfg(feature = "replay")]
+pub mod judge;
 pub mod labels;
 #[cfg(feature = "data")]
 pub mod metric;

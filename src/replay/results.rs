@@ -28,8 +28,8 @@ const PICTURES: [&str; 2] = ["/monitor/image/compressed", "/monitor/overlay/comp
 /// The files of a result.
 pub const RESULTS: [&str; 5] = [LINES, BAG, SUMMARY, FIGURES, JOURNAL];
 pub(super) const LINES: &str = "report.jsonl";
-const BAG: &str = "result.mcap";
-pub(super) const SUMMARY: &str = "summary.json";
+pub(crate) const BAG: &str = "result.mcap";
+pub(crate) const SUMMARY: &str = "summary.json";
 /// Figures of single frames with labels.
 pub(super) const FIGURES: &str = "figures.jsonl";
 /// What is needed to go on; it is begun before all others.

@@ -4,10 +4,13 @@
 //! `release` frames in a row below it. The start is [`Level::Failure`]: a segmentation nobody has
 //! checked yet is not known to be good. A score that is NaN counts as failure.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::bundle::Thresholds;
 
 /// How far the segmentation can be relied on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Level {
     /// It can be used.
     Nominal,

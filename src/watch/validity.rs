@@ -1,7 +1,10 @@
 //! Whether a report may be used.
 
+use serde::{Deserialize, Serialize};
+
 /// The numbers are those of MonitorReport.msg.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[repr(u8)]
 pub enum Validity {
     /// Scores by the whole method.

@@ -27,6 +27,7 @@ mod compare;
 mod detectors;
 mod devices;
 mod evaluate;
+mod judging;
 mod metrics;
 mod monitor;
 mod output;

@@ -21,14 +21,24 @@ use synthcp_monitor::score::catalogue::{self, Parts};
 use synthcp_monitor::watch::parameters::{OfflineError, Parameters};
 
 use super::Outcome;
+use super::judging;
 use super::output::{self, Ended};
 
 /// Arguments of `synthcp replay`.
 #[derive(ClapArgs)]
 pub struct Args {
     /// Recordings: folders of rosbag2, or single .mcap and .db3 files, compressed or not; several are merged.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "analyze")]
     bags: Vec<PathBuf>,
+    /// What the drive must show, a YAML file: leaves verdict.json and verdict.xml (JUnit) and decides the exit code.
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
+    /// Makes verdict and page (report.html) of this result, and replays nothing: the folder of a replay, or a
+    /// recording with a monitor's reports.
+    #[arg(long, value_name = "RESULT", conflicts_with_all = [
+        "bags", "start", "duration", "every", "realtime", "latency", "labels", "resume",
+    ])]
+    analyze: Option<PathBuf>,
     /// Folder of the bundle; without, that of the parameters, looked for in models/ if it is a bare name.
     #[arg(long)]
     bundle: Option<PathBuf>,
@@ -42,7 +52,7 @@ pub struct Args {
     /// A parameter, such as threshold.caution=0.6; goes before the file's. Again for more.
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
-    /// The camera's topic; needed where there are several.
+    /// The camera's topic (with --analyze, that of the reports); needed where there are several.
     #[arg(long)]
     topic: Option<String>,
     /// Seconds of the recording that are left out at its beginning.
@@ -84,9 +94,9 @@ pub struct Args {
     /// Goes on with a replay into the same folder that was interrupted.
     #[arg(long)]
     resume: bool,
-    /// Folder for report.jsonl, result.mcap and summary.json.
-    #[arg(long, default_value = "replay")]
-    out: PathBuf,
+    /// Folder for all that is written; "replay" by default, with --analyze the result's own.
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// auto, cpu, cuda or cuda:N.
     #[arg(long)]
     device: Option<DeviceChoice>,
@@ -144,6 +154,12 @@ const LINES: &str = RESULTS[0];
 
 /// Replays. What was lost of the recording makes the exit code 3, what the user stopped 130.
 pub fn run(args: &Args) -> Outcome {
+    if let Some(result) = &args.analyze {
+        let (topic, scenario) = (args.topic.as_deref(), args.scenario.as_deref());
+        return judging::analyze(result, topic, scenario, args.out.as_deref());
+    }
+    let scenario = judging::scenario(args.scenario.as_deref())?;
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("replay"));
     let parameters = args.parameters().map_err(|error| Ended { code: 2, what: error.to_string() })?;
     let selection = Selection {
         bags: args.bags.clone(),
@@ -161,13 +177,14 @@ pub fn run(args: &Args) -> Outcome {
         resume: args.resume,
     };
     let folders = args.bags.iter().filter(|bag| bag.is_dir());
-    output::apart(&args.out, folders.map(PathBuf::as_path), LINES)?;
-    let results = RESULTS.map(|name| args.out.join(name));
-    output::spare(&args.bags, results.clone())?;
-    if !args.out.join(LINES).exists()
+    output::apart(&out, folders.map(PathBuf::as_path), LINES)?;
+    let results: Vec<PathBuf> =
+        RESULTS.into_iter().map(|name| out.join(name)).chain(judging::files(&out)).collect();
+    output::spare(args.bags.iter().chain(&args.scenario), results.clone())?;
+    if !out.join(LINES).exists()
         && let Some(foreign) = results.iter().find(|file| file.exists() && !file.ends_with(JOURNAL))
     {
-        let (foreign, out) = (foreign.display(), args.out.display());
+        let (foreign, out) = (foreign.display(), out.display());
         let what = format!(
             "{foreign} is there, and {out} has no {LINES}: it is of no earlier run; choose another folder"
         );
@@ -179,6 +196,7 @@ pub fn run(args: &Args) -> Outcome {
     let monitor = load(&bundle, &selection.parameters)?;
     note!("{}", monitor.description());
     let measures = args.measures(&monitor)?;
+    judging::forget(&out)?;
 
     let stopped = Arc::new(AtomicBool::new(false));
     let by_signal = stopped.clone();
@@ -189,7 +207,7 @@ pub fn run(args: &Args) -> Outcome {
     })?;
     let bar = ProgressBar::new(1000);
     bar.set_style(ProgressStyle::with_template("{wide_bar} {percent}% {msg} left {eta}")?);
-    let summary = replay(monitor, &selection, measures, &args.out, |Progress { frames, share }| {
+    let summary = replay(monitor, &selection, measures, &out, |Progress { frames, share }| {
         bar.set_position((share * 1000.0) as u64);
         let rate = frames as f64 / bar.elapsed().as_secs_f64().max(1e-9);
         bar.set_message(format!("{frames} frames, {rate:.1}/s"));
@@ -199,27 +217,26 @@ pub fn run(args: &Args) -> Outcome {
         true => bar.finish_and_clear(),
         false => bar.finish(),
     }
+    let judge = || {
+        let evidence = judging::evidence(&out, None, scenario.as_ref())?;
+        judging::judge(scenario.as_ref(), &evidence, &out)
+    };
     let summary = match summary.map_err(told)? {
         Replayed::Now(summary) => summary,
         Replayed::Before { lost } => {
-            note!("{} is complete", args.out.display());
-            return lossless(lost);
+            note!("{} is complete", out.display());
+            return judging::end(judge()?, lost);
         }
     };
     say_as_is!("{summary}");
-    match (summary.complete, summary.lost) {
-        (true, _) if summary.frames == 0 => {
+    let passed = judge()?;
+    match summary.complete {
+        true if summary.frames == 0 => {
             Err("no frame was assessed; is anything left of the recording?".into())
         }
-        (true, lost) => lossless(lost),
-        (false, _) => Err(Ended { code: 130, what: "stopped; what is written is whole".to_owned() }.into()),
+        true => judging::end(passed, summary.lost),
+        false => Err(Ended { code: 130, what: "stopped; what is written is whole".to_owned() }.into()),
     }
-}
-
-/// The end of a replay that lost so many parts of the recording.
-fn lossless(lost: u64) -> Outcome {
-    let what = || format!("finished; {lost} parts of the recording could not be read");
-    if lost == 0 { Ok(()) } else { Err(Ended { code: 3, what: what() }.into()) }
 }
 
 /// An error of the arguments ends the command with 2.

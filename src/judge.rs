@@ -1,0 +1,28 @@
+//! Judges a result by a scenario: what a drive must show, criterion by criterion, and what it did show.
+//!
+//! ```text
+//! result.mcap, or any recording of reports --evidence--> sightings, statuses --.
+//! scenario.yaml ------------------------------scenario--> criteria ------------+--judge--> Verdict
+//!                                                                                    |--> verdict.json
+//!                                                                                    '--junit--> verdict.xml
+//! ```
+//!
+//! No networks are needed: a result is judged anew, by another scenario, in a moment. What has no data fails.
+
+mod alarms;
+mod check;
+mod diagnostics;
+pub mod evidence;
+mod frames;
+mod junit;
+mod latency;
+mod limits;
+mod misses;
+pub mod page;
+pub mod scenario;
+mod timeline;
+pub mod verdict;
+
+pub use evidence::{Evidence, EvidenceError};
+pub use scenario::{Scenario, ScenarioError};
+pub use verdict::{Finding, Verdict};
