@@ -12,6 +12,7 @@
 mod alarms;
 mod check;
 mod diagnostics;
+pub mod draft;
 pub mod evidence;
 mod frames;
 mod junit;

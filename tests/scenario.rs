@@ -335,3 +335,37 @@ fn what_has_no_frames_fails() {
         assert_eq!(ended, Some(code), "{bag}: {said}");
     }
 }
+
+#[test]
+fn a_draft_is_accepted_and_passed_by_the_result_that_it_is_made_of() {
+    let folder = robots_folder();
+    let at = folder.path();
+    record(&at.join("drive.mcap"), &(0..10).map(|number| image(number * 100)).collect::<Vec<_>>());
+    let output = synthcp(at, &["scenario", "init", "robot.mcap"]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("# - {name: alarm 1, at: 3.20, until: 3.60}") && text.contains("\"monitor: camera\""),
+        "{text}"
+    );
+    let (code, said) = analyze(at, "robot.mcap", &text);
+    assert_eq!(code, Some(0), "{said}");
+    // What is proposed in comments is a scenario as well.
+    let whole = text.replace("events: []\n# - {name: dog", "events:\n- {name: dog").replace("# - {", "- {");
+    let (code, said) = analyze(at, "robot.mcap", &whole);
+    assert!(code == Some(1) && said.contains("the dog is seen"), "{said}");
+
+    let output = synthcp(at, &["scenario", "init", "drive.mcap", "--out", "drive.yaml"]);
+    assert!(output.status.success(), "{output:?}");
+    let text = fs::read_to_string(at.join("drive.yaml")).unwrap();
+    assert!(text.contains("/camera/image has 10 frames in 0.9 s") && text.contains("p95_ms: 100"), "{text}");
+    // A guess, but a scenario.
+    let (code, said) = analyze(at, "robot.mcap", &text);
+    assert!(
+        code == Some(1) && said.contains("passed   valid") && said.contains("FAILED   no failure"),
+        "{said}"
+    );
+    let output = synthcp(at, &["scenario", "init", "drive.mcap", "--out", "drive.yaml"]);
+    assert!(!output.status.success() && fs::read_to_string(at.join("drive.yaml")).unwrap() == text);
+    assert_eq!(told(&synthcp(at, &["scenario", "init", "nowhere"])).0, Some(2));
+}

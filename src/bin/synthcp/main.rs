@@ -34,6 +34,7 @@ mod output;
 mod reading;
 mod replay;
 mod reproduce;
+mod scenario;
 mod street;
 mod train;
 mod training;
@@ -79,6 +80,9 @@ enum Command {
     /// Plays recordings of ROS 2 into a live node.
     #[command(subcommand)]
     Bag(bag::Action),
+    /// Makes scenarios: what a replayed drive must show.
+    #[command(subcommand)]
+    Scenario(scenario::Action),
     /// Measures scores against labels, both in .npy files.
     Metrics(metrics::Args),
     /// Measures what a frame costs, stage by stage.
@@ -107,6 +111,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Bag(action) => bag::run(&action),
+        Command::Scenario(action) => scenario::run(&action),
         Command::Metrics(args) => metrics::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Devices(args) => devices::run(&args),
