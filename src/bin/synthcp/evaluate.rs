@@ -48,7 +48,9 @@ pub fn run(args: &Args) -> Outcome {
     let monitor = args.measured.monitor()?;
     if args.bravo.is_some() && monitor.labels().name != "cityscapes" {
         let name = &monitor.labels().name;
-        return Err(format!("--bravo: the bundle's classes are of {name}; the challenge takes cityscapes'").into());
+        return Err(
+            format!("--bravo: the bundle's classes are of {name}; the challenge takes cityscapes'").into()
+        );
     }
     // Dropout is random.
     tch::manual_seed(1);
