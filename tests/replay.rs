@@ -71,8 +71,11 @@ fn record(path: &Path, messages: &[(u64, Vec<u8>)]) {
     record_topics(path, &[("/camera/image", "sensor_msgs/msg/Image", messages)]);
 }
 
-/// A recording with these topics, of these types, and their messages.
-fn record_topics(path: &Path, topics: &[(&str, &str, &[(u64, Vec<u8>)])]) {
+/// A topic: its name, its type, and its messages with their times.
+type Topic<'a> = (&'a str, &'a str, &'a [(u64, Vec<u8>)]);
+
+/// A recording with these topics.
+fn record_topics(path: &Path, topics: &[Topic]) {
     let mut writer = WriteOptions::new().create(BufWriter::new(File::create(path).unwrap())).unwrap();
     let mut all = Vec::new();
     for (topic, kind, messages) in topics {
