@@ -204,7 +204,9 @@ pub enum FrameError {
 /// For NV12, NV21 and NV24, `step` is the stride of the luma plane (NV24's chroma rows are twice as
 /// long). Some drivers state another step for these while the planes are packed, so data of exactly
 /// the packed length is read as packed.
-pub(crate) fn decode_raw(raw: &RawImage) -> Result<RgbImage, FrameError> {
+///
+/// `buffer` is memory that served before, if any; of what it held nothing is left.
+pub(crate) fn decode_raw(raw: &RawImage, buffer: Vec<u8>) -> Result<RgbImage, FrameError> {
     let encoding: Encoding = raw.encoding.parse()?;
     let layout = check(raw, encoding)?;
     let Layout { width, height, row_bytes, step } = layout;
@@ -212,7 +214,7 @@ pub(crate) fn decode_raw(raw: &RawImage) -> Result<RgbImage, FrameError> {
         let rows = raw.data.chunks(step).take(height).map(|row| &row[..row_bytes.min(row.len())]);
         fills_16_bits(rows.map(|row| brightest(row, raw.is_bigendian)).max().unwrap_or(0))?;
     }
-    let mut out = vec![0; width * height * 3];
+    let mut out = of_length(buffer, width * height * 3);
     let rows = raw.data.chunks(step).map(|row| &row[..row_bytes.min(row.len())]);
     let rows = rows.zip(out.chunks_exact_mut(3 * width));
     match encoding {
@@ -246,6 +248,16 @@ pub(crate) fn decode_raw(raw: &RawImage) -> Result<RgbImage, FrameError> {
     // The buffer was made for this size.
     RgbImage::from_raw(raw.width, raw.height, out)
         .ok_or(FrameError::TooLarge { width: raw.width, height: raw.height })
+}
+
+/// Memory of so many bytes, whatever they are.
+fn of_length(mut buffer: Vec<u8>, length: usize) -> Vec<u8> {
+    if buffer.capacity() < length {
+        // Zeros that the system gives are not written.
+        return vec![0; length];
+    }
+    buffer.resize(length, 0);
+    buffer
 }
 
 /// A size and stride that the data is known to cover.

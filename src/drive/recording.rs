@@ -275,15 +275,15 @@ impl Recording {
 }
 
 fn rgb(image: &Image) -> Result<RgbImage, RecordingError> {
-    decode_raw(&RawImage {
+    let image = RawImage {
         width: image.width,
         height: image.height,
         encoding: &image.encoding,
         is_bigendian: image.is_bigendian != 0,
         step: image.step,
         data: &image.data,
-    })
-    .map_err(RecordingError::Frame)
+    };
+    decode_raw(&image, Vec::new()).map_err(RecordingError::Frame)
 }
 
 /// A map of scores in \[0, 1\] or a mask, as the monitor sends them: packed.

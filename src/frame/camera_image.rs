@@ -59,15 +59,17 @@ impl CameraImage {
 
     /// Its pixels. Errors and limits are those of `decode_raw` and [`decode_compressed`].
     pub fn decode(&self) -> Result<RgbImage, FrameError> {
+        self.decode_into(Vec::new())
+    }
+
+    /// The same, in the memory of a picture that is done with. New memory for each picture costs more than the
+    /// decoding of raw pixels.
+    pub fn decode_into(&self, buffer: Vec<u8>) -> Result<RgbImage, FrameError> {
         match &self.content {
-            Content::Raw { width, height, encoding, is_bigendian, step, data } => decode_raw(&RawImage {
-                width: *width,
-                height: *height,
-                encoding,
-                is_bigendian: *is_bigendian,
-                step: *step,
-                data,
-            }),
+            Content::Raw { width, height, encoding, is_bigendian, step, data } => {
+                let (width, height, is_bigendian, step) = (*width, *height, *is_bigendian, *step);
+                decode_raw(&RawImage { width, height, encoding, is_bigendian, step, data }, buffer)
+            }
             Content::Compressed { format, data } => decode_compressed(format, data),
         }
     }

@@ -12,6 +12,10 @@ fn raw<'a>(width: u32, height: u32, encoding: &'a str, step: u32, data: &'a [u8]
     RawImage { width, height, encoding, is_bigendian: false, step, data }
 }
 
+fn decode_raw(raw: &RawImage) -> Result<RgbImage, FrameError> {
+    super::decode_raw(raw, Vec::new())
+}
+
 fn pixels(raw: &RawImage) -> Vec<u8> {
     decode_raw(raw).unwrap().into_raw()
 }
@@ -214,5 +218,32 @@ proptest! {
         let image = decode_raw(&raw(width, height, &encoding, step, &data)).unwrap();
         let first = image.get_pixel(0, 0);
         prop_assert!(image.pixels().all(|pixel| pixel == first), "a flat picture stays flat");
+    }
+}
+
+#[test]
+fn nothing_is_left_of_the_picture_whose_memory_serves_again() {
+    let data: Vec<u8> = (0..6 * 4 * 12).map(|at| (at * 37 % 251) as u8).collect();
+    for (name, step) in [
+        ("rgb8", 20),
+        ("bgr8", 18),
+        ("rgba8", 24),
+        ("bgra8", 25),
+        ("mono8", 7),
+        ("mono16", 13),
+        ("bayer_rggb8", 6),
+        ("bayer_gbrg8", 8),
+        ("bayer_grbg16", 12),
+        ("uyvy", 12),
+        ("yuyv", 14),
+        ("nv12", 8),
+        ("nv21", 6),
+        ("nv24", 8),
+    ] {
+        let image = raw(6, 4, name, step, &data);
+        let fresh = decode_raw(&image).unwrap();
+        for length in [0, 10, 6 * 4 * 3, 500] {
+            assert_eq!(super::decode_raw(&image, vec![0xa5; length]).unwrap(), fresh, "{name} into {length}");
+        }
     }
 }
