@@ -120,7 +120,7 @@ def test_the_node_in_lock_step_agrees_with_replay_frame_by_frame(start, peer, na
     bag = tmp_path / "drive.mcap"
     record(bag, messages)
     lines = replayed(bag, bundle, tmp_path / "replay")
-    with start(namespace, bundle=str(bundle), use_sim_time=True):
+    with start(namespace, bundle=str(bundle), use_sim_time=True, report_timeout=60.0):
         playing = publish(bag, namespace, "--lock-step", "--max-delay", PATIENCE, topic=topic)
         code, output, errors = ended(peer, playing, 500)
         assert code == 0, errors
@@ -140,7 +140,8 @@ def test_a_gap_of_the_recording_is_stale_in_the_node_as_in_replay(start, peer, n
     record(bag, messages)
     lines = replayed(bag, bundle, tmp_path / "replay")
     # Longer than a busy machine stalls; shorter than the gap.
-    with start(namespace, bundle=str(bundle), use_sim_time=True, source_timeout=1.5):
+    limits = {"source_timeout": 1.5, "report_timeout": 60.0}
+    with start(namespace, bundle=str(bundle), use_sim_time=True, **limits):
         code, _, errors = ended(peer, publish(bag, namespace, "--lock-step", "--max-delay", PATIENCE), 200)
         assert code == 0, errors
     heard = [VALIDITY[report.validity] for report in peer.reports]
