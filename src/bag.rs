@@ -12,6 +12,8 @@ pub mod cdr;
 #[cfg(feature = "replay")]
 mod folder;
 #[cfg(feature = "replay")]
+mod lengths;
+#[cfg(feature = "replay")]
 mod losses;
 #[cfg(feature = "replay")]
 mod mcap_file;

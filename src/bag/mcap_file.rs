@@ -9,6 +9,7 @@ use bytes::Bytes;
 use mcap::parse_record;
 use mcap::records::Record;
 
+use super::lengths;
 use super::losses::Losses;
 use super::recorded::{Message, Trust, Wish};
 use super::unpack::{plain, unpack};
@@ -105,6 +106,9 @@ impl McapFile {
 
     /// Takes in what is said of topics; false where it cannot be read.
     fn describe(&mut self, opcode: u8, body: &[u8]) -> bool {
+        if !lengths::hold(opcode, body) {
+            return false;
+        }
         match (opcode, parse_record(opcode, body)) {
             (_, Ok(Record::Schema { header, .. })) => {
                 let name: Arc<str> = header.name.into();
