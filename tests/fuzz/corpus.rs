@@ -12,7 +12,7 @@ use synthcp_monitor::bag::message::{CompressedImage, Header, Image, LabelInfo, M
 use zip::write::FileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use crate::tree;
+use crate::{recordings, tree};
 
 /// Writes all corpora anew.
 pub fn make() {
@@ -31,6 +31,8 @@ pub fn make() {
         ("checkpoint_legacy", streams()),
         ("npy_array", arrays()),
         ("cdr", messages()),
+        ("bag_mcap", recordings::mcaps(&images()[0].1)),
+        ("bag_db3", recordings::databases(&images()[0].1)),
     ] {
         let folder = tree("tests/fuzz/corpus").join(target);
         fs::create_dir_all(&folder).unwrap();

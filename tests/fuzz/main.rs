@@ -14,6 +14,7 @@
 mod corpus;
 mod engine;
 mod mutate;
+mod recordings;
 mod structure;
 mod targets;
 

@@ -15,7 +15,7 @@ use synthcp_monitor::frame::{CameraImage, Content};
 use synthcp_monitor::train::recipe::Recipe;
 use synthcp_monitor::{Bundle, Stamp};
 
-use crate::{mutate, structure};
+use crate::{mutate, recordings, structure};
 
 /// One reader of bytes.
 pub struct Target {
@@ -38,6 +38,9 @@ const PICTURE: usize = 768 * MIB;
 
 /// All else.
 const OTHER: usize = 256 * MIB;
+
+/// A chunk of 257 MiB, and a message in it that unpacks to as much.
+const BAG: usize = 640 * MIB;
 
 macro_rules! targets {
     ($($name:ident: $mutate:expr, $longest:expr, $most_live:expr;)*) => {
@@ -64,6 +67,8 @@ targets! {
     checkpoint_legacy: structure::pickle, 1 << 17, OTHER;
     npy_array: structure::npy, 1 << 17, OTHER;
     cdr: structure::cdr, 1 << 16, OTHER;
+    bag_mcap: recordings::mcap, 1 << 16, BAG;
+    bag_db3: recordings::database, 1 << 16, BAG;
 }
 
 fn camera(content: Content) -> Result<String, String> {
@@ -268,4 +273,12 @@ fn cdr(input: &[u8]) -> Result<String, String> {
     let read: Vec<String> = all.iter().flatten().cloned().collect();
     let first_error = all.into_iter().find_map(Result::err).unwrap_or_default();
     if read.is_empty() { Err(first_error) } else { Ok(read.join(", ")) }
+}
+
+fn bag_mcap(input: &[u8]) -> Result<String, String> {
+    recordings::read(file("a.mcap", input)).map_err(|error| said(&error))
+}
+
+fn bag_db3(input: &[u8]) -> Result<String, String> {
+    recordings::read(file("a.db3", input)).map_err(|error| said(&error))
 }
