@@ -27,3 +27,19 @@ pub mod verdict;
 pub use evidence::{Evidence, EvidenceError};
 pub use scenario::{Scenario, ScenarioError};
 pub use verdict::{Finding, Verdict};
+
+use std::path::Path;
+
+use crate::whole_file;
+
+/// The files of a verdict.
+pub const VERDICT: [&str; 2] = [JSON, XML];
+const JSON: &str = "verdict.json";
+const XML: &str = "verdict.xml";
+
+/// Writes the files of `verdict` into the folder.
+pub fn write(verdict: &Verdict, folder: &Path) -> std::io::Result<()> {
+    let json = serde_json::to_vec_pretty(verdict)?;
+    whole_file::write(&folder.join(JSON), json)?;
+    whole_file::write(&folder.join(XML), junit::xml(verdict)?)
+}

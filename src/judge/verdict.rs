@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 
 use serde::Serialize;
 
@@ -13,12 +12,7 @@ use super::scenario::{Criterion, Scenario};
 use super::{alarms, diagnostics, frames, latency, misses};
 use crate::watch::debounce::Level;
 use crate::watch::validity::Validity;
-use crate::whole_file;
 
-/// The files of a verdict.
-pub const VERDICT: [&str; 2] = [JSON, XML];
-const JSON: &str = "verdict.json";
-const XML: &str = "verdict.xml";
 /// Deciding frames that are listed for each criterion; more are counted.
 const LISTED: usize = 100;
 
@@ -159,13 +153,6 @@ impl Verdict {
             lost: evidence.lost,
             criteria,
         }
-    }
-
-    /// Writes `verdict.json` and `verdict.xml` into the folder.
-    pub fn write(&self, folder: &Path) -> std::io::Result<()> {
-        let json = serde_json::to_vec_pretty(self)?;
-        whole_file::write(&folder.join(JSON), json)?;
-        whole_file::write(&folder.join(XML), super::junit::xml(self)?)
     }
 
     /// Statuses that the scenario asks about.

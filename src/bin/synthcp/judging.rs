@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use synthcp_monitor::judge::evidence::replay_folder;
 use synthcp_monitor::judge::page::{self, PAGE};
-use synthcp_monitor::judge::verdict::VERDICT;
-use synthcp_monitor::judge::{Evidence, EvidenceError, Scenario, Verdict};
+use synthcp_monitor::judge::{self, Evidence, EvidenceError, Scenario, VERDICT, Verdict};
 
 use super::output::{self, Ended};
 
@@ -41,7 +40,7 @@ pub fn forget(folder: &Path) -> std::io::Result<()> {
 pub fn judge(scenario: Option<&Scenario>, evidence: &Evidence, out: &Path) -> Result<Option<bool>, Error> {
     let verdict = scenario.map(|scenario| Verdict::of(scenario, evidence));
     if let Some(verdict) = &verdict {
-        verdict.write(out)?;
+        judge::write(verdict, out)?;
         say_as_is!("{verdict}");
     }
     let events = scenario.map_or(&[][..], |scenario| &scenario.events);
