@@ -51,6 +51,8 @@ pub mod judge;
 pub mod labels;
 #[cfg(feature = "data")]
 pub mod metric;
+#[cfg(feature = "replay")]
+pub mod mine;
 pub mod model;
 pub mod monitor;
 pub mod network;

@@ -46,7 +46,7 @@ pub use header::{BundleFacts, FileFacts, Header, Host, Recording};
 use journal::Journal;
 pub use misses::Misses;
 pub use pace::{Pace, UnknownLatency};
-pub(crate) use results::{BAG, SUMMARY};
+pub(crate) use results::{BAG, LINES, SUMMARY};
 use results::{FIGURES, Results};
 pub use results::{JOURNAL, RESULTS};
 use run::Run;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// The library's folders, lowest first: a file may use what stands before its own folder, and nothing after.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     "whole_file",
     "quote",
     "labels",
@@ -28,6 +28,7 @@ const ORDER: [&str; 23] = [
     "train",
     "evaluate",
     "replay",
+    "mine",
     "judge",
     "bench",
     "protocol",

@@ -27,7 +27,7 @@ const REPORTS: &str = "/monitor/report";
 const PICTURES: [&str; 2] = ["/monitor/image/compressed", "/monitor/overlay/compressed"];
 /// The files of a result.
 pub const RESULTS: [&str; 5] = [LINES, BAG, SUMMARY, FIGURES, JOURNAL];
-pub(super) const LINES: &str = "report.jsonl";
+pub(crate) const LINES: &str = "report.jsonl";
 pub(crate) const BAG: &str = "result.mcap";
 pub(crate) const SUMMARY: &str = "summary.json";
 /// Figures of single frames with labels.

@@ -29,6 +29,7 @@ mod devices;
 mod evaluate;
 mod judging;
 mod metrics;
+mod mine;
 mod monitor;
 mod output;
 mod reading;
@@ -83,6 +84,8 @@ enum Command {
     /// Makes scenarios: what a replayed drive must show.
     #[command(subcommand)]
     Scenario(scenario::Action),
+    /// Chooses the frames of replayed recordings, or of a data set, that are worth labelling next.
+    Mine(mine::Args),
     /// Measures scores against labels, both in .npy files.
     Metrics(metrics::Args),
     /// Measures what a frame costs, stage by stage.
@@ -112,6 +115,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Bag(action) => bag::run(&action),
         Command::Scenario(action) => scenario::run(&action),
+        Command::Mine(args) => mine::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Devices(args) => devices::run(&args),
