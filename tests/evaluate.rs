@@ -127,7 +127,8 @@ fn a_choice_of_detectors_at_the_working_size_on_another_label_set() {
         let names: Vec<&Value> =
             all["tables"][0]["rows"].as_array().unwrap().iter().map(|row| &row["error detector"]).collect();
         assert_eq!(names, ["entropy", "1 - MSP"]);
-        assert_eq!(all["tables"].as_array().unwrap().len(), 2);
+        // Errors, images, and the orders of images.
+        assert_eq!(all["tables"].as_array().unwrap().len(), 3);
     }
     assert_ne!(labels["tables"][0]["rows"], working["tables"][0]["rows"]);
 }
@@ -144,8 +145,8 @@ fn anomalies_have_components_where_there_is_a_limit() {
     done(&[&common[..], &["--calibration-data", &labelled, "--calibration", "..", "--out", &out]].concat());
     let all = files.all("calibrated");
     let counts = [0, 1].map(|table: usize| all["tables"][table]["rows"].as_array().unwrap().len());
-    // Six scores and the standardized one, each with a limit of its own.
-    assert_eq!(counts, [7, 7]);
+    // Six scores and three with statistics, each with a limit of its own.
+    assert_eq!(counts, [9, 9]);
     assert!(Path::new(&out).join("report.html").is_file());
 }
 
