@@ -120,7 +120,9 @@ def test_the_node_in_lock_step_agrees_with_replay_frame_by_frame(start, peer, na
     bag = tmp_path / "drive.mcap"
     record(bag, messages)
     lines = replayed(bag, bundle, tmp_path / "replay")
-    with start(namespace, bundle=str(bundle), use_sim_time=True, report_timeout=60.0):
+    with start(namespace, bundle=str(bundle), use_sim_time=True, report_timeout=60.0) as monitor:
+        # The first report must find this peer listening, too.
+        peer.wait_for_monitor(monitor)
         playing = publish(bag, namespace, "--lock-step", "--max-delay", PATIENCE, topic=topic)
         code, output, errors = ended(peer, playing, 500)
         assert code == 0, errors
@@ -141,7 +143,8 @@ def test_a_gap_of_the_recording_is_stale_in_the_node_as_in_replay(start, peer, n
     lines = replayed(bag, bundle, tmp_path / "replay")
     # Longer than a busy machine stalls; shorter than the gap.
     limits = {"source_timeout": 1.5, "report_timeout": 60.0}
-    with start(namespace, bundle=str(bundle), use_sim_time=True, **limits):
+    with start(namespace, bundle=str(bundle), use_sim_time=True, **limits) as monitor:
+        peer.wait_for_monitor(monitor)
         code, _, errors = ended(peer, publish(bag, namespace, "--lock-step", "--max-delay", PATIENCE), 200)
         assert code == 0, errors
     heard = [VALIDITY[report.validity] for report in peer.reports]
@@ -250,7 +253,7 @@ def test_without_a_monitor_it_ends_and_says_so(peer, namespace, tmp_path):
         got, _, errors = ended(peer, publish(bag, namespace, *more))
         assert got == code and what in errors, errors
     peer.node.create_subscription(Image, "image", lambda image: None, 10)
-    got, _, errors = ended(peer, publish(bag, namespace, "--lock-step", "--wait", "2"))
+    got, _, errors = ended(peer, publish(bag, namespace, "--lock-step", "--wait", "10"))
     assert got == 1 and "no monitor was ready" in errors, errors
 
 
