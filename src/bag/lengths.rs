@@ -1,6 +1,6 @@
 //! Whether the lengths in a record of MCAP hold. Its parser reserves what they say, up to 4 GiB each.
 
-use super::walk::{CHANNEL, SCHEMA};
+use super::walk::{CHANNEL, SCHEMA, STATISTICS};
 
 /// Whether texts, data and the map in a description end within its body.
 pub(super) fn hold(opcode: u8, body: &[u8]) -> bool {
@@ -12,6 +12,8 @@ pub(super) fn hold(opcode: u8, body: &[u8]) -> bool {
             let map = body.get(4..).and_then(behind).and_then(behind);
             map.is_some_and(|map| behind(map).is_some() && are_texts(map))
         }
+        // Seven counts and times; a map of numbers.
+        STATISTICS => body.get(42..).and_then(behind).is_some(),
         _ => true,
     }
 }
@@ -46,9 +48,12 @@ mod tests {
         let map = [&(pair.len() as u32).to_le_bytes()[..], &pair].concat();
         let channel = [vec![1, 0, 2, 0], text("/front/image"), text("cdr"), map].concat();
         let schema = [vec![1, 0], text("sensor_msgs/msg/Image"), text("ros2msg"), text("uint8 a")].concat();
-        for (opcode, body, lengths) in
-            [(CHANNEL, channel, vec![4, 20, 27, 31, 38]), (SCHEMA, schema, vec![2, 27, 38])]
-        {
+        let statistics = [&[0; 42][..], &10u32.to_le_bytes(), &[0; 10]].concat();
+        for (opcode, body, lengths) in [
+            (CHANNEL, channel, vec![4, 20, 27, 31, 38]),
+            (SCHEMA, schema, vec![2, 27, 38]),
+            (STATISTICS, statistics, vec![42]),
+        ] {
             assert!(hold(opcode, &body));
             for at in lengths {
                 let mut wrong = body.clone();

@@ -106,6 +106,10 @@ impl McapFile {
 
     /// Takes in what is said of topics; false where it cannot be read.
     fn describe(&mut self, opcode: u8, body: &[u8]) -> bool {
+        if !is_description(opcode) {
+            // Of others nothing is asked; but a chunk has no place within a chunk.
+            return opcode != CHUNK;
+        }
         if !lengths::hold(opcode, body) {
             return false;
         }
@@ -124,8 +128,7 @@ impl McapFile {
                 self.channels.insert(channel.id, known);
             }
             (_, Ok(Record::Statistics(statistics))) => self.stated = Some(statistics.message_count),
-            (SCHEMA | CHANNEL | STATISTICS, _) => return false,
-            _ => {}
+            _ => return false,
         }
         true
     }
