@@ -120,6 +120,7 @@ fn what_cannot_come_true_is_refused_before_the_first_step_and_the_old_bundle_sta
         (format!("{good} --work drive/train"), "choose a folder of their own"),
         (format!("{good} --bundle drive/train"), "choose a folder of their own"),
         (format!("{good} --pretrained nowhere.pth"), "nowhere.pth"),
+        (format!("{good} --cutouts pictures"), "the recipe has no 'outliers'"),
         (format!("{good} --minutes=-3"), "minutes is -3, it must be above 0"),
         (format!("{good} --recipe rate.yaml"), "rate.yaml: rate[1] is 1000000000, it must be in"),
         (format!("{good} --recipe folds.yaml"), "folds"),
@@ -291,6 +292,7 @@ fn somebodys_own_segmenter_is_taken_as_it_is_once_it_is_fed_right() {
         std::fs::read(place.path("theirs.pt")).unwrap()
     );
     assert!(!place.path("out/segmentation.safetensors").exists());
+    assert!(segmentation.command.contains("--segmenter theirs.pt --feed '{}'"), "{}", segmentation.command);
     let monitor = Monitor::load(&place.path("out"), &MonitorOptions::default()).unwrap();
     let wanted = Wanted { labels: true, ..Wanted::default() };
     let image = image::open(place.path("drive/train/003.png")).unwrap().into_rgb8();

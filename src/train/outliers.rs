@@ -5,7 +5,7 @@
 mod fill;
 mod shape;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image::RgbaImage;
 use rand::RngExt;
@@ -16,6 +16,7 @@ use tch::{IndexOp, Kind, Tensor};
 use super::TrainError;
 use super::batch::TensorSet;
 use crate::labels::{Class, IGNORE, LabelSet};
+use crate::model::bundle::sha256;
 use crate::network::layers::spatial;
 use crate::network::range::{OutOfRange, all_within, within};
 use shape::Shape;
@@ -74,12 +75,8 @@ impl Cutouts {
     /// Every PNG in `folder`, in the order of their names; each must have an alpha channel.
     pub fn read(folder: &Path) -> Result<Self, TrainError> {
         let wrong = |path: &Path, reason: String| TrainError::Format { path: path.into(), reason };
-        let mut paths: Vec<_> = fs_err::read_dir(folder)?
-            .map(|entry| Ok(entry?.path()))
-            .collect::<Result<_, std::io::Error>>()?;
-        paths.retain(|path| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")));
-        paths.sort();
-        let read = |path: &std::path::PathBuf| {
+        let paths = pictures(folder)?;
+        let read = |path: &PathBuf| {
             let picture = image::open(path).map_err(|e| wrong(path, e.to_string()))?;
             if !picture.color().has_alpha() {
                 return Err(wrong(
@@ -108,6 +105,26 @@ impl Cutouts {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// The PNG files in `folder`, in the order of their names.
+fn pictures(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let paths: Result<Vec<_>, std::io::Error> =
+        fs_err::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect();
+    let mut paths = paths?;
+    paths.retain(|path: &PathBuf| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")));
+    paths.sort();
+    Ok(paths)
+}
+
+/// SHA-256 over the names and bytes of the cut-outs in `folder`, in hex.
+pub(super) fn fingerprint(folder: &Path) -> Result<String, TrainError> {
+    let mut facts = String::new();
+    for path in pictures(folder)? {
+        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        facts += &format!("{name} {}\n", sha256(&fs_err::read(&path)?));
+    }
+    Ok(sha256(facts.as_bytes()))
 }
 
 /// Where most things stand beside drivable classes, by the names of classes.
@@ -486,6 +503,10 @@ mod tests {
         RgbaImage::new(600, 300).save(folder.path().join("a.png")).unwrap();
         let cutouts = Cutouts::read(folder.path()).unwrap();
         assert_eq!(cutouts.0[0].dimensions(), (256, 128));
+        // What they are tells them from others.
+        let before = fingerprint(folder.path()).unwrap();
+        RgbaImage::new(9, 9).save(folder.path().join("b.png")).unwrap();
+        assert_ne!(fingerprint(folder.path()).unwrap(), before);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::batch::TensorSet;
 use super::checkpoint::{self, Run};
 use super::foreign::Foreign;
 use super::identity::Identity;
-use super::outliers::{Cutouts, Outliers};
+use super::outliers::{self, Cutouts, Outliers};
 use super::predictions::{self, Predictions};
 use super::progress::{self, Budget};
 use super::recipe::Recipe;
@@ -122,10 +122,12 @@ impl Workspace {
         let of_g = |identity: Identity| identity.with("synthesis", &recipe.synthesis);
         let of_folds =
             |identity| of_m(identity).with("folds", recipe.folds).with_any("folds_along", recipe.folds_along);
+        let pasted = self.pasted(recipe).map(outliers::fingerprint).transpose()?;
         let of_predictions = |identity| {
             of_g(of_folds(identity))
                 .with("degraded", recipe.degraded)
                 .with_any("outliers", recipe.outliers.as_ref())
+                .with_any("cutouts", pasted.as_ref())
         };
         let identity = match stage {
             SEGMENTATION => of_m(named),
@@ -171,6 +173,11 @@ impl Workspace {
         Ok(weights::load(vs, &tensors.into_iter().filter_map(own).collect(), &path)?)
     }
 
+    /// The folder of cut-outs, where the recipe pastes any in.
+    fn pasted(&self, recipe: &Recipe) -> Option<&Path> {
+        self.cutouts.as_deref().filter(|_| recipe.outliers.is_some())
+    }
+
     /// Somebody's own M, if there is one.
     pub(crate) fn foreign(&self) -> Result<Option<Foreign>, TrainError> {
         self.segmenter.as_deref().map(Foreign::read).transpose()
@@ -201,6 +208,9 @@ impl Workspace {
         let mut text = format!("{data} {}", self.slice);
         if let Some(name) = self.segmenter.as_deref().and_then(Path::file_name) {
             text += &format!("; M is {}, as it was given", name.to_string_lossy());
+        }
+        if let Some(name) = self.cutouts.as_deref().and_then(Path::file_name) {
+            text += &format!("; things of {} were pasted in for F", name.to_string_lossy());
         }
         for (network, _) in networks.iter().filter(|(_, takes)| *takes && self.pretrained.is_some()) {
             text += &format!("; the encoder of {network} began from ImageNet (EfficientNet-lite0)");
@@ -358,7 +368,7 @@ impl Training {
     /// What the folds' images are shown with besides.
     fn outliers(&self) -> Result<Option<Outliers>, TrainError> {
         let Some(config) = &self.recipe.outliers else { return Ok(None) };
-        let cutouts = self.workspace.cutouts.as_deref().map(Cutouts::read).transpose()?.unwrap_or_default();
+        let cutouts = self.workspace.pasted(&self.recipe).map(Cutouts::read).transpose()?.unwrap_or_default();
         Ok(Some(Outliers::new(config, cutouts, &self.labels)))
     }
 

@@ -77,13 +77,16 @@ pub struct Common {
 
 /// How a TorchScript file is fed and read.
 #[derive(Clone, Debug)]
-pub struct Feed(torchscript::Config);
+pub struct Feed {
+    text: String,
+    config: torchscript::Config,
+}
 
 impl FromStr for Feed {
     type Err = serde_norway::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        serde_norway::from_str(text).map(Self)
+        Ok(Self { text: text.to_owned(), config: serde_norway::from_str(text)? })
     }
 }
 
@@ -92,8 +95,11 @@ pub fn prepare(common: &Common) -> Result<(Recipe, Workspace), Box<dyn std::erro
     let mut recipe = Recipe::read(&common.recipe)?;
     recipe.seed = common.seed.unwrap_or(recipe.seed);
     if common.segmenter.is_some() {
-        recipe.segmentation = SegmenterConfig::Torchscript(common.feed.0.clone());
+        recipe.segmentation = SegmenterConfig::Torchscript(common.feed.config.clone());
         recipe.check()?;
+    }
+    if common.cutouts.is_some() && recipe.outliers.is_none() {
+        return Err("--cutouts: the recipe has no 'outliers', into whose images they would be pasted".into());
     }
     output::apart(&common.work, [common.data.as_path()], "segmentation")?;
     Ok((recipe, common.workspace()?))
@@ -132,12 +138,20 @@ pub fn pack(out: &Path, recipe: &Recipe, common: &Common, slice: &Slice) -> Outc
     spare_data(common, out)?;
     let workspace = common.workspace()?;
     let data_name = common.data.file_name().map_or_else(|| "?".into(), |n| n.to_string_lossy().into_owned());
-    let command = format!(
+    let mut command = format!(
         "synthcp train all --recipe {} --data {data_name} --slice {} --calibration {slice} --seed {}",
         common.recipe.display(),
         common.slice,
         recipe.seed
     );
+    let name =
+        |path: &PathBuf| path.file_name().map_or_else(|| "?".into(), |n| n.to_string_lossy().into_owned());
+    if let Some(segmenter) = &common.segmenter {
+        command += &format!(" --segmenter {} --feed '{}'", name(segmenter), common.feed.text);
+    }
+    if let Some(cutouts) = &common.cutouts {
+        command += &format!(" --cutouts {}", name(cutouts));
+    }
     packing::pack(recipe, &workspace, slice, command, out)?;
     if let Some(thresholds) = Bundle::open(out)?.description.calibration {
         say!("bundle {} is ready; its thresholds hold {}", out.display(), thresholds.guarantee);
