@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::range::{OutOfRange, within};
 
+/// Smallest region of which calibration is told, as a share of the valid image.
+pub const LEAST_AREA: f32 = 0.0005;
+
 /// Share of drivable ground around a region from which it stands on it or beside it.
 const BESIDE: f32 = 0.05;
 
@@ -56,8 +59,15 @@ pub struct Things {
     pub weights: Features,
     /// Probability from which a region on or beside drivable ground raises the level.
     pub limit: f32,
+    /// Smallest region that counts, as a share of the valid image.
+    #[serde(default = "least_area")]
+    pub least_area: f32,
     /// What the model and the limit were learned on, in words.
     pub stands_on: String,
+}
+
+fn least_area() -> f32 {
+    LEAST_AREA
 }
 
 impl Things {
@@ -68,11 +78,11 @@ impl Things {
         (1. / (1. + (-(f64::from(self.intercept) + sum)).exp())) as f32
     }
 
-    /// Whether a region with this probability and this share of drivable ground raises the level. What is not
-    /// known reassures of nothing.
-    pub(crate) fn raise(&self, probability: f32, on_road: f32) -> bool {
+    /// Whether a region of this area, with this probability and this share of drivable ground, raises the level.
+    /// What is not known reassures of nothing.
+    pub(crate) fn raise(&self, area: f32, probability: f32, on_road: f32) -> bool {
         let (is_unlikely, is_elsewhere) = (probability < self.limit, on_road < BESIDE);
-        !is_unlikely && !is_elsewhere
+        !(area < self.least_area || is_unlikely || is_elsewhere)
     }
 
     /// Says which number is beyond its range.
@@ -83,6 +93,7 @@ impl Things {
         for weight in self.weights.values() {
             within("weights", weight, -MOST..=MOST)?;
         }
+        within("least_area", self.least_area, 0. ..=1.)?;
         within("limit", self.limit, 0. ..=1.)
     }
 }
@@ -93,7 +104,7 @@ mod tests {
 
     fn things() -> Things {
         let weights = Features { peak_score: 2., log_area: 1., ..Features::default() };
-        Things { intercept: -1., weights, limit: 0.5, stands_on: "a test".into() }
+        Things { intercept: -1., weights, limit: 0.5, least_area: 0.01, stands_on: "a test".into() }
     }
 
     #[test]
@@ -108,15 +119,18 @@ mod tests {
     fn only_a_likely_thing_on_or_beside_the_road_raises_the_level_and_what_is_not_known_does() {
         let things = things();
         let cases = [
-            (0.5, 0.05, true),
-            (0.49, 1., false),
-            (1., 0.04, false),
-            (f32::NAN, 1., true),
-            (1., f32::NAN, true),
-            (f32::NAN, 0., false),
+            (0.01, 0.5, 0.05, true),
+            (0.009, 1., 1., false),
+            (0.1, 0.49, 1., false),
+            (0.1, 1., 0.04, false),
+            (0.1, f32::NAN, 1., true),
+            (0.1, 1., f32::NAN, true),
+            (f32::NAN, 1., 1., true),
+            (0.1, f32::NAN, 0., false),
         ];
-        for (probability, on_road, raises) in cases {
-            assert_eq!(things.raise(probability, on_road), raises, "{probability}, {on_road}");
+        for (area, probability, on_road, raises) in cases {
+            let found = things.raise(area, probability, on_road);
+            assert_eq!(found, raises, "{area}, {probability}, {on_road}");
         }
     }
 

@@ -272,16 +272,18 @@ impl Monitor {
         if let Some(map) = anomaly {
             anomaly_area = area(map, self.thresholds.anomaly);
             let mask = pictures::threshold(map, self.thresholds.anomaly);
-            regions = regions::find(&mask, map, labels, valid.as_ref(), self.regions)?;
+            let things = self.thresholds.things.as_ref();
+            regions = regions::find(&mask, map, labels, valid.as_ref(), self.regions.with_all_of(things))?;
             for region in &mut regions {
                 if let Some(drivable) = &self.drivable {
                     region.on_road = ground::on_road(region, &mask, labels, valid.as_ref(), drivable);
                 }
                 pictures::scale_region(region, size, image.dimensions());
-                if let Some(things) = self.thresholds.things.as_ref().filter(|_| scores.synth.is_some()) {
+                if let Some(things) = things.filter(|_| scores.synth.is_some()) {
                     region.probability = things.probability(&features(region, image.dimensions()));
                 }
             }
+            self.regions.keep(&mut regions, things);
         }
         let mut maps = pictures::render(&scores, &self.thresholds, wanted, image.dimensions())?;
         if let Some(valid) = &self.valid {

@@ -9,6 +9,7 @@ use std::ops::Range;
 use image::GrayImage;
 
 use super::assessment::{Region, ScoreMap};
+use crate::model::things::Things;
 
 /// Pictures of different sizes.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,28 @@ pub struct RegionLimits {
     pub min_area: f32,
     /// Most regions, the largest ones.
     pub max_count: usize,
+}
+
+impl RegionLimits {
+    /// These, widened so that no region is left out by which `things` may raise the level.
+    pub(super) fn with_all_of(self, things: Option<&Things>) -> Self {
+        match things {
+            Some(things) => Self { min_area: self.min_area.min(things.least_area), max_count: usize::MAX },
+            None => self,
+        }
+    }
+
+    /// Leaves of regions, largest first, those that are worth reporting, and those by which `things` raise the level:
+    /// how much is reported decides on no alarm.
+    pub(super) fn keep(self, regions: &mut Vec<Region>, things: Option<&Things>) {
+        let mut place = 0;
+        regions.retain(|region| {
+            let is_worth = region.area >= self.min_area && place < self.max_count;
+            place += 1;
+            let raises = |things: &Things| things.raise(region.area, region.probability, region.on_road);
+            is_worth || things.is_some_and(raises)
+        });
+    }
 }
 
 /// The 8-connected regions of the nonzero pixels of `mask`, largest first.

@@ -46,7 +46,7 @@ impl Rises {
             let level = Level::of(report.failure_score, report.anomaly_area, &verdict.thresholds);
             let is_thing = |region: &Region| {
                 let things = verdict.thresholds.things.as_ref();
-                things.is_some_and(|things| things.raise(region.probability, region.on_road))
+                things.is_some_and(|things| things.raise(region.area, region.probability, region.on_road))
             };
             if report.regions.iter().any(is_thing) { level.max(Level::Caution) } else { level }
         }));

@@ -9,6 +9,7 @@ use crate::data::{self, Reading, Slice};
 use crate::frame::Frame;
 use crate::labels::{IGNORE, LabelSet};
 use crate::model::bundle::{Bundle, BundleError, Thresholds, sha256};
+use crate::model::things::LEAST_AREA;
 use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::{Monitor, MonitorError, MonitorOptions};
 use crate::whole_file;
@@ -255,7 +256,11 @@ pub fn calibrate(
     let trained_on = [&d.segmentation.trained_on, &d.synthesis.trained_on, &d.comparison.trained_on];
     let called = check(folder, slice, &trained_on.map(String::as_str))?;
     check_copies(bundle, folder, slice)?;
-    let mut monitor = Monitor::load_to_calibrate(bundle, &MonitorOptions::default())?;
+    let mut monitor = Monitor::load_to_calibrate(
+        bundle,
+        // Of regions all that a level may go by.
+        &MonitorOptions { min_region_area: LEAST_AREA, max_regions: usize::MAX, ..MonitorOptions::default() },
+    )?;
     let options = data::Options { slice: slice.clone(), reading: reading.clone(), ..Default::default() };
     let dataset = data::load(folder, &options)?;
     let names = |set: &LabelSet| set.classes.iter().map(|class| class.name.clone()).collect::<Vec<_>>();

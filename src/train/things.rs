@@ -15,7 +15,7 @@ use crate::data::{DataError, open_image, sequence};
 use crate::frame::Frame;
 use crate::labels::truth;
 use crate::model::bundle::Thresholds;
-use crate::model::things::{Features, Things};
+use crate::model::things::{Features, LEAST_AREA, Things};
 use crate::monitor::assessment::{Region, Report, ScoreMap, Wanted};
 use crate::monitor::pipeline::{Monitor, MonitorError, features};
 use crate::watch::debounce::{Level, Patience};
@@ -109,6 +109,7 @@ pub(super) fn learn(monitor: &Monitor, drives: &Drives) -> Result<(Things, Strin
         intercept: model.intercept,
         weights: Features::of_values(model.weights),
         limit: 1.,
+        least_area: LEAST_AREA,
         stands_on: format!("{}, from {marked}{clean}", model.stands_on),
     };
     for Said { report, features } in said.iter_mut().flatten() {
@@ -235,18 +236,22 @@ fn with_lowest_limit(
     let highest = limits.first().map_or(0., |p| p.next_up().min(1.));
     let step = limits.len().div_ceil(STEPS).max(1);
     let mut best = None;
-    for limit in std::iter::once(highest).chain(limits.into_iter().step_by(step)) {
+    let with = |limit| {
         let things = Things { limit, ..things.clone() };
         let limits = Thresholds { things: Some(things.clone()), ..thresholds.clone() };
         // Nothing but things raises the level.
         let alarms = count(drives, &limits, rate, |report| Report { failure_score: 0., ..report.clone() })?;
-        if f64::from(alarms + 1) > ALARMS * minutes {
+        Ok::<_, ThingsError>((things, alarms))
+    };
+    for limit in std::iter::once(highest).chain(limits.into_iter().step_by(step)) {
+        let found = with(limit)?;
+        if f64::from(found.1 + 1) > ALARMS * minutes {
             break;
         }
-        best = Some((things, alarms));
+        best = Some(found);
     }
-    // Where even the highest is too low, nothing is.
-    Ok(best.unwrap_or((Things { limit: 1., ..things }, 0)))
+    // Where even the highest is too low, there is none that is higher; what it gives is said.
+    best.map_or_else(|| with(1.), Ok)
 }
 
 /// How often the level leaves NOMINAL.
@@ -291,7 +296,13 @@ mod tests {
     }
 
     fn things() -> Things {
-        Things { intercept: 0., weights: Features::default(), limit: 1., stands_on: String::new() }
+        Things {
+            intercept: 0.,
+            weights: Features::default(),
+            limit: 1.,
+            least_area: 0.,
+            stands_on: String::new(),
+        }
     }
 
     #[test]
@@ -312,7 +323,7 @@ mod tests {
     fn where_a_region_is_certain_and_no_alarm_is_allowed_the_limit_is_one() {
         let found =
             with_lowest_limit(things(), &Thresholds::uncalibrated(), &[drive(&[1.])], 5., 2.).unwrap();
-        assert_eq!(found.0.limit, 1.);
+        assert_eq!((found.0.limit, found.1), (1., 1));
     }
 
     #[test]

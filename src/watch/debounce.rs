@@ -295,8 +295,13 @@ mod tests {
     #[test]
     fn where_things_raise_the_level_the_area_does_not() {
         use crate::model::things::{Features, Things};
-        let things =
-            Things { intercept: 0., weights: Features::default(), limit: 0.5, stands_on: String::new() };
+        let things = Things {
+            intercept: 0.,
+            weights: Features::default(),
+            limit: 0.5,
+            least_area: 0.,
+            stands_on: String::new(),
+        };
         let by_area = Thresholds { anomaly_area: 0.02, ..Thresholds::uncalibrated() };
         let by_things = Thresholds { things: Some(things), ..by_area.clone() };
         assert_eq!([&by_area, &by_things].map(|limits| Level::of(0.1, 1., limits)), [Caution, Nominal]);

@@ -50,7 +50,7 @@ impl Tracks {
             let track = &mut self.tracks[index];
             track.frames = track.frames.saturating_add(1);
             (track.place, track.missing) = (Place::of(region), 0);
-            if things.is_some_and(|things| things.raise(region.probability, region.on_road)) {
+            if things.is_some_and(|things| things.raise(region.area, region.probability, region.on_road)) {
                 // After more lapses than one the count begins again.
                 track.alarming = if track.quiet > LAPSES + 1 { 1 } else { track.alarming.saturating_add(1) };
                 track.quiet = 0;
@@ -140,7 +140,13 @@ mod tests {
     use crate::model::things::Features;
 
     fn things() -> Things {
-        Things { intercept: 0., weights: Features::default(), limit: 0.5, stands_on: String::new() }
+        Things {
+            intercept: 0.,
+            weights: Features::default(),
+            limit: 0.5,
+            least_area: 0.,
+            stands_on: String::new(),
+        }
     }
 
     fn at(x: u32, y: u32, side: u32, probability: f32) -> Region {

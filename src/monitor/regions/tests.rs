@@ -129,6 +129,31 @@ fn sizes_must_agree() {
     assert!(find(&two, &flat(&two, 0.0), &two, Some(&three), ALL).is_err());
 }
 
+#[test]
+fn how_much_is_reported_decides_on_no_alarm() {
+    let things = Things {
+        intercept: 0.,
+        weights: Default::default(),
+        limit: 0.5,
+        least_area: 0.001,
+        stands_on: "".into(),
+    };
+    let region = |area, probability| Region { area, probability, on_road: 1., ..Region::example() };
+    let all = [region(0.4, 0.1), region(0.3, 0.9), region(0.2, 0.1), region(0.002, 0.9), region(0.0005, 0.9)];
+    let kept = |limits: RegionLimits, things: Option<&Things>| {
+        let mut regions = all.to_vec();
+        limits.keep(&mut regions, things);
+        regions.iter().map(|region| region.area).collect::<Vec<_>>()
+    };
+    let none = RegionLimits { min_area: 0.01, max_count: 0 };
+    assert_eq!(kept(none, Some(&things)), [0.3, 0.002]);
+    assert_eq!(kept(none, None), [0f32; 0]);
+    assert_eq!(kept(RegionLimits { max_count: 1, ..none }, Some(&things)), [0.4, 0.3, 0.002]);
+    assert_eq!(kept(RegionLimits { min_area: 0.0001, max_count: 9 }, Some(&things)).len(), 5);
+    assert_eq!(none.with_all_of(None), none);
+    assert_eq!(none.with_all_of(Some(&things)), RegionLimits { min_area: 0.001, max_count: usize::MAX });
+}
+
 /// Region sizes by flooding, pixel by pixel.
 fn flooded(mask: &GrayImage) -> Vec<usize> {
     let (width, height) = (mask.width() as i64, mask.height() as i64);

@@ -147,12 +147,12 @@ table! {
     MIN_REGION_AREA: f64 = fixed(
         "min_region_area",
         number(0.0005, 0.0, 1.0),
-        "Smallest anomalous region reported, as a share of the valid image in [0, 1].",
+        "Smallest anomalous region reported, as a share of the valid image in [0, 1]; one that raises the level is reported whatever its size.",
     );
     MAX_REGIONS: usize = fixed(
         "max_regions",
         count(32, 0, 1000),
-        "Most anomalous regions reported a frame, in [0, 1000].",
+        "Most anomalous regions reported a frame, in [0, 1000]; those that raise the level are reported besides.",
     );
     VALID_MASK: Option<String> = fixed(
         "valid_mask",
