@@ -216,6 +216,8 @@ fn everything_asked_for_comes_at_the_cameras_size() {
     assert_eq!(out.maps.error_mask.as_ref().unwrap().dimensions(), size);
     assert_eq!(out.maps.anomaly_mask.as_ref().unwrap().dimensions(), size);
     assert_eq!(out.maps.reconstruction.as_ref().unwrap().dimensions(), size);
+    assert_eq!(out.maps.confidence.as_ref().unwrap().dimensions(), size);
+    assert_eq!(out.maps.trusted_labels.as_ref().unwrap().dimensions(), size);
     for map in [out.maps.error_probability.unwrap(), out.maps.anomaly_score.unwrap()] {
         assert_eq!((map.width, map.height, map.data.len()), (150, 70, 150 * 70));
         assert!(map.data.iter().all(|s| (0. ..=1.).contains(s)));
@@ -262,7 +264,13 @@ fn report_and_pictures_agree() {
         assert_eq!(area, count as f32 / pixels);
         assert_eq!(mask.into_raw(), reached);
     }
-    let labels = out.maps.labels.unwrap();
+    let (labels, trusted) = (out.maps.labels.unwrap(), out.maps.trusted_labels.unwrap());
+    for ((label, trusted), error) in labels.iter().zip(trusted.iter()).zip(&error.data) {
+        assert_eq!(*trusted, if *error >= limits.error { 255 } else { *label });
+    }
+    for (confidence, error) in out.maps.confidence.unwrap().iter().zip(&error.data) {
+        assert!((f32::from(*confidence) / 255. - (1. - error)).abs() < 0.5 / 255. + 1e-6);
+    }
     for class in &out.report.classes {
         let count = labels.as_raw().iter().filter(|id| u16::from(**id) == class.class_id).count();
         assert_eq!(class.pixel_share, count as f32 / pixels, "{}", class.class_name);
@@ -289,6 +297,10 @@ fn what_nobody_wants_is_not_made() {
     let maps = monitor.process(&frame(), Wanted::default()).unwrap().maps;
     assert!(maps.labels.is_none() && maps.error_mask.is_none() && maps.error_probability.is_none());
     assert!(maps.anomaly_mask.is_none() && maps.anomaly_score.is_none() && maps.reconstruction.is_none());
+    assert!(maps.confidence.is_none() && maps.trusted_labels.is_none());
+    let trusted = Wanted { trusted_labels: true, ..Wanted::default() };
+    let maps = monitor.process(&frame(), trusted).unwrap().maps;
+    assert!(maps.trusted_labels.is_some() && maps.labels.is_none() && maps.error_probability.is_none());
 }
 
 #[test]

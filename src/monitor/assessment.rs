@@ -142,12 +142,16 @@ pub struct Wanted {
     pub error_mask: bool,
     /// See [`Maps::error_probability`].
     pub error_probability: bool,
+    /// See [`Maps::confidence`].
+    pub confidence: bool,
     /// See [`Maps::anomaly_mask`].
     pub anomaly_mask: bool,
     /// See [`Maps::anomaly_score`].
     pub anomaly_score: bool,
     /// See [`Maps::labels`].
     pub labels: bool,
+    /// See [`Maps::trusted_labels`].
+    pub trusted_labels: bool,
     /// See [`Maps::reconstruction`].
     pub reconstruction: bool,
 }
@@ -157,9 +161,11 @@ impl Wanted {
     pub const ALL: Self = Self {
         error_mask: true,
         error_probability: true,
+        confidence: true,
         anomaly_mask: true,
         anomaly_score: true,
         labels: true,
+        trusted_labels: true,
         reconstruction: true,
     };
 }
@@ -183,12 +189,16 @@ pub struct Maps {
     pub error_mask: Option<GrayImage>,
     /// Probability that the pixel's label is wrong.
     pub error_probability: Option<ScoreMap>,
+    /// One minus that, 255 being 1: how surely the pixel's label is right. 0 where the valid mask is 0.
+    pub confidence: Option<GrayImage>,
     /// 255 where the anomaly score reaches the threshold, else 0.
     pub anomaly_mask: Option<GrayImage>,
     /// 0 = like what was synthesized, 1 = nothing alike.
     pub anomaly_score: Option<ScoreMap>,
     /// Class ids.
     pub labels: Option<GrayImage>,
+    /// Class ids; 255, no class, where the error probability reaches the threshold or the valid mask is 0.
+    pub trusted_labels: Option<GrayImage>,
     /// x', what G made of the labels.
     pub reconstruction: Option<RgbImage>,
 }

@@ -104,9 +104,11 @@ impl Announcements {
 pub struct Images {
     error_mask: Publisher<Image>,
     error_probability: Publisher<Image>,
+    confidence: Publisher<Image>,
     anomaly_mask: Publisher<Image>,
     anomaly_score: Publisher<Image>,
     labels: Publisher<Image>,
+    trusted_labels: Publisher<Image>,
     labels_color: Publisher<Image>,
     reconstruction: Publisher<Image>,
     overlay: Publisher<Image>,
@@ -117,9 +119,11 @@ pub struct Images {
 pub struct Audience {
     error_mask: bool,
     error_probability: bool,
+    confidence: bool,
     anomaly_mask: bool,
     anomaly_score: bool,
     labels: bool,
+    trusted_labels: bool,
     labels_color: bool,
     reconstruction: bool,
     overlay: bool,
@@ -131,9 +135,11 @@ impl Audience {
         Wanted {
             error_mask: self.error_mask || self.overlay,
             error_probability: self.error_probability,
+            confidence: self.confidence,
             anomaly_mask: self.anomaly_mask,
             anomaly_score: self.anomaly_score,
             labels: self.labels || self.labels_color,
+            trusted_labels: self.trusted_labels,
             reconstruction: self.reconstruction,
         }
     }
@@ -148,9 +154,11 @@ impl Images {
         Ok(Self {
             error_mask: publisher("~/error_mask")?,
             error_probability: publisher("~/error_probability")?,
+            confidence: publisher("~/confidence")?,
             anomaly_mask: publisher("~/anomaly_mask")?,
             anomaly_score: publisher("~/anomaly_score")?,
             labels: publisher("~/labels")?,
+            trusted_labels: publisher("~/trusted_labels")?,
             labels_color: publisher("~/labels_color")?,
             reconstruction: publisher("~/reconstruction")?,
             overlay: publisher("~/overlay")?,
@@ -162,9 +170,11 @@ impl Images {
         Audience {
             error_mask: has_listener(&self.error_mask),
             error_probability: has_listener(&self.error_probability),
+            confidence: has_listener(&self.confidence),
             anomaly_mask: has_listener(&self.anomaly_mask),
             anomaly_score: has_listener(&self.anomaly_score),
             labels: has_listener(&self.labels),
+            trusted_labels: has_listener(&self.trusted_labels),
             labels_color: has_listener(&self.labels_color),
             reconstruction: has_listener(&self.reconstruction),
             overlay: has_listener(&self.overlay),
@@ -183,15 +193,25 @@ impl Images {
             let painted = overlay_frame(&image, &assessment, labels, badge(verdict.level));
             self.overlay.publish(&messages::rgb8(&header, painted))?;
         }
-        let Maps { error_mask, error_probability, anomaly_mask, anomaly_score, labels: ids, reconstruction } =
-            assessment.maps;
+        let Maps {
+            error_mask,
+            error_probability,
+            confidence,
+            anomaly_mask,
+            anomaly_score,
+            labels: ids,
+            trusted_labels,
+            reconstruction,
+        } = assessment.maps;
         if let Some(ids) = ids.as_ref().filter(|_| audience.labels_color) {
             self.labels_color.publish(&messages::rgb8(&header, labels.colorize(ids)))?;
         }
         for (publisher, wanted, mask) in [
             (&self.error_mask, audience.error_mask, error_mask),
+            (&self.confidence, audience.confidence, confidence),
             (&self.anomaly_mask, audience.anomaly_mask, anomaly_mask),
             (&self.labels, audience.labels, ids),
+            (&self.trusted_labels, audience.trusted_labels, trusted_labels),
         ] {
             if let Some(mask) = mask.filter(|_| wanted) {
                 publisher.publish(&messages::mono8(&header, mask))?;

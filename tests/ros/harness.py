@@ -43,9 +43,11 @@ RAW_IS_MISSED = 2.0
 IMAGE_TOPICS = {
     "error_mask": "mono8",
     "error_probability": "32FC1",
+    "confidence": "mono8",
     "anomaly_mask": "mono8",
     "anomaly_score": "32FC1",
     "labels": "mono8",
+    "trusted_labels": "mono8",
     "labels_color": "rgb8",
     "reconstruction": "rgb8",
     "overlay": "rgb8",

@@ -107,8 +107,11 @@ def test_every_picture_has_the_size_and_header_of_the_image(start, peer, namespa
             assert (picture[mask] == 255).mean() == pytest.approx(area, abs=0.05), mask
             clear = np.abs(picture[score] - limit) > 1e-6
             assert ((picture[score] >= limit) == (picture[mask] == 255))[clear].all(), mask
+        assert np.abs(picture["confidence"] - (1 - picture["error_probability"]) * 255).max() <= 0.5 + 1e-4
         info = peer.label_info()
         assert set(np.unique(picture["labels"])) <= set(info.class_ids)
+        trusted = np.where(picture["error_mask"] == 255, info.ignore_id, picture["labels"])
+        assert (picture["trusted_labels"] == trusted).all()
         colors = np.array([[c >> 16, c >> 8 & 255, c & 255] for c in info.colors], np.uint8)
         assert (colors[picture["labels"]] == picture["labels_color"]).all()
         assert (picture["overlay"] != pixels).any()
@@ -246,11 +249,14 @@ def test_a_valid_mask_leaves_pixels_out(start, peer, namespace, tmp_path):
     Picture.fromarray(mask).save(tmp_path / "mask.png")
     with start(namespace, valid_mask=str(tmp_path / "mask.png")) as monitor:
         peer.wait_for_monitor(monitor)
-        peer.watch("error_mask", "anomaly_mask")
+        outside = {"error_mask": 0, "anomaly_mask": 0, "confidence": 0, "trusted_labels": 255}
+        peer.watch("labels", *outside)
         assert VALIDITY[peer.ask(road()).validity] == "OK"
-        peer.wait(lambda: peer.images["error_mask"] and peer.images["anomaly_mask"], "the masks")
-        for topic in ("error_mask", "anomaly_mask"):
-            assert not array_of(peer.images[topic][0])[32:].any(), topic
+        peer.wait(lambda: all(peer.images[topic] for topic in ("labels", *outside)), "the masks")
+        for topic, value in outside.items():
+            assert (array_of(peer.images[topic][0])[32:] == value).all(), topic
+        assert (array_of(peer.images["labels"][0]) != 255).all(), "M's own labels stay as they are"
+        assert array_of(peer.images["confidence"][0])[:32].any()
         report = peer.ask(road(32, 32))
         assert VALIDITY[report.validity] == "FAILED"
         assert "96x64" in report.reason and "32x32" in report.reason

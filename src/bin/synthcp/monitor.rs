@@ -130,12 +130,14 @@ struct Outputs {
 }
 
 /// Endings of the maps' files.
-const MAPS: [&str; 6] = [
+const MAPS: [&str; 8] = [
     "error_probability.npy",
     "anomaly_score.npy",
     "error_mask.png",
+    "confidence.png",
     "anomaly_mask.png",
     "labels.png",
+    "trusted_labels.png",
     "reconstruction.png",
 ];
 
@@ -183,8 +185,13 @@ fn write_maps(folder: &Path, name: &str, maps: &Maps) -> Outcome {
             npy::write(&path(map, "npy"), [scores.height, scores.width], &scores.data)?;
         }
     }
-    let masks =
-        [("error_mask", &maps.error_mask), ("anomaly_mask", &maps.anomaly_mask), ("labels", &maps.labels)];
+    let masks = [
+        ("error_mask", &maps.error_mask),
+        ("confidence", &maps.confidence),
+        ("anomaly_mask", &maps.anomaly_mask),
+        ("labels", &maps.labels),
+        ("trusted_labels", &maps.trusted_labels),
+    ];
     for (map, mask) in masks {
         if let Some(mask) = mask {
             save(mask.clone(), &path(map, "png"))?;
