@@ -1,7 +1,11 @@
-//! config/monitor.yaml holds every parameter, equal to the default in the code.
+//! config/monitor.yaml holds every parameter, equal to the default in the code; config/foxglove.json shows fields
+//! that reports have.
+
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 
+use serde_json::Value as Json;
 use serde_norway::Value as Yaml;
 use synthcp_monitor::watch::parameters::{Parameters, TABLE, Value};
 
@@ -44,4 +48,58 @@ fn the_file_says_of_every_live_parameter_that_it_is() {
     // Thresholds stand under one comment.
     let thresholds = TABLE.iter().filter(|row| row.name.starts_with("threshold.")).count();
     assert_eq!(marked + thresholds - 1, TABLE.iter().filter(|row| row.changeable).count());
+}
+
+fn foxglove() -> Json {
+    serde_json::from_str(include_str!("../config/foxglove.json")).unwrap()
+}
+
+/// The panels that are seen at this place of the layout, those behind tabs too.
+fn panels_at(place: &Json, panels: &Json) -> Vec<String> {
+    let Some(id) = place.as_str() else {
+        return ["first", "second"].iter().flat_map(|half| panels_at(&place[half], panels)).collect();
+    };
+    let tabs = panels[id]["tabs"].as_array().into_iter().flatten();
+    std::iter::once(id.to_owned()).chain(tabs.flat_map(|tab| panels_at(&tab["layout"], panels))).collect()
+}
+
+/// Names and constants of a message, in order.
+fn names_in(definition: &str) -> Vec<&str> {
+    let lines = definition.lines().map(|line| line.split('#').next().unwrap());
+    lines.filter_map(|line| line.split_whitespace().nth(1)).collect()
+}
+
+#[test]
+fn every_panel_of_the_foxglove_layout_is_seen_once() {
+    let layout = foxglove();
+    let mut seen = panels_at(&layout["layout"], &layout["configById"]);
+    seen.sort();
+    let mut panels: Vec<String> = layout["configById"].as_object().unwrap().keys().cloned().collect();
+    panels.sort();
+    assert_eq!(seen, panels);
+}
+
+#[test]
+fn the_foxglove_layout_draws_fields_that_reports_have() {
+    let report = names_in(include_str!("../msg/MonitorReport.msg"));
+    let region = names_in(include_str!("../msg/AnomalyRegion.msg"));
+    let layout = foxglove();
+    let panels = layout["configById"].as_object().unwrap().values();
+    let paths: Vec<&Json> =
+        panels.flat_map(|panel| panel["paths"].as_array().into_iter().flatten()).collect();
+    assert!(paths.len() > 10, "{}", paths.len());
+    for path in paths {
+        let text = path["value"].as_str().unwrap();
+        let field = text.strip_prefix("/monitor/report.").expect(text);
+        let known = match field.strip_prefix("regions[:].") {
+            Some(field) => region.contains(&field),
+            None => report.contains(&field),
+        };
+        assert!(known, "{text}");
+        for state in path["customStates"]["states"].as_array().into_iter().flatten() {
+            let (label, value) = (state["label"].as_str().unwrap(), state["value"].as_str().unwrap());
+            let constant = format!("{}_{label}={value}", field.to_uppercase());
+            assert!(report.contains(&constant.as_str()), "{constant}");
+        }
+    }
 }

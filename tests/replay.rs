@@ -14,7 +14,7 @@ use mcap::records::MessageHeader;
 use serde_json::Value;
 use synthcp_monitor::bag::cdr::{decode, encode};
 use synthcp_monitor::bag::message::{Header, Image, LabelInfo, MonitorReport, Time};
-use synthcp_monitor::bag::reader::{Reader, Wish};
+use synthcp_monitor::bag::reader::{Reader, Wish, topics};
 use synthcp_monitor::model::bundle::sha256;
 use tempfile::TempDir;
 
@@ -176,6 +176,37 @@ fn two_replays_agree_in_all_but_the_latencies() {
     assert_eq!(summary["complete"], true);
     assert_eq!(summary["misses"]["longest"], 1);
     assert_eq!(summary["misses"]["longest_since"], messages[5].0);
+}
+
+/// Every text in it.
+fn texts(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(values) => values.iter().flat_map(texts).collect(),
+        Value::Object(values) => values.values().flat_map(texts).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn the_foxglove_layout_shows_what_a_replay_writes() {
+    let folder = folder();
+    record(&folder.path().join("drive.mcap"), &[frame(0, true), frame(100, true)]);
+    assert!(replay(folder.path(), "drive.mcap", "out", &[]).status.success());
+    let written = topics(&[folder.path().join("out/result.mcap")]).unwrap();
+    let layout: Value = serde_json::from_str(include_str!("../config/foxglove.json")).unwrap();
+    let shown = texts(&layout["configById"]);
+    for topic in &written {
+        assert!(
+            shown.iter().any(|text| text.split('.').next() == Some(&topic.name)),
+            "{} is not shown",
+            topic.name
+        );
+    }
+    // Raw images are the node's alone.
+    for text in shown.iter().filter(|text| text.ends_with("/compressed")) {
+        assert!(written.iter().any(|topic| topic.name == *text), "{text} is not written");
+    }
 }
 
 #[test]

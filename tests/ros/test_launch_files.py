@@ -3,6 +3,7 @@ exists, and the command line they amount to runs."""
 
 import functools
 import itertools
+import json
 import pathlib
 import re
 import runpy
@@ -256,6 +257,28 @@ def test_the_display_shows_topics_that_exist(shared):
         name = topic.removeprefix("/monitor/")
         assert name in IMAGE_TOPICS
         assert published[f"/{shared.name}/{name}"] == ["sensor_msgs/msg/Image"]
+
+
+def texts(value):
+    """Every text in some JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts(item)
+
+
+def test_the_foxglove_layout_shows_topics_that_exist(shared):
+    panels = json.loads((ROOT / "config/foxglove.json").read_text())["configById"]
+    published = dict(shared.node.get_topic_names_and_types())
+    topics = {text.split(".")[0] for text in texts(panels) if text.startswith("/")}
+    # tests/replay.rs looks after those that a replay writes.
+    topics = {topic for topic in topics if not topic.endswith("/compressed")}
+    assert {"/image", "/diagnostics", "/monitor/report", "/monitor/overlay"} <= topics
+    kinds = {"/diagnostics": "diagnostic_msgs/msg/DiagnosticArray", "/monitor/report": "synthcp_monitor/msg/MonitorReport"}
+    for topic in topics - {"/image"}:
+        name = topic.replace("/monitor/", f"/{shared.name}/")
+        assert published[name] == [kinds.get(topic, "sensor_msgs/msg/Image")], topic
 
 
 def test_the_aggregator_knows_every_status(shared):
