@@ -127,6 +127,18 @@ pub(crate) fn label_info(labels: &LabelSet, stamp: Stamp) -> msg::LabelInfo {
     }
 }
 
+/// Names of the label ids as vision_msgs has them. The last id of a byte is for pixels without a label there:
+/// those of `~/trusted_labels` that are not to be trusted.
+#[cfg(vision_msgs)]
+pub(crate) fn vision_label_info(labels: &LabelSet, stamp: Stamp) -> r2r::vision_msgs::msg::LabelInfo {
+    use r2r::vision_msgs::msg::{LabelInfo, VisionClass};
+    let named = (0..).zip(labels.classes.iter().map(|class| class.name.as_str()));
+    let named = named.chain([(u16::from(IGNORE), "UNLABELED")]);
+    let class_map = named.map(|(class_id, name)| VisionClass { class_id, class_name: text(name) }).collect();
+    // Labels are published whatever their confidence.
+    LabelInfo { header: header(stamp, ""), class_map, threshold: 0. }
+}
+
 /// A mono8 image.
 pub(crate) fn mono8(header: &Header, picture: GrayImage) -> Image {
     let (width, height) = picture.dimensions();

@@ -9,6 +9,7 @@ use r2r::synthcp_monitor::msg::{LabelInfo, MonitorReport};
 use r2r::{Node, Publisher, QosProfile, WrappedTypesupport};
 
 use super::messages;
+use crate::frame::Stamp;
 use crate::labels::LabelSet;
 use crate::monitor::assessment::{Assessment, Maps, Wanted};
 use crate::picture::overlay::{Badge, overlay_frame};
@@ -68,6 +69,8 @@ impl Reports {
 /// Messages that late subscribers get as well, and the diagnostics.
 pub(crate) struct Announcements {
     label_info: Publisher<LabelInfo>,
+    #[cfg(vision_msgs)]
+    vision_label_info: Publisher<r2r::vision_msgs::msg::LabelInfo>,
     model_info: Publisher<Text>,
     diagnostics: Publisher<DiagnosticArray>,
 }
@@ -78,14 +81,18 @@ impl Announcements {
         let latched = || QosProfile::default().keep_last(1).transient_local();
         Ok(Self {
             label_info: node.create_publisher("~/label_info", latched())?,
+            #[cfg(vision_msgs)]
+            vision_label_info: node.create_publisher("~/vision_label_info", latched())?,
             model_info: node.create_publisher("~/model_info", latched())?,
             diagnostics: node.create_publisher("/diagnostics", QosProfile::default())?,
         })
     }
 
     /// Publishes what the label ids mean.
-    pub(crate) fn label_info(&self, message: &LabelInfo) -> r2r::Result<()> {
-        self.label_info.publish(message)
+    pub(crate) fn label_info(&self, labels: &LabelSet, stamp: Stamp) -> r2r::Result<()> {
+        #[cfg(vision_msgs)]
+        self.vision_label_info.publish(&messages::vision_label_info(labels, stamp))?;
+        self.label_info.publish(&messages::label_info(labels, stamp))
     }
 
     /// Publishes what the bundle is made of, as YAML.

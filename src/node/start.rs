@@ -11,7 +11,6 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::bundle_folder;
 use super::log::{Log, Throttle, throttle_panics};
-use super::messages;
 use super::output::{Announcements, Audience, Identity, Images, Reports};
 use super::overrides::Overrides;
 use super::process::{ContextError, Signals, context};
@@ -147,7 +146,7 @@ pub fn run() -> Result<(), NodeError> {
 
     let outcome = match prepared {
         Ok(Some(Prepared { session, identity, labels, model_info })) => {
-            timer.announcements().label_info(&messages::label_info(&labels, shared.now_stamp()))?;
+            timer.announcements().label_info(&labels, shared.now_stamp())?;
             timer.announcements().model_info(&model_info)?;
             reports.identify(identity);
             shared.state().loaded(Instant::now());

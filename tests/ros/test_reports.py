@@ -47,6 +47,15 @@ def test_classes_are_those_of_label_info(shared):
         assert 0 <= score.presence <= 1
 
 
+def test_vision_msgs_is_told_the_same_names_and_one_for_pixels_without_a_label(shared):
+    messages = pytest.importorskip("vision_msgs.msg", reason="the node publishes it where vision_msgs is")
+    told = shared.latched(messages.LabelInfo, "vision_label_info")
+    ours = shared.label_info()
+    named = [*zip(ours.class_ids, ours.class_names), (ours.ignore_id, "UNLABELED")]
+    assert [(one.class_id, one.class_name) for one in told.class_map] == named
+    assert told.threshold == 0
+
+
 def test_model_info_is_latched_and_names_the_bundle(shared):
     report = shared.ask(road())
     info = yaml.safe_load(shared.model_info())
