@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use image::{GrayImage, RgbImage};
+use image::GrayImage;
 use serde::Serialize;
 use tch::Kind;
 
@@ -10,7 +10,9 @@ use super::error::{EvaluationError, MOST_MEMORY};
 use super::frames::{FramePanels, Worst};
 use super::scoreboard::{self, Memory, Scoreboard, Scored};
 use super::table::{Cell, Column, Table};
+use crate::data::Sample;
 use crate::data::anomaly::{AnomalySample, truth};
+use crate::labels::{IGNORE, resize_labels};
 use crate::metric::component::{ComponentFigures, Components, Least};
 use crate::metric::histogram::Histogram;
 use crate::metric::ranking::Ranking;
@@ -18,7 +20,9 @@ use crate::model::inference::Inference;
 use crate::model::networks::Networks;
 use crate::monitor::assessment::ScoreMap;
 use crate::monitor::pictures::{threshold, to_map};
+use crate::network::layers::resize_bilinear;
 use crate::score::catalogue::Boxed;
+use crate::train::calibration::ORDINARY;
 
 /// Scores of the pixels that count, of all images.
 pub struct AnomalyEvaluation<'a> {
@@ -142,27 +146,30 @@ impl<'a> AnomalyEvaluation<'a> {
     }
 }
 
-/// Share of ordinary pixels that may count as anomalous.
-const FALSE_ALARMS: f64 = 0.01;
-
-/// For each detector the score that at most 1 % of the pixels of ordinary images reach; `None` if it
-/// gives no anomaly score.
+/// For each detector the score that at most [`ORDINARY`] of the labelled pixels of ordinary images reach, as the
+/// bundle's own is calibrated; `None` if it gives no anomaly score.
 pub fn limits(
     networks: &Networks,
     detectors: &[Boxed],
-    images: impl Iterator<Item = Result<RgbImage, EvaluationError>>,
+    samples: &[Sample],
 ) -> Result<Vec<Option<f32>>, EvaluationError> {
     let mut histograms: Vec<Option<Histogram>> = vec![None; detectors.len()];
-    for image in images {
-        let inference = Inference::of_image(networks, &image?)?;
+    let (height, width) = networks.size();
+    for sample in samples {
+        let inference = Inference::of_image(networks, &sample.image)?;
+        let labels = resize_labels(sample.labels.clone(), (width as u32, height as u32));
         for (detector, histogram) in detectors.iter().zip(&mut histograms) {
             if let Some(score) = tch::no_grad(|| detector.detect(&inference))?.anomaly {
-                let scores = Vec::<f32>::try_from(score.to_kind(Kind::Float).flatten(0, -1))?;
+                let score = resize_bilinear(&score.to_kind(Kind::Float), (height, width), false);
+                let scores = Vec::<f32>::try_from(score.flatten(0, -1))?;
+                // What is unlabelled may well be unknown.
+                let labelled = scores.iter().zip(labels.as_raw()).filter(|&(_, &id)| id != IGNORE);
+                let scores: Vec<f32> = labelled.map(|(&score, _)| score).collect();
                 histogram.get_or_insert_default().add(&scores, &vec![false; scores.len()])?;
             }
         }
     }
-    Ok(histograms.iter().map(|histogram| Some(histogram.as_ref()?.threshold(FALSE_ALARMS))).collect())
+    Ok(histograms.iter().map(|histogram| Some(histogram.as_ref()?.threshold(ORDINARY))).collect())
 }
 
 fn counted(map: &ScoreMap, marks: &GrayImage) -> Vec<f32> {

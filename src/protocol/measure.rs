@@ -45,8 +45,9 @@ impl Protocol {
                 outcome::write(&costs, &kept)
             }
             Test::Transfer(folder) if has_anomalies(folder) => {
-                let ordinary = images(&setup.data, &self.calibration)?;
-                let limits = limits(monitor.networks(), &detectors, ordinary)?;
+                let options = data::Options { slice: self.calibration.clone(), ..Default::default() };
+                let ordinary = data::load(&setup.data, &options).map_err(EvaluationError::from)?.samples;
+                let limits = limits(monitor.networks(), &detectors, &ordinary)?;
                 let mut evaluation = AnomalyEvaluation::new(&detectors, limits, Memory::Streaming, WORST);
                 let source = anomaly::Source::open(folder, None).map_err(EvaluationError::from)?;
                 for pair in &source.pairs.pairs {

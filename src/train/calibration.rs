@@ -100,7 +100,11 @@ pub enum CalibrationError {
 /// Share of good frames that may reach CAUTION by their failure score, and by their anomaly area; of
 /// good frames that may reach FAILURE; of right pixels that may be in the error mask; and of ordinary
 /// pixels that may be in the anomaly mask.
-const FALSE_ALARMS: [f64; 5] = [0.05, 0.05, 0.01, 0.05, 0.01];
+const FALSE_ALARMS: [f64; 5] = [0.05, 0.05, 0.01, 0.05, ORDINARY];
+
+/// Share of ordinary pixels that may count as anomalous: less than the smallest region that is reported, so that not
+/// every frame shows a thing that is none.
+pub(crate) const ORDINARY: f64 = 0.0002;
 
 /// Fewer frames than this cannot tell a rate of 1 %: one of them alone is more.
 pub const FEWEST: usize = 100;
@@ -324,16 +328,21 @@ pub fn calibrate(
     Ok(Thresholds {
         things,
         guarantee: format!(
-            "on {frames} labelled frames {called} ({name}{slice}): CAUTION{reason} on at most {:.0} % of frames, \
-             FAILURE on at most {:.0} %, {:.0} % of right pixels in the error mask, {:.0} % of ordinary pixels in \
+            "on {frames} labelled frames {called} ({name}{slice}): CAUTION{reason} on at most {} % of frames, \
+             FAILURE on at most {} %, {} % of right pixels in the error mask, {} % of ordinary pixels in \
              the anomaly mask{of_things}",
-            (100. * by_frames).min(100.),
-            100. * certain,
-            100. * wrong,
-            100. * anomalous
+            percent(by_frames.min(1.)),
+            percent(certain),
+            percent(wrong),
+            percent(anomalous)
         ),
         ..by_area
     })
+}
+
+/// A share in percent, rounded up to a hundredth: what is promised is no less than what holds.
+fn percent(share: f64) -> f64 {
+    (share * 1e4 - 1e-6).ceil() / 100.
 }
 
 fn finite(what: &'static str, image: &str, value: f32) -> Result<f32, CalibrationError> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use indicatif::ProgressBar;
-use synthcp_monitor::data::{MaskCoding, anomaly};
+use synthcp_monitor::data::{self, MaskCoding, anomaly};
 use synthcp_monitor::evaluate::anomaly::{AnomalyEvaluation, limits, tables};
 use synthcp_monitor::evaluate::dossier::PAGE;
 use synthcp_monitor::evaluate::summary::anomaly_dossier;
@@ -71,8 +71,10 @@ fn limits_of(
     detectors: &[Boxed],
 ) -> Result<Vec<Option<f32>>, Box<dyn Error>> {
     if let Some(slice) = &args.measured.calibration {
-        let images = args.measured.calibration_images(&args.data, slice)?;
-        return Ok(limits(monitor.networks(), detectors, images)?);
+        let folder = args.measured.calibration_data.as_ref().unwrap_or(&args.data);
+        let options = data::Options { slice: slice.clone(), ..Default::default() };
+        let ordinary = data::load(folder, &options)?.samples;
+        return Ok(limits(monitor.networks(), detectors, &ordinary)?);
     }
     let own = monitor.thresholds().anomaly;
     let name = synthcp_monitor::score::synthcp::own_score(monitor.networks());
