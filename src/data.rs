@@ -16,7 +16,7 @@ pub(crate) mod codebook;
 mod coding;
 pub(crate) mod degradation;
 pub mod folds;
-mod label_image;
+mod label_file;
 pub mod npy;
 mod pairs;
 pub(crate) mod sequence;
@@ -31,8 +31,10 @@ use image::imageops::{self, FilterType};
 use image::{GrayImage, RgbImage};
 use rayon::prelude::*;
 
+pub use crate::frame::label_image::{
+    Kind as LabelImageKind, LabelImage, LabelImageError, decode as decode_labels,
+};
 pub use coding::{Coding, MaskCoding, UnknownCoding};
-pub use label_image::{Kind as LabelImageKind, LabelImage, LabelImageError, decode as decode_labels};
 pub use pairs::{Pair, Pairs};
 pub use slice::Slice;
 
@@ -360,7 +362,7 @@ impl Source {
     /// Decodes one pair.
     pub fn load(&self, pair: &Pair, size: Option<(u32, u32)>) -> Result<Sample, DataError> {
         let mut image = open_image(&pair.image)?;
-        let LabelImage { values: mut labels, kind } = label_image::open(&pair.labels)?;
+        let LabelImage { values: mut labels, kind } = label_file::open(&pair.labels)?;
         if labels.dimensions() != image.dimensions() {
             let (labels, image) = (labels.dimensions(), image.dimensions());
             return Err(DataError::LabelSize { path: pair.labels.clone(), labels, image });
@@ -376,13 +378,13 @@ impl Source {
 
 /// All that is in the label images of `pairs`.
 fn met(pairs: &Pairs) -> Result<Met, DataError> {
-    let of = |pair: &Pair| Ok(Met::of(&label_image::open(&pair.labels)?, &pair.labels));
+    let of = |pair: &Pair| Ok(Met::of(&label_file::open(&pair.labels)?, &pair.labels));
     pairs.pairs.par_iter().map(of).try_reduce(Met::default, |some, more| Ok(some.and(more)))
 }
 
 /// All values in the masks of `pairs`.
 fn values(pairs: &Pairs) -> Result<Values, DataError> {
-    let of = |pair: &Pair| Ok(Values::of(label_image::open_values(&pair.labels)?.as_raw()));
+    let of = |pair: &Pair| Ok(Values::of(label_file::open_values(&pair.labels)?.as_raw()));
     pairs.pairs.par_iter().map(of).try_reduce(Values::none, |some, more| Ok(some.and(more)))
 }
 

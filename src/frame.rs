@@ -5,10 +5,11 @@ mod camera_image;
 mod compressed;
 mod encoding;
 mod jpeg;
+pub(crate) mod label_image;
 mod png;
 mod yuv;
 
-use image::RgbImage;
+use image::{GrayImage, RgbImage};
 
 use crate::quote::told;
 
@@ -40,12 +41,15 @@ pub struct Frame {
     pub stamp: Stamp,
     /// The header's `frame_id`, copied unchanged into every output.
     pub camera: String,
+    /// Class ids of a segmenter of one's own, covering what the image covers at any size: what is judged in place of
+    /// the monitor's own segmentation. An id that is no class's is no label.
+    pub labels: Option<GrayImage>,
 }
 
 impl Frame {
     /// An image that no camera's header came with: a file, a rendering.
     pub fn new(image: RgbImage) -> Self {
-        Self { image, stamp: Stamp::default(), camera: String::new() }
+        Self { image, stamp: Stamp::default(), camera: String::new(), labels: None }
     }
 }
 

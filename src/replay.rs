@@ -76,6 +76,9 @@ pub enum ReplayError {
     /// The valid mask cannot be read.
     #[error("parameter valid_mask: {0}; it must be the path of a PNG, JPEG or WebP")]
     ValidMask(frame::FileError),
+    /// Another segmenter's labels were to be judged.
+    #[error("parameter segmentation is topic; replay judges the bundle's own segmenter, set it to inside")]
+    LabelsByTopic,
     /// Labels that cannot be read.
     #[error(transparent)]
     Labels(#[from] DataError),

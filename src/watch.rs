@@ -6,6 +6,8 @@ pub(crate) mod decoding;
 pub(crate) mod diagnostics;
 pub(crate) mod duplicates;
 pub mod events;
+pub(crate) mod freshness;
+pub mod labels;
 pub(crate) mod mailbox;
 pub mod parameters;
 pub(crate) mod publishers;

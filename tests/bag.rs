@@ -25,11 +25,12 @@ fn a_report_is_read_and_written_as_others_do() {
     assert_eq!((class.class_id, class.class_name.as_str(), class.predicted_iou), (15, "text 16", 17.5));
     assert_eq!(report.regions.len(), 2);
     let region = &report.regions[0];
-    assert_eq!((region.x, region.height, region.centroid_x, region.class_id), (24, 27, 28.5, 38));
-    assert_eq!((region.on_road, region.id, region.age_frames, region.age), (34.5, 35, 36, 37.5));
+    assert_eq!((region.x, region.height, region.centroid_x, region.class_id), (25, 28, 29.5, 39));
+    assert_eq!((region.on_road, region.id, region.age_frames, region.age), (35.5, 36, 37, 38.5));
     // What follows text of any length is aligned anew.
     assert_eq!(report.frames_invalid, report.frames_received + 3);
-    assert_eq!(report.bundle_hash, format!("text {}", report.frames_received + 5));
+    assert_eq!(report.labels_unmatched, report.frames_received + 6);
+    assert_eq!(report.bundle_hash, format!("text {}", report.frames_received + 8));
     assert_eq!(encode(&report).unwrap(), theirs);
 }
 

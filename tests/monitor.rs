@@ -75,7 +75,7 @@ fn load(folder: &Path) -> Result<Monitor, String> {
 
 fn frame_of(width: u32, height: u32) -> Frame {
     let image = RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, (x * y) as u8]));
-    Frame { image, stamp: Stamp { sec: 3, nanosec: 4 }, camera: "front".into() }
+    Frame { image, stamp: Stamp { sec: 3, nanosec: 4 }, camera: "front".into(), labels: None }
 }
 
 /// A frame that is not of the working size.
@@ -109,6 +109,50 @@ fn assert_reports_its_networks(monitor: &Monitor, what: &str) {
             }
         }
     });
+}
+
+#[test]
+fn labels_of_another_segmenter_are_judged_in_place_of_its_own() {
+    let folder = random_bundle_of(&[("comparison", "{architecture: fused, width: 8}")]);
+    let monitor = load(folder.path()).unwrap();
+    let frame = frame_of(128, 64);
+    let own = monitor.process(&frame, Wanted::ALL).unwrap();
+    let labels = own.maps.labels.clone().unwrap();
+    let with = |labels: GrayImage| {
+        let frame = Frame { labels: Some(labels), ..frame.clone() };
+        monitor.process(&frame, Wanted::ALL).unwrap()
+    };
+    // The same labels are the same in everything.
+    let same = with(labels.clone());
+    assert_eq!(same.maps.error_probability.as_ref().unwrap().data, own.maps.error_probability.unwrap().data);
+    assert_eq!(same.report.failure_score, own.report.failure_score);
+    assert_eq!(same.report.unlabelled_area, 0.);
+    // Others are judged as those: where one pixel in two is another class, it is likelier wrong, and G paints another
+    // picture.
+    let classes = monitor.labels().len() as u8;
+    let changed = GrayImage::from_fn(128, 64, |x, y| {
+        let id = labels.get_pixel(x, y)[0];
+        Luma([if x % 2 == 0 { (id + 1) % classes } else { id }])
+    });
+    let judged = with(changed.clone());
+    assert_eq!(judged.maps.labels.as_ref().unwrap(), &changed);
+    let mean = |map: &ScoreMap, odd: usize| {
+        let half = map.data.iter().skip(odd).step_by(2);
+        half.sum::<f32>() / (128. * 32.)
+    };
+    let errors = judged.maps.error_probability.unwrap();
+    assert!(mean(&errors, 0) > mean(&errors, 1) + 0.01, "{} {}", mean(&errors, 0), mean(&errors, 1));
+    assert_ne!(judged.maps.reconstruction, same.maps.reconstruction);
+    // What has no label is left out of everything.
+    let half = GrayImage::from_fn(64, 32, |x, _| Luma([if x < 16 { 255 } else { 0 }]));
+    let judged = with(half);
+    assert_eq!(judged.report.unlabelled_area, 0.25);
+    let map = judged.maps.labels.unwrap();
+    assert_eq!((map.get_pixel(31, 0)[0], map.get_pixel(32, 0)[0]), (255, 0));
+    let mask = judged.maps.error_mask.unwrap();
+    assert!((0..64).all(|y| (0..32).all(|x| mask.get_pixel(x, y)[0] == 0)));
+    let shares: f32 = judged.report.classes.iter().map(|class| class.pixel_share).sum();
+    assert!((shares - 1.).abs() < 1e-4, "{shares}");
 }
 
 fn edit(folder: &Path, change: impl FnOnce(&mut Description)) {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::memory::Memory;
 use super::{median, millis, timed};
 use crate::data::Sample;
-use crate::frame::{Frame, Stamp};
+use crate::frame::Frame;
 use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::{Monitor, MonitorError};
 
@@ -39,11 +39,7 @@ impl Soak {
     /// memory cannot be read.
     pub fn run(monitor: &Monitor, samples: &[Sample], frames: usize) -> Result<Option<Self>, MonitorError> {
         let rounds = (0..).flat_map(|round| samples.iter().map(move |sample| (round, sample)));
-        let mut stream = rounds.map(|(round, sample)| Frame {
-            image: turned(&sample.image, TURN * round),
-            stamp: Stamp::default(),
-            camera: String::new(),
-        });
+        let mut stream = rounds.map(|(round, sample)| Frame::new(turned(&sample.image, TURN * round)));
         let stretch = (frames / POINTS).max(1);
         let (mut memory, mut times) = (Vec::new(), Vec::new());
         for _ in 0..=frames / stretch {

@@ -6,7 +6,7 @@ use std::path::Path;
 use image::{GrayImage, RgbImage};
 
 use super::pairs::{IMAGES, Pair, Pairs, files, folders};
-use super::{DataError, MaskCoding, coding, label_image, open_image, values};
+use super::{DataError, MaskCoding, coding, label_file, open_image, values};
 use crate::labels::apply_table;
 pub use crate::labels::truth;
 
@@ -113,7 +113,7 @@ impl Source {
     /// Decodes one sample.
     pub fn load(&self, pair: &Pair) -> Result<AnomalySample, DataError> {
         let image = open_image(&pair.image)?;
-        let mut truth = label_image::open_values(&pair.labels)?;
+        let mut truth = label_file::open_values(&pair.labels)?;
         if truth.dimensions() != image.dimensions() {
             let (labels, image) = (truth.dimensions(), image.dimensions());
             return Err(DataError::LabelSize { path: pair.labels.clone(), labels, image });

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::DataError;
-use super::label_image::{Kind, LabelImage};
+use crate::frame::label_image::{Kind, LabelImage};
 use crate::labels::{IGNORE, LabelSet, truth};
 
 /// How often each value was met in the label images of a data set.

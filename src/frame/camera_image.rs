@@ -17,7 +17,7 @@ pub struct CameraImage {
 }
 
 /// Pixels as a message carries them: a part of its bytes, not a copy.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// The fields of a `sensor_msgs/Image`, owned; `RawImage` says what each means.
     Raw {

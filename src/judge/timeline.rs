@@ -25,6 +25,9 @@ pub(super) fn validity_color(validity: Validity) -> RGBColor {
         Validity::Stale => RGBColor(110, 80, 160),
         Validity::InvalidInput => RGBColor(200, 100, 150),
         Validity::Starting => RGBColor(130, 140, 150),
+        Validity::Unlabelled => RGBColor(60, 130, 200),
+        Validity::Outdated => RGBColor(150, 110, 70),
+        Validity::Pending => RGBColor(190, 190, 120),
     }
 }
 

@@ -72,7 +72,8 @@ pub struct Latency {
 pub struct Inference<'a> {
     networks: Trio<'a>,
     image: Tensor,
-    given_labels: Option<Tensor>,
+    labels_for_g: Option<Tensor>,
+    judged: Option<Tensor>,
     segmentation: OnceCell<Segmentation>,
     synthesized: OnceCell<Synthetic>,
     second_segmentation: OnceCell<Segmented>,
@@ -100,7 +101,8 @@ impl<'a> Inference<'a> {
         Self {
             networks,
             image,
-            given_labels: None,
+            labels_for_g: None,
+            judged: None,
             segmentation: OnceCell::new(),
             synthesized: OnceCell::new(),
             second_segmentation: OnceCell::new(),
@@ -113,7 +115,13 @@ impl<'a> Inference<'a> {
     /// The same with labels for G in place of M's, `N x H x W` ids: networks with random weights say noise,
     /// of which G would learn nothing about its cost.
     pub(crate) fn with_labels(self, labels: Tensor) -> Self {
-        Self { given_labels: Some(labels), ..self }
+        Self { labels_for_g: Some(labels), ..self }
+    }
+
+    /// The same on the labels of another segmenter, `N x H x W`: ids, and what is no class where it gave none. M then
+    /// says how probable it finds them, and what it makes of x and of x'; where there is none, M's own stand in.
+    pub(crate) fn judging(self, labels: Tensor) -> Self {
+        Self { judged: Some(labels), ..self }
     }
 
     /// x: `N x 3 x H x W`, RGB in \[0, 1\], in the networks' precision.
@@ -132,6 +140,14 @@ impl<'a> Inference<'a> {
             let m = self.networks.segmenter;
             let segmented = m.forward(&self.image, false);
             let softmax = Softmax::of_logits(&segmented.logits, spatial(&self.image), m.align_corners());
+            let softmax = match &self.judged {
+                Some(labels) => {
+                    let is_class = labels.lt(softmax.probabilities.size()[1]);
+                    let labels = labels.where_self(&is_class, &softmax.labels);
+                    softmax.of_labels(labels)
+                }
+                None => softmax,
+            };
             Segmentation { softmax, features: segmented.features, grid_logits: segmented.logits }
         })
     }
@@ -148,7 +164,7 @@ impl<'a> Inference<'a> {
     }
 
     fn synthetic(&self) -> &Synthetic {
-        let labels = match &self.given_labels {
+        let labels = match &self.labels_for_g {
             Some(labels) => labels,
             None => &self.segmentation().softmax.labels,
         };

@@ -112,6 +112,9 @@ pub struct Report {
     pub error_area: f32,
     /// Share of the valid image whose anomaly score reaches the threshold.
     pub anomaly_area: f32,
+    /// Share of the valid image for which the segmenter that is judged gave no label; it counts for nothing else. 0
+    /// of the monitor's own.
+    pub unlabelled_area: f32,
     /// Connected anomalous regions, largest first.
     pub regions: Vec<Region>,
     /// Time by stage.
@@ -129,6 +132,7 @@ impl Report {
             classes: Vec::new(),
             error_area: 0.1,
             anomaly_area: 0.0,
+            unlabelled_area: 0.0,
             regions: Vec::new(),
             latency: Latency::default(),
         }

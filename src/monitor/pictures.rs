@@ -101,6 +101,15 @@ pub(crate) fn clear_invalid(maps: &mut Maps, valid: &GrayImage) {
     }
 }
 
+/// Puts no label where `given` has an id that is none of `classes`; both have the camera's size.
+pub(crate) fn leave_out_unlabelled(labels: &mut GrayImage, given: &GrayImage, classes: usize) {
+    for (label, &id) in labels.iter_mut().zip(given.as_raw()) {
+        if usize::from(id) >= classes {
+            *label = IGNORE;
+        }
+    }
+}
+
 /// Moves a region from pixels of a `from`-sized map to pixels of a `to`-sized image.
 pub(crate) fn scale_region(region: &mut Region, from: (u32, u32), to: (u32, u32)) {
     let scale = |v: u32, from: u32, to: u32| (u64::from(v) * u64::from(to) / u64::from(from)) as u32;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use image::{GrayImage, RgbImage};
+use image::{GrayImage, Luma, RgbImage};
+use tch::Kind;
 
 use super::assessment::{Assessment, ClassScore, Mode, Region, Report, ScoreMap, Wanted};
 use super::ground;
@@ -18,6 +19,7 @@ use crate::model::bundle::{Bundle, BundleError, CALIBRATE, Thresholds};
 use crate::model::compute::{DeviceChoice, Precision};
 use crate::model::inference::Inference;
 use crate::model::networks::{Arithmetic, Networks};
+use crate::model::pixels::grey_to_tensor;
 use crate::model::things::Features;
 
 /// Where and how the networks run.
@@ -211,10 +213,11 @@ impl Monitor {
         look: impl FnOnce(&Inference, &Report),
     ) -> Result<Assessment, MonitorError> {
         tch::no_grad(|| {
-            let inference = Inference::of_image(&self.networks, &frame.image)?;
+            let given = self.given_labels(frame);
+            let inference = self.inference(frame, given.as_ref())?;
             let anomaly = self.anomaly.then(|| self.networks.anomaly_config());
             let scores = Scores::by_method(&inference, anomaly)?;
-            let assessment = self.assess(&frame.image, &inference, scores, wanted)?;
+            let assessment = self.assess((&frame.image, given.as_ref()), &inference, scores, wanted)?;
             look(&inference, &assessment.report);
             Ok(assessment)
         })
@@ -224,10 +227,24 @@ impl Monitor {
     /// probability and anomaly score are then one minus the largest softmax.
     pub fn process_logits_only(&self, frame: &Frame, wanted: Wanted) -> Result<Assessment, MonitorError> {
         tch::no_grad(|| {
-            let inference = Inference::of_image(&self.networks, &frame.image)?;
+            let given = self.given_labels(frame);
+            let inference = self.inference(frame, given.as_ref())?;
             let scores = Scores::by_softmax(&inference, self.anomaly)?;
-            self.assess(&frame.image, &inference, scores, wanted)
+            self.assess((&frame.image, given.as_ref()), &inference, scores, wanted)
         })
+    }
+
+    /// Labels that came with the frame, at the working size.
+    fn given_labels(&self, frame: &Frame) -> Option<GrayImage> {
+        let (height, width) = self.networks.size();
+        frame.labels.as_ref().map(|labels| resize_labels(labels.clone(), (width as u32, height as u32)))
+    }
+
+    fn inference(&self, frame: &Frame, given: Option<&GrayImage>) -> Result<Inference<'_>, MonitorError> {
+        let inference = Inference::of_image(&self.networks, &frame.image)?;
+        let Some(labels) = given else { return Ok(inference) };
+        let labels = grey_to_tensor(labels).f_unsqueeze(0)?.f_to_kind(Kind::Int64)?;
+        Ok(inference.judging(labels.f_to_device(self.networks.device())?))
     }
 
     /// Assesses an image from an inference on it that others use as well, without the anomaly score.
@@ -237,13 +254,14 @@ impl Monitor {
         inference: &Inference,
         wanted: Wanted,
     ) -> Result<Assessment, MonitorError> {
-        self.assess(image, inference, Scores::by_method(inference, None)?, wanted)
+        self.assess((image, None), inference, Scores::by_method(inference, None)?, wanted)
     }
 
-    /// From scores at the working size to the report and to pictures at the camera's size.
+    /// From scores at the working size to the report and to pictures at the camera's size. Of an image whose labels
+    /// were `given`, at the working size, only what is labelled counts.
     fn assess(
         &self,
-        image: &RgbImage,
+        (image, given): (&RgbImage, Option<&GrayImage>),
         inference: &Inference,
         scores: Scores,
         wanted: Wanted,
@@ -254,7 +272,8 @@ impl Monitor {
         }
         let Readout { labels, error, anomaly, .. } = &read;
         let size = labels.dimensions();
-        let valid = self.valid_at(image.dimensions(), size)?;
+        let mut valid = self.valid_at(image.dimensions(), size)?;
+        let unlabelled_area = given.map_or(0., |given| self.leave_out_unlabelled(given, &mut valid));
         let is_valid = |i: usize| valid.as_ref().is_none_or(|v| v.as_raw()[i] > 0);
         let total = (0..labels.as_raw().len()).filter(|&i| is_valid(i)).count().max(1) as f32;
         let area = |map: &ScoreMap, limit: f32| {
@@ -289,6 +308,13 @@ impl Monitor {
         if let Some(valid) = &self.valid {
             pictures::clear_invalid(&mut maps, valid);
         }
+        if let (Some(given), Some(counted)) = (given, &valid) {
+            let at_size = |map: &GrayImage| resize_labels(map.clone(), image.dimensions());
+            pictures::clear_invalid(&mut maps, &at_size(counted));
+            if let Some(labels) = &mut maps.labels {
+                pictures::leave_out_unlabelled(labels, &at_size(given), self.labels.len());
+            }
+        }
         Ok(Assessment {
             report: Report {
                 mode: if scores.synth.is_some() { Mode::Full } else { Mode::LogitsOnly },
@@ -297,6 +323,7 @@ impl Monitor {
                 classes,
                 error_area: area(error, self.thresholds.error),
                 anomaly_area,
+                unlabelled_area,
                 regions,
                 latency: inference.latency(),
             },
@@ -316,6 +343,20 @@ impl Monitor {
             return Err(MonitorError::MaskSize { mask_width, mask_height, width, height });
         }
         Ok(Some(resize_labels(mask.clone(), size)))
+    }
+
+    /// Takes what is no class out of `valid`, and gives its share of what was valid.
+    fn leave_out_unlabelled(&self, given: &GrayImage, valid: &mut Option<GrayImage>) -> f32 {
+        let all = || GrayImage::from_pixel(given.width(), given.height(), Luma([255]));
+        let valid = valid.get_or_insert_with(all);
+        let (mut before, mut unlabelled) = (0u32, 0u32);
+        for (valid, &id) in valid.iter_mut().zip(given.as_raw()).filter(|(valid, _)| **valid > 0) {
+            before += 1;
+            if usize::from(id) >= self.labels.len() {
+                (*valid, unlabelled) = (0, unlabelled + 1);
+            }
+        }
+        unlabelled as f32 / before.max(1) as f32
     }
 
     fn class_scores(&self, counts: &[u32], total: f32, read: &Readout) -> Vec<ClassScore> {

@@ -40,6 +40,16 @@ impl Softmax {
         Self { probabilities, largest, second, labels: labels.squeeze_dim(1), entropy }
     }
 
+    /// The same probabilities beside labels that come from elsewhere, `N x H x W` ids, each below `classes`: where
+    /// those differ from the softmax's own, `largest` is the probability of the label and `second` that of the
+    /// softmax's own.
+    pub(crate) fn of_labels(self, labels: Tensor) -> Self {
+        let is_own = labels.eq_tensor(&self.labels).unsqueeze(1);
+        let largest = self.probabilities.gather(1, &labels.unsqueeze(1), false);
+        let second = self.second.where_self(&is_own, &self.largest);
+        Self { largest, second, labels, ..self }
+    }
+
     /// From logits, `N x classes x h x w`, brought to `size` (height, width) bilinearly.
     pub(crate) fn of_logits(logits: &Tensor, size: (i64, i64), align_corners: bool) -> Self {
         let logits = logits.to_kind(Kind::Float);

@@ -36,7 +36,7 @@ pub fn report(
     bundle: &str,
     bundle_hash: &str,
 ) -> msg::MonitorReport {
-    let Verdict { report, thresholds, counts, .. } = verdict;
+    let Verdict { report, thresholds, counts, label_counts, .. } = verdict;
     let report = report.as_ref();
     // A stage that took no time did not run.
     let stage = |pick: fn(&crate::monitor::assessment::Latency) -> std::time::Duration| {
@@ -56,6 +56,7 @@ pub fn report(
         classes: report.map_or(Vec::new(), |report| report.classes.iter().map(class).collect()),
         error_area: report.map_or(f32::NAN, |report| report.error_area),
         anomaly_area: report.map_or(f32::NAN, |report| report.anomaly_area),
+        unlabelled_area: report.map_or(f32::NAN, |report| report.unlabelled_area),
         regions: report
             .map_or(Vec::new(), |report| report.regions.iter().map(|found| region(found, labels)).collect()),
         threshold_caution: thresholds.caution,
@@ -73,10 +74,14 @@ pub fn report(
         latency_total_ms: millis(verdict.total),
         image_age_ms: verdict.image_age_secs.map_or(f32::NAN, |age| (age * 1e3) as f32),
         since_arrival_ms: millis(verdict.since_arrival),
+        labels_age_ms: verdict.labels_age_secs.map_or(f32::NAN, |age| (age * 1e3) as f32),
         frames_received: counts.received,
         frames_processed: counts.processed,
         frames_dropped: counts.dropped,
         frames_invalid: counts.invalid,
+        frames_unmatched: counts.unmatched,
+        labels_received: label_counts.received,
+        labels_unmatched: label_counts.unmatched,
         bundle: text(bundle),
         bundle_hash: text(bundle_hash),
     }
@@ -191,6 +196,9 @@ mod tests {
             (Validity::Stale, M::VALIDITY_STALE as u8),
             (Validity::InvalidInput, M::VALIDITY_INVALID_INPUT as u8),
             (Validity::Starting, M::VALIDITY_STARTING as u8),
+            (Validity::Unlabelled, M::VALIDITY_UNLABELLED as u8),
+            (Validity::Outdated, M::VALIDITY_OUTDATED as u8),
+            (Validity::Pending, M::VALIDITY_PENDING as u8),
         ];
         for (ours, theirs) in validities {
             assert_eq!(ours as u8, theirs, "{ours:?}");

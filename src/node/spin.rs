@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 use futures::{FutureExt, Stream, StreamExt};
 use r2r::sensor_msgs::msg::{CameraInfo, CompressedImage, Image};
 use r2r::std_msgs::msg::Header;
+use r2r::synthcp_monitor::msg::LabelInfo;
 use r2r::{Node, QosProfile};
 
 use super::log::{Allowance, Log, Throttle};
 use super::parameter_services::ParameterServices;
 use crate::frame::{CameraImage, Content, Stamp};
+use crate::watch::labels::LabelArrival;
 use crate::watch::mailbox::Arrival;
 use crate::watch::parameters::Transport;
 use crate::watch::publishers::{Publishers, Seen};
@@ -37,6 +39,7 @@ pub(crate) struct Inputs {
     raw: Option<Queue<Image>>,
     compressed: Option<Queue<CompressedImage>>,
     camera_info: Queue<CameraInfo>,
+    labels: Option<LabelQueues>,
     parameters: ParameterServices,
     changes: Allowance,
     transport: Transport,
@@ -44,6 +47,40 @@ pub(crate) struct Inputs {
     transports: Transports,
     names: Names,
     looked: Option<Instant>,
+}
+
+/// Labels that another node publishes, and what it says of their ids.
+struct LabelQueues {
+    raw: Queue<Image>,
+    compressed: Queue<CompressedImage>,
+    info: Queue<LabelInfo>,
+}
+
+impl LabelQueues {
+    fn create(node: &mut Node, qos: &QosProfile) -> r2r::Result<Self> {
+        // Said once, perhaps before this node came.
+        let info = QosProfile::default().keep_last(1).transient_local();
+        Ok(Self {
+            raw: queue(node.subscribe::<Image>("labels", qos.clone())?),
+            compressed: queue(node.subscribe::<CompressedImage>("labels/compressed", qos.clone())?),
+            info: queue(node.subscribe::<LabelInfo>("label_info", info)?),
+        })
+    }
+
+    fn drain(&mut self, shared: &Shared) {
+        while let Some(message) = ready(&mut self.info) {
+            let LabelInfo { class_ids, class_names, ignore_id, .. } = message;
+            let classes = class_ids.into_iter().map(i32::from).zip(class_names).collect();
+            shared.name_labels(classes, Some(ignore_id.into()));
+        }
+        while let Some(message) = ready(&mut self.raw) {
+            shared.accept_labels(LabelArrival { image: raw(message), at: Instant::now() });
+        }
+        while let Some(message) = ready(&mut self.compressed) {
+            shared.accept_labels(LabelArrival { image: compressed(message), at: Instant::now() });
+        }
+        shared.settle_labels();
+    }
 }
 
 /// Whole names, by which the graph is asked.
@@ -95,6 +132,7 @@ impl Inputs {
             raw,
             compressed,
             camera_info: queue(node.subscribe::<CameraInfo>("camera_info", qos.clone())?),
+            labels: settings.labels.is_some().then(|| LabelQueues::create(node, &qos)).transpose()?,
             parameters,
             changes: Allowance::default(),
             transport: settings.transport,
@@ -142,10 +180,14 @@ impl Inputs {
         while let Some(message) = self.raw.as_mut().and_then(ready) {
             let at = Instant::now();
             self.transports.raw_arrived(at);
-            shared.accept(Arrival { image: raw(message), at });
+            shared.accept(Arrival::new(raw(message), at));
         }
         while let Some(message) = self.compressed.as_mut().and_then(ready) {
-            shared.accept(Arrival { image: compressed(message), at: Instant::now() });
+            shared.accept(Arrival::new(compressed(message), Instant::now()));
+        }
+        // After the images: labels that come with theirs find it there.
+        if let Some(labels) = &mut self.labels {
+            labels.drain(shared);
         }
         while let Some(message) = ready(&mut self.camera_info) {
             shared.state().calibrated_size = Some((message.width, message.height));

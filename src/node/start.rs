@@ -22,6 +22,7 @@ use crate::model::bundle::{BundleError, Thresholds};
 use crate::monitor::pipeline::Monitor;
 use crate::watch::decoding::{Decoded, decode};
 use crate::watch::events::Events;
+use crate::watch::labels::NamesError;
 use crate::watch::parameters::{ParameterError, Parameters};
 use crate::watch::settings::Settings;
 use crate::watch::shared::{NodeClock, Shared, SharedParameters};
@@ -60,6 +61,9 @@ pub enum NodeError {
     /// The valid mask cannot be read.
     #[error("parameter valid_mask: {0}; it must be the path of a PNG, JPEG or WebP")]
     ValidMask(frame::FileError),
+    /// It is not known what the segmenter's ids mean.
+    #[error(transparent)]
+    Names(#[from] NamesError),
     /// ROS refused.
     #[error("ROS: {0}")]
     Ros(#[from] r2r::Error),
@@ -195,6 +199,9 @@ fn prepare(settings: &Settings, shared: Arc<Shared>, log: &Log) -> Result<Prepar
     shared.parameters.calibrate(monitor.thresholds())?;
     shared.state().thresholds = merged(monitor.thresholds(), shared.parameters.live().thresholds);
     let labels = monitor.labels().clone();
+    if let Some(by_topic) = &shared.labels {
+        by_topic.learn(&labels)?;
+    }
     let identity = Identity {
         labels: Some(labels.clone()),
         bundle: monitor.bundle_name().to_owned(),

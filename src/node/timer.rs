@@ -74,7 +74,7 @@ impl Timer {
     /// Publishes a report that assesses no image. Whatever was assessed before no longer counts.
     pub fn report(&self, validity: Validity, reason: String) -> r2r::Result<()> {
         let verdict = self.shared.alarm(validity, reason);
-        debug_assert_eq!(verdict.level, Level::Failure);
+        debug_assert!(verdict.level == Level::Failure || validity == Validity::Pending);
         self.reports.send(&verdict)
     }
 
@@ -92,19 +92,21 @@ impl Timer {
     pub(crate) fn farewell(&self) -> r2r::Result<()> {
         let reason = "the node is shutting down";
         self.report(Validity::Stale, reason.to_owned())?;
-        self.send(&self.statuses().map(|status| last_word(status, Severity::Stale, reason)))
+        let statuses = self.statuses().into_iter();
+        self.send(&statuses.map(|status| last_word(status, Severity::Stale, reason)).collect::<Vec<_>>())
     }
 
     /// Tells them why there will be none.
     pub(crate) fn give_up(&self, reason: &str) -> r2r::Result<()> {
         self.report(Validity::Failed, reason.to_owned())?;
-        self.send(&self.statuses().map(|status| match status.task {
+        let statuses = self.statuses().into_iter().map(|status| match status.task {
             "inference" => last_word(status, Severity::Error, reason),
             _ => last_word(status, Severity::Stale, "the node is ending"),
-        }))
+        });
+        self.send(&statuses.collect::<Vec<_>>())
     }
 
-    fn statuses(&self) -> [Status; 4] {
+    fn statuses(&self) -> Vec<Status> {
         let Identity { bundle, hash, model, .. } = self.reports.identity();
         let counts: Counts = self.shared.mailbox.counts();
         let state = self.shared.state().clone();

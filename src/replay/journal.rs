@@ -127,6 +127,7 @@ pub(super) fn outcome(report: MonitorReport) -> Result<Assessment, String> {
         predicted_miou: report.predicted_miou,
         error_area: report.error_area,
         anomaly_area: report.anomaly_area,
+        unlabelled_area: report.unlabelled_area,
         latency: Latency {
             segment: millis(report.latency_segment_ms),
             synthesize: millis(report.latency_synthesize_ms),

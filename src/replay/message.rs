@@ -24,7 +24,7 @@ pub(super) fn header(verdict: &Verdict) -> Header {
 
 /// The report; the fields mean what `msg/MonitorReport.msg` says.
 pub(super) fn report(verdict: &Verdict, identity: &Identity) -> MonitorReport {
-    let Verdict { report, thresholds, counts, .. } = verdict;
+    let Verdict { report, thresholds, counts, label_counts, .. } = verdict;
     let report = report.as_ref();
     // A stage that took no time did not run.
     let stage = |pick: fn(&Latency) -> Duration| {
@@ -41,6 +41,7 @@ pub(super) fn report(verdict: &Verdict, identity: &Identity) -> MonitorReport {
         classes: report.map_or(Vec::new(), |report| report.classes.iter().map(class).collect()),
         error_area: number(|report| report.error_area),
         anomaly_area: number(|report| report.anomaly_area),
+        unlabelled_area: number(|report| report.unlabelled_area),
         regions: report.map_or(Vec::new(), |report| {
             report.regions.iter().map(|found| region(found, &identity.labels)).collect()
         }),
@@ -59,10 +60,14 @@ pub(super) fn report(verdict: &Verdict, identity: &Identity) -> MonitorReport {
         latency_total_ms: millis(verdict.total),
         image_age_ms: verdict.image_age_secs.map_or(f32::NAN, |age| (age * 1e3) as f32),
         since_arrival_ms: millis(verdict.since_arrival),
+        labels_age_ms: verdict.labels_age_secs.map_or(f32::NAN, |age| (age * 1e3) as f32),
         frames_received: counts.received,
         frames_processed: counts.processed,
         frames_dropped: counts.dropped,
         frames_invalid: counts.invalid,
+        frames_unmatched: counts.unmatched,
+        labels_received: label_counts.received,
+        labels_unmatched: label_counts.unmatched,
         bundle: identity.bundle.clone(),
         bundle_hash: identity.hash.clone(),
     }

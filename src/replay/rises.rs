@@ -100,8 +100,10 @@ mod tests {
             decode: None,
             total: None,
             image_age_secs: None,
+            labels_age_secs: None,
             since_arrival: None,
             counts: Counts::default(),
+            label_counts: Default::default(),
         }
     }
 

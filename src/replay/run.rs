@@ -61,6 +61,9 @@ impl Run {
         frames: Frames,
         (results, summary, journal): (Results, Summary, Journal),
     ) -> Result<Self, ReplayError> {
+        if parameters.settings().labels.is_some() {
+            return Err(ReplayError::LabelsByTopic);
+        }
         let clock = Arc::new(BagClock::new(frames.begin()));
         let (of_day, steady) = (clock.clone(), clock.clone());
         let parameters = SharedParameters::new(parameters.clone());
@@ -132,7 +135,7 @@ impl Run {
             }
         };
         let received = self.shared.mailbox.counts().received;
-        self.shared.accept(Arrival { image, at: self.clock.now() });
+        self.shared.accept(Arrival::new(image, self.clock.now()));
         if self.shared.mailbox.counts().received == received {
             return self.not_assessed(label);
         }

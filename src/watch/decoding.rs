@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use image::RgbImage;
+use image::{GrayImage, RgbImage};
 
 use super::duplicates::Quality;
 use super::mailbox::Arrival;
@@ -20,8 +20,8 @@ use crate::network::fault;
 pub(crate) struct Decoded {
     /// The image.
     pub arrival: Arrival,
-    /// Its pixels, or why there are none.
-    pub image: Result<RgbImage, String>,
+    /// Its pixels and another segmenter's labels of it, where those are judged; or why there are none.
+    pub image: Result<(RgbImage, Option<GrayImage>), String>,
     /// How long that took.
     pub took: Duration,
 }
@@ -30,19 +30,23 @@ impl Decoded {
     /// Decodes the image, or its twin by the other transport where only that can be read.
     pub fn new(arrival: Arrival, shared: &Shared) -> Self {
         let start = Instant::now();
-        let mut decoded = Self { image: pixels(&arrival), arrival, took: Duration::ZERO };
-        shared.duplicates().learn(&decoded.arrival.image, Quality::of(&decoded.image));
-        if decoded.image.is_err()
-            && let Some(twin) = { shared.duplicates().twin_of(&decoded.arrival.image) }
+        let mut image = pixels(&arrival);
+        let mut arrival = arrival;
+        shared.duplicates().learn(&arrival.image, Quality::of(&image));
+        if image.is_err()
+            && let Some(twin) = { shared.duplicates().twin_of(&arrival.image) }
         {
-            let image = pixels(&twin);
-            shared.duplicates().learn(&twin.image, Quality::of(&image));
-            if image.is_ok() {
-                (decoded.arrival, decoded.image) = (twin, image);
+            let other = pixels(&twin);
+            shared.duplicates().learn(&twin.image, Quality::of(&other));
+            if other.is_ok() {
+                (arrival, image) = (Arrival { labels: arrival.labels, ..twin }, other);
             }
         }
-        decoded.took = start.elapsed();
-        decoded
+        let image = image.and_then(|image| {
+            let labels = labels(&arrival, shared, image.dimensions())?;
+            Ok((image, labels))
+        });
+        Self { arrival, image, took: start.elapsed() }
     }
 }
 
@@ -51,6 +55,14 @@ fn pixels(arrival: &Arrival) -> Result<RgbImage, String> {
     catch_unwind(AssertUnwindSafe(|| arrival.image.decode()))
         .map_err(|panic| fault::of_panic(panic.as_ref()))
         .and_then(|result| result.map_err(|error| error.to_string()))
+}
+
+/// Labels of an image of this size, where labels are judged. A panic inside is but another reason.
+fn labels(arrival: &Arrival, shared: &Shared, size: (u32, u32)) -> Result<Option<GrayImage>, String> {
+    let (Some(labels), Some(came)) = (&shared.labels, &arrival.labels) else { return Ok(None) };
+    catch_unwind(AssertUnwindSafe(|| labels.read(came, size)))
+        .unwrap_or_else(|panic| Err(fault::of_panic(panic.as_ref())))
+        .map(Some)
 }
 
 /// Decodes the newest image whenever it is time, until the mailbox is closed.

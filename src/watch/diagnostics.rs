@@ -1,4 +1,4 @@
-//! What goes on `/diagnostics`: four statuses with stable names, so that an aggregator can route
+//! What goes on `/diagnostics`: statuses with stable names, so that an aggregator can route
 //! camera trouble, inference trouble, slowness and a wrong segmentation to different paths.
 
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::mailbox::Counts;
 use super::parameters::Transport;
 use super::settings::{Live, Settings};
-use super::shared::State;
+use super::shared::{LabelState, State};
 use super::verdict::Validity;
 use crate::model::bundle::CALIBRATE;
 use crate::monitor::assessment::Mode;
@@ -68,9 +68,59 @@ pub(crate) fn hanging(state: &State, live: Live, now: Instant) -> Option<Duratio
     (state.loading_since.is_none() && owed > live.report_timeout).then_some(owed)
 }
 
-/// The four statuses.
-pub(crate) fn statuses(snapshot: &Snapshot) -> [Status; 4] {
-    [camera(snapshot), inference(snapshot), processing_time(snapshot), segmentation(snapshot)]
+/// Why images that come since `since` have no labels, if that has lasted for longer than labels.timeout.
+pub(crate) fn unlabelled(state: &State, live: Live, since: Instant, now: Instant) -> Option<String> {
+    let timeout = live.labels_timeout?;
+    let silence = |heard: Option<Instant>| {
+        let last = heard.map_or(since, |heard| heard.max(since));
+        now.saturating_duration_since(last)
+    };
+    let (unmatched, silent) = (silence(state.labels.matched), silence(state.labels.last));
+    let (seconds, allowed) = (unmatched.as_secs_f64(), timeout.as_secs_f64());
+    (unmatched > timeout).then(|| match &state.labels.why {
+        Some(why) if silent <= timeout => {
+            format!("labels arrive, and for {seconds:.1} s none has belonged to an image: {why}")
+        }
+        _ => format!("images arrive without labels for {seconds:.1} s; labels.timeout allows {allowed} s"),
+    })
+}
+
+/// The four statuses, and one of the labels where those come by topic.
+pub(crate) fn statuses(snapshot: &Snapshot) -> Vec<Status> {
+    let own = [camera(snapshot), inference(snapshot), processing_time(snapshot), segmentation(snapshot)];
+    own.into_iter().chain(labels(snapshot)).collect()
+}
+
+fn labels(snapshot: &Snapshot) -> Option<Status> {
+    let Snapshot { state, counts, settings, live, now, .. } = *snapshot;
+    let options = settings.labels.as_ref()?;
+    let LabelState { last, matched, why, counts: labels } = &state.labels;
+    let since = |at: &Option<Instant>| at.map(|at| now.saturating_duration_since(at));
+    // Of the last verdicts none is on an image, if labels stopped.
+    let silent = unlabelled(state, live, state.watchdog.started(), now);
+    let (severity, message) = match (silent, matched, state.watchdog.liveness(now, live.source_timeout)) {
+        (_, _, Liveness::Waiting) => (Severity::Warn, "no image yet that labels could belong to".to_owned()),
+        (_, _, Liveness::Stale) => (Severity::Error, "no images come that labels could belong to".to_owned()),
+        (Some(reason), _, Liveness::Alive) => (Severity::Error, reason),
+        (None, None, Liveness::Alive) => {
+            (Severity::Warn, "no labels yet on labels, labels/compressed".to_owned())
+        }
+        (None, Some(_), Liveness::Alive) => (Severity::Ok, "labels belong to images".to_owned()),
+    };
+    Some(Status {
+        task: "labels",
+        severity,
+        message,
+        values: vec![
+            ("labels_received", labels.received.to_string()),
+            ("labels_unmatched", labels.unmatched.to_string()),
+            ("frames_unmatched", counts.unmatched.to_string()),
+            ("last_miss", why.clone().unwrap_or_default()),
+            ("since_last_labels_ms", millis(since(last))),
+            ("since_last_match_ms", millis(since(matched))),
+            ("timeout_ms", millis(Some(options.timeout))),
+        ],
+    })
 }
 
 fn camera(snapshot: &Snapshot) -> Status {
@@ -131,6 +181,7 @@ fn camera(snapshot: &Snapshot) -> Status {
             ("frames_received", counts.received.to_string()),
             ("frames_dropped", counts.dropped.to_string()),
             ("frames_invalid", counts.invalid.to_string()),
+            ("frames_unmatched", counts.unmatched.to_string()),
             ("second_copies_ignored", state.duplicates.to_string()),
             ("encoding", state.encoding.clone()),
             ("image_size", size(state.size)),
@@ -293,6 +344,7 @@ mod tests {
     use crate::frame::Stamp;
     use crate::model::bundle::Thresholds;
     use crate::monitor::assessment::{Latency, Report};
+    use crate::watch::labels::LabelCounts;
     use crate::watch::parameters::Parameters;
     use crate::watch::shared::tests::state;
     use crate::watch::verdict::Verdict;
@@ -313,8 +365,10 @@ mod tests {
             decode: None,
             total: Some(total),
             image_age_secs: Some(0.01),
+            labels_age_secs: None,
             since_arrival: None,
             counts: Counts::default(),
+            label_counts: LabelCounts::default(),
         }
     }
 
@@ -330,7 +384,7 @@ mod tests {
             image_age_secs: None,
             now,
         };
-        statuses(&snapshot).to_vec()
+        statuses(&snapshot)
     }
 
     fn brief(statuses: &[Status]) -> Vec<(&str, Severity)> {

@@ -190,7 +190,7 @@ mod tests {
         /// The stamps and transports that are judged after one more image, a hundredth later.
         fn sends(&mut self, stamp: i32, compressed: bool) -> Vec<(i32, bool)> {
             self.now += Duration::from_millis(10);
-            let arrival = Arrival { image: image(stamp, compressed), at: self.now };
+            let arrival = Arrival::new(image(stamp, compressed), self.now);
             let admitted = self.duplicates.admit(arrival);
             admitted.iter().map(|a| (a.image.stamp.sec, a.image.is_compressed())).collect()
         }

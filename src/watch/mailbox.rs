@@ -7,6 +7,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::labels::LabelArrival;
 use crate::frame::CameraImage;
 
 /// An image and when it arrived, on the steady clock.
@@ -16,10 +17,24 @@ pub struct Arrival {
     pub image: CameraImage,
     /// When it came.
     pub at: Instant,
+    /// Another segmenter's labels of it, where those are judged.
+    pub labels: Option<LabelArrival>,
+}
+
+impl Arrival {
+    /// An image alone.
+    pub fn new(image: CameraImage, at: Instant) -> Self {
+        Self { image, at, labels: None }
+    }
+
+    /// The image with its labels.
+    pub(crate) fn with(self, labels: LabelArrival) -> Self {
+        Self { labels: Some(labels), ..self }
+    }
 }
 
 /// Images since the start. Once none is in hand or waiting,
-/// `received = processed + dropped + invalid`.
+/// `received = processed + dropped + invalid + unmatched`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Arrived.
@@ -30,12 +45,14 @@ pub struct Counts {
     pub dropped: u64,
     /// Could not be read.
     pub invalid: u64,
+    /// Came without the labels that were to be judged.
+    pub unmatched: u64,
 }
 
 impl Counts {
     /// Images that wait or are in hand.
     pub(crate) fn outstanding(&self) -> u64 {
-        self.received.saturating_sub(self.processed + self.dropped + self.invalid)
+        self.received.saturating_sub(self.processed + self.dropped + self.invalid + self.unmatched)
     }
 }
 
@@ -99,6 +116,13 @@ impl<T> Mailbox<T> {
         slot.counts
     }
 
+    /// Counts images that arrived and never came here, for want of their labels.
+    pub(crate) fn count_unmatched(&self, images: u64) {
+        let counts = &mut self.lock().counts;
+        counts.received += images;
+        counts.unmatched += images;
+    }
+
     /// The counts now.
     pub fn counts(&self) -> Counts {
         self.lock().counts
@@ -129,10 +153,22 @@ mod tests {
         }
         assert_eq!(mailbox.take(), Some(4));
         let counts = mailbox.count_processed();
-        assert_eq!(counts, Counts { received: 5, processed: 1, dropped: 4, invalid: 0 });
+        assert_eq!(counts, Counts { received: 5, processed: 1, dropped: 4, ..Counts::default() });
         mailbox.put(5);
         assert_eq!(mailbox.take(), Some(5));
-        assert_eq!(mailbox.count_invalid(), Counts { received: 6, processed: 1, dropped: 4, invalid: 1 });
+        assert_eq!(
+            mailbox.count_invalid(),
+            Counts { received: 6, processed: 1, dropped: 4, invalid: 1, unmatched: 0 }
+        );
+    }
+
+    #[test]
+    fn images_without_labels_count_as_arrived_and_owe_nothing() {
+        let mailbox = Mailbox::<u8>::default();
+        mailbox.put(1);
+        mailbox.count_unmatched(3);
+        let counts = mailbox.counts();
+        assert_eq!((counts.received, counts.unmatched, counts.outstanding()), (4, 3, 1));
     }
 
     #[test]
@@ -167,7 +203,7 @@ mod tests {
             mailbox.put(item);
         }
         taker.join().unwrap();
-        let Counts { received, processed, dropped, invalid } = mailbox.counts();
+        let Counts { received, processed, dropped, invalid, .. } = mailbox.counts();
         assert_eq!(received, 10_000);
         assert_eq!(received, processed + dropped + invalid);
     }

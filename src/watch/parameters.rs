@@ -19,7 +19,7 @@ use crate::model::bundle::Thresholds;
 pub use offline::OfflineError;
 pub use table::{Declaration, Parameter, TABLE};
 pub use value::{Kind, Value};
-pub use word::{Qos, Transport};
+pub use word::{Match, Qos, Source, Transport};
 
 /// A parameter that cannot be what it was asked to be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -55,6 +55,8 @@ impl Rerun {
         let parameters = Parameters::with_overrides([
             ("trigger_frames", Value::Integer(patience.trigger.into())),
             ("release_frames", Value::Integer(patience.release.into())),
+            // The frames themselves are not there.
+            ("max_repeat_time", Value::Double(0.)),
         ])?;
         let now = Arc::new(Mutex::new(Duration::ZERO));
         let at = |now: &Mutex<Duration>| *now.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,8 +94,8 @@ impl Rerun {
             data: vec![0; 3].into(),
         };
         let image = CameraImage { stamp, frame_id: String::new(), content };
-        let arrival = Arrival { image, at: self.shared.steady_now() };
-        let decoded = Decoded { arrival, image: Ok(RgbImage::new(1, 1)), took: Duration::ZERO };
+        let arrival = Arrival::new(image, self.shared.steady_now());
+        let decoded = Decoded { arrival, image: Ok((RgbImage::new(1, 1), None)), took: Duration::ZERO };
         self.session.assess(decoded, Wanted::default()).verdict
     }
 }

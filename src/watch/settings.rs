@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::debounce::Patience;
+use super::labels;
+use super::labels::matching::Rule;
 use super::parameters::table as parameter;
-use super::parameters::{Parameters, Qos, Transport};
+use super::parameters::{Match, Parameters, Qos, Source, Transport};
 use crate::monitor::pipeline::MonitorOptions;
 
 /// The node's settings.
@@ -26,6 +28,8 @@ pub(crate) struct Settings {
     pub diagnostics_period: Duration,
     /// Whether the time comes from `/clock`.
     pub use_sim_time: bool,
+    /// How labels by topic are taken, where those are judged in place of the bundle's segmenter.
+    pub labels: Option<labels::Options>,
     /// What may change while the node runs.
     pub live: Live,
 }
@@ -47,6 +51,14 @@ pub struct Live {
     pub max_consecutive_delay: Duration,
     /// Time that a report may be due before something hangs.
     pub report_timeout: Duration,
+    /// Time after which something is said even if there is nothing new.
+    pub report_period: Duration,
+    /// Age by its stamp up to which an image says something about now.
+    pub max_image_age: Option<Duration>,
+    /// Time for which an image may repeat.
+    pub max_repeat_time: Option<Duration>,
+    /// Time without labels for the images that come, where labels by topic are judged.
+    pub labels_timeout: Option<Duration>,
 }
 
 /// Thresholds set by hand; `None` leaves the bundle's.
@@ -84,6 +96,7 @@ impl Parameters {
             reliable_output: self.read(&parameter::OUTPUT_QOS) == Qos::Default,
             diagnostics_period: self.read(&parameter::DIAGNOSTICS_PERIOD),
             use_sim_time: self.read(&parameter::USE_SIM_TIME),
+            labels: self.labels(),
             live: self.live(),
         }
     }
@@ -91,6 +104,24 @@ impl Parameters {
     /// Name or path of the bundle.
     pub fn bundle(&self) -> String {
         self.read(&parameter::BUNDLE)
+    }
+
+    /// How labels by topic are taken, where those are judged.
+    pub(crate) fn labels(&self) -> Option<labels::Options> {
+        let tolerance = self.read(&parameter::LABELS_TOLERANCE);
+        (self.read(&parameter::SEGMENTATION) == Source::Topic).then(|| labels::Options {
+            rule: match self.read(&parameter::LABELS_MATCH) {
+                Match::Exact => Rule::Exact,
+                Match::Nearest => Rule::Nearest(tolerance),
+                Match::Arrival => Rule::Arrival(tolerance),
+            },
+            fit: self.read(&parameter::LABELS_FIT),
+            coding: self.read(&parameter::LABELS_CODING),
+            channel: self.read(&parameter::LABELS_CHANNEL),
+            names: self.read(&parameter::LABELS_NAMES),
+            most_unknown: self.read(&parameter::LABELS_MAX_UNKNOWN) as f32,
+            timeout: self.read(&parameter::LABELS_TIMEOUT),
+        })
     }
 
     /// Those of them that may change while the node runs.
@@ -112,6 +143,10 @@ impl Parameters {
             max_processing_time: self.read(&parameter::MAX_PROCESSING_TIME),
             max_consecutive_delay: self.read(&parameter::MAX_CONSECUTIVE_DELAY),
             report_timeout: self.read(&parameter::REPORT_TIMEOUT),
+            report_period: self.read(&parameter::REPORT_PERIOD),
+            max_image_age: self.read(&parameter::MAX_IMAGE_AGE),
+            max_repeat_time: self.read(&parameter::MAX_REPEAT_TIME),
+            labels_timeout: self.labels().map(|labels| labels.timeout),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::duplicates::Duplicates;
+use super::labels::{LabelArrival, LabelCounts, Labels};
 use super::mailbox::{Arrival, Mailbox};
 use super::parameters::{ParameterError, Parameters, Value};
 use super::publishers::Publishers;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub mailbox: Mailbox<Arrival>,
     /// Images that come by both transports.
     duplicates: Mutex<Duplicates>,
+    /// Labels by topic and the images that wait for them, where those are judged.
+    pub(crate) labels: Option<Labels>,
     /// When inference will want it.
     pub schedule: InferenceSchedule,
     /// The node's time.
@@ -46,10 +49,12 @@ pub struct Shared {
 impl Shared {
     /// Nothing has happened yet.
     pub fn new(parameters: SharedParameters, clock: NodeClock, thresholds: Thresholds, now: Instant) -> Self {
+        let labels = parameters.lock().labels().map(Labels::new);
         Self {
             parameters,
             mailbox: Mailbox::default(),
             duplicates: Mutex::default(),
+            labels,
             schedule: InferenceSchedule::default(),
             clock,
             steady: Arc::new(Instant::now),
@@ -67,23 +72,31 @@ impl Shared {
         (self.steady)()
     }
 
-    /// A verdict that there is no image to assess. Whatever was assessed before no longer counts.
+    /// A verdict that there is no image to assess. Whatever was assessed before no longer counts; while the next report
+    /// is but pending, it does.
     pub(crate) fn alarm(&self, validity: Validity, reason: String) -> Verdict {
         let now = self.steady_now();
         let mut state = self.state();
+        let level = match validity {
+            Validity::Pending => state.debounce.level(),
+            _ => state.fail(now),
+        };
+        state.last_said = Some(now);
         Verdict {
             stamp: self.now_stamp(),
             camera: state.newest.as_ref().map_or(String::new(), |(_, camera)| camera.clone()),
             validity,
             reason,
-            level: state.fail(now),
+            level,
             report: None,
-            thresholds: state.thresholds.clone(),
+            thresholds: self.promised(state.thresholds.clone()),
             decode: None,
             total: None,
+            labels_age_secs: None,
             image_age_secs: state.newest.as_ref().and_then(|(stamp, _)| self.age_secs(*stamp)),
             since_arrival: state.watchdog.since_arrival(now),
             counts: self.mailbox.counts(),
+            label_counts: self.label_counts(),
         }
     }
 
@@ -98,7 +111,67 @@ impl Shared {
         self.duplicates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in an image that arrived: into the mailbox, unless it is a twin.
+    /// Limits without the promise that was made for the bundle's own segmenter, where another one is judged.
+    pub(crate) fn promised(&self, thresholds: Thresholds) -> Thresholds {
+        match self.labels {
+            Some(_) => Thresholds { guarantee: String::new(), ..thresholds },
+            None => thresholds,
+        }
+    }
+
+    /// Label images so far.
+    pub(crate) fn label_counts(&self) -> LabelCounts {
+        self.labels.as_ref().map_or_else(LabelCounts::default, |labels| labels.matcher().counts())
+    }
+
+    /// Takes in labels that arrived: into the mailbox, with the image that they belong to.
+    pub(crate) fn accept_labels(&self, arrival: LabelArrival) {
+        let Some(labels) = &self.labels else { return };
+        self.state().labels.last = Some(arrival.at);
+        let now = arrival.at;
+        let pairs = labels.matcher().labels(arrival);
+        self.matched(labels, pairs, now);
+    }
+
+    /// Takes in what the segmenter says of its ids.
+    pub(crate) fn name_labels(&self, classes: Vec<(i32, String)>, ignored: Option<i32>) {
+        if let Some(labels) = &self.labels {
+            labels.name(classes, ignored);
+        }
+    }
+
+    /// Gives up images and labels that have waited for too long.
+    pub(crate) fn settle_labels(&self) {
+        let Some(labels) = &self.labels else { return };
+        let now = self.steady_now();
+        let pairs = labels.matcher().settle(now);
+        self.matched(labels, pairs, now);
+    }
+
+    /// Passes on what is complete, and notes what was given up.
+    fn matched(&self, labels: &Labels, pairs: Vec<Arrival>, now: Instant) {
+        let (lost, miss, counts) = {
+            let mut matcher = labels.matcher();
+            (matcher.take_images_lost(), matcher.miss(), matcher.counts())
+        };
+        self.mailbox.count_unmatched(lost);
+        {
+            let mut state = self.state();
+            let why = miss.map(|miss| miss.told(labels.options.rule));
+            state.labels = LabelState { why, counts, ..state.labels.clone() };
+        }
+        for arrival in pairs {
+            {
+                let mut state = self.state();
+                state.labels.matched = Some(now);
+                state.owe(now);
+            }
+            self.mailbox.put(arrival);
+        }
+    }
+
+    /// Takes in an image that arrived: into the mailbox, unless it is a twin; where labels are judged, once it has
+    /// its labels.
     pub(crate) fn accept(&self, arrival: Arrival) {
         let (admitted, twins) = {
             let mut duplicates = self.duplicates();
@@ -107,7 +180,17 @@ impl Shared {
         self.state().duplicates = twins;
         for arrival in admitted {
             self.state().arrived(&arrival);
-            self.mailbox.put(arrival);
+            let now = arrival.at;
+            match &self.labels {
+                Some(labels) => {
+                    let pairs = labels.matcher().image(arrival);
+                    self.matched(labels, pairs, now);
+                }
+                None => {
+                    self.state().owe(now);
+                    self.mailbox.put(arrival);
+                }
+            }
         }
     }
 
@@ -173,6 +256,19 @@ impl SharedParameters {
     }
 }
 
+/// What is known about labels by topic.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LabelState {
+    /// When any came.
+    pub last: Option<Instant>,
+    /// When any found their image.
+    pub matched: Option<Instant>,
+    /// Why the last that found none did not.
+    pub why: Option<String>,
+    /// How many came.
+    pub counts: LabelCounts,
+}
+
 /// What is known about camera, inference and verdict.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
@@ -205,10 +301,14 @@ pub(crate) struct State {
     pub slow_since: Option<Instant>,
     /// When the last report on an image went out.
     pub last_report: Option<Instant>,
-    /// That report.
+    /// When anything was last said.
+    pub last_said: Option<Instant>,
+    /// The last report on an image.
     pub last_verdict: Option<Verdict>,
     /// How the last scores came about.
     pub mode: Option<Mode>,
+    /// Labels by topic, where those are judged.
+    pub labels: LabelState,
     /// Frames whose inference failed.
     pub failures: u64,
     /// What the last failure said.
@@ -233,8 +333,10 @@ impl State {
             owed_since: None,
             slow_since: None,
             last_report: None,
+            last_said: None,
             last_verdict: None,
             mode: None,
+            labels: LabelState::default(),
             failures: 0,
             last_failure: None,
             arrivals: VecDeque::new(),
@@ -244,13 +346,17 @@ impl State {
     /// Notes that an image arrived.
     pub fn arrived(&mut self, arrival: &Arrival) {
         self.watchdog.feed(arrival.at);
-        self.owed_since.get_or_insert(arrival.at);
         self.newest = Some((arrival.image.stamp, arrival.image.frame_id.clone()));
         self.encoding = shortened(arrival.image.encoding());
         self.arrivals.push_back(arrival.at);
         if self.arrivals.len() > RATE_WINDOW {
             self.arrivals.pop_front();
         }
+    }
+
+    /// Notes that a report is due on an image that is on its way to inference.
+    fn owe(&mut self, at: Instant) {
+        self.owed_since.get_or_insert(at);
     }
 
     /// Notes that the bundle is loaded: reports on images that came meanwhile are due from now on.
@@ -273,7 +379,7 @@ impl State {
     /// Notes the report on an image.
     pub fn assessed(&mut self, verdict: &Verdict, limit: Option<Duration>, now: Instant) {
         self.owed_since = (verdict.counts.outstanding() > 0).then_some(now);
-        self.last_report = Some(now);
+        (self.last_report, self.last_said) = (Some(now), Some(now));
         match verdict.validity {
             Validity::Ok | Validity::Degraded => {
                 self.mode = verdict.report.as_ref().map(|report| report.mode);

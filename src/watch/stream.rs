@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use image::{GrayImage, RgbImage};
 
 use super::decoding::Decoded;
+use super::freshness::Freshness;
 use super::mailbox::Arrival;
 use super::settings::{Live, Overrides};
 use super::shared::Shared;
@@ -111,6 +112,7 @@ pub(crate) struct Session<A> {
     deadline: Deadline,
     time: TimeBase,
     tracks: Tracks,
+    freshness: Freshness,
     /// How long the last image took that could be assessed.
     usual: Duration,
 }
@@ -127,6 +129,7 @@ impl<A: Assessor> Session<A> {
             deadline: Deadline::new(),
             time: TimeBase::default(),
             tracks: Tracks::default(),
+            freshness: Freshness::default(),
             usual: Duration::ZERO,
         }
     }
@@ -162,7 +165,7 @@ impl<A: Assessor> Session<A> {
         assessed
     }
 
-    /// Takes up an image. One that cannot be read has its verdict at once.
+    /// Takes up an image. One that cannot be read, or is no news, has its verdict at once.
     pub(crate) fn take(&mut self, decoded: Decoded) -> Result<Taken, Box<Assessed>> {
         let start = Instant::now();
         let Decoded { arrival, image, took } = decoded;
@@ -174,8 +177,8 @@ impl<A: Assessor> Session<A> {
             self.deadline.reset();
         }
 
-        let image = match image {
-            Ok(image) => image,
+        let (image, labels) = match image {
+            Ok(pixels) => pixels,
             Err(reason) => {
                 let blank = self.blank(&arrival, Validity::InvalidInput, reason);
                 let verdict = Verdict { counts: self.shared.mailbox.count_invalid(), ..blank };
@@ -184,9 +187,15 @@ impl<A: Assessor> Session<A> {
             }
         };
         self.shared.state().size = Some(image.dimensions());
+        if let Some(reason) = self.freshness.judge(&arrival, self.shared.age_secs(stamp), live) {
+            let blank = self.blank(&arrival, Validity::Outdated, reason);
+            let verdict = Verdict { counts: self.shared.mailbox.count_processed(), ..blank };
+            let finished = self.finish(verdict, live, jumped);
+            return Err(Box::new(Assessed { image: Some(image), ..finished }));
+        }
 
         let camera = arrival.image.frame_id.clone();
-        let frame = Frame { image, stamp, camera };
+        let frame = Frame { image, stamp, camera, labels };
         let mode = self.deadline.choose(self.shared.steady_now(), live.degraded_deadline);
         Ok(Taken { arrival, frame, mode, decode: took, start, live, jumped })
     }
@@ -232,8 +241,8 @@ impl<A: Assessor> Session<A> {
             .unwrap_or_else(|panic| Err(fault::of_panic(panic.as_ref())))
     }
 
-    /// Follows the things in view, debounces the verdict and notes it for diagnostics. An image that was too old by then lowers no level:
-    /// the camera may have died since.
+    /// Follows the things in view, debounces the verdict and notes it for diagnostics. An image that was too old by
+    /// then lowers no level: the camera may have died since.
     fn finish(&mut self, mut verdict: Verdict, live: Live, jumped: bool) -> Assessed {
         if jumped {
             self.tracks.jump(verdict.stamp);
@@ -274,12 +283,14 @@ impl<A: Assessor> Session<A> {
             reason,
             level: Level::Failure,
             report: None,
-            thresholds: self.assessor.thresholds(),
+            thresholds: self.shared.promised(self.assessor.thresholds()),
             decode: None,
             total: None,
             image_age_secs: self.shared.age_secs(stamp),
+            labels_age_secs: arrival.labels.as_ref().and_then(|labels| self.shared.age_secs(labels.stamp())),
             since_arrival: Some(self.shared.steady_now().saturating_duration_since(arrival.at)),
             counts: Default::default(),
+            label_counts: self.shared.label_counts(),
         }
     }
 

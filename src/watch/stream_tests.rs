@@ -37,8 +37,10 @@ fn session<F: FnMut(Mode) -> Result<f32, String>>(
     act: F,
     overrides: &[(&str, Value)],
 ) -> (Session<Puppet<F>>, Arc<Shared>) {
-    let parameters =
-        Parameters::with_overrides(overrides.iter().map(|(name, value)| (*name, value.clone()))).unwrap();
+    // Most tests show one picture all along, on a clock that stands still.
+    let patient = [("max_image_age", Value::Double(0.)), ("max_repeat_time", Value::Double(0.))];
+    let overrides = overrides.iter().map(|(name, value)| (*name, value.clone()));
+    let parameters = Parameters::with_overrides(patient.into_iter().chain(overrides)).unwrap();
     let clock = Arc::new(|| Some(Duration::from_secs(100)));
     let shared =
         Arc::new(Shared::new(SharedParameters::new(parameters), clock, thresholds(), Instant::now()));
@@ -55,7 +57,7 @@ fn arrival(sec: i32, encoding: &str) -> Arrival {
         data: vec![0; 12].into(),
     };
     let image = CameraImage { stamp: Stamp { sec, nanosec: 7 }, frame_id: "front".to_owned(), content };
-    Arrival { image, at: Instant::now() }
+    Arrival::new(image, Instant::now())
 }
 
 fn through<F: FnMut(Mode) -> Result<f32, String>>(
@@ -75,7 +77,7 @@ fn a_good_frame_is_ok_and_keeps_its_header() {
     assert_eq!(verdict.validity, Validity::Ok);
     assert_eq!((verdict.stamp, verdict.camera.as_str()), (Stamp { sec: 98, nanosec: 7 }, "front"));
     assert!((verdict.image_age_secs.unwrap() - 2.0).abs() < 1e-6);
-    assert_eq!(verdict.counts, Counts { received: 1, processed: 1, dropped: 0, invalid: 0 });
+    assert_eq!(verdict.counts, Counts { received: 1, processed: 1, ..Counts::default() });
     assert_eq!(verdict.thresholds.guarantee, "calibrated");
     assert_eq!(shared.state().size, Some((2, 2)));
 }
@@ -89,7 +91,7 @@ fn an_unreadable_frame_is_invalid_and_the_next_is_assessed() {
     assert!(verdict.report.is_none());
     let verdict = through(&mut session, &shared, arrival(2, "rgb8"));
     assert_eq!(verdict.validity, Validity::Ok);
-    assert_eq!(verdict.counts, Counts { received: 2, processed: 1, dropped: 0, invalid: 1 });
+    assert_eq!(verdict.counts, Counts { received: 2, processed: 1, invalid: 1, ..Counts::default() });
 }
 
 #[test]
@@ -112,7 +114,7 @@ fn an_error_and_a_panic_are_failed_frames_and_no_more() {
     assert_eq!(shared.state().failures, 2);
     let verdict = through(&mut session, &shared, arrival(3, "rgb8"));
     assert_eq!(verdict.validity, Validity::Ok);
-    assert_eq!(verdict.counts, Counts { received: 3, processed: 3, dropped: 0, invalid: 0 });
+    assert_eq!(verdict.counts, Counts { received: 3, processed: 3, ..Counts::default() });
 }
 
 #[test]
@@ -281,4 +283,32 @@ fn a_report_that_waited_while_the_camera_fell_silent_leaves_as_a_failure() {
     assert_eq!(assessed.verdict.level, Level::Nominal);
     shared.state().fail(Instant::now());
     assert_eq!(assessed.leaving(&shared).verdict.level, Level::Failure);
+}
+
+#[test]
+fn one_picture_republished_is_outdated_and_raises_the_level_until_another_comes() {
+    let overrides = [
+        ("max_repeat_time", Value::Double(1.)),
+        ("trigger_frames", Value::Integer(2)),
+        ("release_frames", Value::Integer(1)),
+    ];
+    let (mut session, _) = session(|_| Ok(0.1), &overrides);
+    let start = Instant::now();
+    let mut judged = |millis: u64, pixel: u8| {
+        let mut arrival =
+            Arrival { at: start + Duration::from_millis(millis), ..arrival(millis as i32, "rgb8") };
+        if let Content::Raw { data, .. } = &mut arrival.image.content {
+            *data = vec![pixel; 12].into();
+        }
+        let shared = session.shared.clone();
+        shared.accept(arrival);
+        let decoded = Decoded::new(shared.mailbox.take().unwrap(), &shared);
+        let verdict = session.assess(decoded, Wanted::default()).verdict;
+        (verdict.validity, verdict.level, verdict.report.is_some())
+    };
+    let nominal = (Validity::Ok, Level::Nominal, true);
+    assert_eq!([judged(1, 7), judged(600, 7), judged(1000, 7)], [nominal; 3]);
+    assert_eq!(judged(1100, 7), (Validity::Outdated, Level::Nominal, false));
+    assert_eq!(judged(1500, 7), (Validity::Outdated, Level::Failure, false));
+    assert_eq!(judged(1600, 8), nominal);
 }

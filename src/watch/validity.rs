@@ -19,6 +19,12 @@ pub enum Validity {
     InvalidInput = 4,
     /// No image has come yet.
     Starting = 5,
+    /// Images come, and another segmenter's labels for them, which are to be judged, do not.
+    Unlabelled = 6,
+    /// The image repeats, or is too old: it says nothing about now.
+    Outdated = 7,
+    /// The next report is on its way for longer than one should be.
+    Pending = 8,
 }
 
 impl Validity {
@@ -30,6 +36,9 @@ impl Validity {
             3 => Self::Stale,
             4 => Self::InvalidInput,
             5 => Self::Starting,
+            6 => Self::Unlabelled,
+            7 => Self::Outdated,
+            8 => Self::Pending,
             _ => Self::Failed,
         }
     }
@@ -43,12 +52,15 @@ impl Validity {
             Self::Stale => "STALE",
             Self::InvalidInput => "INVALID_INPUT",
             Self::Starting => "STARTING",
+            Self::Unlabelled => "UNLABELLED",
+            Self::Outdated => "OUTDATED",
+            Self::Pending => "PENDING",
         }
     }
 
     /// Whether the report is on an image, rather than on there being none.
     pub(crate) fn is_on_an_image(self) -> bool {
-        !matches!(self, Self::Stale | Self::Starting)
+        !matches!(self, Self::Stale | Self::Starting | Self::Unlabelled | Self::Pending)
     }
 }
 
@@ -59,7 +71,7 @@ mod tests {
     #[test]
     fn numbers_and_names_are_those_of_the_message() {
         let definition = include_str!("../../msg/MonitorReport.msg");
-        for number in 0..6 {
+        for number in 0..9 {
             let validity = Validity::from_number(number);
             assert_eq!(validity as u8, number);
             assert!(definition.contains(&format!("VALIDITY_{}={number} ", validity.name())), "{validity:?}");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::labels::LabelCounts;
 use super::mailbox::Counts;
 use crate::frame::Stamp;
 use crate::model::bundle::Thresholds;
@@ -33,10 +34,14 @@ pub struct Verdict {
     pub total: Option<Duration>,
     /// The node's clock minus the image's stamp, in seconds.
     pub image_age_secs: Option<f64>,
+    /// The node's clock minus the stamp of the labels that are judged, in seconds.
+    pub labels_age_secs: Option<f64>,
     /// Time since the image arrived, on the steady clock.
     pub since_arrival: Option<Duration>,
     /// Images so far.
     pub counts: Counts,
+    /// Label images so far, where those are judged.
+    pub label_counts: LabelCounts,
 }
 
 impl Verdict {

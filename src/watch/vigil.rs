@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::diagnostics::hanging;
+use super::diagnostics::{hanging, unlabelled};
 use super::settings::Live;
 use super::shared::State;
 use super::validity::Validity;
@@ -27,6 +27,9 @@ pub(crate) struct Vigil {
     was: Liveness,
     last_hang: Option<Instant>,
     last_loading: Option<Instant>,
+    /// Since when images come without a break.
+    alive_since: Option<Instant>,
+    last_unlabelled: Option<Instant>,
     /// Whether each of the warnings about publishers has been given.
     warned: [bool; 2],
 }
@@ -34,7 +37,14 @@ pub(crate) struct Vigil {
 impl Vigil {
     /// Nothing was said yet.
     pub(crate) fn new() -> Self {
-        Self { was: Liveness::Waiting, last_hang: None, last_loading: None, warned: [false; 2] }
+        Self {
+            was: Liveness::Waiting,
+            last_hang: None,
+            last_loading: None,
+            alive_since: None,
+            last_unlabelled: None,
+            warned: [false; 2],
+        }
     }
 
     /// What is due at `now`.
@@ -45,8 +55,26 @@ impl Vigil {
             return sayings;
         }
         self.liveness(state, live, now, &mut sayings);
+        sayings.extend(self.labels(state, live, now));
         self.hang(state, live, now, &mut sayings);
+        if !sayings.iter().any(|saying| matches!(saying, Saying::Report(..))) {
+            sayings.extend(pending(state, live, now));
+        }
         sayings
+    }
+
+    /// Images that come without the labels that are to be judged.
+    fn labels(&mut self, state: &State, live: Live, now: Instant) -> Option<Saying> {
+        let since = match self.was {
+            Liveness::Alive => *self.alive_since.get_or_insert(now),
+            _ => {
+                self.alive_since = None;
+                return None;
+            }
+        };
+        let silence =
+            unlabelled(state, live, since, now).filter(|_| is_due(&mut self.last_unlabelled, now))?;
+        Some(Saying::Report(Validity::Unlabelled, silence))
     }
 
     /// Each warning once.
@@ -85,7 +113,12 @@ impl Vigil {
         }
         let Some(Alarm { liveness, silence }) = state.watchdog.poll(now, live.source_timeout) else { return };
         let silence = silence.as_secs_f64();
-        let why = state.why_silent(now).map_or(String::new(), |why| format!("; {why}"));
+        let mut why = state.why_silent(now).map_or(String::new(), |why| format!("; {why}"));
+        let heard =
+            |timeout| state.labels.last.is_some_and(|last| now.saturating_duration_since(last) <= timeout);
+        if live.labels_timeout.is_some_and(heard) {
+            why += "; labels still arrive";
+        }
         sayings.push(match liveness {
             Liveness::Waiting => Saying::Report(
                 Validity::Starting,
@@ -110,6 +143,23 @@ impl Vigil {
         sayings.push(Saying::Error(reason.clone()));
         sayings.push(Saying::Report(Validity::Failed, reason));
     }
+}
+
+/// What is said where nothing else is: no consumer is to wait for longer than it was told.
+fn pending(state: &State, live: Live, now: Instant) -> Option<Saying> {
+    let silence = now.saturating_duration_since(state.last_said?);
+    let in_hand = state.owed_since.map(|since| now.saturating_duration_since(since).as_secs_f64());
+    (silence >= live.report_period).then(|| {
+        let why = match in_hand {
+            Some(seconds) => format!("an image has been in hand for {seconds:.1} s"),
+            None => "no image has come since".to_owned(),
+        };
+        let (silence, period) = (silence.as_secs_f64(), live.report_period.as_secs_f64());
+        Saying::Report(
+            Validity::Pending,
+            format!("no report for {silence:.1} s, {why}; report_period is {period} s"),
+        )
+    })
 }
 
 /// Whether it is time to say something again; if so, it counts as said.
@@ -190,6 +240,79 @@ mod tests {
         state.publishers = Some(Publishers::after(None, Seen::default(), start));
         let saying = vigil.due(&mut state, live(&[]), start + ms(41_000)).remove(0);
         assert!(matches!(saying, Saying::Report(_, reason) if reason.ends_with("; there is no publisher")));
+    }
+
+    #[test]
+    fn something_is_said_in_every_period_whatever_hangs() {
+        let start = Instant::now();
+        let live = live(&[("source_timeout", 0.), ("report_timeout", 2.)]);
+        let mut state = state(start);
+        state.watchdog.feed(start);
+        (state.owed_since, state.last_said) = (Some(start), Some(start));
+        let (mut vigil, mut said) = (Vigil::new(), Vec::new());
+        for at in (0..4000).step_by(50) {
+            for saying in vigil.due(&mut state, live, start + ms(at)) {
+                if let Saying::Report(validity, _) = saying {
+                    state.last_said = Some(start + ms(at));
+                    said.push((at, validity));
+                }
+            }
+        }
+        let gaps = said.windows(2).map(|pair| pair[1].0 - pair[0].0);
+        assert!(said[0].0 <= 500 && gaps.max().unwrap() <= 500, "{said:?}");
+        let (before, after): (Vec<_>, Vec<_>) = said.into_iter().partition(|(at, _)| *at <= 2000);
+        assert!(before.iter().all(|(_, validity)| *validity == Validity::Pending), "{before:?}");
+        assert!(after.iter().all(|(_, validity)| *validity == Validity::Failed), "{after:?}");
+    }
+
+    #[test]
+    fn labels_that_stop_while_the_camera_runs_are_told_from_a_camera_that_stops() {
+        let start = Instant::now();
+        let overrides =
+            [("segmentation", Value::Text("topic".into())), ("labels.timeout", Value::Double(1.))];
+        let live = Parameters::with_overrides(overrides).unwrap().live();
+        let (mut vigil, mut state) = (Vigil::new(), state(start));
+        let mut told = Vec::new();
+        for at in (0..6000).step_by(50) {
+            let now = start + ms(at);
+            if at < 4000 {
+                state.watchdog.feed(now);
+            }
+            // Labels come until 1 s, and again from 5 s on, when no image does.
+            if !(1000..5000).contains(&at) {
+                state.labels.last = Some(now);
+                state.labels.matched = if at < 1000 { Some(now) } else { state.labels.matched };
+            }
+            let sayings = vigil.due(&mut state, live, now);
+            told.extend(sayings.into_iter().filter_map(|saying| match saying {
+                Saying::Report(validity, reason) => Some((at, validity, reason)),
+                _ => None,
+            }));
+        }
+        let first = |wanted| told.iter().find(|(_, validity, _)| *validity == wanted).unwrap();
+        let (at, _, reason) = first(Validity::Unlabelled);
+        assert_eq!(
+            (*at, reason.as_str()),
+            (2000, "images arrive without labels for 1.1 s; labels.timeout allows 1 s")
+        );
+        let (at, _, reason) = first(Validity::Stale);
+        assert!((4450..=4550).contains(at) && !reason.contains("labels"), "{at}: {reason}");
+        assert!(told.last().unwrap().2.ends_with("; labels still arrive"), "{:?}", told.last());
+        let unlabelled = told.iter().filter(|(_, validity, _)| *validity == Validity::Unlabelled);
+        assert!(unlabelled.clone().count() >= 4 && unlabelled.clone().all(|(at, _, _)| *at < 4600));
+    }
+
+    #[test]
+    fn labels_that_belong_to_no_image_are_told_why() {
+        let start = Instant::now();
+        let live =
+            Parameters::with_overrides([("segmentation", Value::Text("topic".into()))]).unwrap().live();
+        let mut state = state(start);
+        state.labels.last = Some(start + ms(2000));
+        state.labels.why = Some("they are late".into());
+        let reason = unlabelled(&state, live, start, start + ms(2000)).unwrap();
+        assert_eq!(reason, "labels arrive, and for 2.0 s none has belonged to an image: they are late");
+        assert_eq!(unlabelled(&state, live, start, start + ms(900)), None);
     }
 
     #[test]

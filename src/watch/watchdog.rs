@@ -54,6 +54,11 @@ impl Watchdog {
         Self { started: now, last_arrival: None, last_alarm: None, simulated: None }
     }
 
+    /// When it began to watch.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
     /// An image arrived at `now`.
     pub(crate) fn feed(&mut self, now: Instant) {
         self.last_arrival = Some(now);

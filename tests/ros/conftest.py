@@ -44,8 +44,9 @@ def start(bundle, tmp_path_factory):
     def start(namespace, arguments=(), **parameters):
         # Two underscores stand for the dot in a parameter's name.
         named = {name.replace("__", "."): value for name, value in parameters.items()}
-        # A test machine may stall for longer than a camera may.
-        values = {"bundle": str(bundle), "source_timeout": 0.0} | named
+        # A test machine may stall for longer than a camera may, and most tests show one picture all along.
+        patient = {"source_timeout": 0.0, "max_image_age": 0.0, "max_repeat_time": 0.0}
+        values = {"bundle": str(bundle)} | patient | named
         return running(MonitorProcess(namespace, folder, values, arguments))
 
     return start

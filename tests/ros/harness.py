@@ -65,7 +65,7 @@ LEVEL = {
 }
 
 # Reports on an image, as against those that say there is none.
-ON_AN_IMAGE = {"OK", "DEGRADED", "FAILED", "INVALID_INPUT"}
+ON_AN_IMAGE = {"OK", "DEGRADED", "FAILED", "INVALID_INPUT", "OUTDATED"}
 
 
 def binary(name):

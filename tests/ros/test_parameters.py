@@ -26,7 +26,7 @@ def defaults():
 def test_the_node_has_the_parameters_of_the_file(shared):
     assert shared.parameter_names() == set(defaults())
     for name, value in defaults().items():
-        if name not in ("bundle", "source_timeout"):
+        if name not in ("bundle", "source_timeout", "max_image_age", "max_repeat_time"):
             assert shared.get_parameter(name) == value, name
         described = shared.describe(name)
         assert described.description and described.additional_constraints, name

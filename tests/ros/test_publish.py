@@ -150,8 +150,9 @@ def test_a_gap_of_the_recording_is_stale_in_the_node_as_in_replay(start, peer, n
     heard = [VALIDITY[report.validity] for report in peer.reports]
     first = heard.index("OK")
     last = len(heard) - heard[::-1].index("OK")
-    validity = heard[first:last]
-    said = [line["validity"] for line in lines]
+    # That nothing new is said for a moment, a busy node says of its own frames, too.
+    validity = [told for told in heard[first:last] if told != "PENDING"]
+    said = [line["validity"] for line in lines if line["validity"] != "PENDING"]
     for told in (validity, said):
         assert told[:before] == ["OK"] * before and told[-before:] == ["OK"] * before
         assert set(told[before:-before]) == {"STALE"}

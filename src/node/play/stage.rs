@@ -81,7 +81,7 @@ impl Stage {
         while let Some(report) = self.reports.next().now_or_never().flatten() {
             self.heard += 1;
             // Those that there is no image have the time at which they were said.
-            if ![Validity::Stale as u8, Validity::Starting as u8].contains(&report.validity) {
+            if Validity::from_number(report.validity).is_on_an_image() {
                 let Time { sec, nanosec } = report.header.stamp;
                 self.answers.heard(Stamp { sec, nanosec });
                 self.degraded += u64::from(report.validity != Validity::Ok as u8);

@@ -6,9 +6,11 @@ use super::shape::{
     Shape, count, device, flag, number, optional_text, seconds, seconds_or_off, share_or_bundle, text, word,
 };
 use super::value::{Kind, Value};
-use super::word::{Qos, Transport};
+use super::word::{Match, Qos, Source, Transport};
 use crate::model::compute::{DeviceChoice, Precision};
 use crate::watch::debounce::Patience;
+use crate::watch::labels::fit::Fit;
+use crate::watch::labels::meaning::{Channel, Coding};
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +91,51 @@ table! {
         flag(true),
         "Whether what comes back unchanged is computed once: the same, sooner.",
     );
+    SEGMENTATION: Source = fixed(
+        "segmentation",
+        word("inside"),
+        "Whose labels are judged: inside (the bundle's segmenter) or topic (another node's, on labels or labels/compressed).",
+    );
+    LABELS_MATCH: Match = fixed(
+        "labels.match",
+        word("exact"),
+        "To which image labels belong: exact (same stamp), nearest (within labels.tolerance) or arrival (the one image that came within labels.tolerance before them).",
+    );
+    LABELS_TOLERANCE: Duration = fixed(
+        "labels.tolerance",
+        seconds(0.03, 0.0, 60.0),
+        "Seconds by which stamps may differ, less than half the time between images; for arrival the longest that the segmenter takes, less than the time between images. In [0, 60].",
+    );
+    LABELS_TIMEOUT: Duration = fixed(
+        "labels.timeout",
+        seconds(1.0, 0.05, 60.0),
+        "Seconds for which an image waits for its labels, and without matching labels after which the report is UNLABELLED, in [0.05, 60].",
+    );
+    LABELS_FIT: Fit = fixed(
+        "labels.fit",
+        word("stretch"),
+        "What the segmenter did to the image: stretch (resized it), crop (cut its middle out) or letterbox (padded it).",
+    );
+    LABELS_NAMES: Option<String> = fixed(
+        "labels.names",
+        optional_text(),
+        "File of the segmenter's label set (labels.yaml), or the name of a built-in one. Empty: the bundle's own.",
+    );
+    LABELS_CODING: Coding = fixed(
+        "labels.coding",
+        word("class_ids"),
+        "What numbers are: class_ids (places in the label set, from 0) or raw_ids (the ids that it lists).",
+    );
+    LABELS_CHANNEL: Channel = fixed(
+        "labels.channel",
+        word("none"),
+        "Which channel of a colour image holds the number: none (its colours are the label set's), red, green or blue.",
+    );
+    LABELS_MAX_UNKNOWN: f64 = fixed(
+        "labels.max_unknown",
+        number(0.5, 0.0, 1.0),
+        "Share of an image that may have ids of no class before it is INVALID_INPUT, in [0, 1].",
+    );
     IMAGE_TRANSPORT: Transport = fixed(
         "image_transport",
         word("auto"),
@@ -108,6 +155,16 @@ table! {
         "source_timeout",
         seconds_or_off(0.5, 3600.0),
         "Seconds without an image after which the report is STALE, in [0, 3600]; 0 never.",
+    );
+    MAX_IMAGE_AGE: Option<Duration> = live(
+        "max_image_age",
+        seconds_or_off(2.0, 3600.0),
+        "Seconds by its stamp after which an image says nothing about now, and its report is OUTDATED, in [0, 3600]; 0 never. Ages of an hour and more mean that clocks disagree, and count for nothing.",
+    );
+    MAX_REPEAT_TIME: Option<Duration> = live(
+        "max_repeat_time",
+        seconds_or_off(1.0, 3600.0),
+        "Seconds for which images may be the same in every pixel before their reports are OUTDATED, in [0, 3600]; 0 for ever, as of a simulated camera that stands still.",
     );
     TRIGGER_FRAMES: u32 = live(
         "trigger_frames",
@@ -173,6 +230,11 @@ table! {
         "max_consecutive_delay",
         seconds(1.0, 0.0, 3600.0),
         "Seconds over max_processing_time without a break before the warning is an error, in [0, 3600].",
+    );
+    REPORT_PERIOD: Duration = live(
+        "report_period",
+        seconds(0.5, 0.05, 60.0),
+        "Seconds without a report after which one says PENDING, in [0.05, 60]: a report comes at least so often, whatever hangs.",
     );
     REPORT_TIMEOUT: Duration = live(
         "report_timeout",

@@ -1,6 +1,8 @@
 //! Parameters that take one of a few words.
 
 use crate::model::compute::Precision;
+use crate::watch::labels::fit::Fit;
+use crate::watch::labels::meaning::{Channel, Coding};
 
 /// What stands for one of a few words.
 pub(crate) trait Word: Sized {
@@ -50,6 +52,90 @@ impl Word for Qos {
         match word {
             "sensor_data" => Some(Self::SensorData),
             "default" => Some(Self::Default),
+            _ => None,
+        }
+    }
+}
+
+/// Whose labels are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Those of the bundle's segmenter.
+    Inside,
+    /// Those that another node publishes.
+    Topic,
+}
+
+impl Word for Source {
+    const WORDS: &[&str] = &["inside", "topic"];
+
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "inside" => Some(Self::Inside),
+            "topic" => Some(Self::Topic),
+            _ => None,
+        }
+    }
+}
+
+/// How labels find their image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// By the same stamp.
+    Exact,
+    /// By the nearest stamp.
+    Nearest,
+    /// By when they arrive.
+    Arrival,
+}
+
+impl Word for Match {
+    const WORDS: &[&str] = &["exact", "nearest", "arrival"];
+
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "exact" => Some(Self::Exact),
+            "nearest" => Some(Self::Nearest),
+            "arrival" => Some(Self::Arrival),
+            _ => None,
+        }
+    }
+}
+
+impl Word for Fit {
+    const WORDS: &[&str] = &["stretch", "crop", "letterbox"];
+
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "stretch" => Some(Self::Stretch),
+            "crop" => Some(Self::Crop),
+            "letterbox" => Some(Self::Letterbox),
+            _ => None,
+        }
+    }
+}
+
+impl Word for Coding {
+    const WORDS: &[&str] = &["class_ids", "raw_ids"];
+
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "class_ids" => Some(Self::ClassIds),
+            "raw_ids" => Some(Self::RawIds),
+            _ => None,
+        }
+    }
+}
+
+impl Word for Channel {
+    const WORDS: &[&str] = &["none", "red", "green", "blue"];
+
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "none" => Some(Self::None),
+            "red" => Some(Self::Red),
+            "green" => Some(Self::Green),
+            "blue" => Some(Self::Blue),
             _ => None,
         }
     }

@@ -11,14 +11,11 @@
 
 use std::collections::HashMap;
 use std::io::Cursor;
-use std::path::Path;
 
-use fs_err as fs;
 use image::GrayImage;
 use png::{BitDepth, ColorType, Decoder, DecodingError, Transformations};
 
-use super::DataError;
-use crate::frame::MAX_PIXELS;
+use super::MAX_PIXELS;
 
 /// What every PNG begins with.
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -77,25 +74,6 @@ pub enum LabelImageError {
         /// Number of entries.
         entries: usize,
     },
-}
-
-fn named(path: &Path) -> impl Fn(LabelImageError) -> DataError {
-    |reason| DataError::LabelImage { path: path.to_owned(), reason }
-}
-
-/// The label image at `path`.
-pub(super) fn open(path: &Path) -> Result<LabelImage, DataError> {
-    decode(&fs::read(path)?).map_err(named(path))
-}
-
-/// The values in the label image at `path`, which must not be colours.
-pub(super) fn open_values(path: &Path) -> Result<GrayImage, DataError> {
-    match open(path)? {
-        LabelImage { kind: Kind::Colours(_), .. } => {
-            Err(named(path)(pixels(ColorType::Rgb, BitDepth::Eight)))
-        }
-        LabelImage { values, .. } => Ok(values),
-    }
 }
 
 /// What a label image holds.
@@ -186,6 +164,14 @@ fn distinct_greys(entries: &[&[u8]]) -> Option<Vec<u8>> {
     let mut seen = [false; 256];
     let distinct = greys.iter().all(|&grey| !std::mem::replace(&mut seen[usize::from(grey)], true));
     (distinct && greys != [0, 255] && greys != [255, 0]).then_some(greys)
+}
+
+impl LabelImageError {
+    /// Colours where numbers are wanted.
+    #[cfg(feature = "data")]
+    pub(crate) fn coloured() -> Self {
+        pixels(ColorType::Rgb, BitDepth::Eight)
+    }
 }
 
 fn pixels(color: ColorType, depth: BitDepth) -> LabelImageError {
@@ -294,7 +280,7 @@ mod tests {
         assert!(said(&whole[..whole.len() - 20]).starts_with("not a whole PNG"));
         let mut huge = whole;
         huge[16..24].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff]);
-        let sum = crc32fast::hash(&huge[12..29]);
+        let sum = crate::frame::tests::crc(&huge[12..29]);
         huge[29..33].copy_from_slice(&sum.to_be_bytes());
         assert!(said(&huge).contains("at most 67108864 pixels"), "{}", said(&huge));
     }
