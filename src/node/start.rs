@@ -208,7 +208,7 @@ fn prepare(settings: &Settings, shared: Arc<Shared>, log: &Log) -> Result<Prepar
         hash: monitor.bundle_hash().to_owned(),
         model: monitor.description(),
     };
-    let model_info = model_info(&identity, monitor.thresholds());
+    let model_info = model_info(&identity, &shared.promised(monitor.thresholds().clone()));
     let mut session = Session::new(monitor, shared);
     if let Err(reason) = session.warm_up() {
         log.error(&format!("the first pass through the networks failed: {reason}"));
