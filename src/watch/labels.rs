@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use image::GrayImage;
 
 use crate::frame::{CameraImage, Stamp};
-use crate::labels::LabelSet;
+use crate::labels::{IGNORE, LabelSet};
 use crate::whole_file;
 use fit::Fit;
 use matching::{Matcher, Rule};
@@ -164,13 +164,18 @@ impl Labels {
         let meaning = { self.dictionary().meaning.clone() };
         let meaning = meaning.ok_or("labels: it is not known yet what their ids mean")?;
         let (ids, unknown) = meaning.classes(&pixels);
-        let share = unknown.count as f32 / ids.as_raw().len().max(1) as f32;
+        // Of what has no label nothing is known, whether the id says so or nobody knows it.
+        let none = ids.as_raw().iter().filter(|&&id| id == IGNORE).count();
+        let share = none as f32 / ids.as_raw().len().max(1) as f32;
         if share > self.options.most_unknown {
+            let stranger = match unknown.count {
+                0 => String::new(),
+                _ => format!(" ({} the most frequent that is not known)", unknown.example),
+            };
             return Err(format!(
-                "labels: {:.1} % of the pixels mean no class ({} the most frequent); labels.max_unknown allows {:.1} %. \
+                "labels: {:.1} % of the pixels mean no class{stranger}; labels.max_unknown allows {:.1} %. \
                  labels.names, labels.coding and labels.channel say what ids mean",
                 share * 100.,
-                unknown.example,
                 self.options.most_unknown * 100.
             ));
         }

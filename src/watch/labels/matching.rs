@@ -160,7 +160,7 @@ impl Matcher {
         match self.rule {
             Rule::Exact => self.of_stamp(labels, now, 0.),
             Rule::Nearest(tolerance) => self.of_stamp(labels, now, tolerance.as_secs_f64()),
-            Rule::Arrival(window) => self.before(labels, window),
+            Rule::Arrival(window) => self.before(labels, now, window),
         }
     }
 
@@ -174,15 +174,18 @@ impl Matcher {
         let nearest = (self.images.iter().enumerate())
             .map(|(place, image)| (place, away(image)))
             .min_by(|(_, a), (_, b)| a.total_cmp(b));
-        // Where images come faster, the nearest that is left might not be the one that is meant.
-        let too_fast = self.gap().filter(|gap| *gap < 2. * tolerance);
-        match (nearest, too_fast) {
+        // Where images come faster, the nearest that is left might not be the one that is meant; and so it might before
+        // it is known how fast they come.
+        match (nearest, self.gap()) {
             (Some((place, 0.)), _) => return Partner::Image(place),
-            (Some((place, away)), None) if away <= tolerance => return Partner::Image(place),
-            (Some((_, away)), Some(gap)) if away <= tolerance => return Partner::Nobody(Miss::TooFast(gap)),
+            (Some((_, away)), Some(gap)) if away <= tolerance && gap < 2. * tolerance => {
+                return Partner::Nobody(Miss::TooFast(gap));
+            }
+            (Some((place, away)), Some(_)) if away <= tolerance => return Partner::Image(place),
             _ => {}
         }
         let is_ahead = self.newest.is_none_or(|newest| apart(stamp, newest) > -tolerance);
+        let is_ahead = is_ahead || self.gap().is_none();
         if is_ahead && now.saturating_duration_since(labels.at) <= self.patience {
             return Partner::MayCome;
         }
@@ -190,9 +193,13 @@ impl Matcher {
     }
 
     /// The one image that came within `window` before the labels.
-    fn before(&self, labels: &LabelArrival, window: Duration) -> Partner {
-        if let Some(gap) = self.gap().filter(|gap| *gap < window.as_secs_f64()) {
-            return Partner::Nobody(Miss::TooFast(gap));
+    fn before(&self, labels: &LabelArrival, now: Instant, window: Duration) -> Partner {
+        match self.gap() {
+            Some(gap) if gap < window.as_secs_f64() => return Partner::Nobody(Miss::TooFast(gap)),
+            // Not before it is known how fast images come.
+            None if now.saturating_duration_since(labels.at) <= self.patience => return Partner::MayCome,
+            None => return Partner::Nobody(Miss::NoImage),
+            Some(_) => {}
         }
         let is_within =
             |at: Instant| labels.at.checked_duration_since(at).is_some_and(|since| since <= window);
@@ -364,11 +371,7 @@ mod tests {
     #[test]
     fn a_tolerance_that_could_mean_two_images_means_none() {
         let outcome = play(Rule::Nearest(Duration::from_millis(60)), drive(100, 50., |taken, _| taken + 1));
-        assert!(
-            outcome.pairs.len() <= 1,
-            "before the time between images was known: {}",
-            outcome.pairs.len()
-        );
+        assert_eq!(outcome.pairs, []);
         let text = outcome.miss.unwrap().told(Rule::Nearest(Duration::from_millis(60)));
         assert!(text.contains("not below half of that"), "{text}");
     }
@@ -399,7 +402,11 @@ mod tests {
             let now = Instant::now();
             let image = CameraImage { stamp: Stamp::default(), ..message(0, 1) };
             let mut pairs = matcher.image(Arrival::new(image.clone(), now));
-            pairs.extend(matcher.labels(LabelArrival { image, at: now + Duration::from_millis(50) }));
+            pairs.extend(
+                matcher.labels(LabelArrival { image: image.clone(), at: now + Duration::from_millis(50) }),
+            );
+            assert!(pairs.is_empty(), "how fast images come is not known");
+            pairs.extend(matcher.image(Arrival::new(image, now + Duration::from_millis(200))));
             (pairs.len(), matcher.miss())
         };
         assert_eq!(unstamped(Rule::Exact), (0, Some(Miss::Unstamped)));

@@ -134,7 +134,7 @@ table! {
     LABELS_MAX_UNKNOWN: f64 = fixed(
         "labels.max_unknown",
         number(0.5, 0.0, 1.0),
-        "Share of an image that may have ids of no class before it is INVALID_INPUT, in [0, 1].",
+        "Share of a label image that may mean no class, ids that say so included, before it is INVALID_INPUT, in [0, 1].",
     );
     IMAGE_TRANSPORT: Transport = fixed(
         "image_transport",
