@@ -146,7 +146,7 @@ impl<'a> AnomalyEvaluation<'a> {
     }
 }
 
-/// For each detector the score that at most [`ORDINARY`] of the labelled pixels of ordinary images reach, as the
+/// For each detector the score that at most `ORDINARY` of the labelled pixels of ordinary images reach, as the
 /// bundle's own is calibrated; `None` if it gives no anomaly score.
 pub fn limits(
     networks: &Networks,
