@@ -99,6 +99,14 @@ impl Things {
 }
 
 #[cfg(test)]
+impl Things {
+    /// Regions of any size whose probability is even, for tests that look at something else.
+    pub(crate) fn example(limit: f32) -> Self {
+        Self { intercept: 0., weights: Features::default(), limit, least_area: 0., stands_on: String::new() }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -296,13 +296,7 @@ mod tests {
     }
 
     fn things() -> Things {
-        Things {
-            intercept: 0.,
-            weights: Features::default(),
-            limit: 1.,
-            least_area: 0.,
-            stands_on: String::new(),
-        }
+        Things::example(1.)
     }
 
     #[test]

@@ -294,14 +294,8 @@ mod tests {
 
     #[test]
     fn where_things_raise_the_level_the_area_does_not() {
-        use crate::model::things::{Features, Things};
-        let things = Things {
-            intercept: 0.,
-            weights: Features::default(),
-            limit: 0.5,
-            least_area: 0.,
-            stands_on: String::new(),
-        };
+        use crate::model::things::Things;
+        let things = Things::example(0.5);
         let by_area = Thresholds { anomaly_area: 0.02, ..Thresholds::uncalibrated() };
         let by_things = Thresholds { things: Some(things), ..by_area.clone() };
         assert_eq!([&by_area, &by_things].map(|limits| Level::of(0.1, 1., limits)), [Caution, Nominal]);

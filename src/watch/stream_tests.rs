@@ -1,6 +1,6 @@
 use super::*;
 use crate::frame::{CameraImage, Content, Stamp};
-use crate::model::things::{Features, Things};
+use crate::model::things::Things;
 use crate::monitor::assessment::{Region, Report};
 use crate::watch::mailbox::Counts;
 use crate::watch::parameters::{Parameters, Value};
@@ -150,13 +150,7 @@ impl<F: FnMut() -> Option<f32>> Assessor for Looker<F> {
 
 #[test]
 fn a_thing_raises_caution_once_it_has_lived_and_its_regions_are_numbered() {
-    let things = Things {
-        intercept: 0.,
-        weights: Features::default(),
-        limit: 0.5,
-        least_area: 0.,
-        stands_on: String::new(),
-    };
+    let things = Things::example(0.5);
     let limits = Thresholds { things: Some(things), ..thresholds() };
     let overrides = [("trigger_frames", Value::Integer(2)), ("release_frames", Value::Integer(1))];
     let seen = [None, Some(0.9), Some(0.9), Some(0.9), Some(0.4), None, Some(0.9)];
@@ -180,13 +174,7 @@ fn a_thing_raises_caution_once_it_has_lived_and_its_regions_are_numbered() {
 
 #[test]
 fn an_area_limited_by_hand_raises_the_level_instead_of_things() {
-    let things = Things {
-        intercept: 0.,
-        weights: Features::default(),
-        limit: 0.5,
-        least_area: 0.,
-        stands_on: String::new(),
-    };
+    let things = Things::example(0.5);
     let calibrated = Thresholds { things: Some(things), ..thresholds() };
     assert_eq!(merged(&calibrated, Overrides::default()), calibrated);
     let by_hand = merged(&calibrated, Overrides { anomaly_area: Some(0.1), ..Overrides::default() });

@@ -137,16 +137,9 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::things::Features;
 
     fn things() -> Things {
-        Things {
-            intercept: 0.,
-            weights: Features::default(),
-            limit: 0.5,
-            least_area: 0.,
-            stands_on: String::new(),
-        }
+        Things::example(0.5)
     }
 
     fn at(x: u32, y: u32, side: u32, probability: f32) -> Region {
