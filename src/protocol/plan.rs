@@ -207,6 +207,7 @@ impl Protocol {
             segmentation_crop: None,
             folds_along: None,
             outliers: None,
+            sees_own_vehicle: false,
             data: Vec::new(),
             working_size: self.working_size,
             segmentation: m.network.clone(),

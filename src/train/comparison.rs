@@ -10,7 +10,7 @@ use super::TrainError;
 use super::batch::generator;
 use super::checkpoint::{self, Run, Task, Trainee};
 use super::optimizer::{Adam, AdamOptions};
-use super::outliers::mark;
+use super::outliers::{mark, with_own_vehicle};
 use super::predictions::Predictions;
 use super::progress::poly;
 use super::segmentation;
@@ -29,6 +29,8 @@ pub struct Options {
     pub pretrained: Option<PathBuf>,
     /// Whether M's logits are resized with aligned corners.
     pub align_corners: bool,
+    /// Whether what is unlabelled from the lower edge upwards is the vehicle itself.
+    pub sees_own_vehicle: bool,
     /// Images a step.
     pub batch: usize,
     /// Peak learning rate.
@@ -124,6 +126,7 @@ impl Task for Trainer<'_> {
         let softmax = Softmax::of(Predictions::softmax(&logits, spatial(&images), o.align_corners));
         let labels = pick(&p.labels).to_kind(Kind::Int64).to_device(o.device);
         let unknown = pick(&p.unknown).to_device(o.device);
+        let unknown = if o.sees_own_vehicle { with_own_vehicle(&unknown, &labels) } else { unknown };
         let compared = self.network.forward(
             &ComparatorInput {
                 image: &to_input(&images, o.device, o.kind),

@@ -64,6 +64,14 @@ pub(crate) fn marks_of(labels: &Tensor) -> Tensor {
     labels.eq(i64::from(IGNORE)).to_kind(Kind::Uint8) * i64::from(mark::IGNORED)
 }
 
+/// The same marks, `N x H x W`, but what is unlabelled in each column from the lower edge upwards is known: the
+/// vehicle's own bonnet, which every image shows.
+pub(crate) fn with_own_vehicle(marks: &Tensor, labels: &Tensor) -> Tensor {
+    let unlabelled = labels.eq(i64::from(IGNORE)).logical_and(&marks.eq(i64::from(mark::IGNORED)));
+    let vehicle = unlabelled.to_kind(Kind::Uint8).flip([1]).cumprod(1, Kind::Uint8).flip([1]);
+    marks * (1 - vehicle)
+}
+
 /// Pictures of things of no class, cut out.
 #[derive(Clone, Debug, Default)]
 pub struct Cutouts(Vec<RgbaImage>);
@@ -430,6 +438,17 @@ mod tests {
 
     fn count(of: &Tensor) -> i64 {
         of.sum(Kind::Int64).int64_value(&[])
+    }
+
+    #[test]
+    fn what_is_unlabelled_from_the_lower_edge_upwards_is_the_vehicle() {
+        let (none, thing) = (i64::from(IGNORE), i64::from(mark::UNKNOWN));
+        // Two columns of four rows: a gap above the bonnet; a thing that stands on it.
+        let labels = Tensor::from_slice(&[none, 3, 3, none, none, none, none, none]).view([1, 4, 2]);
+        let marks = Tensor::from_slice(&[none, 0, 0, thing, none, none, none, none]).view([1, 4, 2]);
+        let found = with_own_vehicle(&marks.to_kind(Kind::Uint8), &labels);
+        let found = Vec::<i64>::try_from(found.to_kind(Kind::Int64).flatten(0, -1)).unwrap();
+        assert_eq!(found, [none, 0, 0, thing, 0, 0, 0, 0]);
     }
 
     #[test]

@@ -51,6 +51,9 @@ pub struct Recipe {
     /// Things of no class in the folds' images, for an F that learns the unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outliers: Option<outliers::Config>,
+    /// Whether what is unlabelled from the lower edge upwards is the vehicle's own bonnet, which F is to know.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sees_own_vehicle: bool,
     /// G.
     pub synthesis: GeneratorConfig,
     /// Channels of the first layer of G's discriminator.

@@ -138,6 +138,7 @@ impl Workspace {
                 .with("synthesis.rate", rate[1]),
             COMPARISON => of_predictions(named)
                 .with("comparison", &recipe.comparison)
+                .with_any("sees_own_vehicle", recipe.sees_own_vehicle.then_some(true))
                 .with("comparison.batch", batch[2])
                 .with("comparison.rate", rate[2])
                 .with("the start of F", began(recipe.comparison.takes_pretrained())),
@@ -421,6 +422,7 @@ impl Training {
             network: network.clone(),
             pretrained: self.pretrained(network.takes_pretrained()),
             align_corners: self.recipe.segmentation.align_corners(),
+            sees_own_vehicle: self.recipe.sees_own_vehicle,
             batch: self.recipe.batch[2],
             rate: self.recipe.rate[2],
             seed: self.recipe.seed,

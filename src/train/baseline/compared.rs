@@ -14,6 +14,7 @@ impl Train for Config {
             network: self.network.clone(),
             pretrained: lessons.pretrained.filter(|_| self.takes_pretrained()).map(Into::into),
             align_corners: lessons.align_corners,
+            sees_own_vehicle: false,
             batch: o.batch,
             rate: o.rate,
             seed: o.seed,
