@@ -12,6 +12,7 @@ pub mod dossier;
 pub mod error;
 pub mod evaluation;
 pub mod frames;
+mod mean_iou;
 mod orderings;
 pub(crate) mod plot;
 pub mod sanity;

@@ -51,6 +51,11 @@ impl ClassMap {
         let sum: f64 = sources.iter().map(|&id| shares[id] * of(id)).sum();
         Some(if total > 0. { sum / total } else { 0. })
     }
+
+    /// Whether each class of the data set is one of the bundle's.
+    pub(super) fn is_one_to_one(&self) -> bool {
+        self.sources.iter().all(|sources| sources.len() == 1)
+    }
 }
 
 /// Share of each class among the pixels.

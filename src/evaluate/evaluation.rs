@@ -12,6 +12,7 @@ use super::bravo::{Bravo, Submission};
 use super::class_map::{ClassMap, shares};
 use super::error::{EvaluationError, MOST_MEMORY};
 use super::frames::{FramePanels, Worst};
+use super::mean_iou::MeanIou;
 use super::orderings::Orderings;
 use super::scoreboard::{self, Memory, Scoreboard, Scored};
 use super::table::{Cell, Column, Table};
@@ -105,6 +106,7 @@ pub struct Evaluation {
     pub images: Vec<ImageFigures>,
     /// Scores of images.
     orderings: Orderings,
+    mean_iou: MeanIou,
     bravo: Option<Bravo>,
     /// Frames with the lowest true mean IoU.
     pub worst: Vec<FramePanels>,
@@ -134,6 +136,7 @@ pub(crate) struct Evaluating {
     estimates: Vec<(String, Estimates)>,
     images: Vec<ImageFigures>,
     orderings: Orderings,
+    mean_iou: MeanIou,
     bravo: Option<Bravo>,
     worst: Worst,
 }
@@ -204,6 +207,9 @@ impl Evaluation {
             rows.push(fit_row(format!("IoU of a class: {name}"), &estimates.mean()?));
         }
         rows.push(fit_row("mean IoU of an image: SynthCP".to_owned(), &self.miou_fit()?));
+        for (name, fit) in self.mean_iou.fits()? {
+            rows.push(fit_row(name, &fit));
+        }
         Ok(Table {
             name: "image_level",
             title: format!("Estimating the IoU of an image: {}", self.data),
@@ -264,6 +270,7 @@ impl Evaluating {
             estimates: Vec::new(),
             images: Vec::new(),
             orderings: Orderings::default(),
+            mean_iou: MeanIou::default(),
             bravo: options.bravo.as_deref().map(Bravo::new),
             worst: Worst::keeping(options.worst),
             labels,
@@ -339,6 +346,7 @@ impl Evaluating {
             bravo.count(counted.iter().map(|&i| errors_of_bundle.data[i]), &wrong);
         }
         self.orderings.add(report, &errors_of_bundle, figures.true_miou)?;
+        self.mean_iou.add((report, &shares), &self.class_map, &confusion, figures.true_miou);
         let error = detections.iter().find_map(|detection| detection.error.as_ref());
         self.worst.offer(figures.true_miou, || {
             let caption = format!(
@@ -374,6 +382,7 @@ impl Evaluating {
             estimates: self.estimates,
             images: self.images,
             orderings: self.orderings,
+            mean_iou: self.mean_iou,
             bravo: self.bravo,
             worst: self.worst.into_frames(),
         })
