@@ -21,6 +21,7 @@ pub(crate) mod parameter_services;
 #[cfg(feature = "replay")]
 pub mod play;
 pub mod process;
+pub(crate) mod questions;
 pub(crate) mod spin;
 pub mod start;
 pub(crate) mod timer;

@@ -8,6 +8,7 @@ pub(crate) mod duplicates;
 pub mod events;
 pub(crate) mod freshness;
 pub mod labels;
+pub(crate) mod latch;
 pub(crate) mod mailbox;
 pub mod parameters;
 pub(crate) mod publishers;

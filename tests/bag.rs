@@ -19,14 +19,14 @@ fn a_report_is_read_and_written_as_others_do() {
     assert_eq!(report.header.frame_id, "camera 1");
     assert_eq!((report.validity, report.reason.as_str(), report.level), (0, "text 4", 1));
     assert!(report.failure_score.is_nan());
-    assert_eq!(report.predicted_miou, 7.5);
+    assert_eq!((report.raw_level, report.latched_level, report.predicted_miou), (6, 7, 9.5));
     assert_eq!(report.classes.len(), 2);
     let class = &report.classes[1];
-    assert_eq!((class.class_id, class.class_name.as_str(), class.predicted_iou), (15, "text 16", 17.5));
+    assert_eq!((class.class_id, class.class_name.as_str(), class.predicted_iou), (17, "text 18", 19.5));
     assert_eq!(report.regions.len(), 2);
     let region = &report.regions[0];
-    assert_eq!((region.x, region.height, region.centroid_x, region.class_id), (25, 28, 29.5, 39));
-    assert_eq!((region.on_road, region.id, region.age_frames, region.age), (35.5, 36, 37, 38.5));
+    assert_eq!((region.x, region.height, region.centroid_x, region.class_id), (27, 30, 31.5, 41));
+    assert_eq!((region.on_road, region.id, region.age_frames, region.age), (37.5, 38, 39, 40.5));
     // What follows text of any length is aligned anew.
     assert_eq!(report.frames_invalid, report.frames_received + 3);
     assert_eq!(report.labels_unmatched, report.frames_received + 6);

@@ -10,7 +10,6 @@ use r2r::synthcp_monitor::msg;
 use crate::frame::Stamp;
 use crate::labels::{IGNORE, LabelSet};
 use crate::monitor::assessment::{ClassScore, Region, ScoreMap};
-use crate::watch::debounce::Level;
 use crate::watch::diagnostics::Status;
 use crate::watch::verdict::Verdict;
 
@@ -46,11 +45,9 @@ pub fn report(
         header: header(verdict.stamp, &verdict.camera),
         validity: verdict.validity as u8,
         reason: text(&verdict.reason),
-        level: match verdict.level {
-            Level::Nominal => msg::MonitorReport::LEVEL_NOMINAL as u8,
-            Level::Caution => msg::MonitorReport::LEVEL_CAUTION as u8,
-            Level::Failure => msg::MonitorReport::LEVEL_FAILURE as u8,
-        },
+        level: verdict.level.number(),
+        raw_level: verdict.raw.number(),
+        latched_level: verdict.latched.number(),
         failure_score: report.map_or(f32::NAN, |report| report.failure_score),
         predicted_miou: report.map_or(f32::NAN, |report| report.predicted_miou),
         classes: report.map_or(Vec::new(), |report| report.classes.iter().map(class).collect()),
@@ -66,6 +63,8 @@ pub fn report(
         threshold_anomaly_area: thresholds.anomaly_area,
         threshold_thing: thresholds.things.as_ref().map_or(f32::NAN, |things| things.limit),
         guarantee: text(&thresholds.guarantee),
+        // Nothing checks it yet.
+        calibration: msg::MonitorReport::CALIBRATION_UNKNOWN as u8,
         latency_decode_ms: millis(verdict.decode),
         latency_segment_ms: stage(|latency| latency.segment),
         latency_synthesize_ms: stage(|latency| latency.synthesize),
@@ -183,6 +182,7 @@ pub(crate) fn diagnostics(statuses: &[Status], node: &str, hardware: &str, stamp
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::debounce::Level;
     use crate::watch::diagnostics::Severity;
     use crate::watch::verdict::Validity;
 
@@ -202,6 +202,14 @@ mod tests {
         ];
         for (ours, theirs) in validities {
             assert_eq!(ours as u8, theirs, "{ours:?}");
+        }
+        let levels = [
+            (Level::Nominal, M::LEVEL_NOMINAL as u8),
+            (Level::Caution, M::LEVEL_CAUTION as u8),
+            (Level::Failure, M::LEVEL_FAILURE as u8),
+        ];
+        for (ours, theirs) in levels {
+            assert_eq!(ours.number(), theirs, "{ours:?}");
         }
         use DiagnosticStatus as D;
         let severities = [

@@ -3,7 +3,6 @@
 //! r2r's own handler panics where an answer cannot be sent, as when the asker has gone, and from then on
 //! answers nobody.
 
-use futures::{FutureExt, Stream, StreamExt};
 use r2r::rcl_interfaces::msg::{
     FloatingPointRange, IntegerRange, ListParametersResult, ParameterDescriptor, ParameterType,
     ParameterValue, SetParametersResult,
@@ -12,17 +11,14 @@ use r2r::rcl_interfaces::srv::{
     DescribeParameters, GetParameterTypes, GetParameters, ListParameters, SetParameters,
     SetParametersAtomically,
 };
-use r2r::{Node, QosProfile, ServiceRequest, WrappedServiceTypeSupport};
+use r2r::{Node, WrappedServiceTypeSupport};
 
 use super::log::Log;
 use super::messages::text;
+use super::questions::Questions;
 use crate::watch::parameters::listing::listed;
 use crate::watch::parameters::{Declaration, Kind, ParameterError, TABLE, Value};
 use crate::watch::shared::SharedParameters;
-
-/// How often an answer is sent before it is given up: the middleware may learn of the asker after its
-/// question. Each try takes up to 0.1 s.
-const TRIES: u32 = 20;
 
 const NOT_SET: u8 = ParameterType::PARAMETER_NOT_SET as u8;
 const BOOL: u8 = ParameterType::PARAMETER_BOOL as u8;
@@ -74,11 +70,8 @@ type Answer<S> =
 
 /// A service of type `S`.
 struct Endpoint<S: WrappedServiceTypeSupport> {
-    name: &'static str,
-    requests: Box<dyn Stream<Item = ServiceRequest<S>> + Unpin + Send>,
+    questions: Questions<S>,
     answer: Answer<S>,
-    /// Answers that could not be sent yet, and how often that was tried.
-    unsent: Vec<(ServiceRequest<S>, S::Response, u32)>,
 }
 
 fn endpoint<S>(node: &mut Node, name: &'static str, answer: Answer<S>) -> r2r::Result<Box<dyn Service>>
@@ -87,9 +80,7 @@ where
     S::Request: Send,
     S::Response: Send,
 {
-    let path = format!("{}/{name}", node.name()?);
-    let requests = Box::new(node.create_service::<S>(&path, QosProfile::default())?);
-    Ok(Box::new(Endpoint { name, requests, answer, unsent: Vec::new() }))
+    Ok(Box::new(Endpoint { questions: Questions::<S>::create(node, name)?, answer }))
 }
 
 impl<S> Service for Endpoint<S>
@@ -98,18 +89,8 @@ where
     S::Response: Send,
 {
     fn answer(&mut self, asked: &mut Asked) {
-        let mut unsent = std::mem::take(&mut self.unsent);
-        while let Some(request) = self.requests.next().now_or_never().flatten() {
-            let response = (self.answer)(asked, request.message.clone());
-            unsent.push((request, response, 0));
-        }
-        for (request, response, tries) in unsent {
-            match request.clone().respond(response.clone()) {
-                Ok(()) => {}
-                Err(_) if tries + 1 < TRIES => self.unsent.push((request, response, tries + 1)),
-                Err(error) => asked.log.warn(&format!("an answer from {} found nobody: {error}", self.name)),
-            }
-        }
+        let answer = self.answer;
+        self.questions.answer(asked.log, |request| answer(asked, request));
     }
 }
 

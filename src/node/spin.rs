@@ -11,13 +11,17 @@ use std::time::{Duration, Instant};
 use futures::{FutureExt, Stream, StreamExt};
 use r2r::sensor_msgs::msg::{CameraInfo, CompressedImage, Image};
 use r2r::std_msgs::msg::Header;
+use r2r::std_srvs::srv::Trigger;
 use r2r::synthcp_monitor::msg::LabelInfo;
 use r2r::{Node, QosProfile};
 
 use super::log::{Allowance, Log, Throttle};
+use super::messages::text;
 use super::parameter_services::ParameterServices;
+use super::questions::Questions;
 use crate::frame::{CameraImage, Content, Stamp};
 use crate::watch::labels::LabelArrival;
+use crate::watch::latch::Acknowledged;
 use crate::watch::mailbox::Arrival;
 use crate::watch::parameters::Transport;
 use crate::watch::publishers::{Publishers, Seen};
@@ -41,6 +45,7 @@ pub(crate) struct Inputs {
     camera_info: Queue<CameraInfo>,
     labels: Option<LabelQueues>,
     parameters: ParameterServices,
+    acknowledge: Questions<Trigger::Service>,
     changes: Allowance,
     transport: Transport,
     qos: QosProfile,
@@ -113,10 +118,11 @@ impl Names {
 }
 
 impl Inputs {
-    /// Offers the parameter services, subscribes to the topics that the settings name, and to `/clock` where
+    /// Offers the services, subscribes to the topics that the settings name, and to `/clock` where
     /// use_sim_time asks for it.
     pub fn create(node: &mut Node, settings: &Settings, parameters: SharedParameters) -> r2r::Result<Self> {
         let parameters = ParameterServices::create(node, parameters)?;
+        let acknowledge = Questions::create(node, "acknowledge")?;
         if settings.use_sim_time {
             node.get_time_source().enable_sim_time(node)?;
         }
@@ -134,6 +140,7 @@ impl Inputs {
             camera_info: queue(node.subscribe::<CameraInfo>("camera_info", qos.clone())?),
             labels: settings.labels.is_some().then(|| LabelQueues::create(node, &qos)).transpose()?,
             parameters,
+            acknowledge,
             changes: Allowance::default(),
             transport: settings.transport,
             qos,
@@ -192,6 +199,13 @@ impl Inputs {
         while let Some(message) = ready(&mut self.camera_info) {
             shared.state().calibrated_size = Some((message.width, message.height));
         }
+        self.acknowledge.answer(log, |_| {
+            let outcome = shared.acknowledge();
+            if let Acknowledged::Released(_) = outcome {
+                log.info(&outcome.told());
+            }
+            Trigger::Response { success: outcome.is_clear(), message: text(&outcome.told()) }
+        });
         for (name, value) in self.parameters.answer(log) {
             if self.changes.allows(Instant::now()) {
                 log.info(&format!("parameter {name} is now {value}"));

@@ -95,6 +95,8 @@ mod tests {
             validity: Validity::Ok,
             reason: String::new(),
             level,
+            raw: level,
+            latched: level,
             report: Some(Report { anomaly_area: 0.0, ..Report::example(Mode::Full, score) }),
             thresholds: Thresholds { caution: 0.5, failure: 0.8, anomaly_area: 0.1, ..Thresholds::unknown() },
             decode: None,

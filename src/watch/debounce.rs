@@ -45,6 +45,11 @@ impl Level {
         }
     }
 
+    /// The number in MonitorReport.msg.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
     /// The name reports and diagnostics use.
     pub fn name(self) -> &'static str {
         match self {

@@ -287,8 +287,13 @@ fn segmentation(snapshot: &Snapshot) -> Status {
         .filter(|_| state.watchdog.liveness(now, live.source_timeout) == Liveness::Alive);
     let report = verdict.and_then(|verdict| verdict.report.as_ref());
     let level = state.debounce.level();
+    let latched = state.latch.level(level);
     let (severity, message) = match (verdict, level) {
         (None, _) => (Severity::Stale, "no image to assess".to_owned()),
+        (Some(_), level) if latched > level => (
+            if latched == Level::Failure { Severity::Error } else { Severity::Warn },
+            format!("{} has been and is held until ~/acknowledge; the level is {}", latched.name(), level.name()),
+        ),
         (Some(_), Level::Nominal) => (Severity::Ok, "the segmentation can be used".to_owned()),
         (Some(_), Level::Caution) => (Severity::Warn, "the segmentation may be wrong".to_owned()),
         (Some(verdict), Level::Failure) if verdict.is_late(live) => (
@@ -308,6 +313,8 @@ fn segmentation(snapshot: &Snapshot) -> Status {
         message,
         values: vec![
             ("level", level.name().to_owned()),
+            ("raw_level", state.raw.name().to_owned()),
+            ("latched_level", latched.name().to_owned()),
             ("failure_score", score(report.map(|report| report.failure_score))),
             ("predicted_miou", score(report.map(|report| report.predicted_miou))),
             ("error_area", score(report.map(|report| report.error_area))),
@@ -360,6 +367,8 @@ mod tests {
             validity,
             reason: reason.to_owned(),
             level: Level::Nominal,
+            raw: Level::Nominal,
+            latched: Level::Nominal,
             report,
             thresholds: Thresholds::uncalibrated(),
             decode: None,

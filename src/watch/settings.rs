@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::debounce::Patience;
+use super::debounce::{Level, Patience};
 use super::labels;
 use super::labels::matching::Rule;
 use super::parameters::table as parameter;
@@ -99,6 +99,11 @@ impl Parameters {
             labels: self.labels(),
             live: self.live(),
         }
+    }
+
+    /// The lowest level that is held until it is acknowledged.
+    pub(crate) fn latch_level(&self) -> Option<Level> {
+        self.read(&parameter::LATCH_LEVEL)
     }
 
     /// Name or path of the bundle.

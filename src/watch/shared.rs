@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::duplicates::Duplicates;
 use super::labels::{LabelArrival, LabelCounts, Labels};
+use super::latch::{Acknowledged, AlarmLatch};
 use super::mailbox::{Arrival, Mailbox};
 use super::parameters::{ParameterError, Parameters, Value};
 use super::publishers::Publishers;
@@ -50,6 +51,7 @@ impl Shared {
     /// Nothing has happened yet.
     pub fn new(parameters: SharedParameters, clock: NodeClock, thresholds: Thresholds, now: Instant) -> Self {
         let labels = parameters.lock().labels().map(Labels::new);
+        let latch = AlarmLatch::new(parameters.lock().latch_level());
         Self {
             parameters,
             mailbox: Mailbox::default(),
@@ -58,7 +60,7 @@ impl Shared {
             schedule: InferenceSchedule::default(),
             clock,
             steady: Arc::new(Instant::now),
-            state: Mutex::new(State::new(thresholds, now)),
+            state: Mutex::new(State { latch, ..State::new(thresholds, now) }),
         }
     }
 
@@ -81,6 +83,7 @@ impl Shared {
             Validity::Pending => state.debounce.level(),
             _ => state.fail(now),
         };
+        let (raw, latched) = (state.raw, state.latch.update(level));
         state.last_said = Some(now);
         Verdict {
             stamp: self.now_stamp(),
@@ -88,6 +91,8 @@ impl Shared {
             validity,
             reason,
             level,
+            raw,
+            latched,
             report: None,
             thresholds: self.promised(state.thresholds.clone()),
             decode: None,
@@ -98,6 +103,13 @@ impl Shared {
             counts: self.mailbox.counts(),
             label_counts: self.label_counts(),
         }
+    }
+
+    /// Takes in that somebody has seen the alarm.
+    pub(crate) fn acknowledge(&self) -> Acknowledged {
+        let mut state = self.state();
+        let level = state.debounce.level();
+        state.latch.acknowledge(level)
     }
 
     /// Access to the state, never for longer than it takes to read or write a few fields.
@@ -276,6 +288,10 @@ pub(crate) struct State {
     pub watchdog: Watchdog,
     /// The debounced level.
     pub debounce: Debounce,
+    /// That of the last frame alone.
+    pub raw: Level,
+    /// The highest since the last acknowledgement.
+    pub latch: AlarmLatch,
     /// Limits in force.
     pub thresholds: Thresholds,
     /// Stamp and `frame_id` of the newest image.
@@ -321,6 +337,8 @@ impl State {
         Self {
             watchdog: Watchdog::new(now),
             debounce: Debounce::new(),
+            raw: Level::Failure,
+            latch: AlarmLatch::new(None),
             thresholds,
             newest: None,
             encoding: String::new(),
@@ -368,6 +386,7 @@ impl State {
     /// Goes to FAILURE at once, because a report at `now` says that there is no image to assess.
     pub(crate) fn fail(&mut self, now: Instant) -> Level {
         self.last_alarm = Some(now);
+        self.raw = Level::Failure;
         self.debounce.fail()
     }
 

@@ -77,7 +77,10 @@ pub struct Assessed {
 impl Assessed {
     /// The verdict as it leaves: a level that waited while the camera fell silent is no longer true.
     pub(crate) fn leaving(mut self, shared: &Shared) -> Self {
-        self.verdict.level = shared.state().level_of(self.verdict.level, self.at);
+        let state = shared.state();
+        self.verdict.level = state.level_of(self.verdict.level, self.at);
+        self.verdict.latched = state.latch.level(self.verdict.level);
+        drop(state);
         self
     }
 }
@@ -269,6 +272,8 @@ impl<A: Assessor> Session<A> {
                 state.debounce.update(raw, live.patience)
             }
         };
+        (verdict.raw, state.raw) = (raw, raw);
+        verdict.latched = state.latch.update(verdict.level);
         let at = self.shared.steady_now();
         state.assessed(&verdict, live.max_processing_time, at);
         Assessed { verdict, maps: Maps::default(), image: None, jumped, at }
@@ -282,6 +287,8 @@ impl<A: Assessor> Session<A> {
             validity,
             reason,
             level: Level::Failure,
+            raw: Level::Failure,
+            latched: Level::Failure,
             report: None,
             thresholds: self.shared.promised(self.assessor.thresholds()),
             decode: None,

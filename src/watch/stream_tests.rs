@@ -300,3 +300,32 @@ fn one_picture_republished_is_outdated_and_raises_the_level_until_another_comes(
     assert_eq!(judged(1500, 7), (Validity::Outdated, Level::Failure, false));
     assert_eq!(judged(1600, 8), nominal);
 }
+
+#[test]
+fn a_latched_level_outlives_what_raised_it_till_it_is_acknowledged() {
+    use Level::{Failure, Nominal};
+    let mut scores = [0.1, 0.1, 0.9, 0.1, 0.1].into_iter().cycle();
+    let overrides = [
+        ("trigger_frames", Value::Integer(1)),
+        ("release_frames", Value::Integer(1)),
+        ("latch_level", Value::Text("failure".into())),
+    ];
+    let (mut session, shared) = session(move |_| Ok(scores.next().unwrap()), &overrides);
+    let mut next = |sec| {
+        let verdict = through(&mut session, &shared, arrival(sec, "rgb8"));
+        (verdict.raw, verdict.level, verdict.latched)
+    };
+    assert_eq!(next(1), (Nominal, Nominal, Failure), "that of the start");
+    assert!(shared.acknowledge().is_clear());
+    assert_eq!(next(2), (Nominal, Nominal, Nominal));
+    assert_eq!(next(3), (Failure, Failure, Failure));
+    assert!(!shared.acknowledge().is_clear(), "it stands");
+    assert_eq!(next(4), (Nominal, Nominal, Failure));
+    let pending = shared.alarm(Validity::Pending, String::new());
+    assert_eq!((pending.raw, pending.level, pending.latched), (Nominal, Nominal, Failure));
+    assert!(shared.acknowledge().is_clear());
+    // A camera that falls silent is an alarm like any other.
+    let stale = shared.alarm(Validity::Stale, String::new());
+    assert_eq!((stale.raw, stale.level, stale.latched), (Failure, Failure, Failure));
+    assert_eq!(next(5), (Nominal, Nominal, Failure));
+}

@@ -24,6 +24,10 @@ pub struct Verdict {
     pub reason: String,
     /// The debounced level.
     pub level: Level,
+    /// That of this frame alone.
+    pub raw: Level,
+    /// The highest since the last acknowledgement, where one is held.
+    pub latched: Level,
     /// The numbers, where there are any.
     pub report: Option<Report>,
     /// The limits in force.

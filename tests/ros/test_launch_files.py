@@ -193,6 +193,7 @@ OTHERS = {
     "source_timeout": 30.0,
     "trigger_frames": 4,
     "release_frames": 6,
+    "latch_level": "failure",
     "threshold.caution": 0.25,
     "threshold.failure": 0.75,
     "threshold.error": 0.625,

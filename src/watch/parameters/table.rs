@@ -8,7 +8,7 @@ use super::shape::{
 use super::value::{Kind, Value};
 use super::word::{Match, Qos, Source, Transport};
 use crate::model::compute::{DeviceChoice, Precision};
-use crate::watch::debounce::Patience;
+use crate::watch::debounce::{Level, Patience};
 use crate::watch::labels::fit::Fit;
 use crate::watch::labels::meaning::{Channel, Coding};
 
@@ -175,6 +175,11 @@ table! {
         "release_frames",
         count(Patience::DEFAULT.release as i64, 1, 1000),
         "Frames in a row below a threshold before the level falls, in [1, 1000].",
+    );
+    LATCH_LEVEL: Option<Level> = fixed(
+        "latch_level",
+        word("none"),
+        "Lowest level that latched_level holds until ~/acknowledge: caution, failure, or none, which holds nothing. With one, the node starts with FAILURE held.",
     );
     THRESHOLD_CAUTION: Option<f32> = live(
         "threshold.caution",

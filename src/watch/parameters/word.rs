@@ -1,6 +1,7 @@
 //! Parameters that take one of a few words.
 
 use crate::model::compute::Precision;
+use crate::watch::debounce::Level;
 use crate::watch::labels::fit::Fit;
 use crate::watch::labels::meaning::{Channel, Coding};
 
@@ -97,6 +98,20 @@ impl Word for Match {
             "exact" => Some(Self::Exact),
             "nearest" => Some(Self::Nearest),
             "arrival" => Some(Self::Arrival),
+            _ => None,
+        }
+    }
+}
+
+/// The lowest level that is held.
+impl Word for Option<Level> {
+    const WORDS: &[&str] = &["none", "caution", "failure"];
+
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "none" => Some(None),
+            "caution" => Some(Some(Level::Caution)),
+            "failure" => Some(Some(Level::Failure)),
             _ => None,
         }
     }

@@ -1,0 +1,49 @@
+//! What other nodes ask by a service.
+//!
+//! r2r's own answers are given up at once where the middleware does not know the asker yet; these are sent again.
+
+use futures::{FutureExt, Stream, StreamExt};
+use r2r::{Node, QosProfile, ServiceRequest, WrappedServiceTypeSupport};
+
+use super::log::Log;
+
+/// How often an answer is sent before it is given up: the middleware may learn of the asker after its
+/// question. Each try takes up to 0.1 s.
+const TRIES: u32 = 20;
+
+/// The questions to a service of type `S`.
+pub(crate) struct Questions<S: WrappedServiceTypeSupport> {
+    name: &'static str,
+    requests: Box<dyn Stream<Item = ServiceRequest<S>> + Unpin + Send>,
+    /// Answers that could not be sent yet, and how often that was tried.
+    unsent: Vec<(ServiceRequest<S>, S::Response, u32)>,
+}
+
+impl<S> Questions<S>
+where
+    S: WrappedServiceTypeSupport + Send + 'static,
+    S::Response: Send,
+{
+    /// Offers the service under the node's name.
+    pub fn create(node: &mut Node, name: &'static str) -> r2r::Result<Self> {
+        let path = format!("{}/{name}", node.name()?);
+        let requests = Box::new(node.create_service::<S>(&path, QosProfile::default())?);
+        Ok(Self { name, requests, unsent: Vec::new() })
+    }
+
+    /// Answers what has been asked since the last call.
+    pub(crate) fn answer(&mut self, log: &Log, mut answer: impl FnMut(S::Request) -> S::Response) {
+        let mut unsent = std::mem::take(&mut self.unsent);
+        while let Some(request) = self.requests.next().now_or_never().flatten() {
+            let response = answer(request.message.clone());
+            unsent.push((request, response, 0));
+        }
+        for (request, response, tries) in unsent {
+            match request.clone().respond(response.clone()) {
+                Ok(()) => {}
+                Err(_) if tries + 1 < TRIES => self.unsent.push((request, response, tries + 1)),
+                Err(error) => log.warn(&format!("an answer from {} found nobody: {error}", self.name)),
+            }
+        }
+    }
+}
