@@ -1,8 +1,10 @@
 //! The topics the node publishes.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use r2r::diagnostic_msgs::msg::DiagnosticArray;
+use r2r::qos::LivelinessPolicy;
 use r2r::sensor_msgs::msg::Image;
 use r2r::std_msgs::msg::String as Text;
 use r2r::synthcp_monitor::msg::{LabelInfo, MonitorReport};
@@ -39,8 +41,15 @@ pub(crate) struct Identity {
 
 impl Reports {
     /// Announces the topic.
-    pub fn create(node: &mut Node, reliable: bool) -> r2r::Result<Self> {
-        let publisher = node.create_publisher("~/report", qos(reliable, 10))?;
+    ///
+    /// Deadline and lease tell readers that ask for them that the node is gone, or hangs: each report is a sign of
+    /// life, and within `silence` there is one.
+    pub fn create(node: &mut Node, reliable: bool, silence: Duration) -> r2r::Result<Self> {
+        let promised = qos(reliable, 10)
+            .deadline(silence)
+            .liveliness(LivelinessPolicy::ManualByTopic)
+            .liveliness_lease_duration(silence);
+        let publisher = node.create_publisher("~/report", promised)?;
         Ok(Self { publisher, identity: Arc::default() })
     }
 

@@ -112,7 +112,7 @@ pub fn run() -> Result<(), NodeError> {
     events.tell(move |level, message| listener.event(level, message));
     overrides.warnings.iter().for_each(|warning| log.warn(warning));
 
-    let reports = Reports::create(&mut node, settings.reliable_output)?;
+    let reports = Reports::create(&mut node, settings.reliable_output, settings.longest_silence())?;
     let images = Images::create(&mut node, settings.reliable_output)?;
     let announcements = Announcements::create(&mut node)?;
     let shared = Arc::new(Shared::new(parameters, clock, Thresholds::unknown(), Instant::now()));
@@ -248,7 +248,7 @@ fn assess(
 async fn last_words(timer: &Timer, signals: &mut Signals, log: &Log, error: &NodeError) {
     let reason = error.to_string();
     log.error(&reason);
-    let mut repeats = interval(REPEAT);
+    let mut repeats = interval(REPEAT.min(timer.report_period()));
     let (start, mut heard) = (Instant::now(), None);
     while heard.map_or(start.elapsed() < UNHEARD, |since: Instant| since.elapsed() < LAST_WORDS) {
         if timer.has_listener() {

@@ -78,6 +78,11 @@ impl Timer {
         self.reports.send(&verdict)
     }
 
+    /// Within what time something is said.
+    pub(crate) fn report_period(&self) -> Duration {
+        self.settings.live.report_period
+    }
+
     /// Whether anybody reads the reports.
     pub(crate) fn has_listener(&self) -> bool {
         self.reports.has_listener()

@@ -51,7 +51,7 @@ pub struct Live {
     pub max_consecutive_delay: Duration,
     /// Time that a report may be due before something hangs.
     pub report_timeout: Duration,
-    /// Time after which something is said even if there is nothing new.
+    /// Time after which something is said even if there is nothing new; it does not change.
     pub report_period: Duration,
     /// Age by its stamp up to which an image says something about now.
     pub max_image_age: Option<Duration>,
@@ -74,6 +74,13 @@ pub struct Overrides {
     pub anomaly: Option<f32>,
     /// See [`Thresholds`](crate::model::bundle::Thresholds).
     pub anomaly_area: Option<f32>,
+}
+
+impl Settings {
+    /// The longest that a reader of the reports hears nothing, as long as all is well.
+    pub(crate) fn longest_silence(&self) -> Duration {
+        2 * self.live.report_period
+    }
 }
 
 impl Parameters {

@@ -1,6 +1,6 @@
 //! What must be said on time whether or not images come, inference returns or the bundle ever loads.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::diagnostics::{hanging, unlabelled};
 use super::settings::Live;
@@ -51,7 +51,7 @@ impl Vigil {
     pub(crate) fn due(&mut self, state: &mut State, live: Live, now: Instant) -> Vec<Saying> {
         let mut sayings = self.publishers(state, now);
         if let Some(since) = state.loading_since {
-            sayings.extend(self.loading(since, now));
+            sayings.extend(self.loading(since, live, now));
             return sayings;
         }
         self.liveness(state, live, now, &mut sayings);
@@ -88,8 +88,8 @@ impl Vigil {
     }
 
     /// Images that come meanwhile change nothing: none can be assessed yet.
-    fn loading(&mut self, since: Instant, now: Instant) -> Option<Saying> {
-        is_due(&mut self.last_loading, now).then(|| {
+    fn loading(&mut self, since: Instant, live: Live, now: Instant) -> Option<Saying> {
+        is_due_after(live.report_period.min(REPEAT), &mut self.last_loading, now).then(|| {
             let seconds = now.saturating_duration_since(since).as_secs_f64();
             Saying::Report(Validity::Starting, format!("the bundle is loading, for {seconds:.1} s so far"))
         })
@@ -164,7 +164,11 @@ fn pending(state: &State, live: Live, now: Instant) -> Option<Saying> {
 
 /// Whether it is time to say something again; if so, it counts as said.
 fn is_due(last: &mut Option<Instant>, now: Instant) -> bool {
-    let due = last.is_none_or(|last| now.saturating_duration_since(last) >= REPEAT);
+    is_due_after(REPEAT, last, now)
+}
+
+fn is_due_after(pause: Duration, last: &mut Option<Instant>, now: Instant) -> bool {
+    let due = last.is_none_or(|last| now.saturating_duration_since(last) >= pause);
     if due {
         *last = Some(now);
     }
@@ -173,8 +177,6 @@ fn is_due(last: &mut Option<Instant>, now: Instant) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::model::bundle::Thresholds;
     use crate::watch::parameters::{Parameters, Value};
@@ -330,6 +332,14 @@ mod tests {
         state.watchdog.feed(later);
         let live = live(&[("source_timeout", 0.0)]);
         assert_eq!(reports(&mut state, live, later, 5100), [(5050, Validity::Failed)]);
+    }
+
+    #[test]
+    fn while_the_bundle_loads_too_something_is_said_in_every_period() {
+        let start = Instant::now();
+        let mut state = State::new(Thresholds::unknown(), start);
+        let said = reports(&mut state, live(&[("report_period", 0.2)]), start, 1000);
+        assert_eq!(said.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [0, 200, 400, 600, 800, 1000]);
     }
 
     #[test]

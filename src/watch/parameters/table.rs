@@ -236,10 +236,10 @@ table! {
         seconds(1.0, 0.0, 3600.0),
         "Seconds over max_processing_time without a break before the warning is an error, in [0, 3600].",
     );
-    REPORT_PERIOD: Duration = live(
+    REPORT_PERIOD: Duration = fixed(
         "report_period",
-        seconds(0.5, 0.05, 60.0),
-        "Seconds without a report after which one says PENDING, in [0.05, 60]: a report comes at least so often, whatever hangs.",
+        seconds(0.5, 0.1, 60.0),
+        "Seconds without a report after which one says PENDING, in [0.1, 60]: a report comes at least so often, whatever hangs. Twice that is the deadline and the lease of ~/report.",
     );
     REPORT_TIMEOUT: Duration = live(
         "report_timeout",
