@@ -10,4 +10,5 @@ pub mod compute;
 pub mod inference;
 pub mod networks;
 pub mod pixels;
+pub mod self_test;
 pub mod things;

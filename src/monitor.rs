@@ -7,3 +7,4 @@ pub mod pipeline;
 mod readout;
 pub mod regions;
 mod scores;
+pub mod self_test;

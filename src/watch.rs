@@ -14,6 +14,7 @@ pub mod parameters;
 pub(crate) mod publishers;
 pub(crate) mod rerun;
 pub(crate) mod schedule;
+pub(crate) mod self_test;
 pub(crate) mod settings;
 pub mod shared;
 pub mod stream;

@@ -14,6 +14,7 @@ use crate::checkpoint::weights::{self, Tensors, WeightsError};
 use crate::labels::LabelSet;
 use crate::model::anomaly;
 use crate::model::compute::ComputeError;
+use crate::model::self_test::SelfTest;
 use crate::model::things::Things;
 use crate::network::comparison::ComparatorConfig;
 use crate::network::range::{OutOfRange, within};
@@ -170,6 +171,9 @@ pub struct Description {
     /// Thresholds and their promise; none of a bundle that is not calibrated (yet, or any more).
     #[serde(default)]
     pub calibration: Option<Thresholds>,
+    /// What is expected of two pictures; none of a bundle without a self-test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_test: Option<SelfTest>,
     /// Figures measured on data that no network saw, by name.
     #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
@@ -180,6 +184,7 @@ impl Description {
     pub fn forget_promises(&mut self) {
         self.metrics.clear();
         self.calibration = None;
+        self.self_test = None;
     }
 
     /// SHA-256 of each file of weights, in hex.
@@ -208,6 +213,7 @@ impl Description {
             false => Err(OutOfRange::new(name, value, "a finite number").under("metrics")),
         };
         self.metrics.iter().try_for_each(finite)?;
+        self.self_test.as_ref().map_or(Ok(()), SelfTest::check).map_err(|e| e.under("self_test"))?;
         self.calibration.as_ref().map_or(Ok(()), Thresholds::check).map_err(|e| e.under("calibration"))
     }
 

@@ -1,7 +1,7 @@
 //! From one frame to its assessment: an inference, its scores, regions and pictures.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Luma, RgbImage};
 use tch::Kind;
@@ -20,6 +20,7 @@ use crate::model::compute::{DeviceChoice, Precision};
 use crate::model::inference::Inference;
 use crate::model::networks::{Arithmetic, Networks};
 use crate::model::pixels::grey_to_tensor;
+use crate::model::self_test::SelfTest;
 use crate::model::things::Features;
 
 /// Where and how the networks run.
@@ -94,7 +95,9 @@ impl From<tch::TchError> for MonitorError {
 pub struct Monitor {
     name: String,
     hash: String,
+    folder: PathBuf,
     weights: BTreeMap<String, String>,
+    self_test: Option<SelfTest>,
     labels: LabelSet,
     is_calibrated: bool,
     thresholds: Thresholds,
@@ -132,6 +135,8 @@ impl Monitor {
         let weights = bundle.description.weights();
         let calibration = bundle.description.calibration;
         Ok(Self {
+            folder: bundle.dir,
+            self_test: bundle.description.self_test,
             name: bundle.name,
             hash: bundle.hash,
             drivable: ground::drivable(&bundle.labels),
@@ -186,6 +191,16 @@ impl Monitor {
     /// SHA-256 of each file of weights, in hex.
     pub(crate) fn weights(&self) -> &BTreeMap<String, String> {
         &self.weights
+    }
+
+    /// The bundle's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What the bundle expects of two pictures, if it does.
+    pub(crate) fn self_test_of_bundle(&self) -> Option<&SelfTest> {
+        self.self_test.as_ref()
     }
 
     /// The networks themselves, for evaluation on tensors.

@@ -31,19 +31,33 @@ where
         Ok(Self { name, requests, unsent: Vec::new() })
     }
 
-    /// Answers what has been asked since the last call.
-    pub(crate) fn answer(&mut self, log: &Log, mut answer: impl FnMut(S::Request) -> S::Response) {
-        let mut unsent = std::mem::take(&mut self.unsent);
-        while let Some(request) = self.requests.next().now_or_never().flatten() {
-            let response = answer(request.message.clone());
-            unsent.push((request, response, 0));
-        }
-        for (request, response, tries) in unsent {
+    /// What has been asked and not taken yet.
+    pub(crate) fn next(&mut self) -> Option<ServiceRequest<S>> {
+        self.requests.next().now_or_never().flatten()
+    }
+
+    /// Takes an answer, to be sent by `send`.
+    pub(crate) fn reply(&mut self, request: ServiceRequest<S>, response: S::Response) {
+        self.unsent.push((request, response, 0));
+    }
+
+    /// Sends the answers that are there.
+    pub(crate) fn send(&mut self, log: &Log) {
+        for (request, response, tries) in std::mem::take(&mut self.unsent) {
             match request.clone().respond(response.clone()) {
                 Ok(()) => {}
                 Err(_) if tries + 1 < TRIES => self.unsent.push((request, response, tries + 1)),
                 Err(error) => log.warn(&format!("an answer from {} found nobody: {error}", self.name)),
             }
         }
+    }
+
+    /// Answers what has been asked since the last call.
+    pub(crate) fn answer(&mut self, log: &Log, mut answer: impl FnMut(S::Request) -> S::Response) {
+        while let Some(request) = self.next() {
+            let response = answer(request.message.clone());
+            self.reply(request, response);
+        }
+        self.send(log);
     }
 }

@@ -19,6 +19,7 @@ use super::log::{Allowance, Log, Throttle};
 use super::messages::text;
 use super::parameter_services::ParameterServices;
 use super::questions::Questions;
+use super::self_test_service::SelfTestService;
 use crate::frame::{CameraImage, Content, Stamp};
 use crate::watch::labels::LabelArrival;
 use crate::watch::latch::Acknowledged;
@@ -46,6 +47,7 @@ pub(crate) struct Inputs {
     labels: Option<LabelQueues>,
     parameters: ParameterServices,
     acknowledge: Questions<Trigger::Service>,
+    self_test: SelfTestService,
     changes: Allowance,
     transport: Transport,
     qos: QosProfile,
@@ -123,6 +125,7 @@ impl Inputs {
     pub fn create(node: &mut Node, settings: &Settings, parameters: SharedParameters) -> r2r::Result<Self> {
         let parameters = ParameterServices::create(node, parameters)?;
         let acknowledge = Questions::create(node, "acknowledge")?;
+        let self_test = SelfTestService::create(node)?;
         if settings.use_sim_time {
             node.get_time_source().enable_sim_time(node)?;
         }
@@ -141,6 +144,7 @@ impl Inputs {
             labels: settings.labels.is_some().then(|| LabelQueues::create(node, &qos)).transpose()?,
             parameters,
             acknowledge,
+            self_test,
             changes: Allowance::default(),
             transport: settings.transport,
             qos,
@@ -206,6 +210,7 @@ impl Inputs {
             }
             Trigger::Response { success: outcome.is_clear(), message: text(&outcome.told()) }
         });
+        self.self_test.answer(shared, log);
         for (name, value) in self.parameters.answer(log) {
             if self.changes.allows(Instant::now()) {
                 log.info(&format!("parameter {name} is now {value}"));

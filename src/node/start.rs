@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 use r2r::Node;
@@ -20,6 +20,7 @@ use crate::frame;
 use crate::labels::LabelSet;
 use crate::model::bundle::{BundleError, Thresholds};
 use crate::monitor::pipeline::Monitor;
+use crate::monitor::self_test::SelfTested;
 use crate::watch::decoding::{Decoded, decode};
 use crate::watch::events::Events;
 use crate::watch::labels::NamesError;
@@ -33,6 +34,9 @@ use crate::watch::workers::Workers;
 
 /// Assessed images that may wait to be published before inference waits for them.
 const WAITING: usize = 1;
+
+/// How long inference waits for an image before it looks whether a self-test is due.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// How long the end waits for each thread, and the frame that it has in hand.
 const SHUTDOWN_LIMIT: Duration = Duration::from_millis(1500);
@@ -213,7 +217,17 @@ fn prepare(settings: &Settings, shared: Arc<Shared>, log: &Log) -> Result<Prepar
     if let Err(reason) = session.warm_up() {
         log.error(&format!("the first pass through the networks failed: {reason}"));
     }
+    tell(&session.self_test(), log);
     Ok(Prepared { session, identity, labels, model_info })
+}
+
+/// Writes what a self-test came to.
+fn tell(tested: &SelfTested, log: &Log) {
+    match tested {
+        SelfTested::Failed(_) => log.error(&tested.told()),
+        SelfTested::Absent => log.info(&tested.told()),
+        SelfTested::Passed(_) => log.info(&format!("self-test: {}", tested.told())),
+    }
 }
 
 /// Starts the threads from the mailbox to the topics.
@@ -322,7 +336,15 @@ fn infer<A: Assessor>(
     log: &Log,
 ) {
     let (mut throttle, mut told_jump) = (Throttle::default(), false);
-    for next in decoded {
+    loop {
+        if let Some(tested) = session.self_test_if_due() {
+            tell(&tested, log);
+        }
+        let next = match decoded.recv_timeout(GLANCE) {
+            Ok(next) => next,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let audience = images.audience();
         let assessed = session.assess(next, audience.wanted());
         let verdict = &assessed.verdict;

@@ -122,7 +122,7 @@ fn check_out(out: &Path) -> Result<(), CalibrationError> {
         let name = file?.file_name().to_string_lossy().into_owned();
         let (stem, _) = name.split_once('.').unwrap_or((&name, ""));
         if ![DESCRIPTION, SEEN].contains(&name.as_str())
-            && ![SEGMENTATION, SYNTHESIS, COMPARISON].contains(&stem)
+            && ![SEGMENTATION, SYNTHESIS, COMPARISON, "self_test"].contains(&stem)
         {
             return Err(occupied(&name));
         }
@@ -183,6 +183,7 @@ pub fn write(
         comparison: entry(&recipe.comparison, store(f, "comparison")?, origin),
         anomaly: recipe.anomaly,
         calibration,
+        self_test: None,
         metrics: BTreeMap::new(),
     };
     description.write(out)

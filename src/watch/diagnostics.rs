@@ -10,6 +10,7 @@ use super::shared::{LabelState, State};
 use super::verdict::Validity;
 use crate::model::bundle::CALIBRATE;
 use crate::monitor::assessment::Mode;
+use crate::monitor::self_test::SelfTested;
 use crate::watch::debounce::Level;
 use crate::watch::watchdog::Liveness;
 
@@ -85,10 +86,44 @@ pub(crate) fn unlabelled(state: &State, live: Live, since: Instant, now: Instant
     })
 }
 
-/// The four statuses, and one of the labels where those come by topic.
+/// The five statuses, and one of the labels where those come by topic.
 pub(crate) fn statuses(snapshot: &Snapshot) -> Vec<Status> {
-    let own = [camera(snapshot), inference(snapshot), processing_time(snapshot), segmentation(snapshot)];
+    let own = [
+        camera(snapshot),
+        inference(snapshot),
+        processing_time(snapshot),
+        segmentation(snapshot),
+        self_test(snapshot),
+    ];
     own.into_iter().chain(labels(snapshot)).collect()
+}
+
+fn self_test(snapshot: &Snapshot) -> Status {
+    let Snapshot { state, now, .. } = *snapshot;
+    let tests = &state.self_test;
+    let (word, severity) = match tests.last() {
+        None => ("waiting", Severity::Warn),
+        Some(SelfTested::Absent) => ("absent", Severity::Ok),
+        Some(SelfTested::Passed(_)) => ("passed", Severity::Ok),
+        Some(SelfTested::Failed(_)) => ("failed", Severity::Error),
+    };
+    let scores = match tests.last() {
+        Some(SelfTested::Passed(scores)) => Some(scores),
+        _ => None,
+    };
+    let score = |of: usize| number(scores.map(|scores| f64::from(scores[of].failure_score)));
+    Status {
+        task: "self test",
+        severity,
+        message: tests.last().map_or("not made yet".to_owned(), SelfTested::told),
+        values: vec![
+            ("state", word.to_owned()),
+            ("good_failure_score", score(0)),
+            ("bad_failure_score", score(1)),
+            ("self_tests_failed", tests.failed.to_string()),
+            ("since_last_self_test_ms", millis(tests.last_at().map(|at| now.saturating_duration_since(at)))),
+        ],
+    }
 }
 
 fn labels(snapshot: &Snapshot) -> Option<Status> {
@@ -411,7 +446,13 @@ mod tests {
         use Severity::{Ok, Stale, Warn};
         assert_eq!(
             brief(&found),
-            [("camera", Warn), ("inference", Ok), ("processing time", Ok), ("segmentation", Stale)]
+            [
+                ("camera", Warn),
+                ("inference", Ok),
+                ("processing time", Ok),
+                ("segmentation", Stale),
+                ("self test", Warn)
+            ]
         );
         assert_eq!(value(&found[0], "state"), "waiting");
         assert_eq!(value(&found[3], "failure_score"), "nan");
@@ -428,11 +469,17 @@ mod tests {
             now,
         );
         let found = statuses_of(&state, now);
-        use Severity::{Error, Ok};
+        use Severity::{Error, Ok, Warn};
         // The level has not been released yet: one good frame is not enough.
         assert_eq!(
             brief(&found),
-            [("camera", Ok), ("inference", Ok), ("processing time", Ok), ("segmentation", Error)]
+            [
+                ("camera", Ok),
+                ("inference", Ok),
+                ("processing time", Ok),
+                ("segmentation", Error),
+                ("self test", Warn)
+            ]
         );
         assert_eq!(value(&found[2], "segment_time_ms"), "12.0");
         assert_eq!(value(&found[2], "last_frame_timestamp"), "3.000000005");
@@ -463,6 +510,31 @@ mod tests {
         let found = statuses_of(&state, now);
         assert_eq!((found[0].severity, found[1].severity), (Severity::Ok, Severity::Error));
         assert_eq!(value(&found[1], "last_failure"), "no memory");
+    }
+
+    #[test]
+    fn a_self_test_is_told_with_its_scores_or_its_reason() {
+        use crate::model::self_test::Expected;
+        let now = Instant::now();
+        let mut state = state(now);
+        let told = |state: &State| statuses_of(state, now).pop().unwrap();
+        let scores = |failure_score| Expected { failure_score, error_area: 0.1, anomaly_area: 0.1 };
+        state.self_test.record(1, SelfTested::Passed([scores(0.4), scores(0.8)]), now);
+        let status = told(&state);
+        assert_eq!(
+            (status.task, status.severity, value(&status, "state")),
+            ("self test", Severity::Ok, "passed")
+        );
+        assert_eq!(
+            [value(&status, "good_failure_score"), value(&status, "bad_failure_score")],
+            ["0.4000", "0.8000"]
+        );
+        state.self_test.record(2, SelfTested::Failed("a bit has flipped".to_owned()), now);
+        let status = told(&state);
+        assert_eq!((status.severity, value(&status, "state")), (Severity::Error, "failed"));
+        assert!(status.message.contains("a bit has flipped"), "{}", status.message);
+        state.self_test.record(3, SelfTested::Absent, now);
+        assert_eq!((told(&state).severity, value(&told(&state), "state")), (Severity::Ok, "absent"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::mailbox::{Arrival, Mailbox};
 use super::parameters::{ParameterError, Parameters, Value};
 use super::publishers::Publishers;
 use super::schedule::InferenceSchedule;
+use super::self_test::SelfTests;
 use super::settings::Live;
 use super::verdict::{Validity, Verdict};
 use crate::frame::{Stamp, shortened};
@@ -292,6 +293,8 @@ pub(crate) struct State {
     pub raw: Level,
     /// The highest since the last acknowledgement.
     pub latch: AlarmLatch,
+    /// Whether the networks do what they are expected to do.
+    pub self_test: SelfTests,
     /// Limits in force.
     pub thresholds: Thresholds,
     /// Stamp and `frame_id` of the newest image.
@@ -339,6 +342,7 @@ impl State {
             debounce: Debounce::new(),
             raw: Level::Failure,
             latch: AlarmLatch::new(None),
+            self_test: SelfTests::default(),
             thresholds,
             newest: None,
             encoding: String::new(),

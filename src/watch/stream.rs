@@ -17,6 +17,7 @@ use crate::frame::Frame;
 use crate::model::bundle::Thresholds;
 use crate::monitor::assessment::{Assessment, Maps, Mode, Wanted};
 use crate::monitor::pipeline::Monitor;
+use crate::monitor::self_test::SelfTested;
 use crate::network::fault::{self, one_line};
 use crate::watch::deadline::Deadline;
 use crate::watch::debounce::Level;
@@ -34,6 +35,10 @@ pub(crate) trait Assessor {
     /// Width and height of an image that it takes.
     fn size(&self) -> (u32, u32) {
         (64, 64)
+    }
+    /// Whether it does what it is expected to do.
+    fn self_test(&mut self) -> SelfTested {
+        SelfTested::Absent
     }
 }
 
@@ -56,6 +61,10 @@ impl Assessor for Monitor {
 
     fn size(&self) -> (u32, u32) {
         self.valid_mask().map_or((64, 64), GrayImage::dimensions)
+    }
+
+    fn self_test(&mut self) -> SelfTested {
+        Monitor::self_test(self)
     }
 }
 
@@ -153,6 +162,29 @@ impl<A: Assessor> Session<A> {
         outcome.map(|_| ())
     }
 
+    /// Tests the assessor. Where that fails, every report says so until a test passes.
+    pub(crate) fn self_test(&mut self) -> SelfTested {
+        let number = self.shared.state().self_test.ask();
+        self.made_self_test(number)
+    }
+
+    /// The same where somebody has asked for it.
+    pub(crate) fn self_test_if_due(&mut self) -> Option<SelfTested> {
+        let number = self.shared.state().self_test.due()?;
+        // Two frames, more or less.
+        self.shared.schedule.begin(Instant::now() + 2 * self.usual);
+        let tested = self.made_self_test(number);
+        self.shared.schedule.end();
+        Some(tested)
+    }
+
+    fn made_self_test(&mut self, number: u64) -> SelfTested {
+        let tested = self.assessor.self_test();
+        let now = self.shared.steady_now();
+        self.shared.state().self_test.record(number, tested.clone(), now);
+        tested
+    }
+
     /// The verdict on one image.
     pub fn assess(&mut self, decoded: Decoded, wanted: Wanted) -> Assessed {
         self.shared.schedule.begin(Instant::now() + self.usual);
@@ -192,6 +224,14 @@ impl<A: Assessor> Session<A> {
         self.shared.state().size = Some(image.dimensions());
         if let Some(reason) = self.freshness.judge(&arrival, self.shared.age_secs(stamp), live) {
             let blank = self.blank(&arrival, Validity::Outdated, reason);
+            let verdict = Verdict { counts: self.shared.mailbox.count_processed(), ..blank };
+            let finished = self.finish(verdict, live, jumped);
+            return Err(Box::new(Assessed { image: Some(image), ..finished }));
+        }
+
+        let unfit = self.shared.state().self_test.unfit();
+        if let Some(reason) = unfit {
+            let blank = self.blank(&arrival, Validity::Failed, reason);
             let verdict = Verdict { counts: self.shared.mailbox.count_processed(), ..blank };
             let finished = self.finish(verdict, live, jumped);
             return Err(Box::new(Assessed { image: Some(image), ..finished }));

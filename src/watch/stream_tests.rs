@@ -329,3 +329,49 @@ fn a_latched_level_outlives_what_raised_it_till_it_is_acknowledged() {
     assert_eq!((stale.raw, stale.level, stale.latched), (Failure, Failure, Failure));
     assert_eq!(next(5), (Nominal, Nominal, Failure));
 }
+
+/// Fails the tests that `fails` names, and finds every frame good.
+struct Tested<F> {
+    fails: F,
+}
+
+impl<F: FnMut() -> bool> Assessor for Tested<F> {
+    fn assess(&mut self, _: &Frame, mode: Mode, _: Wanted) -> Result<Assessment, String> {
+        Ok(Assessment { report: Report::example(mode, 0.1), maps: Maps::default() })
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        thresholds()
+    }
+
+    fn set_thresholds(&mut self, _: Thresholds) {}
+
+    fn self_test(&mut self) -> SelfTested {
+        match (self.fails)() {
+            true => SelfTested::Failed("a bit has flipped".to_owned()),
+            false => SelfTested::Absent,
+        }
+    }
+}
+
+#[test]
+fn after_a_self_test_that_failed_every_report_says_so_till_one_passes() {
+    let mut outcomes = [true, false].into_iter();
+    let (_, shared) = session(|_| Ok(0.1), &[]);
+    let mut session = Session::new(Tested { fails: move || outcomes.next().unwrap() }, shared.clone());
+    let next = |session: &mut Session<_>, sec| {
+        shared.mailbox.put(arrival(sec, "rgb8"));
+        let arrival = shared.mailbox.take().unwrap();
+        session.assess(Decoded::new(arrival, &shared), Wanted::default()).verdict
+    };
+    session.self_test();
+    let verdict = next(&mut session, 1);
+    let reason = "the self-test failed: a bit has flipped";
+    assert_eq!((verdict.validity, verdict.reason.as_str()), (Validity::Failed, reason));
+    assert_eq!(session.self_test_if_due(), None);
+    let number = shared.state().self_test.ask();
+    assert!(session.self_test_if_due().is_some());
+    assert!(shared.state().self_test.outcome_of(number).is_some());
+    assert_eq!(next(&mut session, 2).validity, Validity::Ok);
+    assert_eq!(shared.mailbox.counts().outstanding(), 0);
+}

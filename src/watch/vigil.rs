@@ -119,12 +119,13 @@ impl Vigil {
         if live.labels_timeout.is_some_and(heard) {
             why += "; labels still arrive";
         }
-        sayings.push(match liveness {
-            Liveness::Waiting => Saying::Report(
+        sayings.push(match (liveness, state.self_test.unfit()) {
+            (Liveness::Waiting, Some(unfit)) => Saying::Report(Validity::Failed, unfit),
+            (Liveness::Waiting, None) => Saying::Report(
                 Validity::Starting,
                 format!("no image has come in the {silence:.1} s since the start{why}"),
             ),
-            _ => Saying::Report(
+            (_, _) => Saying::Report(
                 Validity::Stale,
                 format!("no image for {silence:.1} s; source_timeout allows {timeout} s{why}"),
             ),

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use synthcp_monitor::LabelSet;
 use synthcp_monitor::data::Slice;
+use synthcp_monitor::frame;
 use synthcp_monitor::model::bundle::Bundle;
+use synthcp_monitor::model::self_test::SelfTest;
+use synthcp_monitor::monitor::self_test;
 use synthcp_monitor::train::calibration;
 use synthcp_monitor::train::packing::{self, Origin};
 use synthcp_monitor::train::recipe::Recipe;
@@ -59,6 +62,19 @@ pub enum Action {
         #[arg(long, requires = "clean")]
         marked: Option<PathBuf>,
     },
+    /// Gives a bundle a self-test: a picture that it knows, and its scores and those of the picture upside down. The
+    /// node makes it at its start and on ~/self_test.
+    SelfTest {
+        /// Folder of the bundle, whose bundle.yaml is rewritten.
+        #[arg(long)]
+        bundle: PathBuf,
+        /// A picture like those that the networks were trained on; it becomes part of the bundle.
+        #[arg(long)]
+        picture: PathBuf,
+        /// By how much a score may differ on another machine or in another precision.
+        #[arg(long, default_value_t = 0.05)]
+        tolerance: f32,
+    },
     /// Makes a tiny bundle with random weights: its scores are noise, but it runs. It is not calibrated, so
     /// that no frame is NOMINAL by it.
     Random {
@@ -91,6 +107,13 @@ pub fn run(action: &Action) -> Outcome {
             description.calibration = Some(thresholds);
             description.write(bundle)?;
             say!("{guarantee}");
+            Ok(())
+        }
+        Action::SelfTest { bundle, picture, tolerance } => {
+            let picture = frame::open(picture)?.into_rgb8();
+            let SelfTest { good, bad, .. } = self_test::create(bundle, &picture, *tolerance)?;
+            let (good, bad) = (good.failure_score, bad.failure_score);
+            say!("failure score {good:.3} of the picture, {bad:.3} of it upside down");
             Ok(())
         }
         Action::Random { recipe, out, seed } => random(recipe.as_deref(), out, *seed),
