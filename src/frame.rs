@@ -4,6 +4,7 @@ mod bayer;
 mod camera_image;
 mod compressed;
 mod encoding;
+pub mod health;
 mod jpeg;
 pub(crate) mod label_image;
 mod png;

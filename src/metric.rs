@@ -4,6 +4,7 @@
 //! spread), never 0. NaN in the input is an error that names its place.
 
 pub mod component;
+pub mod conformal;
 pub(crate) mod correlation;
 pub mod estimate;
 pub mod histogram;

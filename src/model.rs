@@ -7,8 +7,10 @@
 pub mod anomaly;
 pub mod bundle;
 pub mod compute;
+pub mod evidence;
 pub mod inference;
 pub mod networks;
 pub mod pixels;
+pub mod reference;
 pub mod self_test;
 pub mod things;

@@ -14,6 +14,7 @@ use crate::checkpoint::weights::{self, Tensors, WeightsError};
 use crate::labels::LabelSet;
 use crate::model::anomaly;
 use crate::model::compute::ComputeError;
+use crate::model::evidence::Evidence;
 use crate::model::self_test::SelfTest;
 use crate::model::things::Things;
 use crate::network::comparison::ComparatorConfig;
@@ -53,6 +54,9 @@ pub struct Thresholds {
     /// the area.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub things: Option<Things>,
+    /// What stands behind a promise; none of limits that were only counted out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Box<Evidence>>,
     /// What the limits were calibrated for, in words.
     pub guarantee: String,
 }
@@ -75,6 +79,7 @@ impl Thresholds {
             anomaly: 0.5,
             anomaly_area: not_known,
             things: None,
+            evidence: None,
             guarantee,
         }
     }
@@ -97,6 +102,7 @@ impl Thresholds {
             anomaly: 0.5,
             anomaly_area: 1.,
             things: None,
+            evidence: None,
             guarantee,
         }
     }
@@ -113,7 +119,8 @@ impl Thresholds {
             within(name, value, 0. ..=1.)?;
         }
         within("caution", self.caution, 0. ..=self.failure)?;
-        self.things.as_ref().map_or(Ok(()), Things::check).map_err(|e| e.under("things"))
+        self.things.as_ref().map_or(Ok(()), Things::check).map_err(|e| e.under("things"))?;
+        self.evidence.as_ref().map_or(Ok(()), |evidence| evidence.check()).map_err(|e| e.under("evidence"))
     }
 
     const fn alike(limit: f32) -> Self {
@@ -125,6 +132,7 @@ impl Thresholds {
             anomaly: limit,
             anomaly_area: limit,
             things: None,
+            evidence: None,
             guarantee,
         }
     }

@@ -117,8 +117,19 @@ pub struct Report {
     pub unlabelled_area: f32,
     /// Connected anomalous regions, largest first.
     pub regions: Vec<Region>,
+    /// What the scene looks like as a whole; none of a report that was read from a recording.
+    pub scene: Option<Scene>,
     /// Time by stage.
     pub latency: Latency,
+}
+
+/// A frame as a whole, by which frames of one place and camera are told from others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scene {
+    /// Mean luma of the camera's image, in \[0, 1\].
+    pub brightness: f32,
+    /// M's features, each the mean over the image; neighbours joined where there are many.
+    pub features: Vec<f32>,
 }
 
 #[cfg(test)]
@@ -134,6 +145,7 @@ impl Report {
             anomaly_area: 0.0,
             unlabelled_area: 0.0,
             regions: Vec::new(),
+            scene: None,
             latency: Latency::default(),
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use image::{GrayImage, Luma, RgbImage};
 use tch::Kind;
 
-use super::assessment::{Assessment, ClassScore, Mode, Region, Report, ScoreMap, Wanted};
+use super::assessment::{Assessment, ClassScore, Mode, Region, Report, Scene, ScoreMap, Wanted};
 use super::ground;
 use super::pictures;
 use super::readout::Readout;
@@ -14,6 +14,7 @@ use super::regions::{self, RegionError, RegionLimits};
 pub use super::scores::NotFinite;
 use super::scores::Scores;
 use crate::frame::Frame;
+use crate::frame::health::Health;
 use crate::labels::{LabelSet, resize_labels};
 use crate::model::bundle::{Bundle, BundleError, CALIBRATE, Thresholds};
 use crate::model::compute::{DeviceChoice, Precision};
@@ -340,6 +341,10 @@ impl Monitor {
                 anomaly_area,
                 unlabelled_area,
                 regions,
+                scene: Some(Scene {
+                    brightness: Health::of(image).brightness,
+                    features: read.features.clone(),
+                }),
                 latency: inference.latency(),
             },
             maps,

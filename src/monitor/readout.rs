@@ -23,6 +23,8 @@ pub(super) struct Readout {
     pub iou: Option<Vec<f32>>,
     /// Probability of each class to be in view.
     pub presence: Option<Vec<f32>>,
+    /// M's features, each the mean over the image.
+    pub features: Vec<f32>,
 }
 
 impl Readout {
@@ -40,13 +42,14 @@ impl Readout {
             scores.anomaly.as_ref().map(map).transpose()?,
             scores.iou.as_ref().map(Tensor::shallow_clone),
             scores.presence.as_ref().map(Tensor::shallow_clone),
+            Some(scores.features.shallow_clone()),
         ];
         let row = |part: &Tensor| part.f_to_kind(Kind::Float)?.f_contiguous()?.f_flatten(0, -1);
         let rows: Vec<Tensor> = parts.iter().flatten().map(row).collect::<Result<_, _>>()?;
         let numbers = download::<f32>(&Tensor::f_cat(&rows, 0)?)?;
 
         let mut rest = &numbers[..];
-        let [wrong, labels, error, anomaly, iou, presence] = parts.map(|part| {
+        let [wrong, labels, error, anomaly, iou, presence, features] = parts.map(|part| {
             let (numbers, others) = rest.split_at(part?.numel());
             rest = others;
             Some(numbers.to_vec())
@@ -61,6 +64,7 @@ impl Readout {
             anomaly: anomaly.map(map),
             iou,
             presence,
+            features: features.unwrap_or_default(),
         })
     }
 }

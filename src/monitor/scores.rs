@@ -1,6 +1,6 @@
 //! What an inference says of one frame, as the monitor needs it.
 
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use crate::model::anomaly;
 use crate::model::inference::Inference;
@@ -31,6 +31,8 @@ pub struct Scores {
     pub iou: Option<Tensor>,
     /// Probability of each class to be in view, from an F that tells: `1 x classes`.
     pub presence: Option<Tensor>,
+    /// M's features, each the mean over the image: `1 x F`.
+    pub(super) features: Tensor,
     /// All that stands behind these, by name, before anything could hide what is not a number.
     pub(super) raw: Vec<(&'static str, Tensor)>,
 }
@@ -57,6 +59,7 @@ impl Scores {
         ];
         Ok(Self {
             raw: given(raw),
+            features: pooled(inference)?,
             labels,
             anomaly,
             error,
@@ -72,6 +75,7 @@ impl Scores {
         let doubt = softmax.largest.f_neg()?.f_add_scalar(1.)?;
         Ok(Self {
             raw: given([("M's softmax", Some(&softmax.largest))]),
+            features: pooled(inference)?,
             labels: softmax.labels.shallow_clone(),
             anomaly: anomaly.then(|| doubt.shallow_clone()),
             error: doubt,
@@ -79,6 +83,20 @@ impl Scores {
             iou: None,
             presence: None,
         })
+    }
+}
+
+/// Most features that are kept; of more, neighbours are joined.
+const MOST_FEATURES: i64 = 128;
+
+fn pooled(inference: &Inference) -> Result<Tensor, TchError> {
+    let dims: &[i64] = &[2, 3];
+    let mean = inference.segmentation().features.f_mean_dim(dims, false, Kind::Float)?;
+    match mean.size()[..] {
+        [_, count] if count > MOST_FEATURES => {
+            mean.f_unsqueeze(0)?.f_adaptive_avg_pool1d(MOST_FEATURES)?.f_squeeze_dim(0)
+        }
+        _ => Ok(mean),
     }
 }
 

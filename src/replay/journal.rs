@@ -137,6 +137,7 @@ pub(super) fn outcome(report: MonitorReport) -> Result<Assessment, String> {
         },
         classes: report.classes.into_iter().map(class).collect(),
         regions: report.regions.into_iter().map(region).collect(),
+        scene: None,
     };
     Ok(Assessment { report, maps: Maps::default() })
 }

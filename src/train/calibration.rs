@@ -8,6 +8,7 @@ use super::things::{self, Drives, ThingsError};
 use crate::data::{self, Reading, Slice};
 use crate::frame::Frame;
 use crate::labels::{IGNORE, LabelSet};
+use crate::metric::conformal::NoLimit;
 use crate::model::bundle::{Bundle, BundleError, Thresholds, sha256};
 use crate::model::things::LEAST_AREA;
 use crate::monitor::assessment::Wanted;
@@ -86,6 +87,26 @@ pub enum CalibrationError {
         image: String,
         /// Its value.
         value: f32,
+    },
+    /// Scores that were kept.
+    #[error("{}: {reason}", file.display())]
+    Scores {
+        /// The file.
+        file: PathBuf,
+        /// Why they cannot be used.
+        reason: String,
+    },
+    /// A rate that cannot be promised.
+    #[error("--target {aim}: {units} {which}: {reason}")]
+    Promise {
+        /// What was to be promised.
+        aim: String,
+        /// Drives or places.
+        units: String,
+        /// Which of them count.
+        which: &'static str,
+        /// Why not.
+        reason: NoLimit,
     },
     /// A folder in which a bundle would replace something else.
     #[error("{}: {found} is there, which is no part of a bundle; name another folder", out.display())]
@@ -176,7 +197,7 @@ pub(super) fn remember(bundle: &Path, folder: &Path, slice: &Slice) -> Result<()
 }
 
 /// Fails if one of the samples of `slice` is a copy of an image that trained the bundle's networks.
-fn check_copies(bundle: &Path, folder: &Path, slice: &Slice) -> Result<(), CalibrationError> {
+pub(super) fn check_copies(bundle: &Path, folder: &Path, slice: &Slice) -> Result<(), CalibrationError> {
     const MOST: u64 = 64 << 20;
     let file = bundle.join(SEEN);
     if !file.exists() {
@@ -313,6 +334,7 @@ pub fn calibrate(
         anomaly: limit,
         anomaly_area: area_limit,
         things: None,
+        evidence: None,
         guarantee: String::new(),
     };
     let (things, by_frames, of_things) = match drives {
@@ -330,7 +352,7 @@ pub fn calibrate(
         guarantee: format!(
             "on {frames} labelled frames {called} ({name}{slice}): CAUTION{reason} on at most {} % of frames, \
              FAILURE on at most {} %, {} % of right pixels in the error mask, {} % of ordinary pixels in \
-             the anomaly mask{of_things}",
+             the anomaly mask{of_things}; counted on these frames, and no promise for others",
             percent(by_frames.min(1.)),
             percent(certain),
             percent(wrong),

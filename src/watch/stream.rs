@@ -363,6 +363,7 @@ pub(crate) fn merged(calibrated: &Thresholds, overrides: Overrides) -> Threshold
         anomaly_area: overrides.anomaly_area.unwrap_or(calibrated.anomaly_area),
         // Whoever limits the area by hand wants the level to go by it.
         things: calibrated.things.clone().filter(|_| overrides.anomaly_area.is_none()),
+        evidence: calibrated.evidence.clone(),
         guarantee: if overrides == Overrides::default() {
             calibrated.guarantee.clone()
         } else {

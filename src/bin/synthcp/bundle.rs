@@ -4,15 +4,21 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use indicatif::ProgressBar;
 use synthcp_monitor::LabelSet;
 use synthcp_monitor::data::Slice;
 use synthcp_monitor::frame;
 use synthcp_monitor::model::bundle::Bundle;
+use synthcp_monitor::model::evidence::Unit;
+use synthcp_monitor::model::reference::Reference;
 use synthcp_monitor::model::self_test::SelfTest;
 use synthcp_monitor::monitor::self_test;
 use synthcp_monitor::train::calibration;
+use synthcp_monitor::train::guarantee::{self, Aim, Looks, Terms};
+use synthcp_monitor::train::outcomes::{Outcomes, Worse};
 use synthcp_monitor::train::packing::{self, Origin};
 use synthcp_monitor::train::recipe::Recipe;
+use synthcp_monitor::train::splits::Trial;
 use synthcp_monitor::train::things::Drives;
 use tch::Device;
 use tch::nn::VarStore;
@@ -75,6 +81,67 @@ pub enum Action {
         #[arg(long, default_value_t = 0.05)]
         tolerance: f32,
     },
+    /// Sets limits of a calibrated bundle for a stated risk, by conformal risk control over drives: for instance
+    /// --target missed-frames=0.1. A rate that the drives are too few for is refused.
+    Promise {
+        /// Folder of the bundle, whose bundle.yaml is rewritten.
+        #[arg(long)]
+        bundle: PathBuf,
+        /// Scores of labelled frames that no network has seen, by bundle scores.
+        #[arg(long)]
+        scores: PathBuf,
+        /// NAME=RATE: missed-frames (failing frames below CAUTION), missed-pixels (a frame's wrong pixels outside
+        /// the error mask), missed-pixels-p90 (the same of all but one in ten frames) or false-alarms (good frames
+        /// at FAILURE).
+        #[arg(long = "target", required = true)]
+        targets: Vec<Aim>,
+        /// A frame has failed whose labels have a mean IoU below this.
+        #[arg(long, default_value_t = 0.5, value_name = "IOU")]
+        below_miou: f64,
+        /// What is exchangeable: drive (names agree before the last _) or place (before the first _).
+        #[arg(long, default_value = "drive")]
+        unit: Unit,
+        /// Seconds from frame to frame of the drives: the bundle keeps what they look like, and the node says
+        /// whether another drive is like them.
+        #[arg(long)]
+        every: Option<f64>,
+        /// Frames of a window by which drives are compared.
+        #[arg(long, default_value_t = 6)]
+        window: usize,
+        /// Drives like these that may be taken for others.
+        #[arg(long, default_value_t = 0.1)]
+        unlike: f64,
+        /// Writes nothing: at N random halves of the drives, what one half chooses is judged on the other.
+        #[arg(long, value_name = "N")]
+        check_splits: Option<usize>,
+        /// Scores of other drives that --check-splits looks for.
+        #[arg(long, requires = "check_splits")]
+        shifted: Vec<PathBuf>,
+    },
+    /// Writes what a bundle says of labelled frames beside the truth, for bundle promise; of --images, what it says
+    /// alone.
+    Scores {
+        /// Folder of the bundle.
+        #[arg(long)]
+        bundle: PathBuf,
+        /// Folder of the data set.
+        #[arg(long, required_unless_present = "images", conflicts_with = "images")]
+        data: Option<PathBuf>,
+        /// Samples: PART, START..END or PART:START..END.
+        #[arg(long, default_value = "..")]
+        slice: Slice,
+        #[command(flatten)]
+        reading: Reading,
+        /// Folder with frames of drives, without labels.
+        #[arg(long)]
+        images: Option<PathBuf>,
+        /// NAME=STRENGTH: makes these worse, as fog=0.5.
+        #[arg(long, requires = "images")]
+        worse: Option<Worse>,
+        /// File for the scores.
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Makes a tiny bundle with random weights: its scores are noise, but it runs. It is not calibrated, so
     /// that no frame is NOMINAL by it.
     Random {
@@ -116,8 +183,77 @@ pub fn run(action: &Action) -> Outcome {
             say!("failure score {good:.3} of the picture, {bad:.3} of it upside down");
             Ok(())
         }
+        Action::Promise {
+            bundle,
+            scores,
+            targets,
+            below_miou,
+            unit,
+            every,
+            window,
+            unlike,
+            check_splits,
+            shifted,
+        } => {
+            if !(*unlike > 0. && *unlike < 1.) {
+                return Err(format!("--unlike is {unlike}; a rate above 0 and below 1 is needed").into());
+            }
+            let looks = every.map(|every| Looks { every, window: *window, rate: *unlike });
+            let terms = Terms { aims: targets.clone(), below_miou: *below_miou, unit: *unit, looks };
+            let outcomes = Outcomes::read(scores, bundle)?;
+            match check_splits {
+                Some(splits) => {
+                    let shifted: Vec<Outcomes> =
+                        shifted.iter().map(|file| Outcomes::read(file, bundle)).collect::<Result<_, _>>()?;
+                    say_as_is!("{}", Trial::of(&outcomes, &shifted, &terms, *splits)?);
+                    Ok(())
+                }
+                None => promise(bundle, &outcomes, &terms),
+            }
+        }
+        Action::Scores { bundle, data, slice, reading, images, worse, out } => {
+            let bar = ProgressBar::new(0);
+            let each = |count: usize| {
+                bar.set_length(count as u64);
+                bar.inc(1);
+            };
+            let outcomes = match (data, images) {
+                (Some(data), _) => Outcomes::of(bundle, data, slice, &reading.of_data(), each)?,
+                (None, Some(images)) => Outcomes::unlabelled(bundle, images, *worse, each)?,
+                (None, None) => return Err("--data or --images is needed".into()),
+            };
+            bar.finish_and_clear();
+            outcomes.write(out)?;
+            say!("{} frames of {} in {}", outcomes.frames.len(), outcomes.data, out.display());
+            Ok(())
+        }
         Action::Random { recipe, out, seed } => random(recipe.as_deref(), out, *seed),
     }
+}
+
+/// Rewrites the bundle with limits that keep `terms`.
+fn promise(bundle: &Path, outcomes: &Outcomes, terms: &Terms) -> Outcome {
+    let mut description = Bundle::open(bundle)?.description;
+    let limits = description.calibration.as_ref().ok_or_else(|| {
+        format!(
+            "{} is not calibrated; limits that no target names come from bundle calibrate",
+            bundle.display()
+        )
+    })?;
+    let limits = guarantee::promise(limits, outcomes, terms)?;
+    let sentence = limits.guarantee.clone();
+    let is_known = limits.evidence.as_ref().is_some_and(|evidence| evidence.reference.is_some());
+    description.calibration = Some(limits);
+    description.write(bundle)?;
+    say!("{sentence}");
+    if let (Some(looks), false) = (terms.looks, is_known) {
+        note!(
+            "the drives are too few or too short to tell others from them: {} of {} frames are needed",
+            Reference::needed(looks.rate),
+            looks.window
+        );
+    }
+    Ok(())
 }
 
 const RANDOM: &str = "
