@@ -34,6 +34,55 @@ pub struct Health {
     pub covered: f32,
 }
 
+/// A monitor of pictures: one figure, which speaks above its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthMonitor {
+    /// Too little between dark and light: night, fog, a sun in the lens, a wrong exposure.
+    Exposure,
+    /// Edges are wide: out of focus, a wet lens.
+    Blur,
+    /// Neighbours have nothing in common: a sensor that fails, gain at night.
+    Noise,
+    /// Parts without texture: dirt, tape, a broken row driver.
+    Cover,
+}
+
+impl HealthMonitor {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Exposure, Self::Blur, Self::Noise, Self::Cover];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exposure => "image exposure",
+            Self::Blur => "image blur",
+            Self::Noise => "image noise",
+            Self::Cover => "image cover",
+        }
+    }
+
+    /// Its figure, in \[0, 1\]: higher is worse; NaN of a picture without pixels.
+    pub fn figure(self, health: &Health) -> f32 {
+        match self {
+            Self::Exposure => 1. - health.range,
+            Self::Blur => 1. - health.sharpness,
+            Self::Noise => health.sharpness,
+            Self::Cover => health.covered,
+        }
+    }
+
+    /// From where on it speaks. Stated for all cameras, from real frames of two cities of Cityscapes: docs/guarantee.md
+    /// says how many good frames lie above it.
+    pub const fn limit(self) -> f32 {
+        match self {
+            Self::Exposure => 0.65,
+            Self::Blur => 0.65,
+            Self::Noise => 0.8,
+            Self::Cover => 0.55,
+        }
+    }
+}
+
 impl Health {
     /// Of a picture.
     pub fn of(image: &RgbImage) -> Self {

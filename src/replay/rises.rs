@@ -85,6 +85,7 @@ mod tests {
     use crate::frame::Stamp;
     use crate::model::bundle::Thresholds;
     use crate::monitor::assessment::{Maps, Mode, Report};
+    use crate::watch::likeness::CalibrationState;
     use crate::watch::mailbox::Counts;
     use crate::watch::validity::Validity;
 
@@ -98,6 +99,7 @@ mod tests {
             raw: level,
             latched: level,
             report: Some(Report { anomaly_area: 0.0, ..Report::example(Mode::Full, score) }),
+            calibration: CalibrationState::Unknown,
             thresholds: Thresholds { caution: 0.5, failure: 0.8, anomaly_area: 0.1, ..Thresholds::unknown() },
             decode: None,
             total: None,

@@ -1,6 +1,8 @@
 //! What goes on `/diagnostics`: statuses with stable names, so that an aggregator can route
 //! camera trouble, inference trouble, slowness and a wrong segmentation to different paths.
 
+mod image;
+
 use std::time::{Duration, Instant};
 
 use super::mailbox::Counts;
@@ -86,7 +88,7 @@ pub(crate) fn unlabelled(state: &State, live: Live, since: Instant, now: Instant
     })
 }
 
-/// The five statuses, and one of the labels where those come by topic.
+/// The statuses, and one of the labels where those come by topic.
 pub(crate) fn statuses(snapshot: &Snapshot) -> Vec<Status> {
     let own = [
         camera(snapshot),
@@ -94,8 +96,9 @@ pub(crate) fn statuses(snapshot: &Snapshot) -> Vec<Status> {
         processing_time(snapshot),
         segmentation(snapshot),
         self_test(snapshot),
+        image::calibration(snapshot),
     ];
-    own.into_iter().chain(labels(snapshot)).collect()
+    own.into_iter().chain(image::pictures(snapshot)).chain(labels(snapshot)).collect()
 }
 
 fn self_test(snapshot: &Snapshot) -> Status {
@@ -384,9 +387,11 @@ fn millis(value: Option<Duration>) -> String {
 mod tests {
     use super::*;
     use crate::frame::Stamp;
+    use crate::frame::health::Health;
     use crate::model::bundle::Thresholds;
     use crate::monitor::assessment::{Latency, Report};
     use crate::watch::labels::LabelCounts;
+    use crate::watch::likeness::{CalibrationState, Likeness};
     use crate::watch::parameters::Parameters;
     use crate::watch::shared::tests::state;
     use crate::watch::verdict::Verdict;
@@ -406,6 +411,7 @@ mod tests {
             latched: Level::Nominal,
             report,
             thresholds: Thresholds::uncalibrated(),
+            calibration: CalibrationState::Unknown,
             decode: None,
             total: Some(total),
             image_age_secs: Some(0.01),
@@ -431,12 +437,45 @@ mod tests {
         statuses(&snapshot)
     }
 
+    /// The first four, which depend on camera and networks.
     fn brief(statuses: &[Status]) -> Vec<(&str, Severity)> {
-        statuses.iter().map(|status| (status.task, status.severity)).collect()
+        statuses.iter().take(4).map(|status| (status.task, status.severity)).collect()
     }
 
     fn value<'a>(status: &'a Status, key: &str) -> &'a str {
         status.values.iter().find(|(name, _)| *name == key).map_or("missing", |(_, value)| value)
+    }
+
+    #[test]
+    fn each_fault_of_the_picture_is_a_status_of_its_own_and_so_is_an_unlike_scene() {
+        use Severity::{Ok, Stale, Warn};
+        let now = Instant::now();
+        let mut state = state(now);
+        let beyond = |state: &State, now: Instant| {
+            let found = statuses_of(state, now);
+            found[4..].iter().map(|status| (status.task, status.severity)).collect::<Vec<_>>()
+        };
+        let all = |calibration, exposure, blur, noise, cover| {
+            [
+                ("calibration", calibration),
+                ("image exposure", exposure),
+                ("image blur", blur),
+                ("image noise", noise),
+                ("image cover", cover),
+            ]
+        };
+        assert_eq!(beyond(&state, now), all(Ok, Stale, Stale, Stale, Stale));
+        state.watchdog.feed(now);
+        let good = Health { brightness: 0.4, range: 0.8, sharpness: 0.5, covered: 0. };
+        state.health = Some(good);
+        assert_eq!(beyond(&state, now), all(Ok, Ok, Ok, Ok, Ok));
+        state.health = Some(Health { range: 0.1, sharpness: 0.05, covered: 0.9, ..good });
+        state.likeness = Likeness { state: CalibrationState::Invalid, shift: None };
+        assert_eq!(beyond(&state, now), all(Warn, Warn, Warn, Ok, Warn));
+        assert_eq!(value(&statuses_of(&state, now)[4], "state"), "INVALID");
+        state.health = Some(Health { sharpness: f32::NAN, ..good });
+        assert_eq!(beyond(&state, now), all(Warn, Ok, Warn, Warn, Ok));
+        assert_eq!(beyond(&state, now + Duration::from_secs(9)), all(Warn, Stale, Stale, Stale, Stale));
     }
 
     #[test]

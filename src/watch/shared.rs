@@ -14,10 +14,12 @@ use super::schedule::InferenceSchedule;
 use super::self_test::SelfTests;
 use super::settings::Live;
 use super::verdict::{Validity, Verdict};
+use crate::frame::health::Health;
 use crate::frame::{Stamp, shortened};
 use crate::model::bundle::Thresholds;
 use crate::monitor::assessment::Mode;
 use crate::watch::debounce::{Debounce, Level};
+use crate::watch::likeness::{CalibrationState, Likeness};
 use crate::watch::watchdog::Watchdog;
 
 /// Arrivals over which the frame rate is measured.
@@ -86,6 +88,11 @@ impl Shared {
         };
         let (raw, latched) = (state.raw, state.latch.update(level));
         state.last_said = Some(now);
+        let mut thresholds = self.promised(state.thresholds.clone());
+        let calibration = state.likeness.state;
+        if calibration == CalibrationState::Invalid {
+            thresholds.guarantee.clear();
+        }
         Verdict {
             stamp: self.now_stamp(),
             camera: state.newest.as_ref().map_or(String::new(), |(_, camera)| camera.clone()),
@@ -95,7 +102,8 @@ impl Shared {
             raw,
             latched,
             report: None,
-            thresholds: self.promised(state.thresholds.clone()),
+            thresholds,
+            calibration,
             decode: None,
             total: None,
             labels_age_secs: None,
@@ -328,6 +336,10 @@ pub(crate) struct State {
     pub mode: Option<Mode>,
     /// Labels by topic, where those are judged.
     pub labels: LabelState,
+    /// Whether the calibration holds for what is in view.
+    pub likeness: Likeness,
+    /// The last image that could be read, by itself.
+    pub health: Option<Health>,
     /// Frames whose inference failed.
     pub failures: u64,
     /// What the last failure said.
@@ -359,6 +371,8 @@ impl State {
             last_verdict: None,
             mode: None,
             labels: LabelState::default(),
+            likeness: Likeness::default(),
+            health: None,
             failures: 0,
             last_failure: None,
             arrivals: VecDeque::new(),

@@ -14,6 +14,7 @@ use super::settings::{Live, Overrides};
 use super::shared::Shared;
 use super::verdict::{Validity, Verdict};
 use crate::frame::Frame;
+use crate::frame::health::Health;
 use crate::model::bundle::Thresholds;
 use crate::monitor::assessment::{Assessment, Maps, Mode, Wanted};
 use crate::monitor::pipeline::Monitor;
@@ -21,6 +22,7 @@ use crate::monitor::self_test::SelfTested;
 use crate::network::fault::{self, one_line};
 use crate::watch::deadline::Deadline;
 use crate::watch::debounce::Level;
+use crate::watch::likeness::{CalibrationState, Likeness, LikenessCheck};
 use crate::watch::time_base::TimeBase;
 use crate::watch::tracks::Tracks;
 
@@ -125,6 +127,7 @@ pub(crate) struct Session<A> {
     time: TimeBase,
     tracks: Tracks,
     freshness: Freshness,
+    likeness: LikenessCheck,
     /// How long the last image took that could be assessed.
     usual: Duration,
 }
@@ -142,6 +145,7 @@ impl<A: Assessor> Session<A> {
             time: TimeBase::default(),
             tracks: Tracks::default(),
             freshness: Freshness::default(),
+            likeness: LikenessCheck::default(),
             usual: Duration::ZERO,
         }
     }
@@ -221,7 +225,11 @@ impl<A: Assessor> Session<A> {
                 return Err(Box::new(finished));
             }
         };
-        self.shared.state().size = Some(image.dimensions());
+        {
+            let health = Health::of(&image);
+            let mut state = self.shared.state();
+            (state.size, state.health) = (Some(image.dimensions()), Some(health));
+        }
         if let Some(reason) = self.freshness.judge(&arrival, self.shared.age_secs(stamp), live) {
             let blank = self.blank(&arrival, Validity::Outdated, reason);
             let verdict = Verdict { counts: self.shared.mailbox.count_processed(), ..blank };
@@ -289,10 +297,12 @@ impl<A: Assessor> Session<A> {
     fn finish(&mut self, mut verdict: Verdict, live: Live, jumped: bool) -> Assessed {
         if jumped {
             self.tracks.jump(verdict.stamp);
+            self.likeness.forget();
         }
         let regions = verdict.report.as_mut().map_or(&mut [][..], |report| &mut report.regions);
         self.tracks.follow(regions, verdict.stamp, verdict.thresholds.things.as_ref());
         let live_things = self.tracks.live(live.patience.trigger);
+        let likeness = self.compare(&mut verdict);
         let (score, anomalous) = verdict
             .report
             .as_ref()
@@ -314,9 +324,24 @@ impl<A: Assessor> Session<A> {
         };
         (verdict.raw, state.raw) = (raw, raw);
         verdict.latched = state.latch.update(verdict.level);
+        state.likeness = likeness;
         let at = self.shared.steady_now();
         state.assessed(&verdict, live.max_processing_time, at);
         Assessed { verdict, maps: Maps::default(), image: None, jumped, at }
+    }
+
+    /// Whether the calibration holds for what is in view; if not, nothing is promised. With limits set by hand, or
+    /// another's labels, scores are others than the calibration's, and nothing is known.
+    fn compare(&mut self, verdict: &mut Verdict) -> Likeness {
+        let evidence = verdict.thresholds.evidence.as_deref();
+        let is_own = self.overrides == Overrides::default() && self.shared.labels.is_none();
+        let reference = evidence.and_then(|evidence| evidence.reference.as_ref()).filter(|_| is_own);
+        let likeness = self.likeness.look(verdict.report.as_ref(), verdict.stamp, reference);
+        verdict.calibration = likeness.state;
+        if likeness.state == CalibrationState::Invalid {
+            verdict.thresholds.guarantee.clear();
+        }
+        likeness
     }
 
     fn blank(&self, arrival: &Arrival, validity: Validity, reason: String) -> Verdict {
@@ -331,6 +356,7 @@ impl<A: Assessor> Session<A> {
             latched: Level::Failure,
             report: None,
             thresholds: self.shared.promised(self.assessor.thresholds()),
+            calibration: CalibrationState::Unknown,
             decode: None,
             total: None,
             image_age_secs: self.shared.age_secs(stamp),

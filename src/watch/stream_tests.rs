@@ -375,3 +375,40 @@ fn after_a_self_test_that_failed_every_report_says_so_till_one_passes() {
     assert_eq!(next(&mut session, 2).validity, Validity::Ok);
     assert_eq!(shared.mailbox.counts().outstanding(), 0);
 }
+
+#[cfg(feature = "data")]
+#[test]
+fn where_the_scene_is_unlike_the_calibration_nothing_is_promised() {
+    use crate::model::evidence::{Evidence, Unit};
+    use crate::model::reference::Reference;
+    use crate::model::reference::learn::tests::drives;
+    use crate::monitor::assessment::Scene;
+    use crate::watch::likeness::CalibrationState::{Invalid, Unknown, Valid};
+
+    let (mut session, shared) = session(|_| Ok(0.4), &[]);
+    let reference = Reference::learn(&drives(40, 1), 1., 2, 0.1);
+    let promises = Vec::new();
+    let (data, data_sha256) = ("drives".to_owned(), String::new());
+    let evidence =
+        Evidence { data, data_sha256, unit: Unit::Drive, units: 40, frames: 480, promises, reference };
+    let mut assess = |sec: i32, brightness: f32, evidence: &Option<Box<Evidence>>| {
+        session.assessor.thresholds.evidence = evidence.clone();
+        let arrival = arrival(sec, "rgb8");
+        shared.mailbox.put(arrival);
+        let decoded = Decoded::new(shared.mailbox.take().unwrap(), &shared);
+        let taken = session.take(decoded).ok().unwrap();
+        let scene = Some(Scene { brightness, features: vec![0.4; 3] });
+        let report = Report { scene, anomaly_area: 0.04, ..Report::example(Mode::Full, 0.4) };
+        let outcome = Ok(Assessment { report, maps: Maps::default() });
+        let verdict = session.judge(taken, outcome, Duration::ZERO).verdict;
+        (verdict.calibration, verdict.thresholds.guarantee.is_empty())
+    };
+    let kept = Some(Box::new(evidence));
+    assert_eq!(assess(1, 0.4, &None), (Unknown, false));
+    assert_eq!(assess(2, 0.4, &kept), (Unknown, false));
+    assert_eq!(assess(3, 0.4, &kept), (Valid, false));
+    assert_eq!(assess(4, 9., &kept), (Invalid, true));
+    // Nor does what is said while no image comes promise anything.
+    let silent = shared.alarm(Validity::Stale, "no image".to_owned());
+    assert_eq!((silent.calibration, silent.thresholds.guarantee.is_empty()), (Invalid, true));
+}

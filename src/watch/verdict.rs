@@ -8,6 +8,7 @@ use crate::frame::Stamp;
 use crate::model::bundle::Thresholds;
 use crate::monitor::assessment::Report;
 use crate::watch::debounce::Level;
+use crate::watch::likeness::CalibrationState;
 use crate::watch::settings::Live;
 pub use crate::watch::validity::Validity;
 
@@ -30,8 +31,10 @@ pub struct Verdict {
     pub latched: Level,
     /// The numbers, where there are any.
     pub report: Option<Report>,
-    /// The limits in force.
+    /// The limits in force; they promise nothing where the calibration does not hold.
     pub thresholds: Thresholds,
+    /// Whether the calibration holds for what is in view.
+    pub calibration: CalibrationState,
     /// Time from message to pixels.
     pub decode: Option<Duration>,
     /// Time from taking up the image to this report.

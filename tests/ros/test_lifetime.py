@@ -93,7 +93,10 @@ def test_diagnostics_have_stable_names_and_keys(start, peer, namespace):
         peer.ask(road())
         peer.diagnostics.clear()
         found = peer.wait(lambda: peer.diagnostics, "diagnostics")[-1]
-        assert set(found) == {"camera", "inference", "processing time", "segmentation", "self test"}
+        image = {"image exposure", "image blur", "image noise", "image cover"}
+        assert set(found) == image | {
+            "camera", "inference", "processing time", "segmentation", "calibration", "self test"
+        }
         keys = {task: {v.key: v.value for v in status.values} for task, status in found.items()}
         assert keys["camera"]["state"] == "active"
         assert {"image_age_ms", "frames_dropped", "encoding"} <= set(keys["camera"])

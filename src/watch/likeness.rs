@@ -1,0 +1,197 @@
+//! Whether what is in view is like the drives that the bundle was calibrated on. If not, what its limits promise does
+//! not hold here, and nothing is promised.
+//!
+//! One frame in `every` seconds is looked at, by the stamps, so that a window covers as much time as it did in
+//! calibration, whatever the camera's rate. That frames of a drive depend on each other is taken into account where
+//! the limit is chosen (`model/reference.rs`): the drive is the unit there, and its farthest window is what counts.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::frame::Stamp;
+use crate::model::reference::{Look, Reference, Shift};
+use crate::monitor::assessment::{Mode, Report};
+
+/// Whether the calibration holds for what is in view.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CalibrationState {
+    /// Nothing is known: the bundle keeps nothing to compare with, or too few frames were seen.
+    #[default]
+    Unknown = 0,
+    /// No window of late is farther from the calibration drives than they are from each other.
+    Valid = 1,
+    /// One is: the promise is void.
+    Invalid = 2,
+}
+
+impl CalibrationState {
+    /// Its name in diagnostics.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "UNKNOWN",
+            Self::Valid => "VALID",
+            Self::Invalid => "INVALID",
+        }
+    }
+}
+
+/// What is known of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Likeness {
+    /// The state.
+    pub state: CalibrationState,
+    /// The last window's shift, and the limit.
+    pub shift: Option<(Shift, f32)>,
+}
+
+/// Steps between frames that are missing before a window is begun anew.
+const GAP: f64 = 5.;
+/// A frame is taken a little early rather than the next one late.
+const EARLY: f64 = 0.9;
+
+/// Looks at the frames of a stream.
+#[derive(Debug, Default)]
+pub(crate) struct LikenessCheck {
+    window: VecDeque<Look>,
+    last: Option<Stamp>,
+    /// Windows in a row that were near.
+    near: usize,
+    known: Likeness,
+}
+
+impl LikenessCheck {
+    /// Forgets what was in view: time has jumped.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Takes in a report by the whole method; others tell nothing. `reference` is the bundle's.
+    pub fn look(&mut self, report: Option<&Report>, stamp: Stamp, reference: Option<&Reference>) -> Likeness {
+        let Some(reference) = reference else {
+            self.forget();
+            return self.known;
+        };
+        if let Some(look) =
+            report.and_then(look).filter(|look| look.features.len() == reference.feature_means.len())
+        {
+            self.take(look, stamp, reference);
+        }
+        self.known
+    }
+
+    fn take(&mut self, look: Look, stamp: Stamp, reference: &Reference) {
+        let passed = self.last.map(|last| seconds(stamp) - seconds(last));
+        match passed {
+            Some(passed) if passed < 0. || passed > GAP * reference.every => {
+                // An alarm outlives a gap; that all was well does not.
+                let was = self.known.state;
+                self.forget();
+                if was == CalibrationState::Invalid {
+                    self.known.state = was;
+                }
+            }
+            Some(passed) if passed < EARLY * reference.every => return,
+            _ => {}
+        }
+        self.last = Some(stamp);
+        self.window.push_back(look);
+        if self.window.len() > reference.window {
+            self.window.pop_front();
+        }
+        if self.window.len() < reference.window {
+            return;
+        }
+        let shift = reference.shift(self.window.make_contiguous());
+        self.known.shift = Some((shift, reference.limit));
+        let is_far = shift.size > reference.limit;
+        self.near = if is_far { 0 } else { self.near + 1 };
+        self.known.state = match self.known.state {
+            _ if is_far => CalibrationState::Invalid,
+            // Back only once a whole window has nothing of what was far.
+            CalibrationState::Invalid if self.near < reference.window => CalibrationState::Invalid,
+            _ => CalibrationState::Valid,
+        };
+    }
+}
+
+fn look(report: &Report) -> Option<Look> {
+    let scene = report.scene.as_ref().filter(|_| report.mode == Mode::Full)?;
+    let look = Look {
+        failure_score: report.failure_score,
+        anomaly_area: report.anomaly_area,
+        brightness: scene.brightness,
+        features: scene.features.clone(),
+    };
+    look.is_finite().then_some(look)
+}
+
+fn seconds(stamp: Stamp) -> f64 {
+    f64::from(stamp.sec) + Duration::from_nanos(u64::from(stamp.nanosec)).as_secs_f64()
+}
+
+#[cfg(test)]
+#[cfg(feature = "data")]
+mod tests {
+    use CalibrationState::{Invalid, Unknown, Valid};
+
+    use super::*;
+    use crate::model::reference::learn::tests::drives;
+    use crate::monitor::assessment::Scene;
+
+    fn reference() -> Reference {
+        Reference::learn(&drives(40, 1), 0.5, 4, 0.1).unwrap()
+    }
+
+    /// A report in the middle of the calibration drives, or at another brightness.
+    fn report(brightness: f32) -> Report {
+        let scene = Scene { brightness, features: vec![0.4; 3] };
+        Report { anomaly_area: 0.04, scene: Some(scene), ..Report::example(Mode::Full, 0.4) }
+    }
+
+    fn at(seconds: f64) -> Stamp {
+        Stamp { sec: seconds as i32, nanosec: (seconds.fract() * 1e9) as u32 }
+    }
+
+    /// The states after each of the frames, `step` seconds apart.
+    fn states(check: &mut LikenessCheck, from: f64, step: f64, frames: &[f32]) -> Vec<CalibrationState> {
+        let reference = reference();
+        let state = |(i, &brightness): (usize, &f32)| {
+            check.look(Some(&report(brightness)), at(from + step * i as f64), Some(&reference)).state
+        };
+        frames.iter().enumerate().map(state).collect()
+    }
+
+    #[test]
+    fn a_window_tells_and_one_that_is_far_holds_until_a_whole_one_is_near() {
+        let mut check = LikenessCheck::default();
+        assert_eq!(states(&mut check, 0., 0.5, &[0.4; 5]), [Unknown, Unknown, Unknown, Valid, Valid]);
+        let dark = states(&mut check, 2.5, 0.5, &[-9., 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4]);
+        assert_eq!(dark, [Invalid, Invalid, Invalid, Invalid, Invalid, Invalid, Invalid, Valid]);
+    }
+
+    #[test]
+    fn a_faster_camera_does_not_shorten_the_window() {
+        let mut check = LikenessCheck::default();
+        let found = states(&mut check, 0., 0.1, &[0.4; 17]);
+        assert_eq!(found.iter().position(|state| *state == Valid), Some(15));
+    }
+
+    #[test]
+    fn what_says_nothing_is_left_out_and_a_gap_begins_anew() {
+        let reference = reference();
+        let mut check = LikenessCheck::default();
+        let nan = Report { failure_score: f32::NAN, ..report(-9.) };
+        let by_softmax = Report { mode: Mode::LogitsOnly, ..report(-9.) };
+        let read = Report { scene: None, ..report(-9.) };
+        for (i, report) in [nan, by_softmax, read].iter().cycle().take(12).enumerate() {
+            assert_eq!(check.look(Some(report), at(i as f64), Some(&reference)).state, Unknown);
+        }
+        assert_eq!(states(&mut check, 20., 0.5, &[0.4; 4]).last(), Some(&Valid));
+        assert_eq!(states(&mut check, 40., 0.5, &[0.4; 1]), [Unknown]);
+        // An alarm is not forgotten over a gap.
+        assert_eq!(states(&mut check, 41., 0.5, &[-9.; 4]).last(), Some(&Invalid));
+        assert_eq!(states(&mut check, 60., 0.5, &[0.4; 1]), [Invalid]);
+        assert_eq!(check.look(Some(&report(0.4)), at(61.), None).state, Unknown);
+    }
+}
