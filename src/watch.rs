@@ -9,6 +9,7 @@ pub mod events;
 pub(crate) mod freshness;
 pub mod labels;
 pub(crate) mod latch;
+pub mod likeness;
 pub(crate) mod mailbox;
 pub mod parameters;
 pub(crate) mod publishers;

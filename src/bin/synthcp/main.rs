@@ -27,6 +27,7 @@ mod compare;
 mod detectors;
 mod devices;
 mod evaluate;
+mod health;
 mod judging;
 mod metrics;
 mod mine;
@@ -86,6 +87,8 @@ enum Command {
     Scenario(scenario::Action),
     /// Chooses the frames of replayed recordings, or of a data set, that are worth labelling next.
     Mine(mine::Args),
+    /// Measures the monitors of the camera's picture on graded degradations.
+    Health(health::Args),
     /// Measures scores against labels, both in .npy files.
     Metrics(metrics::Args),
     /// Measures what a frame costs, stage by stage.
@@ -116,6 +119,7 @@ fn main() -> ExitCode {
         Command::Bag(action) => bag::run(&action),
         Command::Scenario(action) => scenario::run(&action),
         Command::Mine(args) => mine::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Devices(args) => devices::run(&args),
