@@ -15,6 +15,7 @@ mod figures;
 mod frames;
 mod header;
 mod journal;
+mod judged;
 mod latencies;
 mod message;
 mod misses;
@@ -37,6 +38,7 @@ use crate::frame;
 use crate::metric::MetricError;
 use crate::model::bundle::BundleError;
 use crate::monitor::pipeline::Monitor;
+use crate::watch::labels::NamesError;
 use crate::watch::parameters::{ParameterError, Parameters};
 use crate::whole_file;
 use figures::Figures;
@@ -44,6 +46,8 @@ pub use figures::{Matches, Measures};
 use frames::Frames;
 pub use header::{BundleFacts, FileFacts, Header, Host, Recording};
 use journal::Journal;
+use judged::Judged;
+pub use judged::Pairs;
 pub use misses::Misses;
 pub use pace::{Pace, UnknownLatency};
 pub(crate) use results::{BAG, LINES, SUMMARY};
@@ -76,9 +80,15 @@ pub enum ReplayError {
     /// The valid mask cannot be read.
     #[error("parameter valid_mask: {0}; it must be the path of a PNG, JPEG or WebP")]
     ValidMask(frame::FileError),
-    /// Another segmenter's labels were to be judged.
-    #[error("parameter segmentation is topic; replay judges the bundle's own segmenter, set it to inside")]
-    LabelsByTopic,
+    /// Of labels by topic, what ids mean is not known.
+    #[error(transparent)]
+    Names(#[from] NamesError),
+    /// Labels by topic, and frames that are left out.
+    #[error("every is {every}; where segmentation is topic every image has to meet its labels: 1 is needed")]
+    EveryOfLabels {
+        /// One frame of so many.
+        every: u64,
+    },
     /// Labels that cannot be read.
     #[error(transparent)]
     Labels(#[from] DataError),
@@ -123,6 +133,8 @@ impl ReplayError {
             self,
             Self::Topic(_)
                 | Self::Parameter(_)
+                | Self::Names(_)
+                | Self::EveryOfLabels { .. }
                 | Self::Labels(_)
                 | Self::NoLabels { .. }
                 | Self::LabelName { .. }
@@ -149,6 +161,9 @@ pub struct Selection {
     pub parameters: Parameters,
     /// Which frames are taken up.
     pub pace: Pace,
+    /// The topic of the labels that are judged where the parameters want labels by topic; without, the only one
+    /// there is that is named `labels`.
+    pub segmentation: Option<String>,
     /// Labels of some of the frames.
     pub labels: Option<Labels>,
     /// Whether a replay that was interrupted goes on.
@@ -158,8 +173,14 @@ pub struct Selection {
 impl Selection {
     /// The camera's topic.
     pub fn camera(&self) -> Result<String, ReplayError> {
-        let labels = self.labels.as_ref().and_then(|labels| labels.source.to_str());
-        Ok(topics::camera_beside(&self.bags, self.topic.as_deref(), labels)?.name)
+        let judged = Judged::find(self)?;
+        self.camera_beside(judged.as_ref())
+    }
+
+    fn camera_beside(&self, judged: Option<&Judged>) -> Result<String, ReplayError> {
+        let truth = self.labels.as_ref().and_then(|labels| labels.source.to_str());
+        let is_other = |topic: &str| truth == Some(topic) || judged.is_some_and(|judged| judged.is_on(topic));
+        Ok(topics::camera_beside(&self.bags, self.topic.as_deref(), is_other)?.name)
     }
 }
 
@@ -206,12 +227,13 @@ pub fn replay(
     out: &Path,
     progress: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Replayed, ReplayError> {
-    let topic = selection.camera()?;
+    let judged = Judged::find(selection)?;
+    let topic = selection.camera_beside(judged.as_ref())?;
     let truth = selection.labels.as_ref();
     let truth = truth.map(|labels| Truth::open(labels, &selection.bags, monitor.labels())).transpose()?;
-    let frames = Frames::open(selection, &topic, truth)?;
+    let frames = Frames::open(selection, &topic, judged.clone(), truth)?;
 
-    let header = Header::of(selection, &monitor, &topic, &measures.description())?;
+    let header = Header::of(selection, &monitor, &topic, judged.as_ref(), &measures.description())?;
     fs_err::create_dir_all(out)?;
     if selection.resume
         && let Some(lost) = completed(&out.join(SUMMARY), &header)?
@@ -227,7 +249,8 @@ pub fn replay(
         Figures::create(&out.join(FIGURES), measures, monitor.labels(), truth.labels().clone())
     };
     let figures = frames.truth.as_ref().map(of_labels).transpose()?;
-    let summary = Summary::new(&topic, frames.recorded(), header);
+    let mut summary = Summary::new(&topic, frames.recorded(), header);
+    summary.pairs = judged.map(|judged| Pairs { topic: judged.labels, ..Pairs::default() });
     let (parameters, pace) = (&selection.parameters, selection.pace);
     let mut run = Run::new((monitor, figures), (parameters, pace), frames, (results, summary, journal))?;
     run.all(progress)?;

@@ -15,6 +15,7 @@ use serde_json::Value;
 use synthcp_monitor::bag::cdr::{decode, encode};
 use synthcp_monitor::bag::message::{Header, Image, LabelInfo, MonitorReport, Time};
 use synthcp_monitor::bag::reader::{Reader, Wish, topics};
+use synthcp_monitor::labels::LabelSet;
 use synthcp_monitor::model::bundle::sha256;
 use tempfile::TempDir;
 
@@ -703,4 +704,128 @@ fn compare_finds_what_two_results_differ_in_and_what_of_it_is_a_loss() {
     assert!(replay(at, "else.mcap", "d", &[]).status.success());
     let (code, [_, said]) = compare(&["a", "d"]);
     assert!(code == 2 && said.contains("different recordings"), "{said}");
+}
+
+/// A label image for the frame at so many milliseconds, all of one number, recorded `late` milliseconds after it was
+/// taken.
+fn labels_of(ms: u64, number: u8, late: u64) -> (u64, Vec<u8>) {
+    let taken = BEGIN + ms * 1_000_000;
+    let stamp = Time { sec: (taken / SECOND) as i32, nanosec: (taken % SECOND) as u32 };
+    let message = image_message(stamp, "mono8", vec![number; 64 * 48]);
+    (taken + late * 1_000_000, encode(&message).unwrap())
+}
+
+#[test]
+fn labels_by_topic_are_judged_with_their_images_and_all_are_counted() {
+    let folder = folder();
+    let at = folder.path();
+    let frames: Vec<_> = (0..12).map(|number| frame(number * 100, true)).collect();
+    // Those of the fifth are lost, the last ones are of an image that was lost.
+    let mut labels: Vec<_> =
+        (0..12).filter(|number| *number != 4).map(|n| labels_of(n * 100, 40 + n as u8, 60 + 5 * n)).collect();
+    labels.push(labels_of(1150, 40, 1200));
+    let names = LabelSet::by_name("cityscapes").unwrap().classes.into_iter().take(12).map(|class| class.name);
+    let info = LabelInfo {
+        class_ids: (40..52).collect(),
+        class_names: names.collect(),
+        ignore_id: 255,
+        ..LabelInfo::default()
+    };
+    let info = [(BEGIN + 3_000_000, encode(&info).unwrap())];
+    let image = "sensor_msgs/msg/Image";
+    record_topics(
+        &at.join("drive.mcap"),
+        &[
+            ("/camera/image", image, &frames[..]),
+            ("/seg/labels", image, &labels[..]),
+            ("/seg/label_info", "synthcp_monitor/msg/LabelInfo", &info[..]),
+        ],
+    );
+    // Of two topics of images, the one that labels are on is no camera's.
+    fs::write(at.join("robot.yaml"), "segmentation: topic\nlabels: {timeout: 0.3}\n").unwrap();
+    for (out, how) in
+        [("a", ["--set", "segmentation=topic"]), ("b", ["--parameters", "robot.yaml"])].iter().copied()
+    {
+        let output = replay(at, "drive.mcap", out, &[&how[..], &["--set", "labels.timeout=0.3"]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            said.contains("11 pairs of an image and labels from /seg/labels; 1 images and 1 of 12"),
+            "{said}"
+        );
+    }
+    assert_eq!(all_but_latencies(at, "a"), all_but_latencies(at, "b"));
+
+    let judged: Vec<_> = reports(at, "a").into_iter().filter(|(_, report)| report.validity == 0).collect();
+    let numbers: Vec<u64> = (0..12).filter(|number| *number != 4).collect();
+    assert_eq!(judged.len(), numbers.len());
+    for ((time, report), number) in judged.iter().zip(numbers) {
+        assert_eq!(*time as u64, frames[number as usize].0);
+        let seen: Vec<_> = report.classes.iter().filter(|class| class.pixel_share > 0.).collect();
+        assert!(
+            seen.len() == 1 && u64::from(seen[0].class_id) == number && seen[0].pixel_share == 1.,
+            "{number}"
+        );
+        let late = 60. + 5. * number as f32;
+        assert!((report.labels_age_ms - late).abs() < 1e-3, "{} ms", report.labels_age_ms);
+        assert!((report.since_arrival_ms - (late - 3.)).abs() < 1e-3, "{} ms", report.since_arrival_ms);
+        assert_eq!((report.unlabelled_area, report.guarantee.as_str()), (0., ""));
+    }
+    let last = &judged[10].1;
+    assert_eq!((last.frames_received, last.frames_unmatched), (12, 1));
+    let met = summary(at, "a");
+    let segmentation = &met["segmentation"];
+    assert_eq!(
+        (met["met"].as_u64(), met["frames"].as_u64(), met["dropped"].as_u64()),
+        (Some(12), Some(11), Some(0))
+    );
+    assert_eq!(
+        (segmentation["frames_unmatched"].as_u64(), met["misses"]["frames"].as_u64()),
+        (Some(1), Some(1))
+    );
+    assert_eq!(
+        (segmentation["labels_received"].as_u64(), segmentation["labels_unmatched"].as_u64()),
+        (Some(12), Some(1))
+    );
+}
+
+#[test]
+fn labels_that_stop_are_said_to_and_wrong_ones_are_invalid() {
+    let folder = folder();
+    let at = folder.path();
+    let frames: Vec<_> = (0..20).map(|number| frame(number * 100, true)).collect();
+    // The third is of ids that nobody knows; after the fourth, none come.
+    let labels = [(0, 3), (100, 3), (200, 77), (300, 3)].map(|(ms, number)| labels_of(ms, number, 20));
+    let image = "sensor_msgs/msg/Image";
+    record_topics(
+        &at.join("drive.mcap"),
+        &[("/camera/image", image, &frames[..]), ("/front/segmentation", image, &labels[..])],
+    );
+    let output = replay(at, "drive.mcap", "out", &["--segmentation", "/front/segmentation"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary = summary(at, "out");
+    assert_eq!(
+        (summary["validity"]["OK"].as_u64(), summary["validity"]["INVALID_INPUT"].as_u64()),
+        (Some(3), Some(1))
+    );
+    assert!(summary["validity"]["UNLABELLED"].as_u64() >= Some(1), "{summary}");
+    assert_eq!(summary["segmentation"]["frames_unmatched"].as_u64(), Some(16));
+    let lines = lines(at, "out");
+    let reason = |validity: &str| {
+        let line = lines.iter().find(|line| line["validity"] == validity).unwrap();
+        line["report"]["reason"].as_str().unwrap().to_owned()
+    };
+    assert!(reason("INVALID_INPUT").contains("id 77"), "{}", reason("INVALID_INPUT"));
+    assert!(reason("UNLABELLED").contains("images arrive without labels"), "{}", reason("UNLABELLED"));
+
+    for (more, what) in [
+        (&["--set", "segmentation=topic"][..], "--segmentation takes one of /camera/image"),
+        (&["--segmentation", "/other"], "\"/other\""),
+        (&["--segmentation", "/front/segmentation", "--every", "2"], "every is 2"),
+        (&["--segmentation", "/front/segmentation", "--set", "labels.names=nowhere.yaml"], "labels.names"),
+    ] {
+        let output = replay(at, "drive.mcap", "other", more);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(what), "{said}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::judged::{Judged, Names, names};
 use super::truth::{Label, Place, Truth, stamp_of};
 use super::{ReplayError, Selection, topics};
 use crate::bag::camera::{CAMERA_INFO, calibrated_size, camera_image};
@@ -16,6 +17,10 @@ pub(super) enum Event {
     Size((u32, u32)),
     /// A frame.
     Frame(Box<Arriving>),
+    /// Labels of a frame that are judged, recorded at this time.
+    Labels(i64, Result<CameraImage, BagError>),
+    /// What the ids in those mean, recorded at this time.
+    Names(i64, Result<Names, String>),
 }
 
 /// A frame as it arrives.
@@ -37,7 +42,9 @@ pub(super) struct Frames {
     reader: Reader,
     /// Where labels come from.
     pub truth: Option<Truth>,
+    topic: String,
     info: String,
+    judged: Option<Judged>,
     recorded: i64,
     begin: i64,
     end: i64,
@@ -56,17 +63,34 @@ impl Frames {
     pub(super) fn open(
         selection: &Selection,
         topic: &str,
+        judged: Option<Judged>,
         truth: Option<Truth>,
     ) -> Result<Self, ReplayError> {
         let info = topics::camera_info(topic);
-        let wish = Wish { topics: vec![topic.to_owned(), info.clone()], kinds: Vec::new() };
+        let mut all = vec![topic.to_owned(), info.clone()];
+        all.extend(judged.iter().flat_map(|judged| [judged.labels.clone(), judged.info.clone()]));
+        let wish = Wish { topics: all, kinds: Vec::new() };
         let reader = Reader::open(&selection.bags, &wish)?;
         let recorded = reader.start().unwrap_or_default();
         let begin = recorded.saturating_add(nanos(selection.start));
         let end = selection.duration.map_or(i64::MAX, |duration| begin.saturating_add(nanos(duration)));
         let every = selection.every.max(1);
         let ahead = VecDeque::new();
-        Ok(Self { reader, truth, info, recorded, begin, end, every, ahead, index: 0, before: None, met: 0 })
+        Ok(Self {
+            reader,
+            truth,
+            topic: topic.to_owned(),
+            info,
+            judged,
+            recorded,
+            begin,
+            end,
+            every,
+            ahead,
+            index: 0,
+            before: None,
+            met: 0,
+        })
     }
 
     /// When the recording begins, in nanoseconds since 1970.
@@ -100,6 +124,12 @@ impl Frames {
                 }
                 continue;
             }
+            if *message.topic != *self.topic {
+                match self.of_labels(&message) {
+                    Some(event) => return Ok(Some(event)),
+                    None => continue,
+                }
+            }
             let image = camera_image(&message.kind, &message.data);
             let stamp = image.as_ref().map_or(message.stamp, |image| stamp_of(image, message.stamp));
             let (index, before) = (self.index, self.before.replace(stamp));
@@ -125,6 +155,17 @@ impl Frames {
         Ok(None)
     }
 
+    /// Labels of the selection, or what is said of their ids, which holds from the beginning of the recording.
+    fn of_labels(&self, message: &Message) -> Option<Event> {
+        let judged = self.judged.as_ref()?;
+        if *message.topic == *judged.info {
+            return Some(Event::Names(message.stamp, names(message)));
+        }
+        (self.begin..=self.end)
+            .contains(&message.stamp)
+            .then(|| Event::Labels(message.stamp, camera_image(&message.kind, &message.data)))
+    }
+
     /// When the next message was recorded, if it is of the selection.
     pub(super) fn upcoming(&mut self) -> Option<i64> {
         if self.ahead.is_empty() {
@@ -140,7 +181,7 @@ impl Frames {
         let mut place = 0;
         loop {
             while let Some((message, _)) = self.ahead.get(place) {
-                if *message.topic != *self.info {
+                if *message.topic == *self.topic {
                     let image = camera_image(&message.kind, &message.data);
                     return Some(image.map_or(message.stamp, |image| stamp_of(&image, message.stamp)));
                 }
@@ -196,10 +237,11 @@ mod tests {
             every: 1,
             parameters: Parameters::default(),
             pace: Pace::EveryFrame,
+            segmentation: None,
             labels: None,
             resume: false,
         };
-        let mut frames = Frames::open(&selection, "/front/image", None).unwrap();
+        let mut frames = Frames::open(&selection, "/front/image", None, None).unwrap();
         assert!(matches!(frames.next().unwrap(), Some(Event::Size((64, 48)))));
         let Some(Event::Frame(arriving)) = frames.next().unwrap() else { panic!("no frame") };
         assert_eq!(arriving.message.stamp, 3_000_000_000);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
+use super::judged::Judged;
 use super::truth::Labels;
 use super::{ReplayError, Selection};
 use crate::bag::reader;
@@ -99,6 +100,7 @@ impl Header {
         selection: &Selection,
         monitor: &Monitor,
         topic: &str,
+        judged: Option<&Judged>,
         measures: &str,
     ) -> Result<Self, ReplayError> {
         let recordings = selection.bags.iter().map(|bag| Recording::of(bag, &reader::files(bag)?));
@@ -112,7 +114,7 @@ impl Header {
             Recording::of(folder, &files)
         });
         let labels = labels.transpose()?;
-        let configuration = configuration(selection, topic, measures)?;
+        let configuration = configuration(selection, topic, judged, measures)?;
         Ok(Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             recordings,
@@ -177,6 +179,7 @@ impl FileFacts {
 fn configuration(
     selection: &Selection,
     topic: &str,
+    judged: Option<&Judged>,
     measures: &str,
 ) -> Result<BTreeMap<String, Json>, ReplayError> {
     let Selection { start, duration, every, parameters, pace, labels, .. } = selection;
@@ -190,6 +193,13 @@ fn configuration(
     if let Some(Labels { source, set, coding }) = labels {
         let coding = coding.map(|coding| coding.to_string());
         all.insert("labels".to_owned(), json!([source, set, coding, measures]));
+    }
+    if let Some(judged) = judged {
+        all.insert("segmentation".to_owned(), judged.labels.as_str().into());
+    }
+    let names = parameters.labels().and_then(|labels| labels.names).map(PathBuf::from);
+    if let Some(file) = names.filter(|names| names.is_file()) {
+        all.insert("labels.names.sha256".to_owned(), FileFacts::of(&file)?.sha256.into());
     }
     let parameter = |(name, value): (&str, &Value)| (format!("parameter.{name}"), of_value(value));
     all.extend(parameters.values().map(parameter));

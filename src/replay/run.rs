@@ -1,8 +1,9 @@
 //! The stream at work, and the timer beside it.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use image::GrayImage;
 
@@ -10,20 +11,23 @@ use super::clock::BagClock;
 use super::figures::Figures;
 use super::frames::{Arriving, Event, Frames};
 use super::journal::{self, Journal};
+use super::judged::Pairs;
 use super::pace::Pace;
 use super::results::Results;
 use super::summary::Summary;
 use super::truth::Label;
 use super::{Progress, ReplayError};
+use crate::bag::BagError;
 use crate::bag::reader::Trust;
-use crate::frame::Frame;
+use crate::frame::{CameraImage, Frame, Stamp};
 use crate::labels::IGNORE;
 use crate::model::bundle::Thresholds;
 use crate::monitor::assessment::{Assessment, Mode, Wanted};
 use crate::monitor::pipeline::Monitor;
 use crate::network::fault::one_line;
 use crate::watch::decoding::Decoded;
-use crate::watch::mailbox::Arrival;
+use crate::watch::labels::LabelArrival;
+use crate::watch::mailbox::{Arrival, Counts};
 use crate::watch::parameters::{Parameters, Value};
 use crate::watch::shared::{Shared, SharedParameters};
 use crate::watch::stream::{Assessed, Assessor, Session, Taken, merged};
@@ -42,6 +46,11 @@ pub(super) struct Run {
     pace: Pace,
     /// What is known of the image in the mailbox.
     waiting: Option<Waiting>,
+    /// What is known of images on their way to the mailbox, in the order in which they came and leave; they wait for
+    /// their labels, where those are judged.
+    coming: VecDeque<((Instant, Stamp), Waiting)>,
+    /// Images that have left, as far as was noted.
+    counts: Counts,
     /// When those were recorded that a newer one replaced since the last report.
     dropped: Vec<i64>,
 }
@@ -61,9 +70,6 @@ impl Run {
         frames: Frames,
         (results, summary, journal): (Results, Summary, Journal),
     ) -> Result<Self, ReplayError> {
-        if parameters.settings().labels.is_some() {
-            return Err(ReplayError::LabelsByTopic);
-        }
         let clock = Arc::new(BagClock::new(frames.begin()));
         let (of_day, steady) = (clock.clone(), clock.clone());
         let parameters = SharedParameters::new(parameters.clone());
@@ -77,12 +83,28 @@ impl Run {
         let shared = Arc::new(shared.on(Arc::new(move || steady.now())));
         shared.state().thresholds = merged(monitor.thresholds(), shared.parameters.live().thresholds);
         shared.state().loaded(clock.now());
+        if let Some(labels) = &shared.labels {
+            labels.learn(monitor.labels())?;
+        }
         let judge = Judge { monitor, figures, due: None, error: None };
         let mut session = Session::new(judge, shared.clone());
         session.warm_up().map_err(ReplayError::WarmUp)?;
         let vigil = Vigil::new();
-        let (waiting, dropped) = (None, Vec::new());
-        Ok(Self { frames, results, summary, journal, clock, shared, session, vigil, pace, waiting, dropped })
+        Ok(Self {
+            frames,
+            results,
+            summary,
+            journal,
+            clock,
+            shared,
+            session,
+            vigil,
+            pace,
+            waiting: None,
+            coming: VecDeque::new(),
+            counts: Counts::default(),
+            dropped: Vec::new(),
+        })
     }
 
     /// To the end, or as far as `progress` lets it.
@@ -102,6 +124,7 @@ impl Run {
             }
         }
         self.summary.met = self.frames.met;
+        self.unpaired()?;
         if let Some(figures) = self.session.assessor().figures.take() {
             self.summary.measured(figures, self.frames.truth.as_ref().map_or(0, |truth| truth.unused))?;
         }
@@ -115,6 +138,15 @@ impl Run {
                 self.shared.state().calibrated_size = Some(size);
                 return Ok(());
             }
+            Event::Names(_, Ok((classes, ignored))) => {
+                self.shared.name_labels(classes, ignored);
+                return Ok(());
+            }
+            Event::Names(time, Err(why)) => {
+                self.summary.lose(format!("the message of {time} does not name labels: {why}"));
+                return Ok(());
+            }
+            Event::Labels(time, image) => return self.labels(time, image),
             Event::Frame(arriving) => *arriving,
         };
         let Arriving { message, recording, image, due, label } = arriving;
@@ -134,16 +166,79 @@ impl Run {
                 return self.not_assessed(label);
             }
         };
-        let received = self.shared.mailbox.counts().received;
-        self.shared.accept(Arrival::new(image, self.clock.now()));
-        if self.shared.mailbox.counts().received == received {
-            return self.not_assessed(label);
-        }
         let waiting = Waiting { time, trust: message.trust, recording, label };
+        let arrival = Arrival::new(image, self.clock.now());
+        self.coming.push_back(((arrival.at, arrival.image.stamp), waiting));
+        self.shared.accept(arrival);
+        self.settle()
+    }
+
+    /// Labels that are judged.
+    fn labels(&mut self, time: i64, image: Result<CameraImage, BagError>) -> Result<(), ReplayError> {
+        self.until(self.clock.elapsed_at(time))?;
+        self.clock.advance(time);
+        match image {
+            Ok(image) => self.shared.accept_labels(LabelArrival { image, at: self.clock.now() }),
+            Err(error) => self.summary.lose(format!("the message of {time} is no label image: {error}")),
+        }
+        self.settle()
+    }
+
+    /// Notes which images have left since: into the mailbox, where the last of them waits, or for want of labels.
+    fn settle(&mut self) -> Result<(), ReplayError> {
+        let counts = self.shared.mailbox.counts();
+        let left = counts.received - self.counts.received;
+        let unmatched = counts.unmatched - self.counts.unmatched;
+        self.counts = counts;
+        let left = usize::try_from(left).unwrap_or(usize::MAX).min(self.coming.len());
+        let mut left: Vec<_> = self.coming.drain(..left).collect();
+        if self.shared.labels.is_none() {
+            // Nothing keeps an image waiting: it had come before.
+            for (_, twin) in std::mem::take(&mut self.coming) {
+                self.not_assessed(twin.label)?;
+            }
+        }
+        let newest = self.shared.mailbox.waiting(|arrival| (arrival.at, arrival.image.stamp));
+        let place = left.iter().rposition(|(name, _)| Some(*name) == newest);
+        let waiting = place.map(|place| left.remove(place).1);
+        // Of several that were complete at once, one is taken up.
+        self.summary.dropped += (left.len() as u64).saturating_sub(unmatched);
+        for (_, gone) in left {
+            self.summary.misses.miss(gone.time);
+            self.not_assessed(gone.label)?;
+        }
+        let Some(waiting) = waiting else { return Ok(()) };
         if let Some(dropped) = self.waiting.replace(waiting) {
             self.summary.dropped += 1;
             self.dropped.push(dropped.time);
             return self.not_assessed(dropped.label);
+        }
+        Ok(())
+    }
+
+    /// Nothing more comes: whatever still waits for its other half has found none.
+    fn unpaired(&mut self) -> Result<(), ReplayError> {
+        let waiting = std::mem::take(&mut self.coming);
+        let still = waiting.len() as u64;
+        for (_, gone) in waiting {
+            self.summary.misses.miss(gone.time);
+            self.not_assessed(gone.label)?;
+        }
+        let counts = self.shared.mailbox.counts();
+        let (labels, why) = {
+            let state = self.shared.state();
+            (self.shared.label_counts(), state.labels.why.clone())
+        };
+        if let Some(found) = &mut self.summary.pairs {
+            let pairs = counts.received - counts.unmatched;
+            *found = Pairs {
+                topic: std::mem::take(&mut found.topic),
+                pairs,
+                frames_unmatched: counts.unmatched + still,
+                labels_received: labels.received,
+                labels_unmatched: labels.received.saturating_sub(pairs),
+                why,
+            };
         }
         Ok(())
     }
@@ -159,6 +254,8 @@ impl Run {
     fn until(&mut self, elapsed: i64) -> Result<(), ReplayError> {
         for tick in self.clock.ticks_until(elapsed) {
             self.clock.set(tick);
+            self.shared.settle_labels();
+            self.settle()?;
             let live = self.shared.parameters.live();
             let sayings = self.vigil.due(&mut self.shared.state(), live, self.clock.now());
             for saying in sayings {

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use super::ReplayError;
 use super::figures::{Figures, Matches, summed};
 use super::header::{Header, Host};
+use super::judged::Pairs;
 use super::latencies::Latencies;
 use super::misses::Misses;
 use crate::bag::Losses;
@@ -47,6 +48,9 @@ pub struct Summary {
     pub lost: u64,
     /// The first of that, by name.
     pub losses: Vec<String>,
+    /// How images and the labels that are judged met, where those come by topic.
+    #[serde(rename = "segmentation", skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<Pairs>,
     /// How frames and labels met, where there are labels.
     pub labels: Option<Matches>,
     /// The figures of `synthcp evaluate` of frames with labels.
@@ -85,6 +89,7 @@ impl Summary {
             failures_begun: 0,
             lost: 0,
             losses: Vec::new(),
+            pairs: None,
             labels: None,
             figures: None,
             misses: Misses::default(),
@@ -124,10 +129,15 @@ impl Summary {
 
     /// A message of the camera's topic that is no image.
     pub(super) fn unread(&mut self, stamp: i64, why: &str) {
-        self.lost += 1;
         self.misses.miss(stamp);
+        self.lose(format!("the message of {stamp} is no image: {why}"));
+    }
+
+    /// A message that cannot be used.
+    pub(super) fn lose(&mut self, what: String) {
+        self.lost += 1;
         if self.losses.len() < NAMED {
-            self.losses.push(format!("the message of {stamp} is no image: {why}"));
+            self.losses.push(what);
         }
     }
 
@@ -171,6 +181,18 @@ impl fmt::Display for Summary {
         if self.misses.frames > 0 {
             let Misses { frames, longest, .. } = self.misses;
             writeln!(f, "missed     {frames} frames, at most {longest} in a row")?;
+        }
+        if let Some(Pairs { topic, pairs, frames_unmatched, labels_received, labels_unmatched, why }) =
+            &self.pairs
+        {
+            writeln!(
+                f,
+                "judged     {pairs} pairs of an image and labels from {topic}; {frames_unmatched} images and \
+                 {labels_unmatched} of {labels_received} labels found no other half"
+            )?;
+            if let Some(why) = why {
+                writeln!(f, "           {why}")?;
+            }
         }
         if !self.complete {
             writeln!(f, "stopped    before the end of the recording")?;

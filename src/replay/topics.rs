@@ -8,7 +8,7 @@ use crate::bag::reader::{Topic, topics};
 use super::ReplayError;
 
 /// What image_transport adds to the name of a camera's topic.
-const COMPRESSED: &str = "/compressed";
+pub(super) const COMPRESSED: &str = "/compressed";
 
 /// Why the camera's topic is not to be told.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,21 @@ pub enum NoTopic {
         /// They.
         found: Vec<Topic>,
     },
+    /// None of labels that are to be judged.
+    #[error(
+        "segmentation is topic, and the recording has no topic labels of images; --segmentation takes one of {}",
+        list(.found)
+    )]
+    NoLabels {
+        /// What there is.
+        found: Vec<Topic>,
+    },
+    /// More than one of them.
+    #[error("the recording has several topics of labels; --segmentation takes one of {}", list(.found))]
+    SeveralLabels {
+        /// They.
+        found: Vec<Topic>,
+    },
 }
 
 fn list(topics: &[Topic]) -> String {
@@ -47,15 +62,31 @@ pub fn camera_topic(bags: &[PathBuf], wanted: Option<&str>) -> Result<Topic, Rep
     Ok(choose(found, wanted)?)
 }
 
-/// The same of a recording with labels on topic `labels`, which is no camera's.
+/// The same of a recording with topics that are no camera's.
 pub(super) fn camera_beside(
     bags: &[PathBuf],
     wanted: Option<&str>,
-    labels: Option<&str>,
+    is_other: impl Fn(&str) -> bool,
 ) -> Result<Topic, ReplayError> {
     let mut found = topics(bags)?;
-    found.retain(|topic| labels != Some(topic.name.as_str()));
+    found.retain(|topic| !is_other(&topic.name));
     Ok(choose(found, wanted)?)
+}
+
+/// The topic of labels that is wanted, or the only one that is named `labels`, whatever its namespace.
+pub(super) fn choose_labels(found: Vec<Topic>, wanted: Option<&str>) -> Result<Topic, NoTopic> {
+    if wanted.is_some() {
+        return choose(found, wanted);
+    }
+    let is_named = |topic: &Topic| {
+        let raw = topic.name.strip_suffix(COMPRESSED).unwrap_or(&topic.name);
+        raw.rsplit('/').next() == Some("labels")
+    };
+    let named = found.iter().filter(|topic| is_named(topic)).cloned().collect();
+    choose(named, None).map_err(|error| match error {
+        NoTopic::Several { found } => NoTopic::SeveralLabels { found },
+        _ => NoTopic::NoLabels { found: found.into_iter().filter(|topic| is_image(&topic.kind)).collect() },
+    })
 }
 
 fn choose(found: Vec<Topic>, wanted: Option<&str>) -> Result<Topic, NoTopic> {
@@ -108,6 +139,20 @@ mod tests {
         let error = choose([both, vec![topic("/b/image", "Image")]].concat(), None).unwrap_err().to_string();
         assert!(error.contains("/b/image") && !error.contains("/scan"), "{error}");
         assert!(matches!(choose(vec![scan], None), Err(NoTopic::NoImages { .. })));
+    }
+
+    #[test]
+    fn labels_are_those_named_so_and_no_cameras() {
+        let camera = topic("/a/image", "Image");
+        let labels = topic("/a/labels", "Image");
+        let packed = topic("/a/labels/compressed", "CompressedImage");
+        let all = vec![camera.clone(), labels.clone(), packed.clone()];
+        assert_eq!(choose_labels(all.clone(), None).unwrap(), labels);
+        assert_eq!(choose_labels(all.clone(), Some("/a/labels/compressed")).unwrap(), packed);
+        let error = choose_labels(vec![camera], None).unwrap_err().to_string();
+        assert!(error.contains("--segmentation takes one of /a/image"), "{error}");
+        let error = choose_labels([all, vec![topic("/b/labels", "Image")]].concat(), None).unwrap_err();
+        assert!(matches!(error, NoTopic::SeveralLabels { .. }), "{error}");
     }
 
     #[test]

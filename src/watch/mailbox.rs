@@ -102,6 +102,11 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// What `look` makes of the item that waits.
+    pub(crate) fn waiting<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
+        self.lock().waiting.as_ref().map(look)
+    }
+
     /// Counts the item last taken as assessed, and gives the counts with it.
     pub(crate) fn count_processed(&self) -> Counts {
         let mut slot = self.lock();

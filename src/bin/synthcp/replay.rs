@@ -36,7 +36,7 @@ pub struct Args {
     /// Makes verdict and page (report.html) of this result, and replays nothing: the folder of a replay, or a
     /// recording with a monitor's reports.
     #[arg(long, value_name = "RESULT", conflicts_with_all = [
-        "bags", "start", "duration", "every", "realtime", "latency", "labels", "resume",
+        "bags", "start", "duration", "every", "realtime", "latency", "labels", "segmentation", "resume",
     ])]
     analyze: Option<PathBuf>,
     /// Folder of the bundle; without, that of the parameters, looked for in models/ if it is a bare name.
@@ -72,6 +72,10 @@ pub struct Args {
     /// and of a DEGRADED report.
     #[arg(long, value_name = "TIME")]
     latency: Option<Pace>,
+    /// Judges another segmenter's labels on this topic of the recording, as the node does with segmentation: topic
+    /// (docs/labels.md); where a params file says that, the only topic named labels is taken by default.
+    #[arg(long, value_name = "TOPIC")]
+    segmentation: Option<String>,
     /// Labels: a topic of the recording (mono8, mono16 or PNG), or a folder of PNGs, each named by the frame's
     /// place in the recording, from 0, or its stamp in nanoseconds.
     #[arg(long, value_name = "TOPIC|DIR")]
@@ -112,6 +116,7 @@ impl Args {
     /// The parameters: those of the file, those set one by one, those with an option of their own.
     fn parameters(&self) -> Result<Parameters, OfflineError> {
         let mut settings = self.set.clone();
+        settings.extend(self.segmentation.as_ref().map(|_| "segmentation=topic".to_owned()));
         settings.extend(self.device.as_ref().map(|device| format!("device={device}")));
         settings.extend(self.precision.as_ref().map(|precision| format!("precision={precision}")));
         settings.extend(self.threads.map(|threads| format!("threads={threads}")));
@@ -169,6 +174,7 @@ pub fn run(args: &Args) -> Outcome {
         every: args.every,
         parameters,
         pace: args.latency.unwrap_or(if args.realtime { Pace::Measured } else { Pace::EveryFrame }),
+        segmentation: args.segmentation.clone(),
         labels: args.labels.clone().map(|source| Labels {
             source,
             set: args.label_set.clone(),
