@@ -3,7 +3,8 @@
 use std::any::Any;
 
 /// What follows a cause: where in C++ it arose, and advice to who wrote the program.
-const AFTER: [&str; 3] = ["Exception raised from", "CUDA kernel errors might be", "Search for `cuda"];
+const AFTER: [&str; 4] =
+    ["Exception raised from", "CUDA kernel errors might be", "Search for `cuda", " frame #0: "];
 /// What a call that does not return its error puts before it, quoted.
 const PANIC: &str = "called `Result::unwrap()` on an `Err` value: Torch(\"";
 
@@ -52,6 +53,9 @@ mod tests {
             serialized code (most recent call last):\n  File \"code/__torch__.py\", line 9, in forward\n    _0 = 1\n         \
             ~~~ <--- HERE\nRuntimeError: mat1 and mat2\nmust fit\nException raised from meta";
         assert_eq!(one_line(script), "RuntimeError: mat1 and mat2 must fit");
+        let memory = "inference failed: [enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't \
+            allocate memory. Error code 12 (Cannot allocate memory)\n frame #0: c10::ThrowEnforceNotMet(char const*)";
+        assert!(one_line(memory).ends_with("(Cannot allocate memory)"));
         assert_eq!(one_line("one line"), "one line");
     }
 
