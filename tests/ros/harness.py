@@ -140,7 +140,7 @@ class Peer:
         self.executor = SingleThreadedExecutor(context=context)
         self.executor.add_node(self.node)
         self.name = f"{namespace}/monitor"
-        self.reports = []
+        self.reports, self.heard_at = [], []
         self.diagnostics = []
         self.images = {topic: [] for topic in IMAGE_TOPICS}
         self.sent = []
@@ -150,7 +150,7 @@ class Peer:
         reliable = QoSProfile(depth=200)
         self.camera = self.node.create_publisher(Image, "image", reliable)
         self.compressed_camera = self.node.create_publisher(CompressedImage, "image/compressed", reliable)
-        self.node.create_subscription(MonitorReport, "monitor/report", self.reports.append, reliable)
+        self.node.create_subscription(MonitorReport, "monitor/report", self._reported, reliable)
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnosed, reliable)
 
     def close(self):
@@ -183,6 +183,10 @@ class Peer:
         # best-effort reader does not know of is lost. Endpoints are announced in the order of their
         # making, so an answer to a client made now says that the cameras made before it are known.
         self.parameter_names()
+
+    def _reported(self, message):
+        self.heard_at.append(time.monotonic())
+        self.reports.append(message)
 
     def _diagnosed(self, message):
         mine = {
