@@ -31,6 +31,10 @@ from faults import CATALOGUE, Fault
 from harness import VALIDITY, binary
 from stage import PATIENCE, Stage, is_usable, random_bundle
 
+class NotUsable(TimeoutError):
+    """Labels may not be used although nothing is wrong: the fault before is not over, or the machine too busy."""
+
+
 COLUMNS = ["fault", "expected", "seen", "found", "to detect, s", "at most", "to recover, s", "told twice", "node"]
 
 
@@ -45,6 +49,8 @@ class Row:
     recover: list = dataclasses.field(default_factory=list)
     twice: int = 0
     deaths: int = 0
+    # How often labels could not be used again in time, before a fault or after one.
+    unrecovered: int = 0
     misses: list = dataclasses.field(default_factory=list)
 
     @property
@@ -54,7 +60,7 @@ class Row:
 
     def is_good(self):
         """Whether everything was as it must be."""
-        return self.tried > 0 and not (self.misses or self.late or self.twice or self.deaths)
+        return self.tried > 0 and not (self.misses or self.late or self.twice or self.deaths or self.unrecovered)
 
     def cells(self):
         """The row of the table."""
@@ -68,7 +74,7 @@ class Row:
             f"{found} of {self.tried}",
             span(self.detect),
             limit,
-            span(self.recover),
+            span(self.recover) + (f" ({self.unrecovered} not)" if self.unrecovered else ""),
             "" if self.fault.is_borne or self.fault.returns else str(self.twice),
             f"died {self.deaths} times" if self.deaths else "ends" if self.fault.ends else "lives",
         ]
@@ -81,19 +87,22 @@ def span(seconds):
 
 def trial(stage, fault, row):
     """Makes the fault once, and books what is seen of it."""
+    until_usable(stage, stage.is_usable)
     row.tried += 1
-    stage.until(stage.is_usable, "labels that may be used")
     number = len(stage.peer.reports)
     with contextlib.ExitStack() as undo:
         # Whatever happens inside, the camera is a good one afterwards.
         undo.callback(stage.restore_camera)
+        made = time.monotonic()
         with fault.inject(stage) as began:
             patience = (4 if fault.is_slow else 1) * PATIENCE
             at, words = stage.until(lambda: fault.find(stage, number), fault.expected, patience)
     mended, after = time.monotonic(), len(stage.peer.reports)
     row.seen[words] += 1
     if not fault.is_borne:
-        row.detect.append(at - (stage.altered_at if began is None else began))
+        # The first spoilt image, where there is one.
+        spoilt = stage.altered_at if stage.altered_at > made else made
+        row.detect.append(at - (spoilt if began is None else began))
     if not stage.is_alive():
         if not fault.ends:
             row.deaths += 1
@@ -104,10 +113,35 @@ def trial(stage, fault, row):
     def recovered():
         return next((at for at, report in stage.since(after) if is_usable(report)), None)
 
-    row.recover.append(stage.until(recovered, "labels that may be used again", 2 * PATIENCE) - mended)
+    row.recover.append(until_usable(stage, recovered) - mended)
     stage.run(0.5)
     if not fault.returns and times_told(report for _, report in stage.since(number)) > 1:
         row.twice += 1
+
+
+def until_usable(stage, condition):
+    """Lets time pass until the labels may be used."""
+    try:
+        return stage.until(condition, "labels that may be used", 2 * PATIENCE)
+    except TimeoutError as error:
+        raise NotUsable(str(error)) from error
+
+
+def attempt(stage, fault, row):
+    """A trial that is booked however it ends; gives whether it ended well."""
+    try:
+        trial(stage, fault, row)
+        return True
+    except NotUsable as error:
+        row.unrecovered += 1
+        missed = error
+    except (TimeoutError, AssertionError, subprocess.SubprocessError) as error:
+        row.misses.append(str(error))
+        missed = error
+    row.deaths += not (stage.is_alive() or fault.ends)
+    print(f"  {fault.name}, trial {row.tried}: {str(missed)[:300]}", file=sys.stderr)
+    stage.injector.set("nothing")
+    return False
 
 
 def times_told(reports):
@@ -120,14 +154,8 @@ def campaign(fault, times, stage):
     """All trials of a fault, on one node where it lives."""
     row = Row(fault)
     for _ in range(times):
-        try:
-            trial(stage, fault, row)
-        except (TimeoutError, AssertionError, subprocess.SubprocessError) as missed:
-            row.misses.append(str(missed))
-            print(f"  {fault.name}, trial {row.tried}: {str(missed)[:300]}", file=sys.stderr)
-            row.deaths += not (stage.is_alive() or fault.ends)
+        if not attempt(stage, fault, row):
             # Whatever state it is in, the next trial begins with a good one.
-            stage.injector.set("nothing")
             if stage.is_alive():
                 stage.kill()
             stage.monitor = stage.process()
@@ -145,10 +173,12 @@ def street(folder):
 
 
 def back_and_forth(pictures):
-    """A drive without an end and without a jump."""
+    """A drive without an end and without a jump, by a camera that is as noisy as they are: a rendered street that
+    stands still would be an image that repeats."""
+    noise = np.random.default_rng(0)
     while True:
-        yield from pictures
-        yield from pictures[-2:0:-1]
+        for pixels in [*pictures, *pictures[-2:0:-1]]:
+            yield np.clip(pixels + noise.normal(0, 1.5, pixels.shape), 0, 255).astype(np.uint8)
 
 
 @contextlib.contextmanager
