@@ -42,6 +42,8 @@ pub(crate) struct McapFile {
     size: u64,
     walk: Walk,
     chunk: Option<Chunk>,
+    /// Where the chunk before it was: memory for the next one.
+    memory: Bytes,
     schemas: HashMap<u16, Arc<str>>,
     channels: HashMap<u16, Channel>,
     /// Messages that were met, and how many there should be.
@@ -64,6 +66,7 @@ impl McapFile {
             size,
             walk: Walk::new(input, MAGIC.len() as u64, size),
             chunk: None,
+            memory: Bytes::new(),
             schemas: HashMap::new(),
             channels: HashMap::new(),
             met: 0,
@@ -169,7 +172,7 @@ impl McapFile {
                     losses.note(&self.path, Some(self.walk.at()), error.to_string());
                     self.ended = true;
                 }
-                Ok(Step::End { .. }) if chunk.is_some() => self.chunk = None,
+                Ok(Step::End { .. }) if chunk.is_some() => self.leave(),
                 Ok(Step::End { finished }) => {
                     self.ended = true;
                     self.settle(finished, losses);
@@ -204,6 +207,13 @@ impl McapFile {
         None
     }
 
+    /// Leaves the chunk that was read to its end.
+    fn leave(&mut self) {
+        if let Some(Chunk { walk, .. }) = self.chunk.take() {
+            self.memory = walk.into_memory();
+        }
+    }
+
     /// Begins a chunk, however much of it is there.
     fn enter(&mut self, at: u64, body: &Bytes, losses: &mut Losses) {
         let Some(head) = Head::of(body) else {
@@ -213,7 +223,7 @@ impl McapFile {
         let there = body.slice(head.records_at..);
         let cut = (there.len() as u64) < head.packed_size;
         let packed = if cut { there } else { there.slice(..head.packed_size as usize) };
-        let unpacked = unpack(&packed, head.size);
+        let unpacked = unpack(&packed, head.size, std::mem::take(&mut self.memory));
         let records = unpacked.bytes;
         let whole = !cut && unpacked.fault.is_none() && records.len() as u64 == head.size;
         let fills = records.len() as u64 == head.size;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension};
 
 use super::losses::Losses;
 use super::recorded::{Message, Trust, Wish};
@@ -19,6 +19,10 @@ pub(crate) const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// many bytes a row.
 const PATIENCE: i64 = 1 << 20;
 const SMALLEST: u64 = 8;
+/// Bytes of the file that sqlite maps at most, and bytes of messages after which it begins anew: what is mapped
+/// and was read counts as memory in use. Without, each page of 4 KiB is a call of the system of its own.
+const MAPPED: i64 = 0x7fff_0000;
+const MAPPED_ANEW: usize = 1 << 26;
 
 struct Topic {
     name: Arc<str>,
@@ -41,6 +45,10 @@ pub(crate) struct SqliteFile {
     /// Rows that the file has room for.
     room: i64,
     ended: bool,
+    /// The message that was read last: its memory serves again, unless it is still in use.
+    memory: Bytes,
+    /// Bytes of messages that were read since the file was mapped.
+    since_mapped: usize,
 }
 
 /// A row, as far as it was needed.
@@ -74,7 +82,10 @@ impl SqliteFile {
             cut: false,
             room: PATIENCE,
             ended: false,
+            memory: Bytes::new(),
+            since_mapped: 0,
         };
+        opened.map()?;
         opened.last_row = opened.last_row()?;
         Ok(opened)
     }
@@ -97,6 +108,13 @@ impl SqliteFile {
             losses.note(&self.path, None, what);
         }
         Ok(())
+    }
+
+    /// Maps the file, anew if it was.
+    fn map(&mut self) -> rusqlite::Result<()> {
+        self.since_mapped = 0;
+        self.connection.pragma_update(None, "mmap_size", 0)?;
+        self.connection.pragma_update(None, "mmap_size", MAPPED)
     }
 
     fn last_row(&self) -> rusqlite::Result<i64> {
@@ -132,7 +150,7 @@ impl SqliteFile {
     /// The next message of a topic that is wanted.
     pub(crate) fn next(&mut self, losses: &mut Losses) -> Option<Message> {
         while !self.ended {
-            let found = match self.after(self.row) {
+            let found = match self.next_row() {
                 Ok(Some(found)) => found,
                 Ok(None) => {
                     self.ended = true;
@@ -164,47 +182,61 @@ impl SqliteFile {
         Some(Message { topic: name.clone(), kind: kind.clone(), stamp, data, trust })
     }
 
-    /// The first row behind `row`.
-    fn after(&self, row: i64) -> rusqlite::Result<Option<Found>> {
-        self.find("SELECT id, topic_id, timestamp, data FROM messages WHERE id > ?1 ORDER BY id LIMIT 1", row)
+    fn next_row(&mut self) -> rusqlite::Result<Option<Found>> {
+        if self.since_mapped >= MAPPED_ANEW {
+            self.map()?;
+        }
+        self.find("WHERE id > ?1 ORDER BY id LIMIT 1", self.row)
     }
 
-    fn at(&self, row: i64) -> rusqlite::Result<Option<Found>> {
-        self.find("SELECT id, topic_id, timestamp, data FROM messages WHERE id = ?1", row)
+    fn at(&mut self, row: i64) -> rusqlite::Result<Option<Found>> {
+        self.find("WHERE id = ?1", row)
     }
 
-    fn find(&self, query: &str, row: i64) -> rusqlite::Result<Option<Found>> {
-        let mut statement = self.connection.prepare_cached(query)?;
-        let mut rows = statement.query([row])?;
-        rows.next()?.map(|row| self.found(row)).transpose()
-    }
-
-    fn found(&self, found: &Row) -> rusqlite::Result<Found> {
-        let (row, topic, stamp): (i64, i64, i64) = (found.get(0)?, found.get(1)?, found.get(2)?);
+    fn find(&mut self, place: &str, row: i64) -> rusqlite::Result<Option<Found>> {
+        // Of the data only the kind, which is told without reading them.
+        let query = format!("SELECT id, topic_id, timestamp, typeof(data) FROM messages {place}");
+        let mut statement = self.connection.prepare_cached(&query)?;
+        let found = statement.query_row([row], |found| {
+            Ok((found.get(0)?, found.get(1)?, found.get(2)?, found.get::<_, String>(3)?))
+        });
+        let Some((row, topic, stamp, kind)): Option<(i64, i64, i64, _)> = found.optional()? else {
+            return Ok(None);
+        };
+        drop(statement);
         if row <= self.row {
             let what = format!("row {row} behind row {}", self.row);
             return Err(rusqlite::Error::ToSqlConversionFailure(what.into()));
         }
         // The data of others is not even fetched.
         if self.topics.get(&topic).is_some_and(|topic| !topic.wanted) {
-            return Ok(Found::Unwanted { row, topic, stamp });
+            return Ok(Some(Found::Unwanted { row, topic, stamp }));
         }
-        let data = match found.get_ref(3)? {
-            rusqlite::types::ValueRef::Blob(data) => Bytes::copy_from_slice(data),
-            other => {
-                let what = format!("{:?} in place of data", other.data_type());
-                return Err(rusqlite::Error::ToSqlConversionFailure(what.into()));
-            }
-        };
-        Ok(Found::Wanted { row, topic, stamp, data })
+        if kind != "blob" {
+            let what = format!("{kind} in place of data");
+            return Err(rusqlite::Error::ToSqlConversionFailure(what.into()));
+        }
+        let data = self.data(row)?;
+        Ok(Some(Found::Wanted { row, topic, stamp, data }))
+    }
+
+    /// The message in a row, copied once: from the file's pages.
+    fn data(&mut self, row: i64) -> rusqlite::Result<Bytes> {
+        let blob = self.connection.blob_open(MAIN_DB, "messages", "data", row, true)?;
+        let mut memory = std::mem::take(&mut self.memory).try_into_mut().unwrap_or_default();
+        memory.resize(blob.len(), 0);
+        blob.read_at_exact(&mut memory, 0)?;
+        self.since_mapped += memory.len();
+        self.memory = memory.freeze();
+        Ok(self.memory.clone())
     }
 
     /// The next row that can be read, found by its number: a walk would meet the same damage again.
     fn behind_damage(&mut self, error: &rusqlite::Error, losses: &mut Losses) -> Option<Found> {
         let from = self.row.max(0);
         let end = self.last_row.min(from.saturating_add(self.room));
-        let rows = from.saturating_add(1)..=end;
-        let found = rows.filter_map(|row| Some((row, self.at(row).ok()??))).next();
+        let mut rows = from.saturating_add(1)..=end;
+        let found = rows.find_map(|row| Some((row, self.at(row).ok()??)));
         let lost = match &found {
             Some((row, _)) => format!("{} rows behind this one cannot be read", row - from - 1),
             None => "no row behind this one can be read".to_owned(),

@@ -22,14 +22,14 @@ pub(crate) struct Unpacked {
 }
 
 /// Unpacks `packed`, which is zstd, lz4 or, where it begins like neither, not packed. `size` is what is
-/// said to come out, and only a hint.
-pub(crate) fn unpack(packed: &Bytes, size: u64) -> Unpacked {
+/// said to come out, and only a hint. `memory` serves again if nobody uses what is in it.
+pub(crate) fn unpack(packed: &Bytes, size: u64, memory: Bytes) -> Unpacked {
     if packed.starts_with(&ZSTD) {
         // In one go where all is well; else as far as it goes.
         if let Some(size) = usize::try_from(size).ok().filter(|size| (1..=MOST).contains(size))
-            && let Ok(bytes) = zstd::bulk::decompress(packed, size)
+            && let Some(bytes) = in_one_go(packed, size, memory)
         {
-            return Unpacked { bytes: bytes.into(), fault: None };
+            return Unpacked { bytes, fault: None };
         }
         match zstd::stream::read::Decoder::with_buffer(&packed[..]) {
             Ok(decoder) => drained(decoder, size),
@@ -45,12 +45,20 @@ pub(crate) fn unpack(packed: &Bytes, size: u64) -> Unpacked {
     }
 }
 
+fn in_one_go(packed: &[u8], size: usize, memory: Bytes) -> Option<Bytes> {
+    let mut bytes = memory.try_into_mut().map(Vec::from).unwrap_or_default();
+    bytes.clear();
+    bytes.try_reserve_exact(size).ok()?;
+    zstd::bulk::Decompressor::new().ok()?.decompress_to_buffer(packed, &mut bytes).ok()?;
+    Some(bytes.into())
+}
+
 /// A message as it was before rosbag2 compressed it by itself, if it did.
 pub(crate) fn plain(data: Bytes) -> Result<Bytes, String> {
     if !data.starts_with(&ZSTD) {
         return Ok(data);
     }
-    let unpacked = unpack(&data, stated_size(&data));
+    let unpacked = unpack(&data, stated_size(&data), Bytes::new());
     match unpacked.fault {
         None => Ok(unpacked.bytes),
         Some(fault) => Err(format!("a compressed message of {} bytes: {fault}", data.len())),
@@ -96,22 +104,22 @@ mod tests {
         let plain: Vec<u8> = (0..100_000u32).map(|i| (i / 7) as u8).collect();
         let zstd = Bytes::from(zstd::encode_all(&plain[..], 1).unwrap());
         for size in [0, plain.len() as u64, u64::MAX] {
-            let Unpacked { bytes, fault } = unpack(&zstd, size);
+            let Unpacked { bytes, fault } = unpack(&zstd, size, Bytes::new());
             assert_eq!((&bytes[..], fault), (&plain[..], None));
         }
         let mut lz4 = lz4::EncoderBuilder::new().build(Vec::new()).unwrap();
         lz4.write_all(&plain).unwrap();
         let (lz4, done) = lz4.finish();
         done.unwrap();
-        assert_eq!(unpack(&lz4.into(), 0).bytes, plain);
-        assert_eq!(unpack(&plain.clone().into(), 0).bytes, plain);
+        assert_eq!(unpack(&lz4.into(), 0, Bytes::new()).bytes, plain);
+        assert_eq!(unpack(&plain.clone().into(), 0, Bytes::new()).bytes, plain);
     }
 
     #[test]
     fn a_bomb_is_refused_and_a_cut_frame_gives_what_was_before_the_cut() {
         let zeros = io::repeat(0).take(MOST as u64 + 10);
         let bomb = Bytes::from(zstd::encode_all(zeros, 1).unwrap());
-        let Unpacked { bytes, fault } = unpack(&bomb, 0);
+        let Unpacked { bytes, fault } = unpack(&bomb, 0, Bytes::new());
         assert!(bytes.is_empty() && fault.unwrap().contains("unpacks to more than"));
 
         // Blocks of 128 KiB, the first of which is whole.
@@ -123,7 +131,7 @@ mod tests {
         .take(400_000)
         .collect();
         let packed = Bytes::from(zstd::encode_all(&noise[..], 1).unwrap());
-        let Unpacked { bytes, fault } = unpack(&packed.slice(..200_000), 0);
+        let Unpacked { bytes, fault } = unpack(&packed.slice(..200_000), 0, Bytes::new());
         assert!(fault.is_some() && bytes.len() >= 100_000);
         assert!(noise.starts_with(&bytes));
     }

@@ -130,6 +130,12 @@ impl Walk {
         self.at
     }
 
+    /// What is in memory of its input.
+    pub(crate) fn into_memory(self) -> Bytes {
+        let (Input::Memory(bytes) | Input::File { block: bytes, .. }) = self.input;
+        bytes
+    }
+
     /// The next step. Bodies of which `wanted` says no are not read, and come empty.
     pub(crate) fn step(&mut self, wanted: impl Fn(u8) -> bool) -> io::Result<Step> {
         if let Some(held) = self.held.take() {

@@ -101,7 +101,7 @@ impl Results {
         time: i64,
         trust: Trust,
         recording: usize,
-        assessed: Assessed,
+        assessed: &mut Assessed,
     ) -> Result<MonitorReport, ReplayError> {
         let report = self.write(time, &assessed.verdict, Some(recording), trust == Trust::Doubtful)?;
         if self.rises.note(&assessed.verdict) {

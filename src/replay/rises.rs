@@ -54,13 +54,14 @@ impl Rises {
         before.is_some_and(|before| before < verdict.level)
     }
 
-    /// The pictures of a frame at which the level has risen, if it is one of the first.
+    /// The pictures of a frame at which the level has risen, if it is one of the first. Report and maps are used up.
     pub(super) fn pictures(
         &mut self,
-        assessed: Assessed,
+        assessed: &mut Assessed,
         labels: &LabelSet,
     ) -> Result<Option<Pictures>, ReplayError> {
         let Assessed { verdict, maps, image: Some(image), .. } = assessed else { return Ok(None) };
+        let image = &*image;
         if self.kept >= PICTURES {
             return Ok(None);
         }
@@ -68,10 +69,10 @@ impl Rises {
         let level = verdict.level;
         let RGBColor(red, green, blue) = color(level);
         let badge = Badge { text: level.name(), color: [red, green, blue] };
-        let overlay =
-            verdict.report.map(|report| overlay_frame(&image, &Assessment { report, maps }, labels, badge));
+        let overlay = verdict.report.take().map(|report| Assessment { report, maps: std::mem::take(maps) });
+        let overlay = overlay.map(|assessment| overlay_frame(image, &assessment, labels, badge));
         let jpeg = |image| reduced(image, WIDTH).map_err(std::io::Error::other);
-        Ok(Some(Pictures { image: jpeg(&image)?, overlay: overlay.as_ref().map(jpeg).transpose()? }))
+        Ok(Some(Pictures { image: jpeg(image)?, overlay: overlay.as_ref().map(jpeg).transpose()? }))
     }
 }
 
@@ -135,9 +136,9 @@ mod tests {
         let mut rises = Rises::default();
         let mut shown = |image| {
             let verdict = verdict(Level::Failure, 0.9);
-            let assessed =
+            let mut assessed =
                 Assessed { verdict, maps: Maps::default(), image, jumped: false, at: Instant::now() };
-            rises.pictures(assessed, &labels).unwrap()
+            rises.pictures(&mut assessed, &labels).unwrap()
         };
         assert!(shown(None).is_none());
         let pictures = shown(Some(RgbImage::new(1280, 720))).unwrap();

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use image::GrayImage;
+use image::{GrayImage, RgbImage};
 
 use super::clock::BagClock;
 use super::figures::Figures;
@@ -53,6 +53,8 @@ pub(super) struct Run {
     counts: Counts,
     /// When those were recorded that a newer one replaced since the last report.
     dropped: Vec<i64>,
+    /// That of the picture before, for the next one.
+    memory: Vec<u8>,
 }
 
 /// A frame that waits to be assessed.
@@ -104,6 +106,7 @@ impl Run {
             coming: VecDeque::new(),
             counts: Counts::default(),
             dropped: Vec::new(),
+            memory: Vec::new(),
         })
     }
 
@@ -284,7 +287,7 @@ impl Run {
     fn frame(&mut self, waiting: Waiting) -> Result<(), ReplayError> {
         let Waiting { time, trust, recording, label } = waiting;
         let Some(arrival) = self.shared.mailbox.take() else { return Ok(()) };
-        let decoded = Decoded::new(arrival, &self.shared);
+        let decoded = Decoded::within(std::mem::take(&mut self.memory), arrival, &self.shared);
         let (assessed, is_new) = match self.session.take(decoded) {
             Ok(taken) => self.assess(taken, (recording, time), label)?,
             Err(unreadable) => {
@@ -292,12 +295,13 @@ impl Run {
                 (*unreadable, false)
             }
         };
-        let assessed = assessed.leaving(&self.shared);
+        let mut assessed = assessed.leaving(&self.shared);
         self.summary.frame(time, trust, &assessed.verdict);
         for dropped in self.dropped.drain(..) {
             self.summary.misses.miss(dropped);
         }
-        let report = self.results.frame(time, trust, recording, assessed)?;
+        let report = self.results.frame(time, trust, recording, &mut assessed)?;
+        self.memory = assessed.image.map(RgbImage::into_raw).unwrap_or_default();
         if is_new {
             self.journal.add(&report)?;
         }

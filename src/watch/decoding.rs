@@ -29,14 +29,19 @@ pub(crate) struct Decoded {
 impl Decoded {
     /// Decodes the image, or its twin by the other transport where only that can be read.
     pub fn new(arrival: Arrival, shared: &Shared) -> Self {
+        Self::within(Vec::new(), arrival, shared)
+    }
+
+    /// The same, in the memory of a picture that is done with.
+    pub fn within(memory: Vec<u8>, arrival: Arrival, shared: &Shared) -> Self {
         let start = Instant::now();
-        let mut image = pixels(&arrival);
+        let mut image = pixels(&arrival, memory);
         let mut arrival = arrival;
         shared.duplicates().learn(&arrival.image, Quality::of(&image));
         if image.is_err()
             && let Some(twin) = { shared.duplicates().twin_of(&arrival.image) }
         {
-            let other = pixels(&twin);
+            let other = pixels(&twin, Vec::new());
             shared.duplicates().learn(&twin.image, Quality::of(&other));
             if other.is_ok() {
                 (arrival, image) = (Arrival { labels: arrival.labels, ..twin }, other);
@@ -51,8 +56,8 @@ impl Decoded {
 }
 
 /// Decodes. A panic inside is but another reason.
-fn pixels(arrival: &Arrival) -> Result<RgbImage, String> {
-    catch_unwind(AssertUnwindSafe(|| arrival.image.decode()))
+fn pixels(arrival: &Arrival, memory: Vec<u8>) -> Result<RgbImage, String> {
+    catch_unwind(AssertUnwindSafe(|| arrival.image.decode_into(memory)))
         .map_err(|panic| fault::of_panic(panic.as_ref()))
         .and_then(|result| result.map_err(|error| error.to_string()))
 }
