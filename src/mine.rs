@@ -13,7 +13,7 @@ mod run_lengths;
 
 use std::path::{Path, PathBuf};
 
-use image::{GrayImage, RgbImage};
+use image::{GrayImage, Rgb, RgbImage};
 use serde::Serialize;
 use tch::Kind;
 
@@ -23,6 +23,7 @@ use crate::frame::{Frame, FrameError};
 use crate::model::inference::Inference;
 use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::{Monitor, MonitorError};
+use crate::picture::canvas::tint;
 use crate::whole_file;
 pub use choose::{Candidate, choose};
 use export::Export;
@@ -223,7 +224,7 @@ impl Shown {
             if self.unknown.get_pixel(x, y).0[0] > 0 {
                 color = [255, 0, 255];
             }
-            pixel.0 = std::array::from_fn(|c| ((u16::from(pixel.0[c]) + u16::from(color[c])) / 2) as u8);
+            tint(pixel, Rgb(color));
         }
         picture
     }

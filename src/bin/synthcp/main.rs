@@ -28,6 +28,7 @@ mod detectors;
 mod devices;
 mod evaluate;
 mod health;
+mod interrupt;
 mod judging;
 mod metrics;
 mod mine;

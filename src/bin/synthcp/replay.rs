@@ -3,8 +3,7 @@
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
@@ -21,6 +20,7 @@ use synthcp_monitor::score::catalogue::{self, Parts};
 use synthcp_monitor::watch::parameters::{OfflineError, Parameters};
 
 use super::Outcome;
+use super::interrupt;
 use super::judging;
 use super::output::{self, Ended};
 
@@ -204,13 +204,7 @@ pub fn run(args: &Args) -> Outcome {
     let measures = args.measures(&monitor)?;
     judging::forget(&out)?;
 
-    let stopped = Arc::new(AtomicBool::new(false));
-    let by_signal = stopped.clone();
-    ctrlc::set_handler(move || {
-        if by_signal.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    })?;
+    let stopped = interrupt::stopped()?;
     let bar = ProgressBar::new(1000);
     bar.set_style(ProgressStyle::with_template("{wide_bar} {percent}% {msg} left {eta}")?);
     let summary = replay(monitor, &selection, measures, &out, |Progress { frames, share }| {

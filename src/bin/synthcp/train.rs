@@ -1,7 +1,6 @@
 //! `synthcp train`: one stage, or all of them up to the bundle.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Subcommand};
 use synthcp_monitor::data::Slice;
@@ -9,6 +8,7 @@ use synthcp_monitor::train::training::Training;
 use synthcp_monitor::train::{packing, progress};
 
 use super::Outcome;
+use super::interrupt;
 use super::training::{Common, pack, prepare, spare_data};
 
 /// What to train.
@@ -51,11 +51,7 @@ pub struct Baseline {
 
 /// Carries out one stage.
 pub fn run(stage: &Stage) -> Outcome {
-    let again = AtomicBool::new(false);
-    ctrlc::set_handler(move || {
-        if again.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
+    interrupt::on_first(|| {
         note!(
             "stopping after the step in hand; once more ends at once, and loses what follows the last checkpoint"
         );

@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,6 +11,7 @@ use synthcp_monitor::replay::{ReplayError, camera_topic};
 
 use super::Publish;
 use crate::Outcome;
+use crate::interrupt;
 use crate::output::Ended;
 
 /// What image_transport adds to the name of a camera's topic.
@@ -20,13 +20,7 @@ const COMPRESSED: &str = "/compressed";
 /// Plays. What was not answered in lock-step makes the exit code 1, what could not be read 3, the user 130.
 pub fn publish(args: &Publish) -> Outcome {
     let cameras = cameras(&args.bags, &args.topic).map_err(of_arguments)?;
-    let stopped = Arc::new(AtomicBool::new(false));
-    let by_signal = stopped.clone();
-    ctrlc::set_handler(move || {
-        if by_signal.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    })?;
+    let stopped = interrupt::stopped()?;
     if args.peak {
         return find_peak(args, &cameras, &stopped);
     }
