@@ -517,6 +517,7 @@ fn every_generator_and_comparer_is_trained_by_a_recipe() {
         let how = comparison::Options {
             pretrained: None,
             network: config(comparison),
+            sees_own_vehicle: false,
             align_corners: false,
             batch: 2,
             rate: 0.001,
