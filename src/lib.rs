@@ -34,7 +34,7 @@
     allow(dead_code)
 )]
 
-#[cfg(feature = "data")]
+#[cfg(feature = "bag")]
 pub mod bag;
 #[cfg(feature = "train")]
 pub mod bench;

@@ -22,6 +22,7 @@ pub(crate) mod parameter_services;
 pub mod play;
 pub mod process;
 pub(crate) mod questions;
+pub(crate) mod recording;
 pub(crate) mod self_test_service;
 pub(crate) mod spin;
 pub mod start;

@@ -17,7 +17,6 @@ mod header;
 mod journal;
 mod judged;
 mod latencies;
-mod message;
 mod misses;
 mod pace;
 mod results;

@@ -11,8 +11,13 @@ pub mod labels;
 pub(crate) mod latch;
 pub mod likeness;
 pub(crate) mod mailbox;
+#[cfg(feature = "bag")]
+pub(crate) mod message;
 pub mod parameters;
 pub(crate) mod publishers;
+pub(crate) mod recorded;
+#[cfg(feature = "bag")]
+pub(crate) mod recorder;
 pub(crate) mod rerun;
 pub(crate) mod schedule;
 pub(crate) mod self_test;

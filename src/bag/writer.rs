@@ -93,7 +93,6 @@ impl BagWriter {
     }
 
     /// Writes what is to be known of the file, by name.
-    #[cfg(feature = "replay")]
     pub(crate) fn note(&mut self, name: &str, facts: BTreeMap<String, String>) -> Result<(), BagError> {
         let noted =
             self.writer.write_metadata(&mcap::records::Metadata { name: name.to_owned(), metadata: facts });

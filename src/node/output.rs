@@ -1,7 +1,7 @@
 //! The topics the node publishes.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use r2r::diagnostic_msgs::msg::DiagnosticArray;
 use r2r::qos::LivelinessPolicy;
@@ -16,6 +16,8 @@ use crate::labels::LabelSet;
 use crate::monitor::assessment::{Assessment, Maps, Wanted};
 use crate::picture::overlay::{Badge, overlay_frame};
 use crate::watch::debounce::Level;
+use crate::watch::message;
+use crate::watch::recorder::Recorder;
 use crate::watch::stream::Assessed;
 use crate::watch::verdict::Verdict;
 
@@ -24,6 +26,7 @@ use crate::watch::verdict::Verdict;
 pub(crate) struct Reports {
     publisher: Publisher<MonitorReport>,
     identity: Arc<Mutex<Identity>>,
+    recorder: Option<Recorder>,
 }
 
 /// The bundle in use; empty while it loads.
@@ -50,7 +53,17 @@ impl Reports {
             .liveliness(LivelinessPolicy::ManualByTopic)
             .liveliness_lease_duration(silence);
         let publisher = node.create_publisher("~/report", promised)?;
-        Ok(Self { publisher, identity: Arc::default() })
+        Ok(Self { publisher, identity: Arc::default(), recorder: None })
+    }
+
+    /// The same, recorded.
+    pub(crate) fn recorded_by(self, recorder: Recorder) -> Self {
+        Self { recorder: Some(recorder), ..self }
+    }
+
+    /// What records them, if anything does.
+    pub(crate) fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_ref()
     }
 
     /// Says which bundle is used from now on.
@@ -71,7 +84,11 @@ impl Reports {
     /// Publishes one report.
     pub fn send(&self, verdict: &Verdict) -> r2r::Result<()> {
         let Identity { labels, bundle, hash, .. } = self.identity();
-        self.publisher.publish(&messages::report(verdict, labels.as_ref(), &bundle, &hash))
+        let sent = self.publisher.publish(&messages::report(verdict, labels.as_ref(), &bundle, &hash));
+        if let Some(recorder) = &self.recorder {
+            recorder.report(message::report(verdict, labels.as_ref(), (&bundle, &hash)), Instant::now());
+        }
+        sent
     }
 }
 

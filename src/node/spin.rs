@@ -26,6 +26,7 @@ use crate::watch::latch::Acknowledged;
 use crate::watch::mailbox::Arrival;
 use crate::watch::parameters::Transport;
 use crate::watch::publishers::{Publishers, Seen};
+use crate::watch::recorder::{Recorder, Source};
 use crate::watch::settings::Settings;
 use crate::watch::shared::{Shared, SharedParameters};
 use crate::watch::topic_names::resolved;
@@ -53,6 +54,7 @@ pub(crate) struct Inputs {
     qos: QosProfile,
     transports: Transports,
     names: Names,
+    recorder: Option<Recorder>,
     looked: Option<Instant>,
 }
 
@@ -74,17 +76,21 @@ impl LabelQueues {
         })
     }
 
-    fn drain(&mut self, shared: &Shared) {
+    fn drain(&mut self, shared: &Shared, recorder: Option<&Recorder>) {
         while let Some(message) = ready(&mut self.info) {
             let LabelInfo { class_ids, class_names, ignore_id, .. } = message;
             let classes = class_ids.into_iter().map(i32::from).zip(class_names).collect();
             shared.name_labels(classes, Some(ignore_id.into()));
         }
+        let accept = |arrival: LabelArrival| {
+            record(recorder, Source::Labels, &arrival.image, arrival.at);
+            shared.accept_labels(arrival);
+        };
         while let Some(message) = ready(&mut self.raw) {
-            shared.accept_labels(LabelArrival { image: raw(message), at: Instant::now() });
+            accept(LabelArrival { image: raw(message), at: Instant::now() });
         }
         while let Some(message) = ready(&mut self.compressed) {
-            shared.accept_labels(LabelArrival { image: compressed(message), at: Instant::now() });
+            accept(LabelArrival { image: compressed(message), at: Instant::now() });
         }
         shared.settle_labels();
     }
@@ -150,8 +156,14 @@ impl Inputs {
             qos,
             transports: Transports::default(),
             names: Names::of(node)?,
+            recorder: None,
             looked: None,
         })
+    }
+
+    /// What comes is recorded from now on.
+    pub(crate) fn record(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
     }
 
     /// Looks at the graph from time to time, and subscribes to the compressed topic or gives it up. One that is
@@ -188,17 +200,22 @@ impl Inputs {
     }
 
     fn drain(&mut self, shared: &Shared, log: &Log) {
+        let recorder = self.recorder.as_ref();
         while let Some(message) = self.raw.as_mut().and_then(ready) {
             let at = Instant::now();
             self.transports.raw_arrived(at);
-            shared.accept(Arrival::new(raw(message), at));
+            let image = raw(message);
+            record(recorder, Source::Camera, &image, at);
+            shared.accept(Arrival::new(image, at));
         }
         while let Some(message) = self.compressed.as_mut().and_then(ready) {
-            shared.accept(Arrival::new(compressed(message), Instant::now()));
+            let (image, at) = (compressed(message), Instant::now());
+            record(recorder, Source::Camera, &image, at);
+            shared.accept(Arrival::new(image, at));
         }
         // After the images: labels that come with theirs find it there.
         if let Some(labels) = &mut self.labels {
-            labels.drain(shared);
+            labels.drain(shared, recorder);
         }
         while let Some(message) = ready(&mut self.camera_info) {
             shared.state().calibrated_size = Some((message.width, message.height));
@@ -219,6 +236,12 @@ impl Inputs {
         if let Some(more) = self.changes.settle(Instant::now()) {
             log.info(&format!("parameters were set {more} times more"));
         }
+    }
+}
+
+fn record(recorder: Option<&Recorder>, source: Source, image: &CameraImage, at: Instant) {
+    if let Some(recorder) = recorder {
+        recorder.image(source, image, at);
     }
 }
 

@@ -14,6 +14,7 @@ use super::log::{Log, Throttle, throttle_panics};
 use super::output::{Announcements, Audience, Identity, Images, Reports};
 use super::overrides::Overrides;
 use super::process::{ContextError, Signals, context};
+use super::recording::recorder;
 use super::spin::{Inputs, spin};
 use super::timer::{TICK, Timer};
 use crate::frame;
@@ -109,7 +110,7 @@ pub fn run() -> Result<(), NodeError> {
         Err(error) => (SharedParameters::new(Parameters::default()), Some(error)),
     };
     let settings = parameters.lock().settings();
-    let inputs = Inputs::create(&mut node, &settings, parameters.clone())?;
+    let mut inputs = Inputs::create(&mut node, &settings, parameters.clone())?;
     let clock = node_clock(&node);
     let log = Log::create(&mut node, clock.clone())?;
     let listener = log.clone();
@@ -117,6 +118,16 @@ pub fn run() -> Result<(), NodeError> {
     overrides.warnings.iter().for_each(|warning| log.warn(warning));
 
     let reports = Reports::create(&mut node, settings.reliable_output, settings.longest_silence())?;
+    let mut recording = Workers::default();
+    let reports = match settings.recording.clone() {
+        None => reports,
+        Some(options) => {
+            let (recorder, work) = recorder(options, &node, &reports, parameters.clone(), clock.clone())?;
+            recording.spawn("recording", work)?;
+            inputs.record(recorder.clone());
+            reports.recorded_by(recorder)
+        }
+    };
     let images = Images::create(&mut node, settings.reliable_output)?;
     let announcements = Announcements::create(&mut node)?;
     let shared = Arc::new(Shared::new(parameters, clock, Thresholds::unknown(), Instant::now()));
@@ -185,6 +196,10 @@ pub fn run() -> Result<(), NodeError> {
     }
     stop.store(true, Ordering::Relaxed);
     receiving.join_within(SHUTDOWN_LIMIT);
+    if let Some(recorder) = reports.recorder() {
+        recorder.end();
+    }
+    recording.join_within(SHUTDOWN_LIMIT);
     loading.join_within(if outcome.is_ok() { Duration::ZERO } else { SHUTDOWN_LIMIT });
     outcome
 }

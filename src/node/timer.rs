@@ -10,6 +10,7 @@ use crate::frame::shortened;
 use crate::watch::debounce::Level;
 use crate::watch::diagnostics::{Severity, Snapshot, Status, statuses};
 use crate::watch::mailbox::Counts;
+use crate::watch::recorder::Recorder;
 use crate::watch::settings::Settings;
 use crate::watch::shared::Shared;
 use crate::watch::verdict::Validity;
@@ -115,6 +116,7 @@ impl Timer {
         let Identity { bundle, hash, model, .. } = self.reports.identity();
         let counts: Counts = self.shared.mailbox.counts();
         let state = self.shared.state().clone();
+        let recorded = self.reports.recorder().map(Recorder::recorded);
         statuses(&Snapshot {
             image_age_secs: state.newest.as_ref().and_then(|(stamp, _)| self.shared.age_secs(*stamp)),
             state: &state,
@@ -123,6 +125,7 @@ impl Timer {
             live: self.shared.parameters.live(),
             model: &model,
             bundle: (&bundle, &hash),
+            recorded: recorded.as_ref(),
             now: Instant::now(),
         })
     }

@@ -9,14 +9,15 @@ use serde::Serialize;
 
 use super::ReplayError;
 use super::header::Header;
-use super::message::{self, Identity, report};
 use super::rises::{Pictures, Rises};
 use super::summary::Summary;
 use crate::bag::message::{CompressedImage, Message as _, MonitorReport};
 use crate::bag::reader::Trust;
 use crate::bag::writer::{BagWriter, Offer, Topic};
+use crate::labels::LabelSet;
 use crate::monitor::assessment::Wanted;
 use crate::monitor::pipeline::Monitor;
+use crate::watch::message;
 use crate::watch::stream::Assessed;
 use crate::watch::verdict::Verdict;
 use crate::whole_file;
@@ -51,6 +52,13 @@ struct Line<'a> {
 
 fn json(facts: &impl Serialize) -> std::io::Result<String> {
     Ok(serde_json::to_string(facts)?)
+}
+
+/// Whose reports they are.
+struct Identity {
+    labels: LabelSet,
+    bundle: String,
+    hash: String,
 }
 
 /// The files of a result, while they are written.
@@ -130,7 +138,8 @@ impl Results {
         recording: Option<usize>,
         doubtful: bool,
     ) -> Result<MonitorReport, ReplayError> {
-        let report = report(verdict, &self.identity);
+        let Identity { labels, bundle, hash } = &self.identity;
+        let report = message::report(verdict, Some(labels), (bundle, hash));
         let (validity, level) = (verdict.validity.name(), verdict.level.name());
         let line = Line { time, validity, level, recording, doubtful, report: &report };
         serde_json::to_writer(&mut self.lines, &line).map_err(std::io::Error::from)?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::mailbox::Counts;
 use super::parameters::Transport;
+use super::recorded::Recorded;
 use super::settings::{Live, Settings};
 use super::shared::{LabelState, State};
 use super::verdict::Validity;
@@ -60,6 +61,8 @@ pub(crate) struct Snapshot<'a> {
     pub bundle: (&'a str, &'a str),
     /// Age of the newest image by its stamp, in seconds.
     pub image_age_secs: Option<f64>,
+    /// What became of the recordings of alarms, where those are made.
+    pub recorded: Option<&'a Recorded>,
     /// Now, on the steady clock.
     pub now: Instant,
 }
@@ -88,7 +91,7 @@ pub(crate) fn unlabelled(state: &State, live: Live, since: Instant, now: Instant
     })
 }
 
-/// The statuses, and one of the labels where those come by topic.
+/// The statuses, and one of the labels where those come by topic, and of the recorder where there is one.
 pub(crate) fn statuses(snapshot: &Snapshot) -> Vec<Status> {
     let own = [
         camera(snapshot),
@@ -98,7 +101,34 @@ pub(crate) fn statuses(snapshot: &Snapshot) -> Vec<Status> {
         self_test(snapshot),
         image::calibration(snapshot),
     ];
-    own.into_iter().chain(image::pictures(snapshot)).chain(labels(snapshot)).collect()
+    own.into_iter()
+        .chain(image::pictures(snapshot))
+        .chain(labels(snapshot))
+        .chain(recorder(snapshot))
+        .collect()
+}
+
+fn recorder(snapshot: &Snapshot) -> Option<Status> {
+    let Recorded { written, lost, last_error, last, messages_lost } = snapshot.recorded?;
+    let (severity, message) = match last_error {
+        Some(error) => (Severity::Warn, format!("a recording was lost: {error}")),
+        None if *messages_lost > 0 => {
+            (Severity::Warn, "messages came faster than they are recorded; some are lost".to_owned())
+        }
+        None => (Severity::Ok, "rises of the level are recorded".to_owned()),
+    };
+    Some(Status {
+        task: "event recorder",
+        severity,
+        message,
+        values: vec![
+            ("events_written", written.to_string()),
+            ("events_lost", lost.to_string()),
+            ("messages_lost", messages_lost.to_string()),
+            ("last_event", last.as_ref().map_or(String::new(), |path| path.display().to_string())),
+            ("last_error", last_error.clone().unwrap_or_default()),
+        ],
+    })
 }
 
 fn self_test(snapshot: &Snapshot) -> Status {
@@ -432,6 +462,7 @@ mod tests {
             model: "",
             bundle: ("street", "ff"),
             image_age_secs: None,
+            recorded: None,
             now,
         };
         statuses(&snapshot)

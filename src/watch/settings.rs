@@ -1,5 +1,6 @@
 //! What the values of the parameters mean: the settings of the start, and those that may change.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::debounce::{Level, Patience};
@@ -30,8 +31,23 @@ pub(crate) struct Settings {
     pub use_sim_time: bool,
     /// How labels by topic are taken, where those are judged in place of the bundle's segmenter.
     pub labels: Option<labels::Options>,
+    /// Where and how much is recorded of each alarm, if anything is.
+    pub recording: Option<Recording>,
     /// What may change while the node runs.
     pub live: Live,
+}
+
+/// What is recorded around each rise of the level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recording {
+    /// The folder.
+    pub dir: PathBuf,
+    /// Time before the rise, and after it.
+    pub seconds: Duration,
+    /// Most bytes of one event, in memory and on the disk.
+    pub max_bytes: u64,
+    /// Most files.
+    pub max_events: usize,
 }
 
 /// Settings that may change while the node runs.
@@ -104,6 +120,12 @@ impl Parameters {
             diagnostics_period: self.read(&parameter::DIAGNOSTICS_PERIOD),
             use_sim_time: self.read(&parameter::USE_SIM_TIME),
             labels: self.labels(),
+            recording: self.read(&parameter::RECORD_DIR).map(|dir| Recording {
+                dir: dir.into(),
+                seconds: self.read(&parameter::RECORD_SECONDS),
+                max_bytes: self.read(&parameter::RECORD_MAX_BYTES),
+                max_events: self.read(&parameter::RECORD_MAX_EVENTS),
+            }),
             live: self.live(),
         }
     }

@@ -205,6 +205,9 @@ OTHERS = {
     "max_processing_time": 8.0,
     "max_consecutive_delay": 9.0,
     "report_period": 0.75,
+    "record.seconds": 2.0,
+    "record.max_bytes": 10_000_000,
+    "record.max_events": 3,
     "report_timeout": 20.0,
     "max_image_age": 21.0,
     "max_repeat_time": 22.0,
@@ -225,7 +228,7 @@ OTHERS = {
 def test_a_params_file_that_differs_from_every_default_holds(context, bundle, tmp_path, monkeypatch):
     mask = tmp_path / "mask.png"
     Picture.new("L", (96, 64), 255).save(mask)
-    wanted = OTHERS | {"bundle": str(bundle), "valid_mask": str(mask)}
+    wanted = OTHERS | {"bundle": str(bundle), "valid_mask": str(mask), "record.dir": str(tmp_path / "events")}
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump({"/**": {"ros__parameters": wanted}}))
     namespace = f"launched_{next(NUMBERS)}"

@@ -41,7 +41,7 @@ mod tests {
         assert_eq!(names(&[], 0).len(), TABLE.len());
         assert!(names(&[], 1).iter().all(|name| !name.contains('.')));
         assert_eq!(names(&[], 2), names(&[], 0));
-        assert_eq!(listed(&[], 0).1, ["labels", "threshold", "degraded", "diagnostics"]);
+        assert_eq!(listed(&[], 0).1, ["labels", "threshold", "degraded", "diagnostics", "record"]);
     }
 
     #[test]

@@ -251,6 +251,26 @@ table! {
         seconds(0.5, 0.05, 60.0),
         "Seconds between messages on /diagnostics, in [0.05, 60].",
     );
+    RECORD_DIR: Option<String> = fixed(
+        "record.dir",
+        optional_text(),
+        "Folder for a recording (MCAP) of each rise of the level: images, labels and reports. Empty: none.",
+    );
+    RECORD_SECONDS: Duration = fixed(
+        "record.seconds",
+        seconds(5.0, 0.5, 300.0),
+        "Seconds before a rise of the level, and after it, that its recording holds, in [0.5, 300].",
+    );
+    RECORD_MAX_BYTES: u64 = fixed(
+        "record.max_bytes",
+        count(256 << 20, 1 << 20, 1 << 36),
+        "Most bytes of one recording, in memory and on the disk, at most half of them from before the rise; as much may wait to be recorded. In [1048576, 68719476736].",
+    );
+    RECORD_MAX_EVENTS: usize = fixed(
+        "record.max_events",
+        count(20, 1, 100_000),
+        "Most recordings kept, in [1, 100000]; the oldest go first.",
+    );
     USE_SIM_TIME: bool = fixed(
         "use_sim_time",
         flag(false),

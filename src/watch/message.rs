@@ -6,24 +6,17 @@ use crate::monitor::assessment::{self, Latency, Region};
 use crate::watch::verdict::Verdict;
 use std::time::Duration;
 
-/// Whose reports they are.
-pub(super) struct Identity {
-    pub labels: LabelSet,
-    pub bundle: String,
-    pub hash: String,
-}
-
 fn millis(duration: Option<Duration>) -> f32 {
     duration.map_or(f32::NAN, |duration| duration.as_secs_f32() * 1e3)
 }
 
 /// The header of everything on a frame.
-pub(super) fn header(verdict: &Verdict) -> Header {
+pub(crate) fn header(verdict: &Verdict) -> Header {
     Header { stamp: verdict.stamp.into(), frame_id: verdict.camera.clone() }
 }
 
-/// The report; the fields mean what `msg/MonitorReport.msg` says.
-pub(super) fn report(verdict: &Verdict, identity: &Identity) -> MonitorReport {
+/// The report; the fields mean what `msg/MonitorReport.msg` says. `bundle` is its name and its hash.
+pub(crate) fn report(verdict: &Verdict, labels: Option<&LabelSet>, bundle: (&str, &str)) -> MonitorReport {
     let Verdict { report, thresholds, counts, label_counts, .. } = verdict;
     let report = report.as_ref();
     // A stage that took no time did not run.
@@ -44,9 +37,8 @@ pub(super) fn report(verdict: &Verdict, identity: &Identity) -> MonitorReport {
         error_area: number(|report| report.error_area),
         anomaly_area: number(|report| report.anomaly_area),
         unlabelled_area: number(|report| report.unlabelled_area),
-        regions: report.map_or(Vec::new(), |report| {
-            report.regions.iter().map(|found| region(found, &identity.labels)).collect()
-        }),
+        regions: report
+            .map_or(Vec::new(), |report| report.regions.iter().map(|found| region(found, labels)).collect()),
         threshold_caution: thresholds.caution,
         threshold_failure: thresholds.failure,
         threshold_error: thresholds.error,
@@ -72,8 +64,8 @@ pub(super) fn report(verdict: &Verdict, identity: &Identity) -> MonitorReport {
         frames_unmatched: counts.unmatched,
         labels_received: label_counts.received,
         labels_unmatched: label_counts.unmatched,
-        bundle: identity.bundle.clone(),
-        bundle_hash: identity.hash.clone(),
+        bundle: bundle.0.to_owned(),
+        bundle_hash: bundle.1.to_owned(),
     }
 }
 
@@ -88,8 +80,8 @@ fn class(score: &assessment::ClassScore) -> ClassScore {
     }
 }
 
-fn region(region: &Region, labels: &LabelSet) -> AnomalyRegion {
-    let name = labels.classes.get(usize::from(region.class_id));
+fn region(region: &Region, labels: Option<&LabelSet>) -> AnomalyRegion {
+    let name = labels.and_then(|labels| labels.classes.get(usize::from(region.class_id)));
     AnomalyRegion {
         x: region.x,
         y: region.y,

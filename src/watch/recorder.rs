@@ -1,0 +1,386 @@
+//! What led to an alarm, and what came after it, in a file: the last seconds of images, labels and reports around each
+//! rise of the level.
+//!
+//! ```text
+//! images, labels, reports --queue--> the last seconds, in memory --the level rises--> event_TIME_LEVEL.mcap
+//! ```
+//!
+//! All that takes time happens on a thread of its own. Where that is not as fast as what comes, or the disk is full, the
+//! recording loses, and counts what; whoever offers a message never waits.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use fs_err as fs;
+use mcap::McapError;
+
+use super::debounce::Level;
+use super::recorded::Recorded;
+use super::settings::Recording;
+use super::shared::NodeClock;
+use crate::bag::BagError;
+use crate::bag::message::{CompressedImage, Header, Image, Message, MonitorReport};
+use crate::bag::writer::{BagWriter, Offer};
+use crate::frame::{CameraImage, Content};
+
+/// Messages that may wait for the recorder's thread; what they hold is bounded besides.
+const WAITING: usize = 1024;
+
+/// Time between two looks whether an event is over, or the node ends.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// What the names of its files begin and end with.
+const FILE: [&str; 2] = ["event_", ".mcap"];
+
+/// What is not yet a whole file.
+const PART: &str = ".part";
+
+/// Where a message came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// `image`, or `image/compressed`, by what it holds.
+    Camera,
+    /// `labels`, or `labels/compressed`.
+    Labels,
+}
+
+/// Names of the topics, as a bag has them.
+#[derive(Clone, Debug)]
+pub(crate) struct Topics {
+    /// Of the camera: raw and compressed.
+    pub camera: [String; 2],
+    /// Of the labels: raw and compressed.
+    pub labels: [String; 2],
+    /// Of the reports.
+    pub report: String,
+}
+
+/// What is to be known of a recording besides its messages, asked when it is written.
+pub(crate) type Facts = Box<dyn Fn() -> BTreeMap<String, String> + Send>;
+
+#[derive(Debug)]
+enum What {
+    Image(Source, CameraImage),
+    Report(Box<MonitorReport>),
+}
+
+impl What {
+    /// Bytes that it holds, more or less.
+    fn bytes(&self) -> u64 {
+        const REST: u64 = 256;
+        REST + match self {
+            Self::Image(_, image) => match &image.content {
+                Content::Raw { data, .. } | Content::Compressed { data, .. } => data.len() as u64,
+            },
+            Self::Report(report) => 128 * (report.classes.len() + report.regions.len() + 8) as u64,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Item {
+    what: What,
+    /// Nanoseconds since 1970.
+    time: u64,
+    at: Instant,
+}
+
+#[derive(Default)]
+struct Common {
+    queued: AtomicU64,
+    messages_lost: AtomicU64,
+    ends: AtomicBool,
+    recorded: Mutex<Recorded>,
+}
+
+impl Common {
+    fn recorded(&self) -> MutexGuard<'_, Recorded> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where messages are offered.
+#[derive(Clone)]
+pub(crate) struct Recorder {
+    common: Arc<Common>,
+    sender: SyncSender<Item>,
+    most: u64,
+    clock: NodeClock,
+}
+
+impl Recorder {
+    /// A recorder, and the work of its thread.
+    pub fn new(
+        options: Recording,
+        topics: Topics,
+        facts: Facts,
+        clock: NodeClock,
+    ) -> (Self, impl FnOnce() + Send + 'static) {
+        let (sender, receiver) = sync_channel(WAITING);
+        let common = Arc::<Common>::default();
+        let recorder = Self { common: common.clone(), sender, most: options.max_bytes, clock };
+        let tape = Tape::new(options, topics, facts, common);
+        (recorder, move || tape.run(&receiver))
+    }
+
+    /// Takes an image that arrived at `at`.
+    pub(crate) fn image(&self, source: Source, image: &CameraImage, at: Instant) {
+        self.offer(What::Image(source, image.clone()), at);
+    }
+
+    /// Takes a report that was sent.
+    pub(crate) fn report(&self, report: MonitorReport, at: Instant) {
+        self.offer(What::Report(Box::new(report)), at);
+    }
+
+    /// What became of it so far.
+    pub(crate) fn recorded(&self) -> Recorded {
+        let messages_lost = self.common.messages_lost.load(Ordering::Relaxed);
+        Recorded { messages_lost, ..self.common.recorded().clone() }
+    }
+
+    /// The thread is to write what is under way, and to end.
+    pub(crate) fn end(&self) {
+        self.common.ends.store(true, Ordering::Relaxed);
+    }
+
+    fn offer(&self, what: What, at: Instant) {
+        let bytes = what.bytes();
+        let since_1970 = (self.clock)().or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).ok());
+        let time = since_1970.map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(0));
+        let queued = self.common.queued.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        // One message is taken whatever its size, where nothing else waits.
+        let fits = queued <= self.most.max(bytes);
+        if !fits || self.sender.try_send(Item { what, time, at }).is_err() {
+            self.common.queued.fetch_sub(bytes, Ordering::Relaxed);
+            self.common.messages_lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A rise of the level whose recording is under way.
+#[derive(Clone, Copy, Debug)]
+struct Event {
+    time: u64,
+    level: Level,
+    until: Instant,
+    /// Messages lost before it.
+    lost_before: u64,
+}
+
+/// The last seconds, and the event in them.
+struct Tape {
+    options: Recording,
+    topics: Topics,
+    facts: Facts,
+    common: Arc<Common>,
+    items: VecDeque<Item>,
+    bytes: u64,
+    level: Option<Level>,
+    event: Option<Event>,
+}
+
+impl Tape {
+    fn new(options: Recording, topics: Topics, facts: Facts, common: Arc<Common>) -> Self {
+        let items = VecDeque::new();
+        Self { options, topics, facts, common, items, bytes: 0, level: None, event: None }
+    }
+
+    fn run(mut self, items: &Receiver<Item>) {
+        self.sweep();
+        loop {
+            let item = items.recv_timeout(GLANCE);
+            let ends = self.common.ends.load(Ordering::Relaxed);
+            match item {
+                Ok(item) => {
+                    self.common.queued.fetch_sub(item.what.bytes(), Ordering::Relaxed);
+                    self.add(item);
+                }
+                Err(RecvTimeoutError::Timeout) if !ends => self.settle(Instant::now()),
+                Err(_) => break,
+            }
+        }
+        self.write();
+    }
+
+    /// Takes in a message.
+    fn add(&mut self, item: Item) {
+        let (at, time) = (item.at, item.time);
+        if let What::Report(report) = &item.what {
+            let level = Level::from_number(report.level);
+            let before = self.level.replace(level);
+            if before.is_some_and(|before| before < level) {
+                self.rise(level, time, at);
+            }
+        }
+        self.bytes += item.what.bytes();
+        self.items.push_back(item);
+        self.settle(at);
+    }
+
+    fn rise(&mut self, level: Level, time: u64, at: Instant) {
+        let until = at + self.options.seconds;
+        let lost_before = self.common.messages_lost.load(Ordering::Relaxed);
+        let event = self.event.get_or_insert(Event { time, level, until, lost_before });
+        // One that follows soon belongs to the same recording.
+        (event.level, event.until) = (event.level.max(level), until);
+    }
+
+    /// Forgets what is too old or too much; writes the event that is over.
+    fn settle(&mut self, now: Instant) {
+        match self.event {
+            Some(event) if now >= event.until || self.bytes >= self.options.max_bytes => self.write(),
+            Some(_) => {}
+            None => {
+                // What comes after a rise has its half as well.
+                while self.items.front().is_some_and(|item| {
+                    now.saturating_duration_since(item.at) > self.options.seconds
+                        || self.bytes > self.options.max_bytes / 2
+                }) {
+                    self.forget_one();
+                }
+            }
+        }
+    }
+
+    fn forget_one(&mut self) {
+        if let Some(item) = self.items.pop_front() {
+            self.bytes -= item.what.bytes();
+        }
+    }
+
+    /// Writes the event under way, if there is one.
+    fn write(&mut self) {
+        let Some(event) = self.event.take() else { return };
+        let written = self.written(event);
+        self.items.clear();
+        self.bytes = 0;
+        let mut recorded = self.common.recorded();
+        match written {
+            Ok(path) => {
+                recorded.written += 1;
+                recorded.last = Some(path);
+            }
+            Err(error) => {
+                recorded.lost += 1;
+                recorded.last_error = Some(told(&error));
+            }
+        }
+    }
+
+    fn written(&self, event: Event) -> Result<PathBuf, BagError> {
+        let dir = &self.options.dir;
+        fs::create_dir_all(dir)?;
+        // Before: the new one needs the place.
+        self.make_room(self.options.max_events.saturating_sub(1))?;
+        let [prefix, suffix] = FILE;
+        let (secs, nanos) = (event.time / 1_000_000_000, event.time % 1_000_000_000);
+        let name = format!("{prefix}{secs:010}.{nanos:09}_{}{suffix}", event.level.name());
+        let path = dir.join(&name);
+        let part = dir.join(format!("{name}{PART}"));
+        let written = self.file(&part, event).and_then(|()| {
+            fs::File::open(&part)?.sync_all()?;
+            Ok(fs::rename(&part, &path)?)
+        });
+        if written.is_err() {
+            // On a full disk, every byte of it is missed; the error is told, whatever becomes of the rest.
+            let _ = std::fs::remove_file(&part);
+        }
+        written.map(|()| path)
+    }
+
+    fn file(&self, part: &Path, event: Event) -> Result<(), BagError> {
+        let mut bag = BagWriter::create(part)?;
+        let reports = bag.topic(&self.topics.report, MonitorReport::DEFINITION, Offer::Reliable)?;
+        let mut images = BTreeMap::new();
+        for Item { what, time, .. } in &self.items {
+            match what {
+                What::Report(report) => bag.write(reports, *time, report.as_ref())?,
+                What::Image(source, image) => {
+                    let is_compressed = image.is_compressed();
+                    let topic = match images.get(&(*source, is_compressed)) {
+                        Some(topic) => *topic,
+                        None => {
+                            let names = match source {
+                                Source::Camera => &self.topics.camera,
+                                Source::Labels => &self.topics.labels,
+                            };
+                            let definition =
+                                if is_compressed { CompressedImage::DEFINITION } else { Image::DEFINITION };
+                            let name = &names[usize::from(is_compressed)];
+                            let topic = bag.topic(name, definition, Offer::SensorData)?;
+                            images.insert((*source, is_compressed), topic);
+                            topic
+                        }
+                    };
+                    let header = Header { stamp: image.stamp.into(), frame_id: image.frame_id.clone() };
+                    match image.content.clone() {
+                        Content::Raw { width, height, encoding, is_bigendian, step, data } => {
+                            let (is_bigendian, data) = (u8::from(is_bigendian), data.into());
+                            let image = Image { header, height, width, encoding, is_bigendian, step, data };
+                            bag.write(topic, *time, &image)?;
+                        }
+                        Content::Compressed { format, data } => {
+                            bag.write(topic, *time, &CompressedImage { header, format, data: data.into() })?;
+                        }
+                    }
+                }
+            }
+        }
+        let lost = self.common.messages_lost.load(Ordering::Relaxed) - event.lost_before;
+        let mut facts = (self.facts)();
+        facts.extend([
+            ("level".to_owned(), event.level.name().to_owned()),
+            ("risen_at_ns".to_owned(), event.time.to_string()),
+            ("messages_lost".to_owned(), lost.to_string()),
+        ]);
+        bag.note("synthcp_event", facts)?;
+        bag.finish()
+    }
+
+    /// Removes the oldest files of its own, but `most`.
+    fn make_room(&self, most: usize) -> std::io::Result<()> {
+        let mut files = self.files(FILE[1])?;
+        files.sort();
+        let surplus = files.len().saturating_sub(most);
+        files.into_iter().take(surplus).try_for_each(|(_, file)| fs::remove_file(file))
+    }
+
+    /// Removes what a killed process left behind.
+    fn sweep(&self) {
+        for (_, file) in self.files(&format!("{}{PART}", FILE[1])).unwrap_or_default() {
+            // Where it cannot be removed it will be overwritten, or the next write tells why not.
+            let _ = fs::remove_file(file);
+        }
+    }
+
+    /// Its own files with this ending, and when each was written.
+    fn files(&self, ending: &str) -> std::io::Result<Vec<(SystemTime, PathBuf)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.options.dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(FILE[0]) && name.ends_with(ending) {
+                files.push((entry.metadata()?.modified()?, entry.path()));
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// What is wrong, with what the operating system says of it.
+fn told(error: &BagError) -> String {
+    match error {
+        BagError::Mcap { path, reason: McapError::Io(cause) } => format!("{}: {cause}", path.display()),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+#[path = "recorder_tests.rs"]
+mod tests;

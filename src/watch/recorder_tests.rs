@@ -1,0 +1,177 @@
+use super::*;
+use crate::frame::Stamp;
+
+fn options(dir: &Path) -> Recording {
+    let dir = dir.join("events");
+    Recording { dir, seconds: Duration::from_secs(2), max_bytes: 1 << 20, max_events: 2 }
+}
+
+fn tape(options: Recording) -> Tape {
+    let both = |name: &str| [format!("/{name}"), format!("/{name}/compressed")];
+    let topics =
+        Topics { camera: both("image"), labels: both("labels"), report: "/monitor/report".to_owned() };
+    let facts = Box::new(|| BTreeMap::from([("bundle_hash".to_owned(), "ff".to_owned())]));
+    Tape::new(options, topics, facts, Arc::default())
+}
+
+fn image(bytes: usize) -> CameraImage {
+    let content = Content::Raw {
+        width: bytes as u32,
+        height: 1,
+        encoding: "mono8".to_owned(),
+        is_bigendian: false,
+        step: bytes as u32,
+        data: vec![7; bytes].into(),
+    };
+    CameraImage { stamp: Stamp::default(), frame_id: "front".to_owned(), content }
+}
+
+/// Things that come at so many milliseconds after a start.
+struct Clock(Instant);
+
+impl Clock {
+    fn item(&self, ms: u64, what: What) -> Item {
+        Item { what, time: (1000 + ms) * 1_000_000, at: self.0 + Duration::from_millis(ms) }
+    }
+
+    fn image(&self, ms: u64, bytes: usize) -> Item {
+        self.item(ms, What::Image(Source::Camera, image(bytes)))
+    }
+
+    fn report(&self, ms: u64, level: Level) -> Item {
+        let report = MonitorReport { level: level.number(), ..MonitorReport::default() };
+        self.item(ms, What::Report(Box::new(report)))
+    }
+}
+
+/// Times of the messages of a topic, in milliseconds after the start.
+fn times(path: &Path, topic: &str) -> Vec<u64> {
+    let file = std::fs::read(path).unwrap();
+    let messages = mcap::MessageStream::new(&file).unwrap().map(Result::unwrap);
+    let of_topic = messages.filter(|message| message.channel.topic == topic);
+    of_topic.map(|message| message.log_time / 1_000_000 - 1000).collect()
+}
+
+fn written(tape: &Tape) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(&tape.options.dir)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_rise_is_recorded_with_the_seconds_before_and_after_it() {
+    use Level::{Caution, Nominal};
+    let folder = tempfile::tempdir().unwrap();
+    let (mut tape, clock) = (tape(options(folder.path())), Clock(Instant::now()));
+    for ms in (0..10_000).step_by(500) {
+        tape.add(clock.image(ms, 10));
+        tape.add(clock.report(ms, if ms < 5000 { Nominal } else { Caution }));
+    }
+    let recorded = tape.common.recorded().clone();
+    assert_eq!((recorded.written, recorded.lost), (1, 0), "{:?}", recorded.last_error);
+    let path = recorded.last.unwrap();
+    assert!(path.ends_with("event_0000000006.000000000_CAUTION.mcap"), "{}", path.display());
+    let expected: Vec<_> = (3000..=7000).step_by(500).collect();
+    assert_eq!(times(&path, "/image"), expected);
+    assert_eq!(times(&path, "/monitor/report"), expected[..expected.len() - 1]);
+    let file = std::fs::read(&path).unwrap();
+    let summary = mcap::Summary::read(&file).unwrap().unwrap();
+    let note = mcap::read::metadata(&file, &summary.metadata_indexes[0]).unwrap();
+    assert_eq!(note.name, "synthcp_event");
+    let fact = |name: &str| note.metadata[name].as_str();
+    assert_eq!([fact("bundle_hash"), fact("level"), fact("messages_lost")], ["ff", "CAUTION", "0"]);
+}
+
+#[test]
+fn a_level_that_stands_from_the_start_or_falls_is_no_rise() {
+    use Level::{Caution, Failure};
+    let folder = tempfile::tempdir().unwrap();
+    let (mut tape, clock) = (tape(options(folder.path())), Clock(Instant::now()));
+    for (ms, level) in [(0, Failure), (100, Failure), (200, Caution), (9000, Caution)] {
+        tape.add(clock.report(ms, level));
+    }
+    assert!(tape.event.is_none() && tape.common.recorded().written == 0);
+}
+
+#[test]
+fn the_oldest_recordings_go_and_nobody_elses_files() {
+    use Level::{Failure, Nominal};
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path());
+    std::fs::create_dir(&options.dir).unwrap();
+    for name in ["mine.mcap", "event_1_FAILURE.mcap.part"] {
+        std::fs::write(options.dir.join(name), "").unwrap();
+    }
+    let (mut tape, clock) = (tape(options), Clock(Instant::now()));
+    tape.sweep();
+    for rise in 0..4 {
+        tape.add(clock.report(rise * 10_000, Nominal));
+        tape.add(clock.report(rise * 10_000 + 1000, Failure));
+        tape.settle(clock.0 + Duration::from_millis(rise * 10_000 + 3000));
+    }
+    assert_eq!(tape.common.recorded().written, 4);
+    let names =
+        ["event_0000000022.000000000_FAILURE.mcap", "event_0000000032.000000000_FAILURE.mcap", "mine.mcap"];
+    assert_eq!(written(&tape), names);
+}
+
+#[test]
+fn memory_is_bounded_and_an_event_that_fills_it_is_over() {
+    use Level::{Failure, Nominal};
+    let folder = tempfile::tempdir().unwrap();
+    let (mut tape, clock) = (tape(options(folder.path())), Clock(Instant::now()));
+    tape.add(clock.report(0, Nominal));
+    for ms in 0..20 {
+        tape.add(clock.image(ms, 100_000));
+        assert!(tape.bytes <= tape.options.max_bytes / 2);
+    }
+    tape.add(clock.report(20, Failure));
+    for ms in 21..40 {
+        tape.add(clock.image(ms, 100_000));
+        assert!(tape.bytes <= tape.options.max_bytes);
+    }
+    let path = tape.common.recorded().last.clone().unwrap();
+    let images = times(&path, "/image");
+    assert!(images.first() >= Some(&14) && images.last() >= Some(&25), "{images:?}");
+    assert!(images.len() <= 11);
+}
+
+#[test]
+fn a_full_disk_loses_a_recording_and_says_so_and_the_next_is_whole() {
+    use Level::{Failure, Nominal};
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path());
+    std::fs::create_dir(&options.dir).unwrap();
+    let part = options.dir.join("event_0000000001.001000000_FAILURE.mcap.part");
+    std::os::unix::fs::symlink("/dev/full", &part).unwrap();
+    let (mut tape, clock) = (tape(options), Clock(Instant::now()));
+    for (ms, level) in [(0, Nominal), (1, Failure), (3000, Nominal), (3001, Failure), (6000, Failure)] {
+        tape.add(clock.report(ms, level));
+    }
+    let recorded = tape.common.recorded().clone();
+    assert_eq!((recorded.written, recorded.lost), (1, 1));
+    let error = recorded.last_error.unwrap();
+    assert!(error.contains(".mcap.part") && error.contains("No space left"), "{error}");
+    assert_eq!(written(&tape), ["event_0000000004.001000000_FAILURE.mcap"]);
+}
+
+#[test]
+fn a_recorder_that_hangs_keeps_nobody_and_counts_what_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock: NodeClock = Arc::new(|| Some(Duration::from_secs(5)));
+    let options = options(folder.path());
+    let Topics { camera, labels, report } = tape(options.clone()).topics;
+    let topics = Topics { camera, labels, report };
+    // Its thread never begins.
+    let (recorder, work) = Recorder::new(options, topics, Box::new(BTreeMap::new), clock);
+    for _ in 0..30 {
+        recorder.image(Source::Camera, &image(100_000), Instant::now());
+    }
+    assert_eq!(recorder.recorded().messages_lost, 20, "a megabyte waits");
+    recorder.end();
+    work();
+    assert_eq!(recorder.common.queued.load(Ordering::Relaxed), 0);
+}
