@@ -40,7 +40,7 @@ WRITERS = {
         "--steps 41",
     ),
     "results": ("evaluate --bundle bundle --data data --device cpu --out results", None),
-    "replay": ("replay drive.mcap --bundle bundle --device cpu --out replayed --resume", None),
+    "replay": ("replay drive.mcap --topic /image --bundle bundle --device cpu --out replayed --resume", None),
 }
 
 
@@ -82,6 +82,7 @@ def half_written(folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("writers", nargs="*", metavar="WRITER", help=f"only these: {', '.join(WRITERS)}")
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
@@ -91,7 +92,8 @@ def main():
         (folder / "recipe.yaml").write_text(RECIPE)
         done(folder, "street render --size 128x64 --frames 110 --rate 5 --out data --bag drive.mcap")
         done(folder, "bundle random --out bundle")
-        for writer, (kill, after) in WRITERS.items():
+        for writer in arguments.writers or WRITERS:
+            kill, after = WRITERS[writer]
             took = done(folder, kill)
             killed = unhurt = 0
             for _ in range(arguments.times):

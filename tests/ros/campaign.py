@@ -111,6 +111,9 @@ def trial(stage, fault, row):
         return
 
     def recovered():
+        if fault.ends and not stage.is_alive():
+            # It outlived the fault for a moment only.
+            stage.monitor = stage.process()
         return next((at for at, report in stage.since(after) if is_usable(report)), None)
 
     row.recover.append(until_usable(stage, recovered) - mended)

@@ -592,6 +592,6 @@ STREET = {
     "rate": 2.0,
     "parameters": (("source_timeout", 5.0), ("report_timeout", 10.0)),
 }
-fault("frames are black", "level FAILURE", level_rises, **STREET)(seen(lambda pixels: 0 * pixels))
-fault("frames are white", "level FAILURE", level_rises, **STREET)(seen(lambda pixels: 0 * pixels + 255))
-fault("the lens is covered", "level FAILURE", level_rises, **STREET)(seen(covered))
+fault("frames are black", "the level rises", level_rises, **STREET)(seen(lambda pixels: 0 * pixels))
+fault("frames are white", "the level rises", level_rises, **STREET)(seen(lambda pixels: 0 * pixels + 255))
+fault("the lens is covered", "the level rises", level_rises, **STREET)(seen(covered))
