@@ -468,9 +468,9 @@ mod tests {
         statuses(&snapshot)
     }
 
-    /// The first four, which depend on camera and networks.
+    /// The first five, which depend on camera and networks.
     fn brief(statuses: &[Status]) -> Vec<(&str, Severity)> {
-        statuses.iter().take(4).map(|status| (status.task, status.severity)).collect()
+        statuses.iter().take(5).map(|status| (status.task, status.severity)).collect()
     }
 
     fn value<'a>(status: &'a Status, key: &str) -> &'a str {
@@ -484,7 +484,7 @@ mod tests {
         let mut state = state(now);
         let beyond = |state: &State, now: Instant| {
             let found = statuses_of(state, now);
-            found[4..].iter().map(|status| (status.task, status.severity)).collect::<Vec<_>>()
+            found[5..].iter().map(|status| (status.task, status.severity)).collect::<Vec<_>>()
         };
         let all = |calibration, exposure, blur, noise, cover| {
             [
@@ -503,7 +503,7 @@ mod tests {
         state.health = Some(Health { range: 0.1, sharpness: 0.05, covered: 0.9, ..good });
         state.likeness = Likeness { state: CalibrationState::Invalid, shift: None };
         assert_eq!(beyond(&state, now), all(Warn, Warn, Warn, Ok, Warn));
-        assert_eq!(value(&statuses_of(&state, now)[4], "state"), "INVALID");
+        assert_eq!(value(&statuses_of(&state, now)[5], "state"), "INVALID");
         state.health = Some(Health { sharpness: f32::NAN, ..good });
         assert_eq!(beyond(&state, now), all(Warn, Ok, Warn, Warn, Ok));
         assert_eq!(beyond(&state, now + Duration::from_secs(9)), all(Warn, Stale, Stale, Stale, Stale));
@@ -587,7 +587,7 @@ mod tests {
         use crate::model::self_test::Expected;
         let now = Instant::now();
         let mut state = state(now);
-        let told = |state: &State| statuses_of(state, now).pop().unwrap();
+        let told = |state: &State| statuses_of(state, now).swap_remove(4);
         let scores = |failure_score| Expected { failure_score, error_area: 0.1, anomaly_area: 0.1 };
         state.self_test.record(1, SelfTested::Passed([scores(0.4), scores(0.8)]), now);
         let status = told(&state);
