@@ -48,7 +48,9 @@ pub(crate) fn unpack(packed: &Bytes, size: u64, memory: Bytes) -> Unpacked {
 fn in_one_go(packed: &[u8], size: usize, memory: Bytes) -> Option<Bytes> {
     let mut bytes = memory.try_into_mut().map(Vec::from).unwrap_or_default();
     bytes.clear();
-    bytes.try_reserve_exact(size).ok()?;
+    // No more than the bytes themselves ask for.
+    let stated = usize::try_from(stated_size(packed)).ok().filter(|&stated| stated > 0);
+    bytes.try_reserve_exact(stated.map_or(size, |stated| stated.min(size))).ok()?;
     zstd::bulk::Decompressor::new().ok()?.decompress_to_buffer(packed, &mut bytes).ok()?;
     Some(bytes.into())
 }

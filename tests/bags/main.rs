@@ -127,6 +127,27 @@ fn bag(folder: &Path, name: &str) -> PathBuf {
 }
 
 #[test]
+fn a_database_of_more_than_is_mapped_before_it_is_mapped_anew_gives_every_message() {
+    let folder = tempfile::tempdir().unwrap();
+    // 68 MiB; it is mapped anew after 64 MiB.
+    let message = |number: u8| Recorded {
+        topic: "/rgb",
+        kind: IMAGE,
+        stamp: u64::from(number),
+        data: vec![number; 4 << 20],
+    };
+    let messages: Vec<Recorded> = (0..17).map(message).collect();
+    let path = folder.path().join("long.db3");
+    making::write_db3(&path, &messages, false);
+    let mut reader = Reader::open(&[path], &Wish::default()).unwrap();
+    for message in messages {
+        let found = reader.next().unwrap();
+        assert!(found.stamp as u64 == message.stamp && found.data == message.data, "{}", message.stamp);
+    }
+    assert!(reader.next().is_none() && reader.losses().count() == 0);
+}
+
+#[test]
 fn every_form_gives_every_message_as_it_was_written() {
     let folder = tempfile::tempdir().unwrap();
     let messages = drive(7);
