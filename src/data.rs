@@ -16,6 +16,7 @@ pub(crate) mod codebook;
 mod coding;
 pub(crate) mod degradation;
 pub mod folds;
+pub mod given;
 mod label_file;
 pub mod npy;
 mod pairs;

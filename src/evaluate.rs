@@ -12,6 +12,7 @@ pub mod dossier;
 pub mod error;
 pub mod evaluation;
 pub mod frames;
+pub mod given;
 pub mod health;
 mod mean_iou;
 mod orderings;

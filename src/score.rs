@@ -5,6 +5,7 @@ pub mod catalogue;
 mod class_statistics;
 pub mod detector;
 mod entry;
+pub mod frequencies;
 pub mod statistics;
 pub mod trained;
 
@@ -25,4 +26,5 @@ detectors! {
     vim,
     nearest,
     mc_dropout,
+    label_errors,
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use synthcp_monitor::model::inference::Inference;
+use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
 use tempfile::TempDir;
 
 fn synthcp(words: &[&str]) -> Output {
@@ -148,6 +150,112 @@ fn anomalies_have_components_where_there_is_a_limit() {
     // Six scores and three with statistics, each with a limit of its own.
     assert_eq!(counts, [9, 9]);
     assert!(Path::new(&out).join("report.html").is_file());
+}
+
+/// Writes what a bundle's M makes of the images in `data`: labels, and its softmax as NumPy would write it.
+fn export(bundle: &str, data: &str, out: &str, softmax: bool) {
+    std::fs::create_dir_all(out).unwrap();
+    let options = MonitorOptions { device: "cpu".parse().unwrap(), ..MonitorOptions::default() };
+    let monitor = Monitor::load(Path::new(bundle), &options).unwrap();
+    for entry in std::fs::read_dir(Path::new(data).join("images")).unwrap() {
+        let path = entry.unwrap().path();
+        let image = image::open(&path).unwrap().to_rgb8();
+        let inference = tch::no_grad(|| Inference::of_image(monitor.networks(), &image)).unwrap();
+        let found = tch::no_grad(|| {
+            let softmax = &inference.segmentation().softmax;
+            (softmax.labels.squeeze_dim(0).to_kind(tch::Kind::Uint8), softmax.probabilities.squeeze_dim(0))
+        });
+        let (height, width) = found.0.size2().unwrap();
+        let labels = Vec::<u8>::try_from(found.0.flatten(0, -1)).unwrap();
+        let labels = image::GrayImage::from_raw(width as u32, height as u32, labels).unwrap();
+        let stem = Path::new(out).join(path.file_stem().unwrap());
+        labels.save(stem.with_extension("png")).unwrap();
+        if softmax {
+            let shape = format!("({}, {height}, {width})", found.1.size()[0]);
+            let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n");
+            let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+            bytes.extend((header.len() as u16).to_le_bytes());
+            bytes.extend(header.bytes());
+            let numbers = Vec::<f32>::try_from(found.1.contiguous().flatten(0, -1)).unwrap();
+            bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+            std::fs::write(stem.with_extension("npy"), bytes).unwrap();
+        }
+    }
+}
+
+/// The row of a detector, but for its name.
+fn row(all: &Value, name: &str) -> Vec<f64> {
+    let rows = all["tables"][0]["rows"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["error detector"].as_str().unwrap().contains(name)).unwrap();
+    row.as_object().unwrap().values().filter_map(Value::as_f64).collect()
+}
+
+fn assert_near(a: &[f64], b: &[f64]) {
+    assert!(!a.is_empty() && a.len() == b.len(), "{a:?} {b:?}");
+    assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-3), "{a:?} {b:?}");
+}
+
+#[test]
+fn labels_in_files_are_judged_as_those_of_the_same_segmenter_inside() {
+    let files = Files::new();
+    let (bundle, data) = (files.path("bundle"), files.path("cityscapes128"));
+    let other = files.path("other");
+    done(&["bundle", "random", "--seed", "2", "--out", &other]);
+    export(&bundle, &data, &files.path("own"), false);
+    export(&bundle, &data, &files.path("own-softmax"), true);
+    export(&other, &data, &files.path("theirs"), false);
+    export(&other, &data, &files.path("theirs-softmax"), true);
+    let evaluate = |bundle: &str, more: &[&str], out: &str| {
+        let common = ["evaluate", "--bundle", bundle, "--data", &data, "--slice", "2..4", "--at", "working"];
+        let out_path = files.path(out);
+        let said = done(&[&common[..], more, &["--out", &out_path]].concat());
+        (files.all(out), said)
+    };
+    let both = ["--detectors", "synthcp,msp"];
+    let judged = |of: &str, out: &str| {
+        let folder = files.path(of);
+        evaluate(&bundle, &[&both[..], &["--predictions", &folder]].concat(), out)
+    };
+    let inside = evaluate(&bundle, &both, "inside").0;
+    let (own, said) = judged("own", "judged-own");
+    assert!(said.contains("2..4, labels of own"), "{said}");
+    // To the last bit: nothing but M's labels took another way.
+    assert_eq!(own["tables"][0]["rows"], inside["tables"][0]["rows"]);
+    assert_eq!(own["tables"][1]["rows"], inside["tables"][1]["rows"]);
+    let softmax = judged("own-softmax", "judged-own-softmax").0;
+    for name in ["SynthCP", "MSP"] {
+        assert_near(&row(&softmax, name), &row(&inside, name));
+    }
+    // Another segmenter's softmax is believed in place of M's.
+    let theirs_inside = evaluate(&other, &["--detectors", "msp"], "theirs-inside").0;
+    let theirs = judged("theirs-softmax", "judged-theirs-softmax").0;
+    assert_near(&row(&theirs, "MSP"), &row(&theirs_inside, "MSP"));
+
+    let folder = files.path("theirs");
+    let beside = "synthcp,class-errors,border,class-border,label-probability";
+    let (alone, said) = evaluate(
+        &bundle,
+        &["--predictions", &folder, "--calibration", "0..2", "--detectors", beside],
+        "alone",
+    );
+    for name in
+        ["errors of the class at that distance", "distance to a border", "1 - probability of the label"]
+    {
+        assert!(said.contains(name), "{said}");
+    }
+    assert_eq!(alone["tables"][0]["rows"].as_array().unwrap().len(), 5);
+    // Those that know a class's errors estimate its IoU too.
+    assert!(said.contains("IoU of a class: errors of the class"), "{said}");
+
+    let one = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_file(one).unwrap();
+    let common = ["evaluate", "--bundle", &bundle, "--data", &data, "--predictions", &folder];
+    let output = synthcp(&common);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("1 of 4 samples have no label image"), "{said}");
+    let output = synthcp(&[&common[..5], &["--detectors", "border"]].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("'border' needs labels of another"), "{said}");
 }
 
 #[test]

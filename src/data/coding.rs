@@ -187,6 +187,11 @@ impl Default for Met {
 }
 
 impl Met {
+    /// Whether any image holds colours alone.
+    pub(super) fn has_colours(&self) -> bool {
+        !self.coloured.is_empty()
+    }
+
     /// What is in one image, whose file is named in messages.
     pub(super) fn of(image: &LabelImage, path: &Path) -> Self {
         let values = Values::of(image.values.as_raw());

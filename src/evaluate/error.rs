@@ -1,6 +1,7 @@
 //! Why detectors cannot be measured.
 
 use crate::data::DataError;
+use crate::data::given::GivenError;
 use crate::labels::LabelError;
 use crate::metric::MetricError;
 use crate::monitor::pipeline::MonitorError;
@@ -14,6 +15,9 @@ pub enum EvaluationError {
     /// The data set.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// Another segmenter's labels of it.
+    #[error(transparent)]
+    Given(#[from] GivenError),
     /// Its label set.
     #[error(transparent)]
     Labels(#[from] LabelError),

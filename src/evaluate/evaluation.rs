@@ -16,12 +16,14 @@ use super::mean_iou::MeanIou;
 use super::orderings::Orderings;
 use super::scoreboard::{self, Memory, Scoreboard, Scored};
 use super::table::{Cell, Column, Table};
+use crate::data::given::GivenAt;
 use crate::data::{Reading, Sample, Slice, Source};
 use crate::labels::{IGNORE, LabelSet, resize_labels};
 use crate::metric::MetricError;
 use crate::metric::estimate::{Estimates, Fit};
 use crate::metric::pixel::TwoSided;
 use crate::metric::segmentation::Confusion;
+use crate::model::given::Given;
 use crate::model::inference::Inference;
 use crate::monitor::assessment::{Report, Wanted};
 use crate::monitor::pictures::{to_grey, to_map};
@@ -63,6 +65,8 @@ pub struct Options {
     pub slice: Slice,
     /// How their labels are read.
     pub reading: Reading,
+    /// The labels that are judged, where they are not M's.
+    pub given: Option<GivenAt>,
     /// At which size.
     pub at: At,
     /// How pixels are kept.
@@ -98,6 +102,8 @@ pub struct Evaluation {
     pub wrong: f64,
     /// Pixels that count.
     pub pixels: u64,
+    /// Labelled pixels that another segmenter, whose labels are judged, gave no class.
+    pub unlabelled: u64,
     /// Error detectors.
     pub errors: Vec<Scored>,
     /// IoU estimates of each detector that gives them.
@@ -132,6 +138,7 @@ pub(crate) struct Evaluating {
     confusion: Confusion,
     /// After the first image: which detectors score pixels, and which estimate the IoU.
     asked: Option<[Vec<bool>; 2]>,
+    unlabelled: u64,
     board: Scoreboard,
     estimates: Vec<(String, Estimates)>,
     images: Vec<ImageFigures>,
@@ -154,19 +161,29 @@ impl Evaluation {
     ) -> Result<Self, EvaluationError> {
         let source = Source::open(folder, &options.slice, false, &options.reading)?;
         let mut run = Evaluating::new(monitor.labels(), source.labels.clone(), options)?;
+        let at = options.given.as_ref();
+        let given = at.map(|at| at.open(folder, &source.pairs.pairs, monitor.labels())).transpose()?;
+        let networks = monitor.networks();
         let count = source.pairs.pairs.len();
-        for pair in &source.pairs.pairs {
+        for (place, pair) in source.pairs.pairs.iter().enumerate() {
             let sample = source.load(pair, None)?;
-            let place = pair.image.strip_prefix(folder).unwrap_or(&pair.image).with_extension("");
-            let inference = Inference::of_image(monitor.networks(), &sample.image)?;
+            let name = pair.image.strip_prefix(folder).unwrap_or(&pair.image).with_extension("");
+            let inference = Inference::of_image(networks, &sample.image)?;
+            let inference = match &given {
+                Some(given) => {
+                    inference.judging(Given::of(&given.read(place)?, networks.size(), networks.device()))
+                }
+                None => inference,
+            };
             let detections = run.detect(detectors, &inference)?;
             let report = monitor.assess_inference(&sample.image, &inference, Wanted::default())?.report;
-            run.add((sample, &place), &inference, &detections, &report)?;
+            run.add((sample, &name), &inference, &detections, &report)?;
             run.fits(count)?;
             each(count);
         }
         let folder = folder.file_name().map_or_else(|| "?".into(), |name| name.to_string_lossy());
-        run.finish(format!("{folder} {}", options.slice))
+        let judged = at.map_or(String::new(), |at| format!(", labels of {}", at.name()));
+        run.finish(format!("{folder} {}{judged}", options.slice))
     }
 
     /// Median failure score.
@@ -266,6 +283,7 @@ impl Evaluating {
             class_map: ClassMap::new(ours, &labels)?,
             confusion: Confusion::new(labels.len()),
             asked: None,
+            unlabelled: 0,
             board: Scoreboard::new([], options.memory),
             estimates: Vec::new(),
             images: Vec::new(),
@@ -300,7 +318,7 @@ impl Evaluating {
         detections: &[Detection],
         report: &Report,
     ) -> Result<Measured, EvaluationError> {
-        let ours = to_grey(&inference.segmentation().softmax.labels)?;
+        let ours = to_grey(inference.labels())?;
         let size = match self.at {
             At::Labels => sample.labels.dimensions(),
             At::Working => ours.dimensions(),
@@ -312,8 +330,10 @@ impl Evaluating {
             bravo.write(&Submission { name: place, labels: &labels, error: &error })?;
         }
         let shares = shares(&ours, self.ours);
-        let (predicted, truth) =
-            self.class_map.comparable(resize_labels(ours, size), resize_labels(sample.labels, size));
+        let (ours, labels) = (resize_labels(ours, size), resize_labels(sample.labels, size));
+        let is_lacking = |(ours, truth): (&u8, &u8)| usize::from(*ours) >= self.ours && *truth != IGNORE;
+        self.unlabelled += ours.iter().zip(labels.iter()).filter(|&pair| is_lacking(pair)).count() as u64;
+        let (predicted, truth) = self.class_map.comparable(ours, labels);
         let confusion = Confusion::of(predicted.as_raw(), truth.as_raw(), self.labels.len())?;
         let counted: Vec<usize> =
             (0..truth.as_raw().len()).filter(|&i| truth.as_raw()[i] != IGNORE).collect();
@@ -376,6 +396,7 @@ impl Evaluating {
             data,
             wrong: self.board.positive_share(),
             pixels: self.board.pixels(),
+            unlabelled: self.unlabelled,
             errors: self.board.scored()?,
             labels: self.labels,
             confusion: self.confusion,
@@ -442,6 +463,9 @@ impl fmt::Display for Evaluation {
             self.pixels,
             100. * self.wrong
         )?;
+        if self.unlabelled > 0 {
+            writeln!(f, "{} labelled pixels have no class in the labels that are judged", self.unlabelled)?;
+        }
         // The tables of classes are for files.
         let tables = self.tables().map_err(|_| fmt::Error)?;
         for table in tables.iter().filter(|table| table.name != "classes") {

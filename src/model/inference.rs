@@ -18,6 +18,7 @@ use image::RgbImage;
 use tch::{Kind, TchError, Tensor};
 
 use super::anomaly::{self, Features};
+use super::given::Given;
 use super::networks::{Networks, Trio};
 use crate::network::comparison::disagreement::{View, disagreement};
 use crate::network::comparison::{Comparator, ComparatorInput, Compared};
@@ -73,7 +74,7 @@ pub struct Inference<'a> {
     networks: Trio<'a>,
     image: Tensor,
     labels_for_g: Option<Tensor>,
-    judged: Option<Tensor>,
+    given: Option<Given>,
     segmentation: OnceCell<Segmentation>,
     synthesized: OnceCell<Synthetic>,
     second_segmentation: OnceCell<Segmented>,
@@ -102,7 +103,7 @@ impl<'a> Inference<'a> {
             networks,
             image,
             labels_for_g: None,
-            judged: None,
+            given: None,
             segmentation: OnceCell::new(),
             synthesized: OnceCell::new(),
             second_segmentation: OnceCell::new(),
@@ -118,10 +119,20 @@ impl<'a> Inference<'a> {
         Self { labels_for_g: Some(labels), ..self }
     }
 
-    /// The same on the labels of another segmenter, `N x H x W`: ids, and what is no class where it gave none. M then
-    /// says how probable it finds them, and what it makes of x and of x'; where there is none, M's own stand in.
-    pub(crate) fn judging(self, labels: Tensor) -> Self {
-        Self { judged: Some(labels), ..self }
+    /// The same on the labels of another segmenter. M then says how probable it finds them, unless they came with a
+    /// softmax, and what it makes of x and of x'; where there is no label, M's own stand in.
+    pub(crate) fn judging(self, given: Given) -> Self {
+        Self { given: Some(given), ..self }
+    }
+
+    /// What another segmenter gave, where that is judged.
+    pub(crate) fn given(&self) -> Option<&Given> {
+        self.given.as_ref()
+    }
+
+    /// The labels that are judged, `N x H x W`: another segmenter's as they came, or M's.
+    pub(crate) fn labels(&self) -> &Tensor {
+        self.given.as_ref().map_or_else(|| &self.segmentation().softmax.labels, |given| &given.labels)
     }
 
     /// x: `N x 3 x H x W`, RGB in \[0, 1\], in the networks' precision.
@@ -139,21 +150,23 @@ impl<'a> Inference<'a> {
         self.step(&self.segmentation, Step::Segment, || {
             let m = self.networks.segmenter;
             let segmented = m.forward(&self.image, false);
-            let softmax = Softmax::of_logits(&segmented.logits, spatial(&self.image), m.align_corners());
-            let softmax = match &self.judged {
-                Some(labels) => {
-                    let is_class = labels.lt(softmax.probabilities.size()[1]);
-                    let labels = labels.where_self(&is_class, &softmax.labels);
-                    softmax.of_labels(labels)
-                }
+            let softmax = match self.given.as_ref().and_then(|given| given.probabilities.as_ref()) {
+                Some(probabilities) => Softmax::of(probabilities.shallow_clone()),
+                None => Softmax::of_logits(&segmented.logits, spatial(&self.image), m.align_corners()),
+            };
+            let softmax = match &self.given {
+                Some(Given { labels, .. }) => softmax.of_given(labels),
                 None => softmax,
             };
             Segmentation { softmax, features: segmented.features, grid_logits: segmented.logits }
         })
     }
 
-    /// M's logits at the working size, `N x classes x H x W`, fp32.
+    /// M's logits at the working size, `N x classes x H x W`, fp32; of labels that came with a softmax, its logarithm.
     pub fn logits(&self) -> Tensor {
+        if let Some(probabilities) = self.given.as_ref().and_then(|given| given.probabilities.as_ref()) {
+            return probabilities.clamp_min(f64::from(f32::MIN_POSITIVE)).log();
+        }
         let grid_logits = self.segmentation().grid_logits.to_kind(Kind::Float);
         self.networks.segmenter.resize_logits(&grid_logits, spatial(&self.image))
     }

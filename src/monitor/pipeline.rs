@@ -18,6 +18,7 @@ use crate::frame::health::Health;
 use crate::labels::{LabelSet, resize_labels};
 use crate::model::bundle::{Bundle, BundleError, CALIBRATE, Thresholds};
 use crate::model::compute::{DeviceChoice, Precision};
+use crate::model::given::Given;
 use crate::model::inference::Inference;
 use crate::model::networks::{Arithmetic, Networks};
 use crate::model::pixels::grey_to_tensor;
@@ -260,7 +261,7 @@ impl Monitor {
         let inference = Inference::of_image(&self.networks, &frame.image)?;
         let Some(labels) = given else { return Ok(inference) };
         let labels = grey_to_tensor(labels).f_unsqueeze(0)?.f_to_kind(Kind::Int64)?;
-        Ok(inference.judging(labels.f_to_device(self.networks.device())?))
+        Ok(inference.judging(Given::labels_alone(labels.f_to_device(self.networks.device())?)))
     }
 
     /// Assesses an image from an inference on it that others use as well, without the anomaly score.
@@ -270,7 +271,8 @@ impl Monitor {
         inference: &Inference,
         wanted: Wanted,
     ) -> Result<Assessment, MonitorError> {
-        self.assess((image, None), inference, Scores::by_method(inference, None)?, wanted)
+        let given = inference.given().map(|given| pictures::to_grey(&given.labels)).transpose()?;
+        self.assess((image, given.as_ref()), inference, Scores::by_method(inference, None)?, wanted)
     }
 
     /// From scores at the working size to the report and to pictures at the camera's size. Of an image whose labels

@@ -43,11 +43,18 @@ impl Softmax {
     /// The same probabilities beside labels that come from elsewhere, `N x H x W` ids, each below `classes`: where
     /// those differ from the softmax's own, `largest` is the probability of the label and `second` that of the
     /// softmax's own.
-    pub(crate) fn of_labels(self, labels: Tensor) -> Self {
+    fn of_labels(self, labels: Tensor) -> Self {
         let is_own = labels.eq_tensor(&self.labels).unsqueeze(1);
         let largest = self.probabilities.gather(1, &labels.unsqueeze(1), false);
         let second = self.second.where_self(&is_own, &self.largest);
         Self { largest, second, labels, ..self }
+    }
+
+    /// The same beside labels that may be of no class, in whose place the softmax's own stand.
+    pub(crate) fn of_given(self, labels: &Tensor) -> Self {
+        let is_class = labels.lt(self.probabilities.size()[1]);
+        let labels = labels.where_self(&is_class, &self.labels);
+        self.of_labels(labels)
     }
 
     /// From logits, `N x classes x h x w`, brought to `size` (height, width) bilinearly.

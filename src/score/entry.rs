@@ -1,6 +1,7 @@
 //! What a detector's file says of it to the [`catalogue`](super::catalogue).
 
 use super::detector::Detector;
+use super::frequencies::OfGiven;
 use super::statistics::Statistics;
 use crate::model::networks::Networks;
 
@@ -10,6 +11,8 @@ pub struct Parts<'a> {
     pub networks: &'a Networks,
     /// What a calibration slice told of M.
     pub statistics: Option<Statistics>,
+    /// Where the labels of another segmenter are judged: what is known of it.
+    pub given: Option<OfGiven>,
     /// Passes with dropout.
     pub passes: usize,
 }
@@ -17,7 +20,7 @@ pub struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// Of the networks alone.
     pub fn of(networks: &'a Networks) -> Self {
-        Self { networks, statistics: None, passes: PASSES }
+        Self { networks, statistics: None, given: None, passes: PASSES }
     }
 }
 

@@ -12,6 +12,7 @@ use synthcp_monitor::evaluate::summary::WORST;
 use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
 use synthcp_monitor::score::catalogue::{self, Boxed, PASSES, Parts};
+use synthcp_monitor::score::frequencies::OfGiven;
 use synthcp_monitor::score::statistics::Statistics;
 use synthcp_monitor::score::trained;
 use synthcp_monitor::train::training::DETECTORS;
@@ -79,8 +80,18 @@ impl Measured {
     /// The detectors, calibrated on samples of `folder` unless another folder is given. Says which of
     /// them cannot be had.
     pub fn detectors(&self, monitor: &Monitor, folder: &PathBuf) -> Result<Vec<Boxed>, Box<dyn Error>> {
+        self.detectors_judging(monitor, folder, None)
+    }
+
+    /// The same, and what is known of a segmenter whose labels are judged.
+    pub fn detectors_judging(
+        &self,
+        monitor: &Monitor,
+        folder: &PathBuf,
+        given: Option<OfGiven>,
+    ) -> Result<Vec<Boxed>, Box<dyn Error>> {
         let networks = monitor.networks();
-        let mut means = Parts { passes: self.passes, ..Parts::of(networks) };
+        let mut means = Parts { passes: self.passes, given, ..Parts::of(networks) };
         if let Some(slice) = &self.calibration {
             let images = self.calibration_images(folder, slice)?;
             means.statistics = Some(Statistics::gather::<EvaluationError>(networks, images)?);

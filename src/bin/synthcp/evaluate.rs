@@ -1,16 +1,21 @@
 //! `synthcp evaluate`: a bundle, and other detectors on its segmenter M, against labelled images.
 
-use std::path::PathBuf;
+use std::error::Error;
+use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 use indicatif::ProgressBar;
 use synthcp_monitor::data::Slice;
 use synthcp_monitor::evaluate::dossier::PAGE;
 use synthcp_monitor::evaluate::evaluation::{At, Evaluation, Options};
+use synthcp_monitor::evaluate::given::frequencies;
 use synthcp_monitor::evaluate::sanity::Sanity;
 use synthcp_monitor::evaluate::summary::dossier;
+use synthcp_monitor::monitor::pipeline::Monitor;
+use synthcp_monitor::score::frequencies::OfGiven;
 
 use super::detectors::{Measured, command};
+use super::given::Given;
 use super::reading::Reading;
 use super::{Outcome, output};
 
@@ -31,19 +36,38 @@ pub struct Args {
     /// the paper).
     #[arg(long, default_value = "labels")]
     at: At,
+    #[command(flatten)]
+    given: Given,
     /// Writes labels and confidences as the BRAVO challenge takes them (NAME_pred.png, NAME_conf.png of 16 bits, at
     /// the images' places) to this folder, and shows its semantic metrics.
     #[arg(long, value_name = "DIR")]
     bravo: Option<PathBuf>,
 }
 
+impl Args {
+    /// Folders that nothing is written to.
+    fn read_only(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(self.data.as_path()).chain(self.given.folder())
+    }
+
+    /// What is known of another segmenter whose labels are judged.
+    fn of_given(&self, monitor: &Monitor) -> Result<Option<OfGiven>, Box<dyn Error>> {
+        let Some(given) = self.given.at() else { return Ok(None) };
+        let Measured { calibration, calibration_data, .. } = &self.measured;
+        let data = calibration_data.as_ref().unwrap_or(&self.data);
+        let reading = self.reading.of_data();
+        let counted = calibration.as_ref().map(|slice| frequencies(monitor, (data, slice, &reading), &given));
+        Ok(Some(OfGiven { frequencies: counted.transpose()? }))
+    }
+}
+
 /// Prints the figures, and writes them.
 pub fn run(args: &Args) -> Outcome {
     if let Some(out) = &args.measured.out {
-        output::apart(out, [args.data.as_path()], PAGE)?;
+        output::apart(out, args.read_only(), PAGE)?;
     }
     if let Some(out) = &args.bravo {
-        output::apart(out, [args.data.as_path()], PAGE)?;
+        output::apart(out, args.read_only(), PAGE)?;
     }
     let monitor = args.measured.monitor()?;
     if args.bravo.is_some() && monitor.labels().name != "cityscapes" {
@@ -54,10 +78,11 @@ pub fn run(args: &Args) -> Outcome {
     }
     // Dropout is random.
     tch::manual_seed(1);
-    let detectors = args.measured.detectors(&monitor, &args.data)?;
+    let detectors = args.measured.detectors_judging(&monitor, &args.data, args.of_given(&monitor)?)?;
     let options = Options {
         slice: args.slice.clone(),
         reading: args.reading.of_data(),
+        given: args.given.at(),
         at: args.at,
         memory: args.measured.memory(),
         worst: args.measured.worst(),

@@ -27,6 +27,7 @@ mod compare;
 mod detectors;
 mod devices;
 mod evaluate;
+mod given;
 mod health;
 mod interrupt;
 mod judging;
