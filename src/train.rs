@@ -29,6 +29,7 @@ use std::path::PathBuf;
 
 use crate::checkpoint::weights::WeightsError;
 use crate::data::DataError;
+use crate::data::given::GivenError;
 use crate::network::segmentation::NotBuilt;
 
 /// Why a training cannot begin or go on.
@@ -37,6 +38,9 @@ pub enum TrainError {
     /// The data set.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// Another segmenter's labels of it.
+    #[error(transparent)]
+    Given(#[from] GivenError),
     /// Weights that are read or written.
     #[error(transparent)]
     Weights(#[from] WeightsError),

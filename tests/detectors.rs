@@ -76,6 +76,7 @@ fn write_data(folder: &Path) {
 fn training(recipe: &str, data: &Path, work: &Path) -> Training {
     let workspace = Workspace {
         cutouts: None,
+        given: None,
         segmenter: None,
         data: data.into(),
         slice: "train".parse().unwrap(),

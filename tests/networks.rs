@@ -513,7 +513,7 @@ fn every_generator_and_comparer_is_trained_by_a_recipe() {
             device: Device::Cpu,
             kind: Kind::Float,
         };
-        let predictions = predict(&*m.network, &*g, &set, &how);
+        let predictions = predict(&*m.network, &*g, &set, None, &how);
         let how = comparison::Options {
             pretrained: None,
             network: config(comparison),

@@ -310,3 +310,56 @@ fn somebodys_own_segmenter_is_taken_as_it_is_once_it_is_fed_right() {
     let said = place.refused(&format!("{ALL} --slice 0..12 --calibration 12..112"));
     assert!(said.contains("expected its file, --segmenter FILE"), "{said}");
 }
+
+#[test]
+fn f_learns_to_judge_labels_that_are_given_and_the_bundle_says_so() {
+    let place = Place::new(112);
+    std::fs::create_dir(place.path("theirs")).unwrap();
+    // The truth, but for the lowest of the dark rows.
+    let theirs = |i: u32| GrayImage::from_fn(128, 64, |_, y| Luma([u8::from(y > 9 + i % 16)]));
+    for i in 0..112 {
+        theirs(i).save(place.path(&format!("theirs/{i:03}.png"))).unwrap();
+    }
+    let all = format!("{ALL} --slice 0..12 --calibration 12..112 --predictions theirs");
+    let hidden = [place.path("theirs/100.png"), place.path("hidden.png")];
+    std::fs::rename(&hidden[0], &hidden[1]).unwrap();
+    let said = place.refused(&all);
+    assert!(said.contains("theirs: 1 of 100 samples have no label image in it"), "{said}");
+    std::fs::rename(&hidden[1], &hidden[0]).unwrap();
+    std::fs::write(place.path("outliers.yaml"), format!("{RECIPE}outliers: {{}}\n")).unwrap();
+    let said = place.refused(&all.replace("recipe.yaml", "outliers.yaml"));
+    assert!(said.contains("outliers"), "{said}");
+    assert!(!place.path("work/segmentation").exists());
+
+    place.done(&all);
+    let kept = Tensor::read_safetensors(place.path("work/fold-0/predictions.safetensors")).unwrap();
+    let tensor = |name: &str| &kept.iter().find(|(other, _)| other == name).unwrap().1;
+    let given = Vec::<u8>::try_from(tensor("given").get(3).flatten(0, -1)).unwrap();
+    assert_eq!(given, theirs(3).into_raw());
+    // What F is to say of them: 14 rows are dark, and 13 of them labelled so.
+    let iou = tensor("iou").double_value(&[3, 0]);
+    assert!((iou - 13. / 14.).abs() < 1e-6, "{iou}");
+
+    let description = Bundle::open(&place.path("out")).unwrap().description;
+    let limits = description.calibration.unwrap();
+    assert_eq!((limits.labels_of.as_deref(), limits.promise_inside()), (Some("theirs"), ""));
+    let expected = "on 100 labelled frames that no network saw (drive 12..112, labels of theirs): ";
+    assert!(limits.guarantee.starts_with(expected), "{}", limits.guarantee);
+    let comparison = description.comparison;
+    assert!(
+        comparison.trained_on.contains("F learned from the labels of theirs"),
+        "{}",
+        comparison.trained_on
+    );
+    assert!(comparison.command.contains("--predictions theirs"), "{}", comparison.command);
+
+    // Its results are not those of other labels, and its limits not those of its own M.
+    let mut other = theirs(5);
+    other.put_pixel(0, 0, Luma([1]));
+    other.save(place.path("theirs/005.png")).unwrap();
+    let said = place.refused(&format!("{all} --resume"));
+    assert!(said.contains("what the labels of another segmenter hold was"), "{said}");
+    place.done("bundle calibrate --bundle out --data drive --slice 12..112");
+    let limits = Bundle::open(&place.path("out")).unwrap().description.calibration.unwrap();
+    assert_eq!(limits.labels_of, None);
+}

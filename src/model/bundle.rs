@@ -57,6 +57,9 @@ pub struct Thresholds {
     /// What stands behind a promise; none of limits that were only counted out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Box<Evidence>>,
+    /// Whose labels they are for, where those of another segmenter were judged; none of the bundle's own M.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels_of: Option<String>,
     /// What the limits were calibrated for, in words.
     pub guarantee: String,
 }
@@ -80,8 +83,14 @@ impl Thresholds {
             anomaly_area: not_known,
             things: None,
             evidence: None,
+            labels_of: None,
             guarantee,
         }
+    }
+
+    /// What they promise of the bundle's own M.
+    pub fn promise_inside(&self) -> &str {
+        if self.labels_of.is_some() { "" } else { &self.guarantee }
     }
 
     /// Whether a frame can be NOMINAL by them.
@@ -103,6 +112,7 @@ impl Thresholds {
             anomaly_area: 1.,
             things: None,
             evidence: None,
+            labels_of: None,
             guarantee,
         }
     }
@@ -133,6 +143,7 @@ impl Thresholds {
             anomaly_area: limit,
             things: None,
             evidence: None,
+            labels_of: None,
             guarantee,
         }
     }

@@ -213,7 +213,10 @@ impl Monitor {
     /// One line for people: the networks, their precision and where they run; why not on a GPU, where one is
     /// likely there.
     pub fn description(&self) -> String {
-        let remark = self.remark.as_ref().map_or(String::new(), |remark| format!("; {remark}"));
+        let mut remark = self.remark.as_ref().map_or(String::new(), |remark| format!("; {remark}"));
+        if let Some(name) = &self.thresholds.labels_of {
+            remark += &format!("; its limits are for labels by topic, those of {name}");
+        }
         format!("bundle {} ({}): {}{remark}", self.name, &self.hash[..12], self.networks.description())
     }
 

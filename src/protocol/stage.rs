@@ -151,6 +151,7 @@ impl Protocol {
         let work = setup.out.join("work");
         Workspace {
             cutouts: None,
+            given: None,
             segmenter: None,
             data: setup.data.clone(),
             slice: self.train.clone(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::TrainError;
 use super::things::{self, Drives, ThingsError};
+use crate::data::given::{GivenAt, GivenError};
 use crate::data::{self, Reading, Slice};
 use crate::frame::Frame;
 use crate::labels::{IGNORE, LabelSet};
@@ -24,6 +25,9 @@ pub enum CalibrationError {
     /// The data set.
     #[error(transparent)]
     Data(#[from] data::DataError),
+    /// Another segmenter's labels.
+    #[error(transparent)]
+    Given(#[from] GivenError),
     /// Labels in other classes: no prediction would be right.
     #[error(
         "the labels are of set {data:?} and the bundle's classes of {bundle:?}; calibrate on labels of its own"
@@ -268,13 +272,14 @@ pub fn check(folder: &Path, slice: &Slice, trained_on: &[&str]) -> Result<&'stat
 
 const UNKNOWN: &str = "of which it is not known whether they trained a network";
 
-/// Thresholds that keep false alarms at `FALSE_ALARMS` on the samples of `slice`; with `drives`, the level goes
-/// by things in place of the anomalous area.
+/// Thresholds that keep false alarms at `FALSE_ALARMS` on the samples of `slice`, by labels of M or those `given`; with
+/// `drives`, the level goes by things in place of the anomalous area.
 pub fn calibrate(
     bundle: &Path,
     folder: &Path,
     slice: &Slice,
     reading: &Reading,
+    given: Option<&GivenAt>,
     drives: Option<&Drives>,
 ) -> Result<Thresholds, CalibrationError> {
     let d = Bundle::open(bundle)?.description;
@@ -293,11 +298,18 @@ pub fn calibrate(
         let [data, bundle] = [dataset.labels.name, monitor.labels().name.clone()];
         return Err(CalibrationError::Labels { data, bundle });
     }
+    let labels = given.map(|at| {
+        let pairs = data::list(folder, slice, false)?.1.pairs;
+        Ok::<_, CalibrationError>(at.open(folder, &pairs, monitor.labels())?)
+    });
+    let labels = labels.transpose()?;
     let (mut failure, mut error, mut anomaly) = (Vec::new(), Vec::new(), Vec::new());
     let mut maps = Vec::new();
     let wanted = Wanted { error_probability: true, anomaly_score: true, labels: true, ..Wanted::default() };
-    for sample in &dataset.samples {
-        let assessment = monitor.process(&Frame::new(sample.image.clone()), wanted)?;
+    for (place, sample) in dataset.samples.iter().enumerate() {
+        let labels = labels.as_ref().map(|labels| labels.read(place)).transpose()?.map(|given| given.labels);
+        let frame = Frame { labels, ..Frame::new(sample.image.clone()) };
+        let assessment = monitor.process(&frame, wanted)?;
         failure.push(finite("a failure score", &sample.name, assessment.report.failure_score)?);
         let (Some(labels), Some(errors), Some(anomalies)) =
             (assessment.maps.labels, assessment.maps.error_probability, assessment.maps.anomaly_score)
@@ -335,6 +347,7 @@ pub fn calibrate(
         anomaly_area: area_limit,
         things: None,
         evidence: None,
+        labels_of: given.map(GivenAt::name),
         guarantee: String::new(),
     };
     let (things, by_frames, of_things) = match drives {
@@ -347,10 +360,11 @@ pub fn calibrate(
     };
     let reason = if things.is_some() { " by the failure score" } else { "" };
     let name = folder.file_name().map_or_else(String::new, |name| format!("{} ", name.to_string_lossy()));
+    let judged = given.map_or(String::new(), |at| format!(", labels of {}", at.name()));
     Ok(Thresholds {
         things,
         guarantee: format!(
-            "on {frames} labelled frames {called} ({name}{slice}): CAUTION{reason} on at most {} % of frames, \
+            "on {frames} labelled frames {called} ({name}{slice}{judged}): CAUTION{reason} on at most {} % of frames, \
              FAILURE on at most {} %, {} % of right pixels in the error mask, {} % of ordinary pixels in \
              the anomaly mask{of_things}; counted on these frames, and no promise for others",
             percent(by_frames.min(1.)),

@@ -124,6 +124,10 @@ impl Task for Trainer<'_> {
         let images = pick(&p.images);
         let logits = pick(&p.logits).to_device(o.device);
         let softmax = Softmax::of(Predictions::softmax(&logits, spatial(&images), o.align_corners));
+        let softmax = match &p.given {
+            Some(given) => softmax.of_given(&pick(given).to_kind(Kind::Int64).to_device(o.device)),
+            None => softmax,
+        };
         let labels = pick(&p.labels).to_kind(Kind::Int64).to_device(o.device);
         let unknown = pick(&p.unknown).to_device(o.device);
         let unknown = if o.sees_own_vehicle { with_own_vehicle(&unknown, &labels) } else { unknown };

@@ -21,6 +21,17 @@ pub struct Identity(BTreeMap<String, String>);
 
 const PREFIX: &str = "identity.";
 
+/// SHA-256 of a tensor of bytes, row by row.
+fn hash(tensor: &Tensor) -> String {
+    let rows = (0..tensor.size()[0]).map(|i| {
+        let row = tensor.get(i);
+        let mut bytes = vec![0; row.numel()];
+        row.copy_data_u8(&mut bytes, row.numel());
+        sha256(&bytes)
+    });
+    sha256(rows.collect::<String>().as_bytes())
+}
+
 impl From<&str> for Identity {
     fn from(text: &str) -> Self {
         Self([("the training".to_owned(), text.to_owned())].into())
@@ -69,16 +80,12 @@ impl Identity {
 
     /// With what the samples hold.
     pub(crate) fn of_contents(self, set: &TensorSet) -> Self {
-        let hash = |tensor: &Tensor| {
-            let rows = (0..tensor.size()[0]).map(|i| {
-                let row = tensor.get(i);
-                let mut bytes = vec![0; row.numel()];
-                row.copy_data_u8(&mut bytes, row.numel());
-                sha256(&bytes)
-            });
-            sha256(rows.collect::<String>().as_bytes())
-        };
         self.with("what the images hold", hash(&set.images)).with("what the labels hold", hash(&set.labels))
+    }
+
+    /// With another segmenter's labels, `N x H x W` bytes.
+    pub(crate) fn of_given(self, labels: &Tensor) -> Self {
+        self.with("what the labels of another segmenter hold", hash(labels))
     }
 
     /// With the facts of another.

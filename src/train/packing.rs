@@ -13,7 +13,7 @@ use super::foreign::Foreign;
 use super::recipe::Recipe;
 use super::training::{COMPARISON, SEGMENTATION, SYNTHESIS, Workspace};
 use crate::checkpoint::{pytorch, weights};
-use crate::data::Slice;
+use crate::data::{self, Slice};
 use crate::labels::LabelSet;
 use crate::model::bundle::{
     Bundle, BundleError, DESCRIPTION, Description, Entry, FORMAT, Thresholds, sha256,
@@ -39,6 +39,10 @@ pub fn check(
     recipe.check().map_err(TrainError::Recipe)?;
     calibration::check(&workspace.data, calibration, &[&trained_on(recipe, workspace)])?;
     calibration::check_apart(&workspace.data, calibration, &workspace.slice)?;
+    if let Some(given) = &workspace.given {
+        let pairs = data::list(&workspace.data, calibration, false)?.1.pairs;
+        given.open(&workspace.data, &pairs, &workspace.labels()?)?;
+    }
     let classes = workspace.labels()?.len() as i64;
     // Networks that are no trainable ones, and pretrained weights that are not.
     build(recipe, &[(); 3].map(|()| VarStore::new(Device::Cpu)), classes)?;
@@ -80,7 +84,9 @@ pub fn pack(
     }
     calibration::remember(&part, &workspace.data, &workspace.slice)?;
     let mut description = Bundle::open(&part)?.description;
-    description.calibration = Some(calibrate(&part, &workspace.data, calibration, &workspace.reading, None)?);
+    let given = workspace.given.as_ref();
+    let limits = calibrate(&part, &workspace.data, calibration, &workspace.reading, given, None)?;
+    description.calibration = Some(limits);
     description.write(&part)?;
     Ok(replace(out, &part)?)
 }

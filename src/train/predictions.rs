@@ -11,6 +11,7 @@ use super::degrade::degrade;
 use super::identity::Identity;
 use super::outliers::{Exposed, Outliers, marks_of};
 use crate::checkpoint::weights::{self, Tensors};
+use crate::model::given::Given;
 use crate::model::inference::{Inference, Segmentation};
 use crate::model::networks::Trio;
 use crate::model::pixels::{to_bytes, to_input};
@@ -35,6 +36,8 @@ pub struct Predictions {
     pub dropout: Tensor,
     /// Ground truth, `N x H x W` bytes.
     pub labels: Tensor,
+    /// Another segmenter's labels, where F learns to judge those: the same, 255 where it gave none.
+    pub given: Option<Tensor>,
     /// Where something of no class is, `N x H x W` bytes of [`mark`](super::outliers).
     pub unknown: Tensor,
     /// IoU of each class, `N x classes`; 0 for a class that M made up.
@@ -67,9 +70,24 @@ pub struct Options {
     pub kind: Kind,
 }
 
+/// Whoever looks into a batch sees these of it.
+struct Seen<'a> {
+    images: &'a Tensor,
+    labels: &'a Tensor,
+    unknown: &'a Tensor,
+    given: Option<Tensor>,
+}
+
 /// Shows M every image of `set` as it is and, where they are wanted, every second one once more degraded and every
-/// one with things of no class in it.
-pub fn predict(m: &dyn Segmenter, g: &dyn Generator, set: &TensorSet, options: &Options) -> Predictions {
+/// one with things of no class in it. Where the labels of another segmenter are `given`, `N x H x W` bytes, those are
+/// judged in place of M's.
+pub fn predict(
+    m: &dyn Segmenter,
+    g: &dyn Generator,
+    set: &TensorSet,
+    given: Option<&Tensor>,
+    options: &Options,
+) -> Predictions {
     let mut parts = Vec::new();
     for start in (0..set.len()).step_by(BATCH as usize) {
         let end = (start + BATCH).min(set.len());
@@ -77,7 +95,9 @@ pub fn predict(m: &dyn Segmenter, g: &dyn Generator, set: &TensorSet, options: &
         // What dropout leaves out follows from the seed and the place alone.
         tch::manual_seed((options.seed as i64) << 32 | start);
         let unknown = marks_of(&labels);
-        parts.push(predict_batch(m, g, [&images, &labels, &unknown], options));
+        let given = given.map(|given| given.i(start..end));
+        let seen = Seen { images: &images, labels: &labels, unknown: &unknown, given };
+        parts.push(predict_batch(m, g, seen, options));
         if options.degraded {
             let degraded: Vec<(Tensor, Tensor)> = (start..end)
                 .step_by(2)
@@ -85,7 +105,9 @@ pub fn predict(m: &dyn Segmenter, g: &dyn Generator, set: &TensorSet, options: &
                 .collect();
             let images = Tensor::stack(&degraded.iter().map(|d| &d.0).collect::<Vec<_>>(), 0);
             let labels = Tensor::stack(&degraded.iter().map(|d| &d.1).collect::<Vec<_>>(), 0);
-            parts.push(predict_batch(m, g, [&images, &labels, &marks_of(&labels)], options));
+            let unknown = marks_of(&labels);
+            let seen = Seen { images: &images, labels: &labels, unknown: &unknown, given: None };
+            parts.push(predict_batch(m, g, seen, options));
         }
         if let Some(outliers) = &options.outliers {
             for copy in 0..outliers.copies() {
@@ -96,7 +118,8 @@ pub fn predict(m: &dyn Segmenter, g: &dyn Generator, set: &TensorSet, options: &
                 };
                 let [images, labels, unknown] =
                     [stack(|e| &e.image), stack(|e| &e.labels), stack(|e| &e.unknown)];
-                parts.push(predict_batch(m, g, [&images, &labels, &unknown], options));
+                let seen = Seen { images: &images, labels: &labels, unknown: &unknown, given: None };
+                parts.push(predict_batch(m, g, seen, options));
             }
         }
     }
@@ -122,13 +145,19 @@ impl Synthesize for Stored<'_> {
 fn predict_batch(
     m: &dyn Segmenter,
     g: &dyn Generator,
-    [images, labels, unknown]: [&Tensor; 3],
+    Seen { images, labels, unknown, given }: Seen,
     &Options { classes, passes, device, kind, .. }: &Options,
 ) -> Predictions {
     tch::no_grad(|| {
         let generator = Stored { network: g, kind };
         let trio = Trio { segmenter: m, generator: &generator, comparator: None, segments_again: true, kind };
         let inference = Inference::of_batch(trio, to_input(images, device, kind));
+        let inference = match &given {
+            Some(given) => {
+                inference.judging(Given::labels_alone(given.to_kind(Kind::Int64).to_device(device)))
+            }
+            None => inference,
+        };
         let Segmentation { softmax, grid_logits, .. } = inference.segmentation();
         let synths = to_bytes(inference.synthesized()).to_device(Device::Cpu);
         let disagreement = inference.disagreement();
@@ -150,6 +179,7 @@ fn predict_batch(
             disagreement: stored(&disagreement),
             dropout: dropout.to_device(Device::Cpu),
             labels: labels.shallow_clone(),
+            given,
             unknown: unknown.shallow_clone(),
             iou,
             present,
@@ -173,6 +203,7 @@ pub(crate) fn class_iou(predicted: &Tensor, labels: &Tensor, classes: i64) -> (T
 impl Predictions {
     /// All parts, one after the other. Each part's memory is free as soon as it is copied.
     pub fn concat(mut parts: Vec<Self>) -> Self {
+        let given: Option<Vec<Tensor>> = parts.iter_mut().map(|part| part.given.take()).collect();
         let mut cat = |of: fn(&mut Self) -> &mut Tensor| {
             let taken: Vec<Tensor> =
                 parts.iter_mut().map(|part| std::mem::replace(of(part), Tensor::new())).collect();
@@ -185,6 +216,7 @@ impl Predictions {
             disagreement: cat(|p| &mut p.disagreement),
             dropout: cat(|p| &mut p.dropout),
             labels: cat(|p| &mut p.labels),
+            given: given.map(|given| Tensor::cat(&given, 0)),
             unknown: cat(|p| &mut p.unknown),
             iou: cat(|p| &mut p.iou),
             present: cat(|p| &mut p.present),
@@ -219,7 +251,8 @@ impl Predictions {
             ("iou", &self.iou),
             ("present", &self.present),
         ];
-        let tensors: Tensors = fields.map(|(name, t)| (name.to_owned(), t.shallow_clone())).into();
+        let mut tensors: Tensors = fields.map(|(name, t)| (name.to_owned(), t.shallow_clone())).into();
+        tensors.extend(self.given.iter().map(|given| ("given".to_owned(), given.shallow_clone())));
         Ok(weights::write_with(&tensors, Some(identity.metadata()), path, None)?)
     }
 
@@ -236,6 +269,7 @@ impl Predictions {
     pub fn read(path: &Path, identity: &Identity) -> Result<Self, TrainError> {
         Self::check(path, identity)?;
         let mut tensors = weights::read(path)?;
+        let given = tensors.remove("given");
         let mut take = |name: &str| {
             let reason = format!("tensor '{name}' is missing");
             tensors.remove(name).ok_or(TrainError::Format { path: path.into(), reason })
@@ -247,6 +281,7 @@ impl Predictions {
             disagreement: take("disagreement")?,
             dropout: take("dropout")?,
             labels: take("labels")?,
+            given,
             unknown: take("unknown")?,
             iou: take("iou")?,
             present: take("present")?,

@@ -22,8 +22,10 @@ use super::recipe::Recipe;
 use super::{comparison, segmentation, synthesis};
 use crate::checkpoint::weights;
 use crate::data::folds::{self, Along, Fold, drive};
+use crate::data::given::GivenAt;
 use crate::data::{self, Dataset, Reading, Slice};
-use crate::labels::LabelSet;
+use crate::labels::{LabelSet, resize_labels};
+use crate::model::pixels::grey_to_tensor;
 use crate::network::segmentation::SegmenterConfig;
 use crate::network::synthesis::Generator;
 
@@ -46,6 +48,9 @@ pub struct Workspace {
     pub pretrained: Option<PathBuf>,
     /// Somebody's own M, a TorchScript file: it is taken as it is, and must not have learned from the samples.
     pub segmenter: Option<PathBuf>,
+    /// Labels of the samples by another segmenter, which must not have learned from them: F learns to judge those in
+    /// place of M's.
+    pub given: Option<GivenAt>,
     /// Folder of pictures of things of no class, cut out, for a recipe with outliers.
     pub cutouts: Option<PathBuf>,
     /// Where to compute.
@@ -128,6 +133,7 @@ impl Workspace {
                 .with("degraded", recipe.degraded)
                 .with_any("outliers", recipe.outliers.as_ref())
                 .with_any("cutouts", pasted.as_ref())
+                .with_any("labels that F judges", self.given.as_ref().map(GivenAt::name))
         };
         let identity = match stage {
             SEGMENTATION => of_m(named),
@@ -184,6 +190,32 @@ impl Workspace {
         self.segmenter.as_deref().map(Foreign::read).transpose()
     }
 
+    /// Another segmenter's labels of the samples at the working size, `N x H x W` bytes, where F judges those.
+    fn given_labels(&self, recipe: &Recipe, labels: &LabelSet) -> Result<Option<Tensor>, TrainError> {
+        let Some(at) = &self.given else { return Ok(None) };
+        if recipe.degraded || recipe.outliers.is_some() {
+            return Err(TrainError::Recipe(format!(
+                "{}: nobody knows what that segmenter says of images that are changed; degraded must be false, and \
+                 outliers must not be in the recipe",
+                at.folder.display()
+            )));
+        }
+        let pairs = data::list(&self.data, &self.slice, false)?.1.pairs;
+        let folder = at.open(&self.data, &pairs, labels)?;
+        if folder.is_sure() {
+            progress::say(&format!(
+                "{}: labels alone are learned from, not its .npy files",
+                at.folder.display()
+            ));
+        }
+        let [height, width] = recipe.working_size;
+        let read = |place: usize| -> Result<Tensor, TrainError> {
+            Ok(grey_to_tensor(&resize_labels(folder.read(place)?.labels, (width, height))))
+        };
+        let all: Vec<Tensor> = (0..pairs.len()).map(read).collect::<Result<_, _>>()?;
+        Ok(Some(Tensor::stack(&all, 0)))
+    }
+
     /// M of the recipe without its parameters: somebody's own as its file has it, ours as it begins.
     fn build_segmenter(
         &self,
@@ -210,6 +242,9 @@ impl Workspace {
         if let Some(name) = self.segmenter.as_deref().and_then(Path::file_name) {
             text += &format!("; M is {}, as it was given", name.to_string_lossy());
         }
+        if let Some(given) = &self.given {
+            text += &format!("; F learned from the labels of {}", given.name());
+        }
         if let Some(name) = self.cutouts.as_deref().and_then(Path::file_name) {
             text += &format!("; things of {} were pasted in for F", name.to_string_lossy());
         }
@@ -225,6 +260,7 @@ pub struct Training {
     recipe: Recipe,
     workspace: Workspace,
     set: TensorSet,
+    given: Option<Tensor>,
     folds: Vec<Fold>,
     classes: i64,
     labels: LabelSet,
@@ -258,7 +294,12 @@ impl Training {
                 folds::along(&drives, recipe.folds)?
             }
         };
+        let given = workspace.given_labels(&recipe, &dataset.labels)?;
         let contents = Identity::default().of_contents(&set);
+        let contents = match &given {
+            Some(given) => contents.of_given(given),
+            None => contents,
+        };
         match (&recipe.segmentation, workspace.foreign()?) {
             (SegmenterConfig::Torchscript(config), Some(foreign)) => {
                 foreign.try_feeding(config, &set, classes, workspace.device)?;
@@ -272,7 +313,7 @@ impl Training {
             workspace.data.display(),
             workspace.slice
         ));
-        Ok(Self { recipe, workspace, set, folds, classes, labels: dataset.labels, contents })
+        Ok(Self { recipe, workspace, set, given, folds, classes, labels: dataset.labels, contents })
     }
 
     fn identity(&self, stage: &str) -> Result<Identity, TrainError> {
@@ -408,10 +449,12 @@ impl Training {
             kind: self.workspace.kind,
         };
         let held_out = at(&mut fold.held_out.clone());
+        let places: Vec<i64> = fold.held_out.clone().map(|place| place as i64).collect();
+        let given = self.given.as_ref().map(|given| given.index_select(0, &Tensor::from_slice(&places)));
         if let Some(folder) = path.parent() {
             fs_err::create_dir_all(folder)?;
         }
-        predictions::predict(&*m.network, g, &held_out, &how).write(&path, &identity)
+        predictions::predict(&*m.network, g, &held_out, given.as_ref(), &how).write(&path, &identity)
     }
 
     /// Trains F on the folds' predictions.

@@ -132,11 +132,12 @@ impl Shared {
         self.duplicates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Limits without the promise that was made for the bundle's own segmenter, where another one is judged.
+    /// Limits without the promise that was made for the bundle's own segmenter, where another one is judged, or for
+    /// another one, where the bundle's own is.
     pub(crate) fn promised(&self, thresholds: Thresholds) -> Thresholds {
-        match self.labels {
-            Some(_) => Thresholds { guarantee: String::new(), ..thresholds },
-            None => thresholds,
+        match self.labels.is_some() == thresholds.labels_of.is_some() {
+            true => thresholds,
+            false => Thresholds { guarantee: String::new(), ..thresholds },
         }
     }
 
@@ -472,6 +473,25 @@ pub(crate) mod tests {
         );
         let before = at(-1_500_000_000);
         assert_eq!((before.now_stamp(), before.age_secs(stamp)), (Stamp::default(), None));
+    }
+
+    #[test]
+    fn a_promise_holds_for_those_whose_labels_it_was_made_for() {
+        let guaranteed = |source: &str, labels_of: Option<&str>| {
+            let parameters =
+                Parameters::with_overrides([("segmentation", Value::Text(source.into()))]).unwrap();
+            let clock = Arc::new(|| None);
+            let shared =
+                Shared::new(SharedParameters::new(parameters), clock, Thresholds::unknown(), Instant::now());
+            let guarantee = "on 100 labelled frames".to_owned();
+            let labels_of = labels_of.map(str::to_owned);
+            !shared
+                .promised(Thresholds { guarantee, labels_of, ..Thresholds::unknown() })
+                .guarantee
+                .is_empty()
+        };
+        assert!(guaranteed("inside", None) && guaranteed("topic", Some("theirs")));
+        assert!(!guaranteed("topic", None) && !guaranteed("inside", Some("theirs")));
     }
 
     #[test]

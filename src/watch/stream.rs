@@ -390,6 +390,7 @@ pub(crate) fn merged(calibrated: &Thresholds, overrides: Overrides) -> Threshold
         // Whoever limits the area by hand wants the level to go by it.
         things: calibrated.things.clone().filter(|_| overrides.anomaly_area.is_none()),
         evidence: calibrated.evidence.clone(),
+        labels_of: calibrated.labels_of.clone(),
         guarantee: if overrides == Overrides::default() {
             calibrated.guarantee.clone()
         } else {

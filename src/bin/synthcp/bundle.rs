@@ -24,6 +24,7 @@ use tch::Device;
 use tch::nn::VarStore;
 
 use super::Outcome;
+use super::given::Given;
 use super::reading::Reading;
 use super::training::{Common, pack, prepare};
 
@@ -55,10 +56,12 @@ pub enum Action {
         slice: Slice,
         #[command(flatten)]
         reading: Reading,
+        #[command(flatten)]
+        given: Given,
         /// Folder with frames of drives on which nothing unknown is in view, at least four minutes, in the order
         /// of their names; what stands before the last _ of a name tells drives apart. The level goes by things
         /// on the road from then on, with at most one false CAUTION for them in two minutes of these drives.
-        #[arg(long, requires = "rate")]
+        #[arg(long, requires = "rate", conflicts_with = "predictions")]
         clean: Option<PathBuf>,
         /// Frames per second of the clean drives.
         #[arg(long, requires = "clean")]
@@ -164,12 +167,13 @@ pub fn run(action: &Action) -> Outcome {
             let (recipe, _) = prepare(common)?;
             pack(out, &recipe, common, calibration)
         }
-        Action::Calibrate { bundle, data, slice, reading, clean, rate, marked } => {
+        Action::Calibrate { bundle, data, slice, reading, given, clean, rate, marked } => {
             let drives = clean.clone().zip(*rate);
             let drives = drives.map(|(clean, rate)| Drives { clean, rate, marked: marked.clone() });
             let mut description = Bundle::open(bundle)?.description;
+            let (reading, given) = (reading.of_data(), given.at());
             let thresholds =
-                calibration::calibrate(bundle, data, slice, &reading.of_data(), drives.as_ref())?;
+                calibration::calibrate(bundle, data, slice, &reading, given.as_ref(), drives.as_ref())?;
             let guarantee = thresholds.guarantee.clone();
             description.calibration = Some(thresholds);
             description.write(bundle)?;

@@ -220,7 +220,7 @@ fn to_json(monitor: &Monitor, image: &str, picture: &str, report: &Report) -> se
         "level": level.name(),
         "thresholds": {
             "caution": limits.caution, "failure": limits.failure, "error": limits.error,
-            "anomaly": limits.anomaly, "anomaly_area": limits.anomaly_area, "guarantee": limits.guarantee,
+            "anomaly": limits.anomaly, "anomaly_area": limits.anomaly_area, "guarantee": limits.promise_inside(),
         },
         "mode": report.mode,
         "failure_score": report.failure_score,

@@ -12,6 +12,7 @@ use synthcp_monitor::train::packing;
 use synthcp_monitor::train::recipe::Recipe;
 use synthcp_monitor::train::training::Workspace;
 
+use super::given::Given;
 use super::reading::Reading;
 use super::{Outcome, output};
 
@@ -50,6 +51,8 @@ pub struct Common {
         hide_default_value = true
     )]
     pub feed: Feed,
+    #[command(flatten)]
+    pub given: Given,
     /// Folder of things of no class, cut out (PNG files with an alpha channel), for a recipe with outliers.
     #[arg(long)]
     pub cutouts: Option<PathBuf>,
@@ -101,7 +104,17 @@ pub fn prepare(common: &Common) -> Result<(Recipe, Workspace), Box<dyn std::erro
     if common.cutouts.is_some() && recipe.outliers.is_none() {
         return Err("--cutouts: the recipe has no 'outliers', into whose images they would be pasted".into());
     }
-    output::apart(&common.work, [common.data.as_path()], "segmentation")?;
+    if let Some(folder) = common.given.folder() {
+        if recipe.degraded {
+            note!(
+                "{}: nobody knows what that segmenter says of degraded images; none are shown",
+                folder.display()
+            );
+        }
+        recipe.degraded = false;
+    }
+    let read_only = std::iter::once(common.data.as_path()).chain(common.given.folder());
+    output::apart(&common.work, read_only, "segmentation")?;
     Ok((recipe, common.workspace()?))
 }
 
@@ -118,6 +131,7 @@ impl Common {
             synthesizers: None,
             pretrained: self.pretrained.clone(),
             segmenter: self.segmenter.clone(),
+            given: self.given.at(),
             cutouts: self.cutouts.clone(),
             device,
             kind: self.precision.resolve_for_training(device)?,
@@ -148,6 +162,9 @@ pub fn pack(out: &Path, recipe: &Recipe, common: &Common, slice: &Slice) -> Outc
         |path: &PathBuf| path.file_name().map_or_else(|| "?".into(), |n| n.to_string_lossy().into_owned());
     if let Some(segmenter) = &common.segmenter {
         command += &format!(" --segmenter {} --feed '{}'", name(segmenter), common.feed.text);
+    }
+    if let Some(given) = common.given.at() {
+        command += &format!(" --predictions {}", given.name());
     }
     if let Some(cutouts) = &common.cutouts {
         command += &format!(" --cutouts {}", name(cutouts));
