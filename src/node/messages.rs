@@ -63,8 +63,7 @@ pub fn report(
         threshold_anomaly_area: thresholds.anomaly_area,
         threshold_thing: thresholds.things.as_ref().map_or(f32::NAN, |things| things.limit),
         guarantee: text(&thresholds.guarantee),
-        // Nothing checks it yet.
-        calibration: msg::MonitorReport::CALIBRATION_UNKNOWN as u8,
+        calibration: verdict.calibration as u8,
         latency_decode_ms: millis(verdict.decode),
         latency_segment_ms: stage(|latency| latency.segment),
         latency_synthesize_ms: stage(|latency| latency.synthesize),
