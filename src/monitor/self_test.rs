@@ -145,14 +145,14 @@ pub fn create(dir: &Path, picture: &RgbImage, tolerance: f32) -> Result<SelfTest
 mod tests {
     use super::*;
 
-    fn street() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("models/street")
+    fn shipped(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(name)
     }
 
     /// A copy that a test may damage.
     fn copy() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        for file in std::fs::read_dir(street()).unwrap() {
+        for file in std::fs::read_dir(shipped("street")).unwrap() {
             let file = file.unwrap();
             std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
         }
@@ -171,9 +171,11 @@ mod tests {
     }
 
     #[test]
-    fn the_shipped_bundle_passes_in_either_precision_and_keeps_limits_and_mask_of_the_robot() {
-        for precision in [Precision::Fp32, Precision::Bf16] {
-            let mut monitor = monitor(&street(), precision);
+    fn shipped_bundles_pass_in_either_precision_and_keep_limits_and_mask_of_the_robot() {
+        let (street, cityscapes) = (shipped("street"), shipped("cityscapes"));
+        let ways = [(&street, Precision::Fp32), (&street, Precision::Bf16), (&cityscapes, Precision::Fp32)];
+        for (bundle, precision) in ways {
+            let mut monitor = monitor(bundle, precision);
             let limits = Thresholds { error: 0.9, ..monitor.thresholds().clone() };
             monitor.set_thresholds(limits.clone());
             monitor.set_valid_mask(Some(image::GrayImage::new(3, 3)));
