@@ -359,6 +359,8 @@ fn f_learns_to_judge_labels_that_are_given_and_the_bundle_says_so() {
     other.save(place.path("theirs/005.png")).unwrap();
     let said = place.refused(&format!("{all} --resume"));
     assert!(said.contains("what the labels of another segmenter hold was"), "{said}");
+    let said = place.refused(&format!("{} --resume", all.replace(" --predictions theirs", "")));
+    assert!(said.contains("labels that F judges was theirs and is now nothing"), "{said}");
     place.done("bundle calibrate --bundle out --data drive --slice 12..112");
     let limits = Bundle::open(&place.path("out")).unwrap().description.calibration.unwrap();
     assert_eq!(limits.labels_of, None);

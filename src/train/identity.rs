@@ -20,6 +20,8 @@ use crate::model::bundle::sha256;
 pub struct Identity(BTreeMap<String, String>);
 
 const PREFIX: &str = "identity.";
+/// The value of a fact that is not there.
+pub(crate) const NOTHING: &str = "nothing";
 
 /// SHA-256 of a tensor of bytes, row by row.
 fn hash(tensor: &Tensor) -> String {
@@ -96,9 +98,8 @@ impl Identity {
 
     /// Fails with the first fact of this one that is another in `found`, which is kept at `path`.
     pub(crate) fn check(&self, found: &Self, path: &std::path::Path) -> Result<(), TrainError> {
-        const NONE: &str = "nothing";
         for (field, expected) in &self.0 {
-            let found = found.0.get(field).map_or(NONE, String::as_str);
+            let found = found.0.get(field).map_or(NOTHING, String::as_str);
             if found != expected {
                 let (path, field) = (path.to_owned(), field.clone());
                 let (found, expected) = (found.to_owned(), expected.clone());

@@ -14,7 +14,7 @@ use super::baseline::{self, Lessons, Train};
 use super::batch::TensorSet;
 use super::checkpoint::{self, Run};
 use super::foreign::Foreign;
-use super::identity::Identity;
+use super::identity::{Identity, NOTHING};
 use super::outliers::{self, Cutouts, Outliers};
 use super::predictions::{self, Predictions};
 use super::progress::{self, Budget};
@@ -133,7 +133,7 @@ impl Workspace {
                 .with("degraded", recipe.degraded)
                 .with_any("outliers", recipe.outliers.as_ref())
                 .with_any("cutouts", pasted.as_ref())
-                .with_any("labels that F judges", self.given.as_ref().map(GivenAt::name))
+                .with("labels that F judges", self.given.as_ref().map_or(NOTHING.to_owned(), GivenAt::name))
         };
         let identity = match stage {
             SEGMENTATION => of_m(named),
@@ -296,10 +296,6 @@ impl Training {
         };
         let given = workspace.given_labels(&recipe, &dataset.labels)?;
         let contents = Identity::default().of_contents(&set);
-        let contents = match &given {
-            Some(given) => contents.of_given(given),
-            None => contents,
-        };
         match (&recipe.segmentation, workspace.foreign()?) {
             (SegmenterConfig::Torchscript(config), Some(foreign)) => {
                 foreign.try_feeding(config, &set, classes, workspace.device)?;
@@ -317,7 +313,12 @@ impl Training {
     }
 
     fn identity(&self, stage: &str) -> Result<Identity, TrainError> {
-        Ok(self.workspace.identity(&self.recipe, stage)?.and(&self.contents))
+        let identity = self.workspace.identity(&self.recipe, stage)?.and(&self.contents);
+        let is_before_f = [SEGMENTATION, SYNTHESIS].contains(&stage) || stage.starts_with(FOLD);
+        Ok(match &self.given {
+            Some(given) if !is_before_f => identity.of_given(given),
+            _ => identity,
+        })
     }
 
     fn run(&self, stage: &str, steps: u64) -> Result<Run, TrainError> {
