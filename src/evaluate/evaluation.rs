@@ -12,6 +12,7 @@ use super::bravo::{Bravo, Submission};
 use super::class_map::{ClassMap, shares};
 use super::error::{EvaluationError, MOST_MEMORY};
 use super::frames::{FramePanels, Worst};
+use super::given::at_size;
 use super::mean_iou::MeanIou;
 use super::orderings::Orderings;
 use super::scoreboard::{self, Memory, Scoreboard, Scored};
@@ -23,7 +24,6 @@ use crate::metric::MetricError;
 use crate::metric::estimate::{Estimates, Fit};
 use crate::metric::pixel::TwoSided;
 use crate::metric::segmentation::Confusion;
-use crate::model::given::Given;
 use crate::model::inference::Inference;
 use crate::monitor::assessment::{Report, Wanted};
 use crate::monitor::pictures::{to_grey, to_map};
@@ -171,7 +171,7 @@ impl Evaluation {
             let inference = Inference::of_image(networks, &sample.image)?;
             let inference = match &given {
                 Some(given) => {
-                    inference.judging(Given::of(&given.read(place)?, networks.size(), networks.device()))
+                    inference.judging(at_size(&given.read(place)?, networks.size(), networks.device()))
                 }
                 None => inference,
             };
