@@ -149,6 +149,11 @@ impl Networks {
         self.anomaly
     }
 
+    /// Does `work` with no trace of it in what G remembers, in which an image differs by rounding.
+    pub(crate) fn apart<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.g.apart(work)
+    }
+
     /// Height and width at which they work.
     pub fn size(&self) -> (i64, i64) {
         self.size

@@ -145,6 +145,15 @@ impl ReadyGenerator {
             None => Self::AsTrained(network, kind),
         }
     }
+
+    /// Does `work` in a memory of its own: what is remembered of label patches is afterwards as it was.
+    pub(crate) fn apart<T>(&self, work: impl FnOnce() -> T) -> T {
+        let Self::Folded(folded) = self else { return work() };
+        let kept = folded.exchange(None);
+        let done = work();
+        folded.exchange(kept);
+        done
+    }
 }
 
 impl Synthesize for ReadyGenerator {

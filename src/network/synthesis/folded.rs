@@ -86,7 +86,7 @@ impl Stage {
 /// What is remembered from frame to frame, for each stage: its patches, and a table for each of its SPADE
 /// layers.
 #[derive(Debug)]
-struct Memory {
+pub struct Memory {
     indices: Vec<PatchIndex>,
     tables: Vec<Vec<Table>>,
 }
@@ -241,6 +241,11 @@ impl FoldedSpade {
     /// Whether a distinct patch is modulated once.
     pub fn memoises(&self) -> bool {
         self.limit > 0
+    }
+
+    /// Goes on with these patches, or with none, in place of those remembered.
+    pub fn exchange(&self, memory: Option<Memory>) -> Option<Memory> {
+        self.memory.replace(memory)
     }
 
     /// Forgets every patch.
