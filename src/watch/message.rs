@@ -46,8 +46,7 @@ pub(crate) fn report(verdict: &Verdict, labels: Option<&LabelSet>, bundle: (&str
         threshold_anomaly_area: thresholds.anomaly_area,
         threshold_thing: thresholds.things.as_ref().map_or(f32::NAN, |things| things.limit),
         guarantee: thresholds.guarantee.clone(),
-        // Nothing checks it yet.
-        calibration: 0,
+        calibration: verdict.calibration as u8,
         latency_decode_ms: millis(verdict.decode),
         latency_segment_ms: stage(|latency| latency.segment),
         latency_synthesize_ms: stage(|latency| latency.synthesize),

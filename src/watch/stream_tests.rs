@@ -401,6 +401,8 @@ fn where_the_scene_is_unlike_the_calibration_nothing_is_promised() {
         let report = Report { scene, anomaly_area: 0.04, ..Report::example(Mode::Full, 0.4) };
         let outcome = Ok(Assessment { report, maps: Maps::default() });
         let verdict = session.judge(taken, outcome, Duration::ZERO).verdict;
+        let told = crate::watch::message::report(&verdict, None, ("", "")).calibration;
+        assert_eq!(told, verdict.calibration as u8);
         (verdict.calibration, verdict.thresholds.guarantee.is_empty())
     };
     let kept = Some(Box::new(evidence));
