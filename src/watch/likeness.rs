@@ -72,27 +72,34 @@ impl LikenessCheck {
             self.forget();
             return self.known;
         };
-        if let Some(look) =
-            report.and_then(look).filter(|look| look.features.len() == reference.feature_means.len())
-        {
-            self.take(look, stamp, reference);
+        match report.and_then(look).filter(|look| look.features.len() == reference.feature_means.len()) {
+            Some(look) => self.take(look, stamp, reference),
+            // That all was well tells nothing of now.
+            None if self.is_after_gap(stamp, reference) && self.known.state == CalibrationState::Valid => {
+                self.known = Likeness::default();
+            }
+            None => {}
         }
         self.known
     }
 
-    fn take(&mut self, look: Look, stamp: Stamp, reference: &Reference) {
+    /// Whether the last frame that was looked at is no part of what is in view.
+    fn is_after_gap(&self, stamp: Stamp, reference: &Reference) -> bool {
         let passed = self.last.map(|last| seconds(stamp) - seconds(last));
-        match passed {
-            Some(passed) if passed < 0. || passed > GAP * reference.every => {
-                // An alarm outlives a gap; that all was well does not.
-                let was = self.known.state;
-                self.forget();
-                if was == CalibrationState::Invalid {
-                    self.known.state = was;
-                }
+        passed.is_some_and(|passed| passed < 0. || passed > GAP * reference.every)
+    }
+
+    fn take(&mut self, look: Look, stamp: Stamp, reference: &Reference) {
+        if self.is_after_gap(stamp, reference) {
+            // An alarm outlives a gap; that all was well does not.
+            let was = self.known.state;
+            self.forget();
+            if was == CalibrationState::Invalid {
+                self.known.state = was;
             }
-            Some(passed) if passed < EARLY * reference.every => return,
-            _ => {}
+        }
+        if self.last.is_some_and(|last| seconds(stamp) - seconds(last) < EARLY * reference.every) {
+            return;
         }
         self.last = Some(stamp);
         self.window.push_back(look);
@@ -168,6 +175,15 @@ mod tests {
         assert_eq!(states(&mut check, 0., 0.5, &[0.4; 5]), [Unknown, Unknown, Unknown, Valid, Valid]);
         let dark = states(&mut check, 2.5, 0.5, &[-9., 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4]);
         assert_eq!(dark, [Invalid, Invalid, Invalid, Invalid, Invalid, Invalid, Invalid, Valid]);
+    }
+
+    #[test]
+    fn that_all_was_well_is_forgotten_while_nothing_can_be_looked_at() {
+        let mut check = LikenessCheck::default();
+        assert_eq!(states(&mut check, 0., 0.5, &[0.4; 4]), [Unknown, Unknown, Unknown, Valid]);
+        let degraded = Report::example(Mode::LogitsOnly, 0.4);
+        let mut state_at = |seconds| check.look(Some(&degraded), at(seconds), Some(&reference())).state;
+        assert_eq!([state_at(2.), state_at(4.), state_at(4.1)], [Valid, Valid, Unknown]);
     }
 
     #[test]
