@@ -7,11 +7,11 @@ use r2r::sensor_msgs::msg::Image;
 use r2r::std_msgs::msg::Header;
 use r2r::synthcp_monitor::msg;
 
+use crate::bag::message;
 use crate::frame::Stamp;
 use crate::labels::{IGNORE, LabelSet};
-use crate::monitor::assessment::{ClassScore, Region, ScoreMap};
+use crate::monitor::assessment::ScoreMap;
 use crate::watch::diagnostics::Status;
-use crate::watch::verdict::Verdict;
 
 /// Text for a message: r2r panics on a NUL inside.
 pub fn text(value: &str) -> String {
@@ -23,69 +23,53 @@ pub fn header(stamp: Stamp, camera: &str) -> Header {
     Header { stamp: Time { sec: stamp.sec, nanosec: stamp.nanosec }, frame_id: text(camera) }
 }
 
-/// Milliseconds, NaN where nothing was measured.
-fn millis(duration: Option<std::time::Duration>) -> f32 {
-    duration.map_or(f32::NAN, |duration| duration.as_secs_f32() * 1e3)
-}
-
-/// The report message of a verdict.
-pub fn report(
-    verdict: &Verdict,
-    labels: Option<&LabelSet>,
-    bundle: &str,
-    bundle_hash: &str,
-) -> msg::MonitorReport {
-    let Verdict { report, thresholds, counts, label_counts, .. } = verdict;
-    let report = report.as_ref();
-    // A stage that took no time did not run.
-    let stage = |pick: fn(&crate::monitor::assessment::Latency) -> std::time::Duration| {
-        millis(report.map(|report| pick(&report.latency)).filter(|duration| !duration.is_zero()))
-    };
+/// The report for ROS; what it says of a verdict is decided in `watch/message.rs`.
+pub(crate) fn report(report: &message::MonitorReport) -> msg::MonitorReport {
+    let stamp = Stamp { sec: report.header.stamp.sec, nanosec: report.header.stamp.nanosec };
     msg::MonitorReport {
-        header: header(verdict.stamp, &verdict.camera),
-        validity: verdict.validity as u8,
-        reason: text(&verdict.reason),
-        level: verdict.level.number(),
-        raw_level: verdict.raw.number(),
-        latched_level: verdict.latched.number(),
-        failure_score: report.map_or(f32::NAN, |report| report.failure_score),
-        predicted_miou: report.map_or(f32::NAN, |report| report.predicted_miou),
-        classes: report.map_or(Vec::new(), |report| report.classes.iter().map(class).collect()),
-        error_area: report.map_or(f32::NAN, |report| report.error_area),
-        anomaly_area: report.map_or(f32::NAN, |report| report.anomaly_area),
-        unlabelled_area: report.map_or(f32::NAN, |report| report.unlabelled_area),
-        regions: report
-            .map_or(Vec::new(), |report| report.regions.iter().map(|found| region(found, labels)).collect()),
-        threshold_caution: thresholds.caution,
-        threshold_failure: thresholds.failure,
-        threshold_error: thresholds.error,
-        threshold_anomaly: thresholds.anomaly,
-        threshold_anomaly_area: thresholds.anomaly_area,
-        threshold_thing: thresholds.things.as_ref().map_or(f32::NAN, |things| things.limit),
-        guarantee: text(&thresholds.guarantee),
-        calibration: verdict.calibration as u8,
-        latency_decode_ms: millis(verdict.decode),
-        latency_segment_ms: stage(|latency| latency.segment),
-        latency_synthesize_ms: stage(|latency| latency.synthesize),
-        latency_compare_ms: stage(|latency| latency.compare),
-        latency_score_ms: stage(|latency| latency.score),
-        latency_total_ms: millis(verdict.total),
-        image_age_ms: verdict.image_age_secs.map_or(f32::NAN, |age| (age * 1e3) as f32),
-        since_arrival_ms: millis(verdict.since_arrival),
-        labels_age_ms: verdict.labels_age_secs.map_or(f32::NAN, |age| (age * 1e3) as f32),
-        frames_received: counts.received,
-        frames_processed: counts.processed,
-        frames_dropped: counts.dropped,
-        frames_invalid: counts.invalid,
-        frames_unmatched: counts.unmatched,
-        labels_received: label_counts.received,
-        labels_unmatched: label_counts.unmatched,
-        bundle: text(bundle),
-        bundle_hash: text(bundle_hash),
+        header: header(stamp, &report.header.frame_id),
+        validity: report.validity,
+        reason: text(&report.reason),
+        level: report.level,
+        raw_level: report.raw_level,
+        latched_level: report.latched_level,
+        failure_score: report.failure_score,
+        predicted_miou: report.predicted_miou,
+        classes: report.classes.iter().map(class).collect(),
+        error_area: report.error_area,
+        anomaly_area: report.anomaly_area,
+        unlabelled_area: report.unlabelled_area,
+        regions: report.regions.iter().map(region).collect(),
+        threshold_caution: report.threshold_caution,
+        threshold_failure: report.threshold_failure,
+        threshold_error: report.threshold_error,
+        threshold_anomaly: report.threshold_anomaly,
+        threshold_anomaly_area: report.threshold_anomaly_area,
+        threshold_thing: report.threshold_thing,
+        guarantee: text(&report.guarantee),
+        calibration: report.calibration,
+        latency_decode_ms: report.latency_decode_ms,
+        latency_segment_ms: report.latency_segment_ms,
+        latency_synthesize_ms: report.latency_synthesize_ms,
+        latency_compare_ms: report.latency_compare_ms,
+        latency_score_ms: report.latency_score_ms,
+        latency_total_ms: report.latency_total_ms,
+        image_age_ms: report.image_age_ms,
+        since_arrival_ms: report.since_arrival_ms,
+        labels_age_ms: report.labels_age_ms,
+        frames_received: report.frames_received,
+        frames_processed: report.frames_processed,
+        frames_dropped: report.frames_dropped,
+        frames_invalid: report.frames_invalid,
+        frames_unmatched: report.frames_unmatched,
+        labels_received: report.labels_received,
+        labels_unmatched: report.labels_unmatched,
+        bundle: text(&report.bundle),
+        bundle_hash: text(&report.bundle_hash),
     }
 }
 
-fn class(score: &ClassScore) -> msg::ClassScore {
+fn class(score: &message::ClassScore) -> msg::ClassScore {
     msg::ClassScore {
         class_id: score.class_id,
         class_name: text(&score.class_name),
@@ -96,25 +80,24 @@ fn class(score: &ClassScore) -> msg::ClassScore {
     }
 }
 
-fn region(region: &Region, labels: Option<&LabelSet>) -> msg::AnomalyRegion {
-    let name = labels.and_then(|labels| labels.classes.get(usize::from(region.class_id)));
+fn region(region: &message::AnomalyRegion) -> msg::AnomalyRegion {
     msg::AnomalyRegion {
         x: region.x,
         y: region.y,
         width: region.width,
         height: region.height,
-        centroid_x: region.centroid.0,
-        centroid_y: region.centroid.1,
+        centroid_x: region.centroid_x,
+        centroid_y: region.centroid_y,
         area: region.area,
         mean_score: region.mean_score,
         peak_score: region.peak_score,
         probability: region.probability,
         on_road: region.on_road,
-        id: region.track.map_or(0, |track| track.id),
-        age_frames: region.track.map_or(0, |track| track.frames),
-        age: region.track.map_or(f32::NAN, |track| track.seconds),
+        id: region.id,
+        age_frames: region.age_frames,
+        age: region.age,
         class_id: region.class_id,
-        class_name: name.map_or(String::new(), |class| text(&class.name)),
+        class_name: text(&region.class_name),
     }
 }
 
@@ -183,6 +166,7 @@ mod tests {
     use super::*;
     use crate::watch::debounce::Level;
     use crate::watch::diagnostics::Severity;
+    use crate::watch::likeness::CalibrationState;
     use crate::watch::verdict::Validity;
 
     #[test]
@@ -209,6 +193,14 @@ mod tests {
         ];
         for (ours, theirs) in levels {
             assert_eq!(ours.number(), theirs, "{ours:?}");
+        }
+        let calibrations = [
+            (CalibrationState::Unknown, M::CALIBRATION_UNKNOWN as u8),
+            (CalibrationState::Valid, M::CALIBRATION_VALID as u8),
+            (CalibrationState::Invalid, M::CALIBRATION_INVALID as u8),
+        ];
+        for (ours, theirs) in calibrations {
+            assert_eq!(ours as u8, theirs, "{ours:?}");
         }
         use DiagnosticStatus as D;
         let severities = [

@@ -84,9 +84,10 @@ impl Reports {
     /// Publishes one report.
     pub fn send(&self, verdict: &Verdict) -> r2r::Result<()> {
         let Identity { labels, bundle, hash, .. } = self.identity();
-        let sent = self.publisher.publish(&messages::report(verdict, labels.as_ref(), &bundle, &hash));
+        let report = message::report(verdict, labels.as_ref(), (&bundle, &hash));
+        let sent = self.publisher.publish(&messages::report(&report));
         if let Some(recorder) = &self.recorder {
-            recorder.report(message::report(verdict, labels.as_ref(), (&bundle, &hash)), Instant::now());
+            recorder.report(report, Instant::now());
         }
         sent
     }
