@@ -330,15 +330,16 @@ impl<A: Assessor> Session<A> {
         Assessed { verdict, maps: Maps::default(), image: None, jumped, at }
     }
 
-    /// Whether the calibration holds for what is in view; if not, nothing is promised. With limits set by hand, or
-    /// another's labels, scores are others than the calibration's, and nothing is known.
+    /// Whether the calibration holds for what is in view; if not, nothing is promised, nor is it of scores that are not
+    /// the method's. With limits set by hand, or another's labels, scores are others than the calibration's, and
+    /// nothing is known.
     fn compare(&mut self, verdict: &mut Verdict) -> Likeness {
         let evidence = verdict.thresholds.evidence.as_deref();
         let is_own = self.overrides == Overrides::default() && self.shared.labels.is_none();
         let reference = evidence.and_then(|evidence| evidence.reference.as_ref()).filter(|_| is_own);
         let likeness = self.likeness.look(verdict.report.as_ref(), verdict.stamp, reference);
         verdict.calibration = likeness.state;
-        if likeness.state == CalibrationState::Invalid {
+        if likeness.state == CalibrationState::Invalid || verdict.validity == Validity::Degraded {
             verdict.thresholds.guarantee.clear();
         }
         likeness

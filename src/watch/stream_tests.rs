@@ -203,9 +203,11 @@ fn a_missed_deadline_degrades() {
         Ok(if mode == Mode::Full { 0.1 } else { f32::NAN })
     };
     let (mut session, shared) = session(slow, &[("degraded.deadline", Value::Double(0.001))]);
-    let validities: Vec<_> =
-        (0..4).map(|sec| through(&mut session, &shared, arrival(sec, "rgb8")).validity).collect();
-    assert_eq!(validities, [Validity::Ok, Validity::Ok, Validity::Ok, Validity::Degraded]);
+    let verdicts: Vec<_> = (0..4).map(|sec| through(&mut session, &shared, arrival(sec, "rgb8"))).collect();
+    let promised: Vec<_> =
+        verdicts.iter().map(|verdict| (verdict.validity, !verdict.thresholds.guarantee.is_empty())).collect();
+    let whole = (Validity::Ok, true);
+    assert_eq!(promised, [whole, whole, whole, (Validity::Degraded, false)]);
     assert_eq!(shared.state().mode, Some(Mode::LogitsOnly));
 }
 
