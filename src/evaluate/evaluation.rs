@@ -357,7 +357,7 @@ impl Evaluating {
         }
         let figures = ImageFigures {
             name: sample.name,
-            true_miou: mean_iou_in_view(&confusion),
+            true_miou: confusion.mean_iou_in_view().unwrap_or(0.),
             predicted_miou: f64::from(report.predicted_miou),
             failure: report.failure_score,
         };
@@ -440,15 +440,6 @@ impl Evaluating {
         }
         Ok(detections)
     }
-}
-
-/// Mean IoU over the classes in the labels; 0 without any.
-fn mean_iou_in_view(confusion: &Confusion) -> f64 {
-    let present: Vec<f64> = (0..confusion.classes())
-        .filter(|&class| confusion.labelled(class) > 0)
-        .filter_map(|class| confusion.class_iou(class))
-        .collect();
-    present.iter().sum::<f64>() / present.len().max(1) as f64
 }
 
 impl fmt::Display for Evaluation {

@@ -93,6 +93,15 @@ impl Confusion {
         (!present.is_empty()).then(|| present.iter().sum::<f64>() / present.len() as f64)
     }
 
+    /// Mean of the classes that are labelled: the mean IoU of an image. `None` if none is.
+    pub(crate) fn mean_iou_in_view(&self) -> Option<f64> {
+        let labelled = (0..self.classes).filter(|&class| self.labelled(class) > 0);
+        let (count, sum) = labelled
+            .filter_map(|class| self.class_iou(class))
+            .fold((0u32, 0.), |(count, sum), iou| (count + 1, sum + iou));
+        (count > 0).then(|| sum / f64::from(count))
+    }
+
     /// Share of the labelled pixels that are predicted right; `None` if there are none.
     pub fn accuracy(&self) -> Option<f64> {
         let hits = (0..self.classes).map(|class| self.count(class, class)).sum();
@@ -131,6 +140,13 @@ mod tests {
     fn a_class_only_predicted_has_iou_zero() {
         let confusion = Confusion::of(&[1, 1], &[0, 0], 2).unwrap();
         assert_eq!(confusion.iou(), [Some(0.0), Some(0.0)]);
+    }
+
+    #[test]
+    fn a_class_only_predicted_is_not_in_view() {
+        let confusion = Confusion::of(&[0, 1], &[0, 0], 2).unwrap();
+        assert_eq!((confusion.mean_iou(), confusion.mean_iou_in_view()), (Some(0.25), Some(0.5)));
+        assert_eq!(Confusion::of(&[0], &[255], 2).unwrap().mean_iou_in_view(), None);
     }
 
     #[test]

@@ -166,6 +166,8 @@ impl Aim {
                     _ => None,
                 })
                 .chain([0.])
+                // A limit above 1 is none: scores of 1 reach FAILURE.
+                .filter(|limit| *limit <= 1.)
                 .collect(),
             _ => (0..=STEPS).map(|step| step as f32 / STEPS as f32).collect(),
         };
@@ -279,7 +281,7 @@ pub fn promise(
         };
         match aim.target {
             Target::MissedFrames => caution = Some(chosen.limit),
-            Target::FalseAlarms => failure = Some(chosen.limit.min(1.)),
+            Target::FalseAlarms => failure = Some(chosen.limit),
             _ => error = Some(error.map_or(chosen.limit, |limit| limit.min(chosen.limit))),
         }
         sentences.push(aim.promised(terms.below_miou, &promise, terms.unit));
@@ -392,6 +394,17 @@ pub(super) mod tests {
             said.contains("places with wrong pixels: 1 are there; a rate of 0.1 needs at least 9"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn good_frames_that_no_limit_keeps_from_failure_are_refused() {
+        let mut outcomes = outcomes(40);
+        for frame in &mut outcomes.frames {
+            (frame.failure_score, frame.miou) = (1., Some(0.9));
+        }
+        let refused = promise(&Thresholds::uncalibrated(), &outcomes, &terms(&["false-alarms=0.1"]));
+        let said = refused.unwrap_err().to_string();
+        assert!(said.contains("even the most cautious limit loses"), "{said}");
     }
 
     #[test]

@@ -219,7 +219,7 @@ fn outcome(monitor: &Monitor, sample: data::Sample) -> Result<Outcome, Calibrati
             counts[((error * STEPS as f32) as usize).min(STEPS - 1)] += 1;
         }
     }
-    let miou = Confusion::of(&labels, truth, monitor.labels().len()).ok().and_then(|c| c.mean_iou());
+    let miou = Confusion::of(&labels, truth, monitor.labels().len()).ok().and_then(|c| c.mean_iou_in_view());
     if !report.failure_score.is_finite() {
         let (what, value) = ("a failure score", report.failure_score);
         return Err(CalibrationError::NotFinite { what, image: sample.name, value });
