@@ -120,7 +120,7 @@ fn train(training: &Training, task: &Task, command: &str) -> Result<(), TrainErr
     match task {
         Task::Segmentation => drop(training.segmentation()?),
         Task::Synthesis => drop(training.synthesis(&training.trained_segmentation()?)?),
-        Task::Fold(k) => training.fold(*k, &*training.trained_synthesis()?.1)?,
+        Task::Fold(k) => training.predict(*k, &*training.trained_synthesis()?.1)?,
         Task::Comparison => drop(training.comparison(&training.stored_predictions()?)?),
         Task::Baseline(name) => drop(training.baseline(name, command)?),
         Task::Bundle | Task::Measure(_) => {}

@@ -10,8 +10,8 @@ use super::batch::{Augmentation, TensorSet, draw, draws};
 type Which = (u64, usize, Augmentation);
 
 /// The batches of a training, step by step.
-pub(super) struct Batches<'a> {
-    set: &'a TensorSet,
+pub(super) struct Batches {
+    set: TensorSet,
     seed: u64,
     /// Whether the next one is made on a thread of its own. On a CPU that thread would take from the training what
     /// it gives.
@@ -19,9 +19,10 @@ pub(super) struct Batches<'a> {
     next: Option<(Which, JoinHandle<(Tensor, Tensor)>)>,
 }
 
-impl<'a> Batches<'a> {
+impl Batches {
     /// Of `set`, for a training on `device`.
-    pub fn new(set: &'a TensorSet, seed: u64, device: Device) -> Self {
+    pub fn new(set: &TensorSet, seed: u64, device: Device) -> Self {
+        let set = set.near(device);
         Self { set, seed, ahead: device != Device::Cpu, next: None }
     }
 
@@ -32,7 +33,7 @@ impl<'a> Batches<'a> {
             Some((expected, thread)) if expected == which => thread.join().ok(),
             _ => None,
         };
-        let batch = made.unwrap_or_else(|| draw(self.set, count, augmentation, &mut draws(self.seed, step)));
+        let batch = made.unwrap_or_else(|| draw(&self.set, count, augmentation, &mut draws(self.seed, step)));
         if self.ahead {
             let (set, seed, step) = (self.set.shallow_clone(), self.seed, step + 1);
             let make = move || draw(&set, count, augmentation, &mut draws(seed, step));

@@ -73,6 +73,8 @@ pub struct Lessons<'a> {
     pub predictions: &'a dyn Fn() -> Result<Predictions, TrainError>,
     /// Whether their logits are resized with aligned corners.
     pub align_corners: bool,
+    /// Whether what is unlabelled from the lower edge upwards is the vehicle itself.
+    pub sees_own_vehicle: bool,
     /// ImageNet weights for an encoder that takes them.
     pub pretrained: Option<&'a Path>,
 }

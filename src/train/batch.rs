@@ -2,10 +2,11 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tch::{IndexOp, Kind, Tensor};
+use tch::{Device, IndexOp, Kind, Tensor};
 
 use crate::data::Dataset;
 use crate::labels::IGNORE;
+use crate::model::compute::gpus;
 use crate::model::pixels::{grey_to_tensor, rgb_to_tensor};
 use crate::network::layers::{resize_bilinear, spatial};
 
@@ -39,6 +40,12 @@ impl TensorSet {
         Self { images: Tensor::stack(&pictures, 0), labels: Tensor::stack(&labels, 0) }
     }
 
+    /// The same where a training on `device` has it nearest.
+    pub(super) fn near(&self, device: Device) -> Self {
+        let device = nearest(&[&self.images, &self.labels], device);
+        Self { images: self.images.to_device(device), labels: self.labels.to_device(device) }
+    }
+
     /// The same tensors.
     pub(super) fn shallow_clone(&self) -> Self {
         Self { images: self.images.shallow_clone(), labels: self.labels.shallow_clone() }
@@ -68,6 +75,17 @@ impl TensorSet {
         let total: f64 = counts.iter().sum();
         counts.iter().map(|c| c / total.max(1.)).collect()
     }
+}
+
+/// Where tensors are kept for a training on `device`: there, if they take at most a quarter of its memory.
+pub(super) fn nearest(tensors: &[&Tensor], device: Device) -> Device {
+    let bytes = |tensor: &&Tensor| tensor.numel() as u64 * tensor.kind().elt_size_in_bytes() as u64;
+    let bytes: u64 = tensors.iter().map(bytes).sum();
+    let memory = match (device, gpus()) {
+        (Device::Cuda(index), Ok(gpus)) => gpus.get(index).map_or(0, |gpu| gpu.memory),
+        _ => 0,
+    };
+    if bytes <= memory / 4 { device } else { Device::Cpu }
 }
 
 /// How samples are varied.

@@ -47,7 +47,7 @@ struct Trainer<'a> {
     vs: VarStore,
     network: Box<dyn Comparator>,
     optimizer: Adam,
-    predictions: &'a Predictions,
+    predictions: Predictions,
     options: &'a Options,
 }
 
@@ -112,10 +112,10 @@ fn losses(
 
 impl Task for Trainer<'_> {
     fn step(&mut self, step: u64, share: f64) -> Vec<(&'static str, f64)> {
-        let (o, p) = (self.options, self.predictions);
+        let (o, p) = (self.options, &self.predictions);
         let mut rng = generator(o.seed, step);
         let indices: Vec<i64> = (0..o.batch).map(|_| rng.random_range(0..p.len())).collect();
-        let indices = Tensor::from_slice(&indices);
+        let indices = Tensor::from_slice(&indices).to_device(p.images.device());
         let mirrored = rng.random_bool(0.5);
         let pick = |t: &Tensor| {
             let t = t.index_select(0, &indices);
@@ -179,6 +179,7 @@ pub fn train(
     }
     let adam = AdamOptions { weight_decay: 0.01, slow: Some("encoder."), ..AdamOptions::default() };
     let optimizer = Adam::new(&vs, adam);
+    let predictions = predictions.near(options.device);
     let mut training = Trainer { vs, network, optimizer, predictions, options };
     checkpoint::run(&mut training, run)?;
     Ok((training.vs, training.network))

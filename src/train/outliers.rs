@@ -5,16 +5,18 @@
 mod fill;
 mod shape;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use image::RgbaImage;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tch::{IndexOp, Kind, Tensor};
 
 use super::TrainError;
-use super::batch::TensorSet;
+use super::batch::{TensorSet, draws};
 use crate::labels::{Class, IGNORE, LabelSet};
 use crate::model::bundle::sha256;
 use crate::network::layers::spatial;
@@ -210,6 +212,23 @@ impl Outliers {
     /// How often each image is shown.
     pub(super) fn copies(&self) -> u32 {
         self.config.copies
+    }
+
+    /// Some images of `set` with things in them, for the `copy`-th time; what is drawn follows from `seed`, the image
+    /// and `copy` alone.
+    pub(super) fn expose_all(
+        &self,
+        set: &TensorSet,
+        images: Range<i64>,
+        seed: u64,
+        copy: u32,
+    ) -> Vec<Exposed> {
+        // A tensor may go to another thread, a reference to one may not.
+        let images: Vec<(i64, TensorSet)> = images.map(|index| (index, set.shallow_clone())).collect();
+        let expose = |(index, set): (i64, TensorSet)| {
+            self.expose(&set, index, &mut draws(seed, u64::from(copy) << 32 | index as u64))
+        };
+        images.into_par_iter().map(expose).collect()
     }
 
     /// Image `index` of `set` with things in it. What they are made of comes from the other images too.

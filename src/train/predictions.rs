@@ -6,7 +6,7 @@ use std::path::Path;
 use tch::{Device, IndexOp, Kind, Tensor};
 
 use super::TrainError;
-use super::batch::{TensorSet, generator};
+use super::batch::{TensorSet, generator, nearest};
 use super::degrade::degrade;
 use super::identity::Identity;
 use super::outliers::{Exposed, Outliers, marks_of};
@@ -111,8 +111,7 @@ pub fn predict(
         }
         if let Some(outliers) = &options.outliers {
             for copy in 0..outliers.copies() {
-                let mut rng = generator(options.seed ^ OUTLIERS, u64::from(copy) << 32 | start as u64);
-                let exposed: Vec<Exposed> = (start..end).map(|i| outliers.expose(set, i, &mut rng)).collect();
+                let exposed = outliers.expose_all(set, start..end, options.seed ^ OUTLIERS, copy);
                 let stack = |of: fn(&Exposed) -> &Tensor| {
                     Tensor::stack(&exposed.iter().map(of).collect::<Vec<_>>(), 0)
                 };
@@ -165,7 +164,7 @@ fn predict_batch(
         let none = || Tensor::full([images.size()[0], classes], f64::NAN, (Kind::Float, device));
         let sampled = if passes > 0 { mean_softmax(m, inference.image(), passes) } else { None };
         let dropout = sampled.map_or_else(none, |mean| class_entropy(&mean));
-        let (iou, present) = class_iou(&softmax.labels.to_device(Device::Cpu), labels, classes);
+        let (iou, present) = class_iou(&softmax.labels, &labels.to_device(device), classes);
         let (own_h, own_w) = spatial(grid_logits);
         let grid = (own_h.min(h / GRID), own_w.min(w / GRID));
         let stored = |maps: &Tensor| {
@@ -181,15 +180,15 @@ fn predict_batch(
             labels: labels.shallow_clone(),
             given,
             unknown: unknown.shallow_clone(),
-            iou,
-            present,
+            iou: iou.to_device(Device::Cpu),
+            present: present.to_device(Device::Cpu),
         }
     })
 }
 
 /// IoU of each class in each image over the labelled pixels, and where the class occurs at all.
 pub(crate) fn class_iou(predicted: &Tensor, labels: &Tensor, classes: i64) -> (Tensor, Tensor) {
-    let ids = Tensor::arange(classes, (Kind::Int64, Device::Cpu)).view([1, -1, 1, 1]);
+    let ids = Tensor::arange(classes, (Kind::Int64, labels.device())).view([1, -1, 1, 1]);
     let labels = labels.to_kind(Kind::Int64).unsqueeze(1);
     let labelled = labels.lt(classes);
     let truth = labels.eq_tensor(&ids);
@@ -221,6 +220,18 @@ impl Predictions {
             iou: cat(|p| &mut p.iou),
             present: cat(|p| &mut p.present),
         }
+    }
+
+    /// The same where a training on `device` has it nearest.
+    pub(super) fn near(&self, device: Device) -> Self {
+        let Self { images, synths, logits, disagreement, dropout, labels, given, unknown, iou, present } =
+            self;
+        let device = nearest(&[images, synths, logits, disagreement, labels, unknown], device);
+        let [images, synths, logits, disagreement, dropout, labels, unknown, iou, present] =
+            [images, synths, logits, disagreement, dropout, labels, unknown, iou, present]
+                .map(|tensor| tensor.to_device(device));
+        let given = given.as_ref().map(|given| given.to_device(device));
+        Self { images, synths, logits, disagreement, dropout, labels, given, unknown, iou, present }
     }
 
     /// How many.

@@ -55,7 +55,7 @@ fn class_weights(shares: &[f64]) -> Vec<f32> {
 struct Trainer<'a> {
     model: Trained,
     optimizer: Adam,
-    batches: Batches<'a>,
+    batches: Batches,
     weights: Tensor,
     options: &'a Options,
 }

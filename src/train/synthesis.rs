@@ -56,7 +56,7 @@ struct Trainer<'a> {
     m: &'a dyn Segmenter,
     classes: i64,
     set: &'a TensorSet,
-    batches: Batches<'a>,
+    batches: Batches,
     options: &'a Options,
 }
 

@@ -156,7 +156,8 @@ impl Workspace {
                         .with("network", &plan.network)
                         .with("batch", plan.batch)
                         .with("rate", plan.rate)
-                        .with("the start of the network", began(plan.network.takes_pretrained())),
+                        .with("the start of the network", began(plan.network.takes_pretrained()))
+                        .with_any("sees_own_vehicle", recipe.sees_own_vehicle.then_some(true)),
                     None => named,
                 }
             }
@@ -417,45 +418,60 @@ impl Training {
 
     /// Trains M without each fold and shows it that fold.
     pub fn predictions(&self, g: &dyn Generator) -> Result<Predictions, TrainError> {
-        (0..self.folds.len()).try_for_each(|k| self.fold(k, g))?;
+        (0..self.folds.len()).try_for_each(|k| self.predict(k, g))?;
         self.stored_predictions()
+    }
+
+    /// Trains M without fold `k`.
+    pub fn fold(&self, k: usize) -> Result<segmentation::Trained, TrainError> {
+        let fold = self.folds.get(k).ok_or_else(|| self.no_fold(k))?;
+        let options = self.m_options(self.fold_seed(k));
+        if self.workspace.segmenter.is_some() {
+            return self.build_segmenter(options.seed);
+        }
+        let run = self.run(&format!("{FOLD}{k}"), self.recipe.fold_steps)?;
+        segmentation::train(&self.at(&mut fold.train()), self.classes, &options, &run)
     }
 
     /// Trains M without fold `k`, shows it that fold and G what it made of it, and leaves the predictions
     /// in the work folder.
-    pub fn fold(&self, k: usize, g: &dyn Generator) -> Result<(), TrainError> {
+    pub fn predict(&self, k: usize, g: &dyn Generator) -> Result<(), TrainError> {
+        let fold = self.folds.get(k).ok_or_else(|| self.no_fold(k))?;
         let path = self.workspace.predictions(k);
         let identity = self.identity(PREDICTIONS)?;
         if self.workspace.resume && path.exists() {
             return Predictions::check(&path, &identity);
         }
-        let fold = &self.folds[k];
-        let at = |indices: &mut dyn Iterator<Item = usize>| {
-            self.set.select(&indices.map(|i| i as i64).collect::<Vec<_>>())
-        };
-        let options = self.m_options(self.recipe.seed + 1 + k as u64);
-        let m = if self.workspace.segmenter.is_some() {
-            self.build_segmenter(options.seed)?
-        } else {
-            let run = self.run(&format!("{FOLD}{k}"), self.recipe.fold_steps)?;
-            segmentation::train(&at(&mut fold.train()), self.classes, &options, &run)?
-        };
+        let m = self.fold(k)?;
         let how = predictions::Options {
             classes: self.classes,
             degraded: self.recipe.degraded,
             outliers: self.outliers()?,
             passes: self.recipe.dropout_passes(),
-            seed: options.seed,
+            seed: self.fold_seed(k),
             device: self.workspace.device,
             kind: self.workspace.kind,
         };
-        let held_out = at(&mut fold.held_out.clone());
+        let held_out = self.at(&mut fold.held_out.clone());
         let places: Vec<i64> = fold.held_out.clone().map(|place| place as i64).collect();
         let given = self.given.as_ref().map(|given| given.index_select(0, &Tensor::from_slice(&places)));
         if let Some(folder) = path.parent() {
             fs_err::create_dir_all(folder)?;
         }
         predictions::predict(&*m.network, g, &held_out, given.as_ref(), &how).write(&path, &identity)
+    }
+
+    fn fold_seed(&self, k: usize) -> u64 {
+        self.recipe.seed + 1 + k as u64
+    }
+
+    fn at(&self, indices: &mut dyn Iterator<Item = usize>) -> TensorSet {
+        self.set.select(&indices.map(|i| i as i64).collect::<Vec<_>>())
+    }
+
+    fn no_fold(&self, k: usize) -> TrainError {
+        let folds = self.folds.len();
+        TrainError::Recipe(format!("fold {k} is asked for; this recipe has {folds} on these samples, from 0"))
     }
 
     /// Trains F on the folds' predictions.
@@ -502,6 +518,7 @@ impl Training {
             outliers: &|| self.outliers(),
             predictions: &|| self.stored_predictions(),
             align_corners: self.recipe.segmentation.align_corners(),
+            sees_own_vehicle: self.recipe.sees_own_vehicle,
             pretrained: self.workspace.pretrained.as_deref(),
         };
         let vs = plan.network.train(&lessons, options, &run)?;

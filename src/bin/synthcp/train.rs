@@ -18,6 +18,11 @@ pub enum Stage {
     Segmentation(Common),
     /// Trains the generator G on labels, with a loss on the features of M.
     Synthesis(Common),
+    /// Trains M without one of the folds. `comparison` does so for each; on a GPU several at once take little
+    /// longer than one.
+    Fold(Fold),
+    /// Shows an M that was trained without a fold that fold, and G what it made of it: what F learns from.
+    Predictions(Fold),
     /// Trains M on each fold, then the comparator F on their predictions.
     Comparison(Common),
     /// Trains a baseline of the recipe on the results of earlier stages in the work folder.
@@ -37,6 +42,16 @@ pub struct All {
     /// Folder of the bundle that is written.
     #[arg(long)]
     bundle: PathBuf,
+}
+
+/// `synthcp train fold` and `synthcp train predictions`.
+#[derive(Args)]
+pub struct Fold {
+    #[command(flatten)]
+    common: Common,
+    /// Which, from 0.
+    #[arg(long)]
+    fold: usize,
 }
 
 /// `synthcp train baseline`.
@@ -68,6 +83,18 @@ pub fn run(stage: &Stage) -> Outcome {
             recipe.synthesis_steps = common.steps.unwrap_or(recipe.synthesis_steps);
             let training = Training::begin(recipe, workspace)?;
             training.synthesis(&training.trained_segmentation()?)?;
+        }
+        Stage::Fold(Fold { common, fold }) => {
+            let (mut recipe, workspace) = prepare(common)?;
+            recipe.fold_steps = common.steps.unwrap_or(recipe.fold_steps);
+            Training::begin(recipe, workspace)?.fold(*fold)?;
+        }
+        Stage::Predictions(Fold { common, fold }) => {
+            let (mut recipe, workspace) = prepare(common)?;
+            recipe.fold_steps = common.steps.unwrap_or(recipe.fold_steps);
+            let training = Training::begin(recipe, workspace)?;
+            let (_parameters, g) = training.trained_synthesis()?;
+            training.predict(*fold, &*g)?;
         }
         Stage::Comparison(common) => {
             let (mut recipe, workspace) = prepare(common)?;

@@ -14,7 +14,7 @@ impl Train for Config {
             network: self.network.clone(),
             pretrained: lessons.pretrained.filter(|_| self.takes_pretrained()).map(Into::into),
             align_corners: lessons.align_corners,
-            sees_own_vehicle: false,
+            sees_own_vehicle: lessons.sees_own_vehicle,
             batch: o.batch,
             rate: o.rate,
             seed: o.seed,
