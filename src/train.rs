@@ -21,6 +21,7 @@ pub mod progress;
 pub mod recipe;
 pub mod segmentation;
 pub mod splits;
+pub mod start;
 pub mod synthesis;
 pub mod things;
 pub mod training;

@@ -85,6 +85,7 @@ fn training(recipe: &str, data: &Path, work: &Path) -> Training {
         segmenters: None,
         synthesizers: None,
         pretrained: None,
+        start: None,
         device: Device::Cpu,
         kind: Kind::Float,
         resume: true,

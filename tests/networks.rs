@@ -22,6 +22,7 @@ use synthcp_monitor::train::batch::TensorSet;
 use synthcp_monitor::train::checkpoint::{EVERY, Run};
 use synthcp_monitor::train::predictions::{self, predict};
 use synthcp_monitor::train::progress::Budget;
+use synthcp_monitor::train::start::Beginning;
 use synthcp_monitor::train::{comparison, segmentation, synthesis};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -428,7 +429,7 @@ fn options(yaml: &str, seed: u64) -> segmentation::Options {
     segmentation::Options {
         crop: None,
         network: config(yaml),
-        pretrained: None,
+        beginning: Beginning::Random,
         batch: 4,
         rate: 0.01,
         seed,

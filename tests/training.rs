@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
+use synthcp_monitor::checkpoint::weights::{self, Tensors};
 use synthcp_monitor::model::bundle::Bundle;
 use synthcp_monitor::{Frame, Monitor, MonitorOptions, Wanted};
 use tch::{CModule, Device, Kind, Tensor};
@@ -364,4 +365,80 @@ fn f_learns_to_judge_labels_that_are_given_and_the_bundle_says_so() {
     place.done("bundle calibrate --bundle out --data drive --slice 12..112");
     let limits = Bundle::open(&place.path("out")).unwrap().description.calibration.unwrap();
     assert_eq!(limits.labels_of, None);
+}
+
+#[test]
+fn an_m_goes_on_from_weights_that_fit_and_the_bundle_says_so() {
+    let place = Place::new(112);
+    let slices = "--slice 0..12 --calibration 12..112";
+    place.done(&format!("{ALL} {slices}"));
+    let given = "out/segmentation.safetensors";
+    let one =
+        "train segmentation --recipe recipe.yaml --data drive --slice 0..12 --device cpu --precision fp32";
+
+    // Steps too small to be seen leave the weights as they were: those of a bundle, and those of a checkpoint.
+    std::fs::write(place.path("slow.yaml"), RECIPE.replace("rate: [0.001", "rate: [0.0000000001")).unwrap();
+    let m = |path: &str, prefix: &str| {
+        let all = weights::read(&place.path(path)).unwrap();
+        let own = all.into_iter().filter_map(|(name, t)| Some((name.strip_prefix(prefix)?.to_owned(), t)));
+        own.filter(|(name, _)| name.ends_with("weight")).collect::<Tensors>()
+    };
+    let slow = one.replace("recipe.yaml", "slow.yaml");
+    place.done(&format!("{slow} --work a --start {given}"));
+    place.done(&format!("{slow} --work b --start a/segmentation/checkpoint.safetensors"));
+    let (start, end) = (m(given, ""), m("b/segmentation/checkpoint.safetensors", "m/"));
+    assert!(start.len() > 5 && start.len() == end.len());
+    for (name, t) in &start {
+        assert!(t.to_kind(Kind::Float).allclose(&end[name], 1e-5, 1e-5, false), "{name}");
+    }
+
+    std::fs::write(place.path("large.yaml"), RECIPE.replace("pyramid: 8", "pyramid: 16")).unwrap();
+    std::fs::write(place.path("labels.yaml"), include_str!("../config/labels/cityscapes.yaml")).unwrap();
+    for (arguments, expected) in [
+        (
+            format!("{one} --labels labels.yaml --coding train-ids --work c --start {given}"),
+            "out/segmentation.safetensors: an M of 11 classes; the data have 19",
+        ),
+        (
+            format!("{} --work c --start {given}", one.replace("recipe.yaml", "large.yaml")),
+            "out/segmentation.safetensors: tensor 'aspp",
+        ),
+        (
+            format!("{one} --work c --start out/comparison.safetensors"),
+            "is missing; expected an M as in the recipe, Deeplab",
+        ),
+        (format!("{one} --work c --start recipe.yaml"), "recipe.yaml: not a safetensors file"),
+        (format!("{one} --work c --start nowhere"), "nowhere"),
+        (
+            format!("{one} --work a --start a/segmentation/checkpoint.safetensors"),
+            "the start of M is the checkpoint that this training writes; name another work folder",
+        ),
+        (
+            format!("{one} --resume --start {given}"),
+            "the start of M was random weights and is now segmentation.safetensors, SHA-256 ",
+        ),
+        // What the M that M goes on from has seen, sets no limits.
+        (
+            format!("{ALL} --slice 100..112 --calibration 0..100 --work c --start {given}"),
+            "calibration slice 0..100: 12 of its images trained a network (as copies of the same file)",
+        ),
+    ] {
+        let said = place.refused(&arguments);
+        assert!(said.contains(expected), "{arguments}: {said}");
+        assert!(!place.path("c/segmentation").exists(), "{arguments}");
+    }
+
+    let goes_on = ALL.replace("--bundle out", "--bundle next --work d");
+    place.done(&format!("{goes_on} {slices} --start {given}"));
+    let next = Bundle::open(&place.path("next")).unwrap().description;
+    let of_m = next.segmentation;
+    let expected = "drive 0..12; M went on from segmentation.safetensors, SHA-256 ";
+    assert!(of_m.trained_on.starts_with(expected), "{}", of_m.trained_on);
+    assert!(of_m.command.contains(" --start segmentation.safetensors"), "{}", of_m.command);
+    let guarantee = next.calibration.unwrap().guarantee;
+    assert!(guarantee.contains("of which it is not known whether they trained a network"), "{guarantee}");
+    let pack = format!("bundle pack --recipe recipe.yaml --data drive {slices} --work d --out other");
+    let said = place.refused(&pack);
+    assert!(said.contains("the start of M was segmentation.safetensors, SHA-256 "), "{said}");
+    place.done(&format!("{pack} --start {given}"));
 }

@@ -160,6 +160,7 @@ impl Protocol {
             segmenters: Some(work.join(&system.segmenter)),
             synthesizers: Some(work.join(&system.generator)),
             pretrained: setup.pretrained.clone(),
+            start: None,
             device: setup.device,
             kind: setup.kind,
             resume: true,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::TrainError;
 use super::things::{self, Drives, ThingsError};
+use super::training::GOES_ON;
 use crate::data::given::{GivenAt, GivenError};
 use crate::data::{self, Reading, Slice};
 use crate::frame::Frame;
@@ -194,21 +195,36 @@ fn hashes(folder: &Path, slice: &Slice) -> Result<BTreeSet<String>, CalibrationE
     Ok(images(folder, slice)?.iter().map(|image| hash(image)).collect::<Result<_, _>>()?)
 }
 
-/// Leaves the hashes of the images of `slice` in the folder of a bundle.
-pub(super) fn remember(bundle: &Path, folder: &Path, slice: &Slice) -> Result<(), CalibrationError> {
-    let lines: String = hashes(folder, slice)?.into_iter().map(|hash| hash + "\n").collect();
+/// Leaves the hashes of the images of `slice` in the folder of a bundle, and those that lie in the folder `start`,
+/// from which M went on.
+pub(super) fn remember(
+    bundle: &Path,
+    folder: &Path,
+    slice: &Slice,
+    start: Option<&Path>,
+) -> Result<(), CalibrationError> {
+    let mut all = hashes(folder, slice)?;
+    if let Some(start) = start {
+        all.extend(remembered(start)?);
+    }
+    let lines: String = all.into_iter().map(|hash| hash + "\n").collect();
     Ok(whole_file::write(&bundle.join(SEEN), lines)?)
+}
+
+/// The hashes in a bundle's folder; none where there are none.
+fn remembered(bundle: &Path) -> Result<BTreeSet<String>, std::io::Error> {
+    const MOST: u64 = 64 << 20;
+    let file = bundle.join(SEEN);
+    if !file.exists() {
+        return Ok(BTreeSet::new());
+    }
+    let seen = String::from_utf8_lossy(&whole_file::read(&file, MOST)?).into_owned();
+    Ok(seen.lines().map(str::to_owned).collect())
 }
 
 /// Fails if one of the samples of `slice` is a copy of an image that trained the bundle's networks.
 pub(super) fn check_copies(bundle: &Path, folder: &Path, slice: &Slice) -> Result<(), CalibrationError> {
-    const MOST: u64 = 64 << 20;
-    let file = bundle.join(SEEN);
-    if !file.exists() {
-        return Ok(());
-    }
-    let seen = String::from_utf8_lossy(&whole_file::read(&file, MOST)?).into_owned();
-    none_among(&seen.lines().map(str::to_owned).collect(), folder, slice)
+    none_among(&remembered(bundle)?, folder, slice)
 }
 
 /// Fails if one of the samples of `slice` is a copy of one of `training`.
@@ -262,6 +278,10 @@ pub fn check(folder: &Path, slice: &Slice, trained_on: &[&str]) -> Result<&'stat
             Seen::Samples(..) if called != UNKNOWN => called = "of other data than trained the networks",
             Seen::Samples(..) => {}
             Seen::Unknown => called = UNKNOWN,
+        }
+        // What that one had seen is not said.
+        if text.contains(GOES_ON) {
+            called = UNKNOWN;
         }
     }
     if chosen.len() < FEWEST {
@@ -469,7 +489,11 @@ mod tests {
         for i in 0..110 {
             std::fs::write(drive.join(format!("train/{i:03}.png")), format!("image {i}")).unwrap();
         }
-        remember(folder.path(), &drive, &"train:..8".parse().unwrap()).unwrap();
+        let start = folder.path().join("start");
+        std::fs::create_dir(&start).unwrap();
+        std::fs::write(start.join(SEEN), "0123456789abcdef\n").unwrap();
+        remember(folder.path(), &drive, &"train:..8".parse().unwrap(), Some(&start)).unwrap();
+        assert!(remembered(folder.path()).unwrap().contains("0123456789abcdef"));
         let other = folder.path().join("other");
         std::fs::rename(&drive, &other).unwrap();
         std::fs::rename(other.join("train/007.png"), other.join("train/109a.png")).unwrap();
@@ -502,5 +526,6 @@ mod tests {
         assert_eq!(called(&["drive train:..8", "nothing"]), "that no network saw");
         assert_eq!(called(&["drive train:..8", "street 0..9"]), "of other data than trained the networks");
         assert_eq!(called(&["not known: a.pth", "street 0..9"]), UNKNOWN);
+        assert_eq!(called(&["drive train:..8; M went on from a.safetensors", "street 0..9"]), UNKNOWN);
     }
 }

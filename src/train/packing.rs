@@ -37,8 +37,11 @@ pub fn check(
     out: &Path,
 ) -> Result<(), CalibrationError> {
     recipe.check().map_err(TrainError::Recipe)?;
-    calibration::check(&workspace.data, calibration, &[&trained_on(recipe, workspace)])?;
+    calibration::check(&workspace.data, calibration, &[&trained_on(recipe, workspace)?])?;
     calibration::check_apart(&workspace.data, calibration, &workspace.slice)?;
+    if let Some(folder) = workspace.start.as_deref().and_then(Path::parent) {
+        calibration::check_copies(folder, &workspace.data, calibration)?;
+    }
     if let Some(given) = &workspace.given {
         let pairs = data::list(&workspace.data, calibration, false)?.1.pairs;
         given.open(&workspace.data, &pairs, &workspace.labels()?)?;
@@ -46,6 +49,7 @@ pub fn check(
     let classes = workspace.labels()?.len() as i64;
     // Networks that are no trainable ones, and pretrained weights that are not.
     build(recipe, &[(); 3].map(|()| VarStore::new(Device::Cpu)), classes)?;
+    workspace.check_start(recipe, classes)?;
     if let Some(path) = &workspace.pretrained {
         pytorch::read(path).map_err(TrainError::from)?;
     }
@@ -76,13 +80,14 @@ pub fn pack(
     for (vs, (stage, prefix)) in vs.iter().zip(stages).skip(usize::from(foreign.is_some())) {
         workspace.fill(recipe, stage, prefix, vs)?;
     }
-    let origin = Origin { trained_on: trained_on(recipe, workspace), command };
+    let origin = Origin { trained_on: trained_on(recipe, workspace)?, command };
     let part = beside(out, "part");
     write(&part, recipe, &vs, &labels, &origin, None)?;
     if let Some(foreign) = foreign {
         take_as_it_is(&part, &foreign)?;
     }
-    calibration::remember(&part, &workspace.data, &workspace.slice)?;
+    let start = workspace.start.as_deref().and_then(Path::parent);
+    calibration::remember(&part, &workspace.data, &workspace.slice, start)?;
     let mut description = Bundle::open(&part)?.description;
     let given = workspace.given.as_ref();
     let limits = calibrate(&part, &workspace.data, calibration, &workspace.reading, given, None)?;
@@ -103,7 +108,7 @@ fn take_as_it_is(part: &Path, foreign: &Foreign) -> Result<(), CalibrationError>
     Ok(fs::remove_file(empty)?)
 }
 
-fn trained_on(recipe: &Recipe, workspace: &Workspace) -> String {
+fn trained_on(recipe: &Recipe, workspace: &Workspace) -> Result<String, TrainError> {
     let takes = [("M", recipe.segmentation.takes_pretrained()), ("F", recipe.comparison.takes_pretrained())];
     workspace.trained_on(&takes)
 }

