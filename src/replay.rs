@@ -3,7 +3,7 @@
 //! ```text
 //! bag --frames--> events --clock--> ticks before each: silence, STALE        (watch/vigil.rs)
 //!           ^                '----> the stream: taken, assessed, debounced   (run, watch/stream.rs)
-//!         truth                       ^ |    '--results--> report.jsonl, result.mcap, summary.json
+//!         truth                       ^ |    '--results--> report.jsonl, .parquet, result.mcap, summary.json
 //!                            journal -' '--figures, where there are labels   (evaluate/evaluation.rs)
 //! ```
 //!
@@ -23,12 +23,15 @@ mod results;
 mod rises;
 mod run;
 mod summary;
+mod table;
 mod topics;
 mod truth;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use parquet::errors::ParquetError;
 
 use crate::bag::BagError;
 use crate::data::DataError;
@@ -70,6 +73,9 @@ pub enum ReplayError {
     /// A file of the results cannot be written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// The table of reports cannot be written.
+    #[error("report.parquet: {0}")]
+    Table(#[from] ParquetError),
     /// The bundle's thresholds and those set by hand do not go together.
     #[error(transparent)]
     Parameter(#[from] ParameterError),

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use mcap::WriteOptions;
 use mcap::records::MessageHeader;
+use parquet::file::reader::SerializedFileReader;
+use parquet::record::{Field, Row};
 use serde_json::Value;
 use synthcp_monitor::bag::cdr::{decode, encode};
 use synthcp_monitor::bag::message::{Header, Image, LabelInfo, MonitorReport, Time};
@@ -103,6 +105,36 @@ fn lines(folder: &Path, out: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// The rows of report.parquet, as lines of report.jsonl would say them.
+fn rows(folder: &Path, out: &str) -> Vec<Value> {
+    let file = File::open(folder.join(out).join("report.parquet")).unwrap();
+    let rows = SerializedFileReader::new(file).unwrap().into_iter();
+    rows.map(|row| object(&row.unwrap())).collect()
+}
+
+fn object(row: &Row) -> Value {
+    row.get_column_iter().map(|(name, field)| (name.clone(), value(field))).collect()
+}
+
+fn value(field: &Field) -> Value {
+    match field {
+        Field::Null => Value::Null,
+        Field::Bool(value) => (*value).into(),
+        Field::Int(value) => (*value).into(),
+        Field::Long(value) => (*value).into(),
+        Field::UByte(value) => (*value).into(),
+        Field::UShort(value) => (*value).into(),
+        Field::UInt(value) => (*value).into(),
+        Field::ULong(value) => (*value).into(),
+        // In as few digits as tell it, as in a line.
+        Field::Float(value) => serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap(),
+        Field::Str(value) => value.as_str().into(),
+        Field::Group(row) => object(row),
+        Field::ListInternal(list) => list.elements().iter().map(value).collect(),
+        other => panic!("{other} is of no kind that a report has"),
+    }
+}
+
 fn summary(folder: &Path, out: &str) -> Value {
     serde_json::from_slice(&fs::read(folder.join(out).join("summary.json")).unwrap()).unwrap()
 }
@@ -123,6 +155,7 @@ fn without_latencies(path: &Path) -> String {
 
 /// All that a replay leaves but latencies and host, byte by byte.
 fn all_but_latencies(folder: &Path, out: &str) -> [String; 3] {
+    assert_eq!(rows(folder, out), lines(folder, out));
     let out = folder.join(out);
     let summary = without_latencies(&out.join("summary.json"));
     let (before, rest) = summary.split_once("\"jitter_ms\"").unwrap();
@@ -607,6 +640,7 @@ fn an_interrupted_replay_goes_on_and_ends_as_one_that_was_not() {
     let journal = || fs::metadata(at.join("out/replay.journal")).unwrap().len();
     interrupted(at, "-INT", 0, &resumed);
     assert_eq!(summary(at, "out")["complete"], false);
+    assert_eq!(rows(at, "out"), lines(at, "out"));
     let first = lines(at, "out")[0]["report"]["latency_segment_ms"].as_f64().unwrap();
     interrupted(at, "-KILL", journal(), &resumed);
     let output = replay(at, "drive.mcap", "out", &[&options[..4], &["--resume"]].concat());

@@ -32,7 +32,7 @@ class How:
     arguments: list[str]
     out: str
     timeout: float | None  # seconds for a bag
-    keep: bool  # report.jsonl, result.mcap, summary.json
+    keep: bool  # what synthcp replay wrote
 
 
 @dataclass(frozen=True)

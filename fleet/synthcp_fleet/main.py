@@ -32,7 +32,7 @@ def _arguments() -> argparse.ArgumentParser:
     run.add_argument("--gpus", type=float, default=0, help="GPUs for each bag, 0.25 for four bags on one (0)")
     run.add_argument("--retries", type=int, default=_RETRIES, help=f"more attempts for a bag whose worker died ({_RETRIES})")
     run.add_argument("--timeout", type=float, help="seconds for a bag, after which it has failed; without, no limit")
-    run.add_argument("--keep", action="store_true", help="keeps report.jsonl, result.mcap and summary.json of each bag")
+    run.add_argument("--keep", action="store_true", help="keeps what synthcp replay wrote of each bag")
     run.add_argument("--topic", help="the camera's topic; needed where a bag has several")
     run.add_argument("--every", type=int, default=1, help="assesses one frame of so many (1)")
     run.add_argument("--device", default="auto", help="auto, cpu or cuda")

@@ -193,12 +193,6 @@ pub struct LabelInfo {
 mod tests {
     use super::*;
 
-    /// Names of the fields in a definition, in order.
-    fn fields(definition: &Definition) -> Vec<&'static str> {
-        let lines = definition.text.lines().map(|line| line.split('#').next().unwrap_or_default());
-        lines.filter(|line| !line.contains('=')).filter_map(|line| line.split_whitespace().nth(1)).collect()
-    }
-
     fn assert_agrees<M: Serialize>(message: &M, definition: &Definition) {
         // An object's keys in the order in which they are serialized; nested ones stand deeper.
         let json = serde_json::to_string(message).unwrap();
@@ -211,7 +205,8 @@ mod tests {
                 _ => {}
             }
         }
-        assert_eq!(keys, fields(definition), "{}", definition.name);
+        let names: Vec<_> = definition.fields().map(|(_, name)| name).collect();
+        assert_eq!(keys, names, "{}", definition.name);
     }
 
     #[test]

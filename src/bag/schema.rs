@@ -82,6 +82,16 @@ impl Definition {
         std::iter::once(self.text.to_owned()).chain(rest).collect()
     }
 
+    /// Its fields: the kind and the name of each, in order.
+    #[cfg(any(test, feature = "replay"))]
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let lines = self.text.lines().map(|line| line.split('#').next().unwrap_or_default());
+        lines.filter(|line| !line.contains('=')).filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?, words.next()?))
+        })
+    }
+
     fn collect(&self, needed: &mut Vec<&'static Definition>) {
         for part in self.nested {
             if !needed.iter().any(|known| known.name == part.name) {

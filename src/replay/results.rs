@@ -1,4 +1,4 @@
-//! What a replay leaves in its folder: a line a report, the same as messages, and a summary.
+//! What a replay leaves in its folder: a line a report, the same as rows and as messages, and a summary.
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
@@ -11,6 +11,7 @@ use super::ReplayError;
 use super::header::Header;
 use super::rises::{Pictures, Rises};
 use super::summary::Summary;
+use super::table::Table;
 use crate::bag::message::{CompressedImage, Message as _, MonitorReport};
 use crate::bag::reader::Trust;
 use crate::bag::writer::{BagWriter, Offer, Topic};
@@ -27,8 +28,10 @@ const REPORTS: &str = "/monitor/report";
 /// Those of the frames at which the level rises, as JPEG: as the camera saw them, and as an operator does.
 const PICTURES: [&str; 2] = ["/monitor/image/compressed", "/monitor/overlay/compressed"];
 /// The files of a result.
-pub const RESULTS: [&str; 5] = [LINES, BAG, SUMMARY, FIGURES, JOURNAL];
+pub const RESULTS: [&str; 6] = [LINES, TABLE, BAG, SUMMARY, FIGURES, JOURNAL];
 pub(crate) const LINES: &str = "report.jsonl";
+/// The lines as a table.
+const TABLE: &str = "report.parquet";
 pub(crate) const BAG: &str = "result.mcap";
 pub(crate) const SUMMARY: &str = "summary.json";
 /// Figures of single frames with labels.
@@ -65,6 +68,7 @@ struct Identity {
 pub(super) struct Results {
     folder: PathBuf,
     lines: BufWriter<File>,
+    table: Table,
     bag: BagWriter,
     reports: Topic,
     pictures: [Topic; 2],
@@ -83,6 +87,7 @@ impl Results {
             }
         }
         let lines = BufWriter::new(File::create(folder.join(LINES))?);
+        let table = Table::create(File::create(folder.join(TABLE))?)?;
         let mut bag = BagWriter::create(&folder.join(BAG))?;
         let reports = bag.topic(REPORTS, MonitorReport::DEFINITION, Offer::Reliable)?;
         let [image, overlay] =
@@ -95,7 +100,7 @@ impl Results {
         };
         bag.note("synthcp_replay", BTreeMap::from([("header".to_owned(), json(header)?)]))?;
         let rises = Rises::default();
-        Ok(Self { folder: folder.to_owned(), lines, bag, reports, pictures, rises, identity })
+        Ok(Self { folder: folder.to_owned(), lines, table, bag, reports, pictures, rises, identity })
     }
 
     /// What is needed of the next frame.
@@ -144,6 +149,7 @@ impl Results {
         let line = Line { time, validity, level, recording, doubtful, report: &report };
         serde_json::to_writer(&mut self.lines, &line).map_err(std::io::Error::from)?;
         self.lines.write_all(b"\n")?;
+        self.table.add(&line)?;
         self.bag.write(self.reports, u64::try_from(time).unwrap_or(0), &report)?;
         Ok(report)
     }
@@ -151,6 +157,7 @@ impl Results {
     /// Closes the files; the summary, last of all, says whether they are complete.
     pub(super) fn finish(mut self, summary: &Summary) -> Result<(), ReplayError> {
         self.lines.flush()?;
+        self.table.finish()?;
         let facts = [("complete", summary.complete.to_string()), ("host", json(&summary.host)?)];
         self.bag.note("synthcp_replay_end", facts.map(|(name, fact)| (name.to_owned(), fact)).into())?;
         self.bag.finish()?;
