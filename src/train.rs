@@ -8,7 +8,7 @@ pub mod checkpoint;
 pub mod comparison;
 pub(crate) mod degrade;
 pub(crate) mod discriminator;
-pub(crate) mod foreign;
+pub mod foreign;
 pub mod guarantee;
 pub mod identity;
 mod logistic;

@@ -173,7 +173,7 @@ fn circles(sources: &[Source]) -> Vec<String> {
 
 /// Where numbers may be read from a tensor in the folders that infer: in `download`, in passes over the CPU's own
 /// memory, and when a network is loaded.
-const READERS: [&str; 7] = [
+const READERS: [&str; 8] = [
     "network/download",
     "network/softmax",
     "network/comparison/correction",
@@ -181,6 +181,7 @@ const READERS: [&str; 7] = [
     "network/synthesis/patches",
     "network/layers/prepared",
     "network/segmentation/torchscript",
+    "network/segmentation/torchscript/answer",
 ];
 
 /// Lines that bring numbers from a device in mid-frame by another way than `download`.

@@ -458,6 +458,8 @@ fn returning(path: &Path, kind: &str, value: &str) {
 
 /// What the traced network can be made to return: its logits, and what the first convolution gave.
 const TENSOR: [&str; 2] = ["Tensor", "_1"];
+const IDS: [&str; 2] = ["Tensor", "torch.argmax(_1, 1)"];
+const NAN: [&str; 2] = ["Tensor", "torch.log(torch.neg(torch.exp(_1)))"];
 const TUPLE: [&str; 2] = ["Tuple[Tensor, Tensor]", "(_1, _0)"];
 const DICT: [&str; 2] = ["Dict[str, Tensor]", r#"{"out": _1, "deep": _0}"#];
 
@@ -520,11 +522,27 @@ fn a_torchscript_file_that_is_not_m_is_named() {
         (
             TUPLE,
             "{architecture: torchscript}",
-            "has 2 items, the configuration looks for the logits as the only",
+            "is a tuple of 0 (1 x 19 x 32 x 64), 1 (1 x 6 x 32 x 64); those of 19 classes are 'logits: 0', the",
         ),
         (TUPLE, "{architecture: torchscript, logits: 2}", "logits at index 2"),
         (DICT, "{architecture: torchscript, logits: aux}", "logits under 'aux'"),
-        (TUPLE, "{architecture: torchscript, logits: 1}", "have shape [1, 6, 32, 64], 1 x 19 x h x w is"),
+        (DICT, "{architecture: torchscript, logits: aux}", "those of 19 classes are 'logits: out'"),
+        (
+            IDS,
+            "{architecture: torchscript}",
+            "are 1 x 32 x 64 of int64: class ids, one a pixel; 1 x 19 x h x w",
+        ),
+        (
+            IDS,
+            "{architecture: torchscript}",
+            "export the network without its argmax, or have its labels judged",
+        ),
+        (NAN, "{architecture: torchscript}", "NaN or infinity in the logits of a black image; finite"),
+        (
+            TUPLE,
+            "{architecture: torchscript, logits: 1}",
+            "are 1 x 6 x 32 x 64 of float: 6 classes; 1 x 19 x",
+        ),
     ] {
         let error = load(bundle_with_theirs(output, network).path()).err().unwrap();
         assert!(error.contains("theirs.pt: TorchScript") && error.contains(expected), "{error}");
@@ -580,13 +598,80 @@ fn an_import_of_a_network_says_how_images_will_be_fed() {
     let bundle = random_bundle();
     let theirs = bundle.path().join("theirs.pt");
     traced(&theirs);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_synthcp"));
-    command.args(["weights", "import", "--arch", "torchscript", "--from"]).arg(&theirs);
-    let out = command.arg("--to").arg(bundle.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    let (done, said) = imported(&bundle, &theirs, "torchscript");
     let expected =
         "1 x 3 x 64 x 128: red, green, blue in [0, 1], minus mean [0.485, 0.456, 0.406], over std [0.229";
-    assert!(out.status.success() && said.contains(expected) && said.contains("mean: [0, 0, 0]"), "{said}");
+    assert!(done && said.contains(expected) && said.contains("mean: [0, 0, 0]"), "{said}");
+    let found =
+        "computes in float, takes images of other sizes too, in batches too, and gives logits of 19 classes";
+    assert!(said.contains(found), "{said}");
+}
+
+/// Imports a network into a bundle: whether it was taken, and what was said.
+fn imported(bundle: &TempDir, theirs: &Path, arch: &str) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synthcp"));
+    command.args(["weights", "import", "--arch", arch, "--from"]).arg(theirs);
+    let out = command.arg("--to").arg(bundle.path()).output().unwrap();
+    (out.status.success(), String::from_utf8_lossy(&out.stderr).into_owned())
+}
+
+/// One convolution with a parameter as large as the grid that it wants, `size` (height, width).
+fn of_one_size(path: &Path, (height, width): (i64, i64)) {
+    let weights = Tensor::randn([19, 3, 3, 3], (Kind::Float, Device::Cpu));
+    let place = Tensor::randn([1, 19, height, width], (Kind::Float, Device::Cpu));
+    let image = Tensor::rand([1, 3, height, width], (Kind::Float, Device::Cpu));
+    let mut network = |inputs: &[Tensor]| {
+        let none: Option<&Tensor> = None;
+        vec![inputs[0].conv2d(&weights, none, [1, 1], [1, 1], [1, 1], 1) + &place]
+    };
+    CModule::create_by_tracing("Theirs", "forward", &[image], &mut network).unwrap().save(path).unwrap();
+}
+
+#[test]
+fn a_network_of_another_size_is_told_so_and_taken_once_its_size_is_said() {
+    let bundle = random_bundle();
+    let theirs = bundle.path().join("theirs.pt");
+    of_one_size(&theirs, (128, 256));
+    let (done, said) = imported(&bundle, &theirs, "torchscript");
+    let expected =
+        "it refuses an image of 1 x 3 x 64 x 128, red, green and blue: RuntimeError: The size of tensor a";
+    assert!(!done && said.contains(expected) && said.lines().count() == 1, "{said}");
+    assert!(said.contains("it takes 128 x 256: say 'size: [128, 256]' (height, width)"), "{said}");
+
+    let (done, said) = imported(&bundle, &theirs, "{architecture: torchscript, size: [128, 256]}");
+    assert!(done && said.contains("takes images brought to its 128 x 256, in batches too"), "{said}");
+    assert!(said.contains("it will be fed 1 x 3 x 128 x 256"), "{said}");
+    let monitor = load(bundle.path()).unwrap();
+    let inference = Inference::of_image(monitor.networks(), &frame().image).unwrap();
+    assert_eq!(inference.segmentation().grid_logits.size(), [1, 19, 128, 256]);
+    assert_eq!(inference.logits().size(), [1, 19, 64, 128]);
+    let out = monitor.process(&frame(), Wanted::ALL).unwrap();
+    assert!(out.maps.anomaly_score.unwrap().data.iter().all(|s| (0. ..=1.).contains(s)));
+
+    of_one_size(&theirs, (33, 35));
+    let (done, said) = imported(&bundle, &theirs, "torchscript");
+    assert!(!done && said.contains("nor does it take any of 26 usual sizes"), "{said}");
+}
+
+#[test]
+fn a_sigmoid_and_what_is_no_number_for_a_light_image_are_refused_on_import() {
+    let bundle = random_bundle();
+    let theirs = bundle.path().join("theirs.pt");
+    let before = std::fs::read(bundle.path().join(DESCRIPTION)).unwrap();
+    for (value, expected) in [
+        ("torch.sigmoid(_1)", "a sigmoid of each class by itself; logits or their softmax are needed"),
+        // Finite for a black image alone, whose first channel is -2.1.
+        (
+            "torch.add(_1, torch.log(torch.neg(torch.min(argument_1))))",
+            "NaN or infinity in the logits of a white image",
+        ),
+    ] {
+        traced(&theirs);
+        returning(&theirs, "Tensor", value);
+        let (done, said) = imported(&bundle, &theirs, "torchscript");
+        assert!(!done && said.contains(expected) && said.lines().count() == 1, "{said}");
+    }
+    assert_eq!(std::fs::read(bundle.path().join(DESCRIPTION)).unwrap(), before);
 }
 
 #[test]

@@ -9,6 +9,8 @@ use super::TrainError;
 use super::batch::TensorSet;
 use super::progress;
 use crate::checkpoint::weights;
+use crate::data::{Dataset, Reading, Slice, Source};
+use crate::labels::LabelSet;
 use crate::metric::segmentation::Confusion;
 use crate::model::bundle::sha256;
 use crate::model::pixels::to_input;
@@ -16,6 +18,27 @@ use crate::network::layers::{IMAGENET, spatial};
 use crate::network::segmentation::Segmenter;
 use crate::network::segmentation::torchscript::{Config, TorchScript};
 use crate::whole_file;
+
+/// Tries the TorchScript file `path` on labelled images of the data set `data`, as [`Foreign::try_feeding`] does, where
+/// its classes are those of `labels`.
+pub fn try_on(
+    path: &Path,
+    config: &Config,
+    data: &Path,
+    labels: &LabelSet,
+    [height, width]: [u32; 2],
+) -> Result<(), TrainError> {
+    let source = Source::open(data, &Slice::default(), false, &Reading::default())?;
+    let names = |set: &LabelSet| set.classes.iter().map(|class| class.name.clone()).collect::<Vec<_>>();
+    if names(&source.labels) != names(labels) {
+        return Ok(());
+    }
+    let pairs = &source.pairs.pairs;
+    let some = spread(pairs.len() as i64, TRIED).into_iter().filter_map(|at| pairs.get(at as usize));
+    let samples = some.map(|pair| source.load(pair, Some((width, height)))).collect::<Result<Vec<_>, _>>()?;
+    let set = TensorSet::new(&Dataset { samples, unpaired: 0, labels: source.labels.clone() });
+    Foreign::read(path)?.try_feeding(config, &set, labels.len() as i64, Device::Cpu)
+}
 
 /// The file, read.
 pub(crate) struct Foreign {
@@ -51,8 +74,7 @@ impl Foreign {
         size: (i64, i64),
         device: Device,
     ) -> Result<TorchScript, TrainError> {
-        TorchScript::load(&self.bytes, config, classes, size, device)
-            .and_then(|network| network.tried(size, device))
+        TorchScript::import(&self.bytes, config, classes, size, device)
             .map_err(|error| TrainError::Format { path: self.path.clone(), reason: error.to_string() })
     }
 

@@ -16,6 +16,7 @@ use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::network::fault::one_line;
 use synthcp_monitor::network::segmentation::SegmenterConfig;
 use synthcp_monitor::network::segmentation::torchscript::{self, TorchScript};
+use synthcp_monitor::train::foreign;
 use synthcp_monitor::whole_file;
 use tch::nn::VarStore;
 use tch::{Device, Kind};
@@ -67,7 +68,8 @@ pub struct Import {
     #[arg(long)]
     entry: Option<String>,
     /// Labelled images (Cityscapes, CamVid or StreetHazards layout) on which the imported segmenter is tried:
-    /// prints its accuracy on the first 100, and what it is fed. For a bundle.
+    /// prints its accuracy on the first 100, and what it is fed. A TorchScript file is fed in the usual ways as
+    /// well, and refused where one of them is clearly better. For a bundle.
     #[arg(long, value_name = "DATA")]
     check: Option<PathBuf>,
     /// Loads a TorchScript file whatever its code does; otherwise one that does anything but compute is
@@ -294,7 +296,8 @@ fn classes_of(import: &Import, classes: i64, shapes: &Shapes, mismatches: &[Weig
 
 /// How an image goes into somebody's network, and how to have it otherwise: whoever normalizes inside the
 /// network must not have it done before.
-fn fed(config: &torchscript::Config, [height, width]: [u32; 2]) -> String {
+fn fed(config: &torchscript::Config, working_size: [u32; 2]) -> String {
+    let [height, width] = config.size.unwrap_or(working_size);
     let order = if config.bgr { "blue, green, red" } else { "red, green, blue" };
     let (mean, std) = (config.mean, config.std);
     format!(
@@ -344,9 +347,14 @@ fn import_into(bundle: Bundle, import: &Import) -> Outcome {
     if let Architecture::Segmentation(SegmenterConfig::Torchscript(config)) = arch {
         let bytes = whole_file::read(&from[0].path, weights::MOST)?;
         let [height, width] = description.working_size.map(i64::from);
-        TorchScript::load(&bytes, config, classes, (height, width), Device::Cpu)
-            .map_err(|e| format!("{}: {e}", from[0].path.display()))?;
-        note!("{}: {}", from[0].path.display(), fed(config, description.working_size));
+        let theirs = from[0].path.display();
+        let network = TorchScript::import(&bytes, config, classes, (height, width), Device::Cpu)
+            .map_err(|e| format!("{theirs}: {e}"))?;
+        note!("{theirs}: {}", network.found());
+        note!("{theirs}: {}", fed(config, description.working_size));
+        if let Some(data) = &import.check {
+            foreign::try_on(&from[0].path, config, data, &labels, description.working_size)?;
+        }
         if config.trust_code {
             note!("{}: its code is trusted, and runs wherever the bundle is loaded", dir.display());
         }

@@ -6,6 +6,16 @@
 //!
 //! Such a file is a program. Unless the configuration trusts it, it is loaded only if its operators are known
 //! to do nothing but compute (`operators.rs`).
+//!
+//! ```text
+//! file --> load: operators, parameters, one black image --> network    wherever its bundle is loaded
+//!            \--> import: white, batch, half the size, other sizes     when it is first given
+//! ```
+
+mod answer;
+mod sizes;
+
+pub use sizes::Takes;
 
 use std::collections::BTreeSet;
 
@@ -15,7 +25,7 @@ use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
 
 use super::{Architecture, NotBuilt, Segmented, Segmenter, operators};
 use crate::network::fault::one_line;
-use crate::network::layers::{IMAGENET, normalize};
+use crate::network::layers::{IMAGENET, normalize, spatial};
 use crate::network::range::{OutOfRange, all_within, within};
 
 /// How to feed the network and read it; the defaults are torchvision's conventions.
@@ -28,6 +38,9 @@ pub struct Config {
     pub std: [f64; 3],
     /// Whether the network wants blue first.
     pub bgr: bool,
+    /// Height and width of the only images that the network takes; without it, it is fed the working size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<[u32; 2]>,
     /// Where the logits are; without it the network gives one tensor.
     pub logits: Option<Place>,
     /// Where the features are that the anomaly score compares; without it, the logits are compared.
@@ -50,6 +63,7 @@ impl Default for Config {
             mean,
             std,
             bgr: false,
+            size: None,
             logits: None,
             features: None,
             gives: Gives::Logits,
@@ -63,6 +77,9 @@ impl Architecture for Config {
     fn check(&self) -> Result<(), OutOfRange> {
         all_within("mean", &self.mean, -1000. ..=1000.)?;
         all_within("std", &self.std, 1e-6..=1000.)?;
+        for side in self.size.into_iter().flatten() {
+            within("size", side, 1..=8192)?;
+        }
         for (field, place) in [("logits", &self.logits), ("features", &self.features)] {
             if let Some(Place::Index(index)) = place {
                 within(field, *index, 0..=1000)?;
@@ -96,10 +113,10 @@ impl Gives {
         *self == Self::Logits
     }
 
-    /// What `tensor`, `N x classes x h x w`, looks like.
+    /// What `tensor`, `N x classes x h x w` in the network's own precision, looks like.
     fn of(tensor: &Tensor) -> Self {
         let sums = tensor.sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
-        let add_up = (sums - 1.).abs().max().double_value(&[]) < 1e-3;
+        let add_up = (sums - 1.).abs().max().double_value(&[]) < answer::rounding(tensor.kind());
         match add_up && tensor.min().double_value(&[]) >= 0. {
             true => Self::Probabilities,
             false => Self::Logits,
@@ -138,6 +155,16 @@ pub enum TorchScriptError {
         /// Their names.
         operators: String,
     },
+    /// It takes no such image.
+    #[error("TorchScript: it refuses an image of {image}, red, green and blue: {reason}{}", sizes::said(.takes))]
+    Refused {
+        /// Shape of the image.
+        image: String,
+        /// What libtorch says.
+        reason: String,
+        /// One of the usual sizes (height, width) that it takes; `None` where none was tried.
+        takes: Option<Takes>,
+    },
     /// There is no tensor where the configuration says.
     #[error("TorchScript: the output {found}, the configuration looks for the {what} {place}")]
     Output {
@@ -149,13 +176,8 @@ pub enum TorchScriptError {
         found: String,
     },
     /// The logits do not fit the label set.
-    #[error("TorchScript: the logits have shape {found:?}, 1 x {classes} x h x w is needed")]
-    Logits {
-        /// Their shape for one image.
-        found: Vec<i64>,
-        /// Classes of the label set.
-        classes: i64,
-    },
+    #[error("TorchScript: the logits {0}")]
+    Logits(String),
     /// The network gives something else than the configuration says.
     #[error(
         "TorchScript: what it gives for a black image {}; say 'gives: {}'",
@@ -164,9 +186,27 @@ pub enum TorchScriptError {
         if .0.is_logits() { "logits" } else { "probabilities" }
     )]
     Gives(Gives),
-    /// A parameter, or what the network gives for a black image, is no number.
-    #[error("TorchScript: {0} holds NaN or infinity; finite numbers are needed")]
-    NotFinite(String),
+    /// Each class has a probability of its own.
+    #[error(
+        "TorchScript: what it gives is between 0 and 1 and does not add up to 1: a sigmoid of each class by itself; \
+         logits or their softmax are needed: export the network without its sigmoid"
+    )]
+    Sigmoid,
+    /// A parameter, or what the network gives, is no number.
+    #[error(
+        "TorchScript: NaN or infinity in {place}; finite numbers are needed{}",
+        if *.kind == Kind::Half {
+            ", and half precision ends at 65504: export the network in float, or as it was trained"
+        } else {
+            ""
+        }
+    )]
+    NotFinite {
+        /// Where.
+        place: String,
+        /// The network's precision.
+        kind: Kind,
+    },
     /// The features are no map.
     #[error("TorchScript: the features have shape {found:?}, 1 x channels x h x w is needed")]
     Features {
@@ -186,6 +226,7 @@ impl From<TchError> for TorchScriptError {
 pub struct TorchScript {
     module: CModule,
     config: Config,
+    classes: i64,
     /// Precision of its parameters, in which it wants its images.
     kind: Kind,
     /// Whether it refuses batches, as a network does that was traced with an image and has its size in it.
@@ -215,29 +256,27 @@ impl TorchScript {
         }
         let mut module = CModule::load_data_on_device(&mut &bytes[..], device)?;
         module.f_set_eval()?;
-        let finite = |what: String, tensor: &Tensor| match all_finite(tensor) {
-            true => Ok(()),
-            false => Err(TorchScriptError::NotFinite(what)),
-        };
         let mut kind = Kind::Float;
         for (name, parameter) in module.named_parameters()? {
             if parameter.is_floating_point() {
                 kind = parameter.kind();
             }
-            finite(format!("tensor '{name}'"), &parameter)?;
+            if !all_finite(&parameter) {
+                return Err(TorchScriptError::NotFinite { place: format!("tensor '{name}'"), kind });
+            }
         }
-        let network = Self { module, config: config.clone(), kind, one_by_one: false, fixed_size: false };
+        let fixed_size = config.size.is_some();
+        let network = Self { module, config: config.clone(), classes, kind, one_by_one: false, fixed_size };
         let image = Tensor::zeros([1, 3, size.0, size.1], (Kind::Float, device));
-        let tried = tch::no_grad(|| network.run_as_it_is(&image))?;
-        let (logits, features) = (tried.logits.size(), tried.features.size());
-        if logits.len() != 4 || logits[..2] != [1, classes] {
-            return Err(TorchScriptError::Logits { found: logits, classes });
+        let tried = tch::no_grad(|| network.answer(&image))?;
+        if let Some(misfit) = answer::misfit(&tried.logits, classes) {
+            return Err(TorchScriptError::Logits(misfit));
         }
+        let features = tried.features.size();
         if features.len() != 4 || features[0] != 1 {
             return Err(TorchScriptError::Features { found: features });
         }
-        finite("the logits of a black image".into(), &tried.logits)?;
-        finite("the features of a black image".into(), &tried.features)?;
+        network.finite(&tried, "a black image")?;
         let found = Gives::of(&tried.logits);
         if classes > 1 && found != config.gives {
             return Err(TorchScriptError::Gives(found));
@@ -245,21 +284,83 @@ impl TorchScript {
         Ok(network)
     }
 
-    /// The same, tried on a batch of two images of `size` and on one of half the size. One that refuses the batch, or
-    /// says something else of an image in company, is asked image by image from then on.
-    pub(crate) fn tried(self, (height, width): (i64, i64), device: Device) -> Result<Self, TorchScriptError> {
+    /// Loads a network that is new here, and tries it on more: a white image, a batch of two, one of half the size;
+    /// and where it refuses `size`, on other sizes, to say which it takes. One that refuses the batch, or says
+    /// something else of an image in company, is asked image by image from then on.
+    pub fn import(
+        bytes: &[u8],
+        config: &Config,
+        classes: i64,
+        size: (i64, i64),
+        device: Device,
+    ) -> Result<Self, TorchScriptError> {
+        match Self::load(bytes, config, classes, size, device) {
+            Ok(network) => network.tried(size, device),
+            Err(TorchScriptError::Refused { image, reason, .. }) if config.size.is_none() => {
+                let takes = |(height, width): (u32, u32)| {
+                    let config = Config { size: Some([height, width]), ..config.clone() };
+                    let tried = Self::load(bytes, &config, classes, size, device);
+                    !matches!(tried, Err(TorchScriptError::Refused { .. }))
+                };
+                Err(TorchScriptError::Refused { image, reason, takes: Some(sizes::first(takes)) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn tried(self, (height, width): (i64, i64), device: Device) -> Result<Self, TorchScriptError> {
         let ramp = Tensor::linspace(0., 1., 2 * 3 * height * width, (Kind::Float, device));
         let images = ramp.view([2, 3, height, width]);
         tch::no_grad(|| {
-            let second = self.run_as_it_is(&images.narrow(0, 1, 1))?.logits;
-            let takes = self.run_as_it_is(&images).is_ok_and(|both| {
-                both.logits.size()[0] == 2 && both.logits.narrow(0, 1, 1).allclose(&second, 1e-3, 1e-3, false)
+            let white = images.narrow(0, 1, 1).ones_like();
+            self.finite(&self.answer(&white)?, "a white image")?;
+            let second = self.answer(&images.narrow(0, 1, 1))?;
+            self.finite(&second, "an image from grey to white")?;
+            if self.classes > 1 && answer::is_sigmoid(&second.logits) {
+                return Err(TorchScriptError::Sigmoid);
+            }
+            let second = second.logits;
+            let takes = self.answer(&images).is_ok_and(|both| {
+                let (both, tolerance) = (both.logits, answer::rounding(second.kind()));
+                both.size()[0] == 2 && both.narrow(0, 1, 1).allclose(&second, tolerance, tolerance, false)
             });
             let half =
                 images.narrow(0, 1, 1).narrow(2, 0, (height / 2).max(1)).narrow(3, 0, (width / 2).max(1));
-            let fixed_size = self.run_as_it_is(&half).is_err();
+            let fixed_size = self.fixed_size || self.answer(&half).is_err();
             Ok(Self { one_by_one: !takes, fixed_size, ..self })
         })
+    }
+
+    /// What trying it showed, in words.
+    pub fn found(&self) -> String {
+        let precision = match self.kind {
+            Kind::Float => "float",
+            Kind::Half => "half precision",
+            Kind::BFloat16 => "bfloat16",
+            Kind::Double => "double precision",
+            _ => "precision of its own",
+        };
+        let size = match (self.config.size, self.fixed_size) {
+            (Some([height, width]), _) => format!("images brought to its {height} x {width}"),
+            (None, true) => "images of this size alone".into(),
+            (None, false) => "images of other sizes too".into(),
+        };
+        let batches = if self.one_by_one { "one at a time" } else { "in batches too" };
+        let gives = if self.config.gives.is_logits() { "logits" } else { "probabilities" };
+        format!(
+            "it computes in {precision}, takes {size}, {batches}, and gives {gives} of {} classes",
+            self.classes
+        )
+    }
+
+    fn finite(&self, tried: &Segmented, of: &str) -> Result<(), TorchScriptError> {
+        for (what, tensor) in [("logits", &tried.logits), ("features", &tried.features)] {
+            if !all_finite(tensor) {
+                let place = format!("the {what} of {of}");
+                return Err(TorchScriptError::NotFinite { place, kind: self.kind });
+            }
+        }
+        Ok(())
     }
 
     fn run(&self, image: &Tensor) -> Result<Segmented, TorchScriptError> {
@@ -280,17 +381,49 @@ impl TorchScript {
     }
 
     fn run_as_it_is(&self, image: &Tensor) -> Result<Segmented, TorchScriptError> {
+        let Segmented { logits, features, .. } = self.answer(image)?;
+        let float = |tensor: &Tensor| tensor.f_to_kind(Kind::Float);
+        Ok(Segmented { logits: float(&logits)?, features: float(&features)?, auxiliary: None })
+    }
+
+    /// What the network gives, as it gives it.
+    fn answer(&self, image: &Tensor) -> Result<Segmented, TorchScriptError> {
         let c = &self.config;
         let image = image.f_to_kind(Kind::Float)?;
+        let image = match c.size {
+            Some([height, width]) if spatial(&image) != (height.into(), width.into()) => {
+                image.f_internal_upsample_bilinear2d_aa([height.into(), width.into()], false, None, None)?
+            }
+            _ => image,
+        };
         let image = if c.bgr { image.f_flip([1])? } else { image };
         let input = normalize(&image, c.mean, c.std).f_to_kind(self.kind)?.contiguous();
-        let output = self.module.forward_is(&[IValue::Tensor(input)])?;
-        let logits = find(&output, c.logits.as_ref(), "logits")?.f_to_kind(Kind::Float)?;
+        let shape = answer::by(&input.size());
+        let output = self.module.forward_is(&[IValue::Tensor(input)]).map_err(|error| {
+            TorchScriptError::Refused { image: shape, reason: one_line(&error.to_string()), takes: None }
+        })?;
+        let logits = self.find(&output, c.logits.as_ref(), "logits")?;
         let features = match &c.features {
-            Some(place) => find(&output, Some(place), "features")?.f_to_kind(Kind::Float)?,
+            Some(place) => self.find(&output, Some(place), "features")?,
             None => logits.shallow_clone(),
         };
         Ok(Segmented { logits, features, auxiliary: None })
+    }
+
+    fn find(
+        &self,
+        output: &IValue,
+        place: Option<&Place>,
+        what: &'static str,
+    ) -> Result<Tensor, TorchScriptError> {
+        answer::find(output, place, self.classes).map_err(|found| {
+            let place = match place {
+                None => "as the only tensor".into(),
+                Some(Place::Index(i)) => format!("at index {i}"),
+                Some(Place::Key(key)) => format!("under '{key}'"),
+            };
+            TorchScriptError::Output { what, place, found }
+        })
     }
 }
 
@@ -302,48 +435,6 @@ fn listed(names: BTreeSet<String>) -> String {
         names.into_iter().take(MOST).map(|name| name.chars().take(64).collect()).collect();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     shown.join(", ") + &more
-}
-
-/// The tensor at `place` of a network's output.
-fn find(output: &IValue, place: Option<&Place>, what: &'static str) -> Result<Tensor, TorchScriptError> {
-    let (found, tensor) = match (output, place) {
-        (IValue::Tensor(t), None) => return Ok(t.shallow_clone()),
-        (IValue::Tensor(_), _) => ("is one tensor".to_owned(), None),
-        (IValue::Tuple(items) | IValue::GenericList(items), Some(Place::Index(i))) => {
-            (format!("has {} items", items.len()), items.get(*i).and_then(as_tensor))
-        }
-        (IValue::TensorList(items), Some(Place::Index(i))) => {
-            (format!("has {} tensors", items.len()), items.get(*i).map(Tensor::shallow_clone))
-        }
-        (IValue::GenericDict(entries), place) => {
-            let names: Vec<&str> = entries
-                .iter()
-                .filter_map(|(key, _)| if let IValue::String(key) = key { Some(key.as_str()) } else { None })
-                .collect();
-            let wanted = if let Some(Place::Key(key)) = place { Some(key.as_str()) } else { None };
-            let entry = entries
-                .iter()
-                .find(|(key, _)| matches!(key, IValue::String(key) if Some(key.as_str()) == wanted));
-            (format!("is a dictionary of {names:?}"), entry.and_then(|(_, value)| as_tensor(value)))
-        }
-        (IValue::Tuple(items) | IValue::GenericList(items), _) => {
-            (format!("has {} items", items.len()), None)
-        }
-        (IValue::TensorList(items), _) => (format!("has {} tensors", items.len()), None),
-        (other, _) => (format!("is {other:?}"), None),
-    };
-    tensor.ok_or_else(|| {
-        let place = match place {
-            None => "as the only tensor".into(),
-            Some(Place::Index(i)) => format!("at index {i}"),
-            Some(Place::Key(key)) => format!("under '{key}'"),
-        };
-        TorchScriptError::Output { what, place, found }
-    })
-}
-
-fn as_tensor(value: &IValue) -> Option<Tensor> {
-    if let IValue::Tensor(t) = value { Some(t.shallow_clone()) } else { None }
 }
 
 impl Segmenter for TorchScript {
