@@ -3,11 +3,13 @@
 //! ```text
 //! report.jsonl, figures.jsonl of A and B --> frames that both have --> sums of each drive (or block of time)
 //!                                                          drawn again and again --> intervals of differences
+//! result.mcap of A and B --> pictures of frames whose level changed --> page
 //! ```
 
 mod bootstrap;
 mod difference;
 mod figure;
+pub mod page;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +22,7 @@ use serde::de::DeserializeOwned;
 
 use super::Header;
 use super::results::{FIGURES, LINES, SUMMARY};
+use crate::bag::BagError;
 use crate::whole_file;
 pub use bootstrap::Interval;
 use bootstrap::{Found, intervals};
@@ -39,6 +42,9 @@ pub enum CompareError {
     /// A file cannot be read.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// The pictures of a result.
+    #[error(transparent)]
+    Bag(#[from] BagError),
     /// One that no replay wrote.
     #[error("{} line {line}: {reason}; a result of synthcp replay is needed", path.display())]
     Line {
@@ -90,6 +96,10 @@ type Key = (usize, i64, u32);
 /// A frame whose level is not the same.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changed {
+    /// Its place among the frames that both have, from 1.
+    pub number: usize,
+    /// Time since the first of these.
+    pub seconds: f64,
     /// The place of its recording.
     pub recording: usize,
     /// When it was recorded, in nanoseconds since 1970.
@@ -158,11 +168,12 @@ impl Comparison {
         }
         let units: Vec<[Sums; 2]> = units.into_values().collect();
         let rows = rows(&catalogue, &units, max_drop);
-        let changed = common.iter().filter_map(|key| {
+        let changed = common.iter().zip(1..).filter_map(|(key, number)| {
             let levels =
                 [&ours[key], &theirs[key]].map(|line| (line.level.clone(), line.report.failure_score));
             let (recording, time, _) = *key;
-            (levels[0].0 != levels[1].0).then_some(Changed { recording, time, levels })
+            let seconds = (time - first) as f64 * 1e-9;
+            (levels[0].0 != levels[1].0).then_some(Changed { number, seconds, recording, time, levels })
         });
         Ok(Self {
             frames: [common.len(), ours.len() - common.len(), theirs.len() - common.len()],

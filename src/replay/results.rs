@@ -26,7 +26,7 @@ use crate::whole_file;
 /// The topic of reports in the result.
 const REPORTS: &str = "/monitor/report";
 /// Those of the frames at which the level rises, as JPEG: as the camera saw them, and as an operator does.
-const PICTURES: [&str; 2] = ["/monitor/image/compressed", "/monitor/overlay/compressed"];
+pub(super) const PICTURES: [&str; 2] = ["/monitor/image/compressed", "/monitor/overlay/compressed"];
 /// The files of a result.
 pub const RESULTS: [&str; 6] = [LINES, TABLE, BAG, SUMMARY, FIGURES, JOURNAL];
 pub(crate) const LINES: &str = "report.jsonl";

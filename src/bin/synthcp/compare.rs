@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
-use synthcp_monitor::replay::compare::{Changed, CompareError, Comparison, first_difference};
+use synthcp_monitor::replay::RESULTS;
+use synthcp_monitor::replay::compare::{Changed, CompareError, Comparison, first_difference, page};
 
 use super::Outcome;
-use super::output::Ended;
+use super::output::{self, Ended};
 
 /// Arguments of `synthcp compare`.
 #[derive(ClapArgs)]
@@ -21,6 +22,9 @@ pub struct Args {
     /// Frames whose level changed that are listed.
     #[arg(long, default_value_t = 20)]
     list: usize,
+    /// An HTML page to write: the figures, and pictures of the frames whose level changed, side by side.
+    #[arg(long, value_name = "FILE", conflicts_with = "exact")]
+    page: Option<PathBuf>,
     /// Whether the results agree bit for bit, but for latencies and what names versions and computers.
     #[arg(long)]
     exact: bool,
@@ -45,11 +49,16 @@ pub fn run(args: &Args) -> Outcome {
     }
     let comparison = Comparison::of(a, b, args.max_drop).map_err(told)?;
     say_as_is!("{comparison}");
-    for Changed { recording, time, levels: [(one, of), (other, now)] } in
+    for Changed { recording, time, levels: [(one, of), (other, now)], .. } in
         comparison.changed.iter().take(args.list)
     {
         let score = |score: &Option<f64>| score.map_or("n/a".to_owned(), |score| format!("{score:.3}"));
         say!("recording {recording} at {time}: {one} ({}) -> {other} ({})", score(of), score(now));
+    }
+    if let Some(page) = &args.page {
+        let held = [a, b].into_iter().flat_map(|folder| RESULTS.map(|name| folder.join(name)));
+        output::spare(&held.collect::<Vec<_>>(), [page.clone()])?;
+        page::write(page, &comparison, [a, b]).map_err(told)?;
     }
     match comparison.losses()[..] {
         [] => Ok(()),
