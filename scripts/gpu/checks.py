@@ -453,6 +453,8 @@ def training(pack):
             recipe, changed = re.subn(rf"(?m)^{name}: .*$", f"{name}: {value}", recipe)
             if changed != 1:
                 raise ValueError(f"the recipe has no line for {name}")
+        # Frames that were packed may all be of one drive.
+        recipe = re.sub(r"(?m)^folds_along: .*\n", "", recipe)
         path = pack.folder / "training.yaml"
         path.write_text(recipe.split("baselines:")[0])
         data = ["--data", pack.folder / "frames", "--recipe", path]
