@@ -1,23 +1,17 @@
 //! Optimizers whose state can be saved, so that a resumed training goes on as if never stopped.
 
+use std::collections::BTreeMap;
+
+use tch::Tensor;
 use tch::nn::VarStore;
-use tch::{Kind, Tensor};
 
 use crate::checkpoint::weights::Tensors;
 
-/// Adam with decoupled weight decay (Loshchilov, Hutter, 2019). All parameters lie in one row, so that a step is a
-/// dozen operations and not a dozen for each of some hundred parameters: on a GPU, starting them would take longer
-/// than the network.
+/// Adam with decoupled weight decay (Loshchilov, Hutter, 2019). Parameters that learn alike lie in one row, so that a
+/// step is some dozen operations and not that many for each of some hundred parameters.
 #[derive(Debug)]
 pub struct Adam {
-    /// Views of `all`, in the order of their names.
-    parameters: Vec<(String, Tensor)>,
-    all: Tensor,
-    mean: Tensor,
-    square: Tensor,
-    /// What each learns of the rate, and of that how much it decays.
-    share: Tensor,
-    decay: Tensor,
+    rows: Vec<Row>,
     options: AdamOptions,
     steps: i32,
 }
@@ -41,78 +35,111 @@ impl Default for AdamOptions {
     }
 }
 
-impl Adam {
-    /// For every trainable parameter of `vs`, in the order of their names. They are moved: what `vs` holds are views of
-    /// the optimizer's row from here on.
-    pub fn new(vs: &VarStore, options: AdamOptions) -> Self {
-        let mut parameters: Vec<(String, Tensor)> =
-            vs.variables().into_iter().filter(|(_, value)| value.requires_grad()).collect();
+/// Parameters that learn alike, one after the other.
+#[derive(Debug)]
+struct Row {
+    /// Views of `all`, in the order of their names.
+    parameters: Vec<(String, Tensor)>,
+    all: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    /// What they learn of the rate.
+    share: f64,
+    /// What they decay in a step, in units of their rate.
+    decay: f64,
+}
+
+impl Row {
+    fn new(mut parameters: Vec<(String, Tensor)>, share: f64, decay: f64) -> Self {
         parameters.sort_by(|a, b| a.0.cmp(&b.0));
-        let device = vs.device();
-        tch::no_grad(|| {
-            let row = |of: &dyn Fn(&str, &Tensor) -> Tensor| {
-                let parts = parameters.iter().map(|(name, value)| of(name, value).flatten(0, -1));
-                let parts: Vec<Tensor> = parts.chain([Tensor::zeros([0], (Kind::Float, device))]).collect();
-                Tensor::cat(&parts, 0)
-            };
-            let all = row(&|_, value| value.detach());
-            let share = row(&|name, value| {
-                let is_slow = options.slow.is_some_and(|prefix| name.starts_with(prefix));
-                value.full_like(if is_slow { 0.25 } else { 1. })
-            });
-            let decay = row(&|_, value| value.full_like(if value.dim() > 1 { 1. } else { 0. }))
-                * &share
-                * options.weight_decay;
-            let parts = views(&all, &sizes_of(&parameters));
-            for ((_, value), part) in parameters.iter_mut().zip(&parts) {
-                value.set_data(part);
-            }
-            let (mean, square) = (all.zeros_like(), all.zeros_like());
-            Self { parameters, all, mean, square, share, decay, options, steps: 0 }
-        })
+        let all = flat(parameters.iter().map(|(_, value)| value.detach()));
+        let parts = parts(&all, &parameters);
+        for ((_, value), part) in parameters.iter_mut().zip(&parts) {
+            value.set_data(part);
+        }
+        let (mean, square) = (all.zeros_like(), all.zeros_like());
+        Self { parameters, all, mean, square, share, decay }
+    }
+
+    /// What the state holds, by name: a view of it.
+    fn state(&self, prefix: &str) -> Vec<(String, Tensor)> {
+        let named = |(kind, row): (&str, &Tensor)| {
+            let name = |(name, part)| (format!("{prefix}{kind}/{name}"), part);
+            let names = self.parameters.iter().map(|(name, _)| name);
+            names.zip(parts(row, &self.parameters)).map(name).collect::<Vec<_>>()
+        };
+        [("mean", &self.mean), ("square", &self.square)].into_iter().flat_map(named).collect()
+    }
+}
+
+/// Tensors as one row.
+fn flat(tensors: impl Iterator<Item = Tensor>) -> Tensor {
+    Tensor::cat(&tensors.map(|tensor| tensor.flatten(0, -1)).collect::<Vec<_>>(), 0)
+}
+
+/// The parts of a row that belong to these parameters.
+fn parts(row: &Tensor, parameters: &[(String, Tensor)]) -> Vec<Tensor> {
+    let lengths: Vec<i64> = parameters.iter().map(|(_, value)| value.numel() as i64).collect();
+    let parts = row.split_with_sizes(lengths, 0);
+    parts.iter().zip(parameters).map(|(part, (_, value))| part.view_as(value)).collect()
+}
+
+/// What parameters of slow names learn of the rate.
+const SLOW: f64 = 0.25;
+/// A rate that changes no fp32 number, and that can be divided by.
+const LEAST_RATE: f64 = 1e-12;
+
+impl Adam {
+    /// For every trainable parameter of `vs`. They are moved: what `vs` holds are views of the optimizer's rows from
+    /// here on.
+    pub fn new(vs: &VarStore, options: AdamOptions) -> Self {
+        let is_slow = |name: &str| options.slow.is_some_and(|prefix| name.starts_with(prefix));
+        let mut alike = BTreeMap::<_, Vec<_>>::new();
+        for (name, value) in vs.variables().into_iter().filter(|(_, value)| value.requires_grad()) {
+            alike.entry((is_slow(&name), value.dim() > 1)).or_default().push((name, value));
+        }
+        let row = |((is_slow, decays), parameters)| {
+            let share = if is_slow { SLOW } else { 1. };
+            Row::new(parameters, share, if decays { options.weight_decay } else { 0. })
+        };
+        Self { rows: tch::no_grad(|| alike.into_iter().map(row).collect()), options, steps: 0 }
     }
 
     /// Computes the gradients of `loss` for these parameters and takes one step of rate `rate`.
     pub fn step(&mut self, loss: &Tensor, rate: f64) {
-        let values: Vec<&Tensor> = self.parameters.iter().map(|(_, value)| value).collect();
-        if values.is_empty() {
-            return;
-        }
-        let gradients = Tensor::run_backward(&[loss], &values, false, false);
+        let values = self.rows.iter().flat_map(|row| &row.parameters).map(|(_, value)| value);
+        let gradients = Tensor::run_backward(&[loss], &values.collect::<Vec<_>>(), false, false);
+        let mut gradients = gradients.into_iter();
         self.steps += 1;
-        let AdamOptions { beta1, beta2, weight_decay, .. } = self.options;
+        let AdamOptions { beta1, beta2, .. } = self.options;
         let correction1 = 1. - beta1.powi(self.steps);
         let correction2 = 1. - beta2.powi(self.steps);
         tch::no_grad(|| {
-            let part = |(gradient, value): (&Tensor, &&Tensor)| match gradient.defined() {
-                true => gradient.flatten(0, -1),
-                false => value.zeros_like().flatten(0, -1),
-            };
-            let parts: Vec<Tensor> = gradients.iter().zip(&values).map(part).collect();
-            let gradient = Tensor::cat(&parts, 0);
-            let _ = self.mean.lerp_(&gradient, 1. - beta1);
-            let _ = self.square.g_mul_scalar_(beta2).addcmul_(&gradient, &gradient);
-            if weight_decay > 0. {
-                let _ = self.all.g_mul_(&(1. - &self.decay * rate));
+            for row in &mut self.rows {
+                let rate = (rate * row.share).max(LEAST_RATE);
+                let found = |((_, value), gradient): (&(String, Tensor), Tensor)| match gradient.defined() {
+                    true => gradient,
+                    false => value.zeros_like(),
+                };
+                let gradient = flat(row.parameters.iter().zip(&mut gradients).map(found));
+                let _ = row.mean.lerp_(&gradient, 1. - beta1);
+                let _ = row.square.g_mul_scalar_(beta2).addcmul_(&gradient, &gradient);
+                if row.decay > 0. {
+                    let _ = row.all.g_mul_scalar_(1. - rate * row.decay);
+                }
+                // square holds sum(beta2^k g^2): scaled by 1 - beta2 here rather than at each sum. What the whole
+                // step is multiplied with stands in the denominator.
+                let scale = ((1. - beta2) / correction2).sqrt();
+                let over = -correction1 / rate;
+                let denominator = row.square.sqrt().g_mul_scalar_(scale * over).g_add_scalar_(1e-8 * over);
+                let _ = row.all.addcdiv_(&row.mean, &denominator);
             }
-            // square holds sum(beta2^k g^2): scaled by 1 - beta2 here rather than at each sum. What the whole step is
-            // multiplied with stands in the denominator.
-            let scale = ((1. - beta2) / correction2).sqrt();
-            let over = -correction1 / rate.max(LEAST_RATE);
-            let denominator = self.square.sqrt().g_mul_scalar_(scale * over).g_add_scalar_(1e-8 * over);
-            let _ = self.all.addcdiv_(&(&self.mean * &self.share), &denominator);
         });
     }
 
     /// The state, under `prefix`.
     pub(crate) fn state(&self, prefix: &str) -> Tensors {
-        let mut tensors = Tensors::new();
-        let sizes = sizes_of(&self.parameters);
-        for (kind, row) in [("mean", &self.mean), ("square", &self.square)] {
-            for ((name, _), part) in self.parameters.iter().zip(views(row, &sizes)) {
-                tensors.insert(format!("{prefix}{kind}/{name}"), part);
-            }
-        }
+        let mut tensors: Tensors = self.rows.iter().flat_map(|row| row.state(prefix)).collect();
         tensors.insert(format!("{prefix}steps"), Tensor::from(i64::from(self.steps)));
         tensors
     }
@@ -120,39 +147,18 @@ impl Adam {
     /// Restores what [`Adam::state`] gave; `None` names the first tensor that is missing.
     pub(crate) fn restore(&mut self, prefix: &str, tensors: &Tensors) -> Result<(), String> {
         let get = |name: String| tensors.get(&name).ok_or(name);
-        let sizes = sizes_of(&self.parameters);
-        for (kind, row) in [("mean", &self.mean), ("square", &self.square)] {
-            for ((name, _), mut part) in self.parameters.iter().zip(views(row, &sizes)) {
-                part.copy_(get(format!("{prefix}{kind}/{name}"))?);
-            }
+        for (name, mut part) in self.rows.iter().flat_map(|row| row.state(prefix)) {
+            part.copy_(get(name)?);
         }
         self.steps = get(format!("{prefix}steps"))?.int64_value(&[]) as i32;
         Ok(())
     }
 }
 
-/// A rate that changes no fp32 number, and that can be divided by.
-const LEAST_RATE: f64 = 1e-12;
-
-/// The parts of a row, of these sizes one after the other.
-fn views(row: &Tensor, sizes: &[Vec<i64>]) -> Vec<Tensor> {
-    let mut start = 0;
-    let part = |size: &Vec<i64>| {
-        let length = size.iter().product();
-        start += length;
-        row.narrow(0, start - length, length).view(size.as_slice())
-    };
-    sizes.iter().map(part).collect()
-}
-
-fn sizes_of(parameters: &[(String, Tensor)]) -> Vec<Vec<i64>> {
-    parameters.iter().map(|(_, value)| value.size()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use tch::nn::Init;
-    use tch::{Device, Reduction};
+    use tch::{Device, Kind, Reduction};
 
     use super::*;
 
