@@ -731,7 +731,6 @@ fn compare_finds_what_two_results_differ_in_and_what_of_it_is_a_loss() {
     );
     assert!(loss.contains("significantly worse: M's pixel accuracy, true mIoU of a frame, mean"), "{loss}");
     assert!(said.contains("1 frames changed") && said.contains(": FAILURE ("), "{said}");
-    // The other way round it is a gain.
     // A page: neither holds a picture, as their levels rise nowhere.
     let (code, [_, said]) = compare(&["right", "wrong", "--page", "page.html"]);
     let page = fs::read_to_string(at.join("page.html")).unwrap();
@@ -740,6 +739,7 @@ fn compare_finds_what_two_results_differ_in_and_what_of_it_is_a_loss() {
     assert!(page.contains("CAUTION</strong>") && !page.contains("<img"), "{page}");
     let (code, [_, said]) = compare(&["right", "wrong", "--page", "right/report.jsonl"]);
     assert!(code != 0 && said.contains("right/report.jsonl"), "{said}");
+    // The other way round it is a gain.
     assert_eq!(compare(&["wrong", "right"]).0, 0);
 
     record(&at.join("else.mcap"), &[frame(0, true)]);

@@ -448,7 +448,8 @@ def training(pack):
         size, batch = ("[64, 128]", 2) if pack.short else ("[256, 512]", 16)
         recipe = (pack.folder / "recipe.yaml").read_text()
         for name, value in {
-            "working_size": size, "segmentation_crop": size, "fold_steps": 2, "folds": 2, "degraded": "false", "batch": [batch] * 3,
+            "working_size": size, "segmentation_crop": size, "fold_steps": 2, "folds": 2, "degraded": "false",
+            "batch": [batch] * 3,
         }.items():
             recipe, changed = re.subn(rf"(?m)^{name}: .*$", f"{name}: {value}", recipe)
             if changed != 1:

@@ -81,10 +81,9 @@ impl TensorSet {
 pub(super) fn nearest(tensors: &[&Tensor], device: Device) -> Device {
     let bytes = |tensor: &&Tensor| tensor.numel() as u64 * tensor.kind().elt_size_in_bytes() as u64;
     let bytes: u64 = tensors.iter().map(bytes).sum();
-    let memory = match (device, gpus()) {
-        (Device::Cuda(index), Ok(gpus)) => gpus.get(index).map_or(0, |gpu| gpu.memory),
-        _ => 0,
-    };
+    // On a CPU nobody asks for GPUs, which would load their library.
+    let Device::Cuda(index) = device else { return device };
+    let memory = gpus().as_ref().ok().and_then(|gpus| gpus.get(index)).map_or(0, |gpu| gpu.memory);
     if bytes <= memory / 4 { device } else { Device::Cpu }
 }
 

@@ -19,25 +19,25 @@ use crate::network::segmentation::Segmenter;
 use crate::network::segmentation::torchscript::{Config, TorchScript};
 use crate::whole_file;
 
-/// Tries the TorchScript file `path` on labelled images of the data set `data`, as [`Foreign::try_feeding`] does, where
-/// its classes are those of `labels`.
+/// Tries the TorchScript file `path` on labelled images of the data set `data`, as [`Foreign::try_feeding`] does. `false`
+/// where the data's classes are not those of `labels`, and nothing was tried.
 pub fn try_on(
     path: &Path,
     config: &Config,
     data: &Path,
     labels: &LabelSet,
     [height, width]: [u32; 2],
-) -> Result<(), TrainError> {
+) -> Result<bool, TrainError> {
     let source = Source::open(data, &Slice::default(), false, &Reading::default())?;
     let names = |set: &LabelSet| set.classes.iter().map(|class| class.name.clone()).collect::<Vec<_>>();
     if names(&source.labels) != names(labels) {
-        return Ok(());
+        return Ok(false);
     }
     let pairs = &source.pairs.pairs;
     let some = spread(pairs.len() as i64, TRIED).into_iter().filter_map(|at| pairs.get(at as usize));
     let samples = some.map(|pair| source.load(pair, Some((width, height)))).collect::<Result<Vec<_>, _>>()?;
     let set = TensorSet::new(&Dataset { samples, unpaired: 0, labels: source.labels.clone() });
-    Foreign::read(path)?.try_feeding(config, &set, labels.len() as i64, Device::Cpu)
+    Foreign::read(path)?.try_feeding(config, &set, labels.len() as i64, Device::Cpu).map(|()| true)
 }
 
 /// The file, read.

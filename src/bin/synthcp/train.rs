@@ -18,8 +18,7 @@ pub enum Stage {
     Segmentation(Common),
     /// Trains the generator G on labels, with a loss on the features of M.
     Synthesis(Common),
-    /// Trains M without one of the folds. `comparison` does so for each; on a GPU several at once take little
-    /// longer than one.
+    /// Trains M without one of the folds: `comparison` does so for each, one after the other.
     Fold(Fold),
     /// Shows an M that was trained without a fold that fold, and G what it made of it: what F learns from.
     Predictions(Fold),

@@ -352,8 +352,11 @@ fn import_into(bundle: Bundle, import: &Import) -> Outcome {
             .map_err(|e| format!("{theirs}: {e}"))?;
         note!("{theirs}: {}", network.found());
         note!("{theirs}: {}", fed(config, description.working_size));
-        if let Some(data) = &import.check {
-            foreign::try_on(&from[0].path, config, data, &labels, description.working_size)?;
+        if let Some(data) = &import.check
+            && !foreign::try_on(&from[0].path, config, data, &labels, description.working_size)?
+        {
+            let data = data.display();
+            note!("{data}: its classes are not the bundle's; no other way of feeding {theirs} was tried");
         }
         if config.trust_code {
             note!("{}: its code is trusted, and runs wherever the bundle is loaded", dir.display());
