@@ -12,7 +12,10 @@
 //!
 //! Nothing here knows how a frame is assessed, and nothing outside knows ROS.
 
+pub(crate) mod assessing;
 pub(crate) mod bundle_folder;
+pub mod error;
+pub(crate) mod loading;
 pub(crate) mod log;
 pub mod messages;
 pub mod output;
@@ -26,4 +29,5 @@ pub(crate) mod recording;
 pub(crate) mod self_test_service;
 pub(crate) mod spin;
 pub mod start;
+pub(crate) mod station;
 pub(crate) mod timer;

@@ -1,5 +1,6 @@
 //! A stream of images in time, without ROS: from an arrival to a verdict.
 
+pub(crate) mod cameras;
 pub(crate) mod deadline;
 pub mod debounce;
 pub(crate) mod decoding;
@@ -9,6 +10,7 @@ pub mod events;
 pub(crate) mod freshness;
 pub mod labels;
 pub(crate) mod latch;
+pub(crate) mod lent;
 pub mod likeness;
 pub(crate) mod mailbox;
 #[cfg(feature = "bag")]
@@ -28,6 +30,7 @@ pub(crate) mod time_base;
 pub(crate) mod topic_names;
 pub(crate) mod tracks;
 pub(crate) mod transports;
+pub(crate) mod turns;
 pub mod validity;
 pub mod verdict;
 pub(crate) mod vigil;

@@ -24,6 +24,9 @@ fn flatten(prefix: &str, yaml: &Yaml, into: &mut BTreeMap<String, Value>) {
         Yaml::Number(number) if number.is_f64() => Value::Double(number.as_f64().expect("a float")),
         Yaml::Number(number) => Value::Integer(number.as_i64().expect("an integer")),
         Yaml::String(text) => Value::Text(text.clone()),
+        Yaml::Sequence(texts) => {
+            Value::Texts(texts.iter().map(|text| text.as_str().expect("a text").to_owned()).collect())
+        }
         other => panic!("{prefix}: {other:?}"),
     };
     into.insert(prefix.to_owned(), value);

@@ -9,12 +9,14 @@ use r2r::{Node, Publisher, QosProfile};
 
 use super::messages;
 use crate::frame::Stamp;
+use crate::watch::cameras::Camera;
 use crate::watch::shared::NodeClock;
 
 /// Writes log lines under the node's name.
 #[derive(Clone)]
 pub(crate) struct Log {
     name: String,
+    camera: Camera,
     clock: NodeClock,
     rosout: Arc<Mutex<Publisher<Line>>>,
 }
@@ -24,26 +26,31 @@ impl Log {
     pub fn create(node: &mut Node, clock: NodeClock) -> r2r::Result<Self> {
         let qos = QosProfile::default().keep_last(1000).transient_local();
         let rosout = Arc::new(Mutex::new(node.create_publisher("/rosout", qos)?));
-        Ok(Self { name: node.logger().to_owned(), clock, rosout })
+        Ok(Self { name: node.logger().to_owned(), camera: Camera::default(), clock, rosout })
+    }
+
+    /// The same, for lines about this camera.
+    pub(crate) fn about(&self, camera: &Camera) -> Self {
+        Self { camera: camera.clone(), ..self.clone() }
     }
 
     /// What happened as it should.
     pub fn info(&self, message: &str) {
-        let message = messages::text(message);
+        let message = messages::text(&self.camera.line(message));
         r2r::log_info!(&self.name, "{message}");
         self.publish(Line::INFO as u8, message);
     }
 
     /// What deserves attention.
     pub(crate) fn warn(&self, message: &str) {
-        let message = messages::text(message);
+        let message = messages::text(&self.camera.line(message));
         r2r::log_warn!(&self.name, "{message}");
         self.publish(Line::WARN as u8, message);
     }
 
     /// What is broken.
     pub fn error(&self, message: &str) {
-        let message = messages::text(message);
+        let message = messages::text(&self.camera.line(message));
         r2r::log_error!(&self.name, "{message}");
         self.publish(Line::ERROR as u8, message);
     }

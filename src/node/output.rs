@@ -15,6 +15,7 @@ use crate::frame::Stamp;
 use crate::labels::LabelSet;
 use crate::monitor::assessment::{Assessment, Maps, Wanted};
 use crate::picture::overlay::{Badge, overlay_frame};
+use crate::watch::cameras::Camera;
 use crate::watch::debounce::Level;
 use crate::watch::message;
 use crate::watch::recorder::Recorder;
@@ -47,12 +48,12 @@ impl Reports {
     ///
     /// Deadline and lease tell readers that ask for them that the node is gone, or hangs: each report is a sign of
     /// life, and within `silence` there is one.
-    pub fn create(node: &mut Node, reliable: bool, silence: Duration) -> r2r::Result<Self> {
+    pub fn create(node: &mut Node, camera: &Camera, reliable: bool, silence: Duration) -> r2r::Result<Self> {
         let promised = qos(reliable, 10)
             .deadline(silence)
             .liveliness(LivelinessPolicy::ManualByTopic)
             .liveliness_lease_duration(silence);
-        let publisher = node.create_publisher("~/report", promised)?;
+        let publisher = node.create_publisher(&camera.output("report"), promised)?;
         Ok(Self { publisher, identity: Arc::default(), recorder: None })
     }
 
@@ -93,7 +94,8 @@ impl Reports {
     }
 }
 
-/// Messages that late subscribers get as well, and the diagnostics.
+/// Messages that late subscribers get as well, and the diagnostics; the same for all cameras.
+#[derive(Clone)]
 pub(crate) struct Announcements {
     label_info: Publisher<LabelInfo>,
     #[cfg(vision_msgs)]
@@ -181,21 +183,21 @@ impl Audience {
 
 impl Images {
     /// Announces the topics.
-    pub fn create(node: &mut Node, reliable: bool) -> r2r::Result<Self> {
+    pub(crate) fn create(node: &mut Node, camera: &Camera, reliable: bool) -> r2r::Result<Self> {
         // A frame's pictures leave in one burst, of which a busy reader misses parts (config/fastdds.xml
         // says why); they are sent again as long as they are here.
-        let mut publisher = |topic| node.create_publisher(topic, qos(reliable, 5));
+        let mut publisher = |topic| node.create_publisher(&camera.output(topic), qos(reliable, 5));
         Ok(Self {
-            error_mask: publisher("~/error_mask")?,
-            error_probability: publisher("~/error_probability")?,
-            confidence: publisher("~/confidence")?,
-            anomaly_mask: publisher("~/anomaly_mask")?,
-            anomaly_score: publisher("~/anomaly_score")?,
-            labels: publisher("~/labels")?,
-            trusted_labels: publisher("~/trusted_labels")?,
-            labels_color: publisher("~/labels_color")?,
-            reconstruction: publisher("~/reconstruction")?,
-            overlay: publisher("~/overlay")?,
+            error_mask: publisher("error_mask")?,
+            error_probability: publisher("error_probability")?,
+            confidence: publisher("confidence")?,
+            anomaly_mask: publisher("anomaly_mask")?,
+            anomaly_score: publisher("anomaly_score")?,
+            labels: publisher("labels")?,
+            trusted_labels: publisher("trusted_labels")?,
+            labels_color: publisher("labels_color")?,
+            reconstruction: publisher("reconstruction")?,
+            overlay: publisher("overlay")?,
         })
     }
 

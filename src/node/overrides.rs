@@ -57,6 +57,7 @@ fn from_ros(value: &ParameterValue) -> Value {
         ParameterValue::Integer(value) => Value::Integer(*value),
         ParameterValue::Double(value) => Value::Double(*value),
         ParameterValue::String(value) => Value::Text(value.clone()),
+        ParameterValue::StringArray(values) => Value::Texts(values.clone()),
         other => Value::Other(other.type_name()),
     }
 }

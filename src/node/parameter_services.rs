@@ -25,6 +25,7 @@ const BOOL: u8 = ParameterType::PARAMETER_BOOL as u8;
 const INTEGER: u8 = ParameterType::PARAMETER_INTEGER as u8;
 const DOUBLE: u8 = ParameterType::PARAMETER_DOUBLE as u8;
 const STRING: u8 = ParameterType::PARAMETER_STRING as u8;
+const STRINGS: u8 = ParameterType::PARAMETER_STRING_ARRAY as u8;
 
 /// The six services of a node with parameters.
 pub(crate) struct ParameterServices {
@@ -165,7 +166,12 @@ fn described(row: &Declaration) -> ParameterDescriptor {
         Kind::Double(_, from_value, to_value) => {
             descriptor.floating_point_range = vec![FloatingPointRange { from_value, to_value, step: 0.0 }];
         }
-        Kind::Bool(_) | Kind::ShareOrBundle | Kind::Text(_) | Kind::Word(..) | Kind::Device => {}
+        Kind::Bool(_)
+        | Kind::ShareOrBundle
+        | Kind::Text(_)
+        | Kind::Word(..)
+        | Kind::Device
+        | Kind::Cameras => {}
     }
     descriptor
 }
@@ -176,6 +182,7 @@ fn from_ros(value: &ParameterValue) -> Value {
         INTEGER => Value::Integer(value.integer_value),
         DOUBLE => Value::Double(value.double_value),
         STRING => Value::Text(value.string_value.clone()),
+        STRINGS => Value::Texts(value.string_array_value.clone()),
         NOT_SET => Value::Other("not set"),
         _ => Value::Other("an array"),
     }
@@ -188,6 +195,10 @@ fn to_ros(value: &Value) -> ParameterValue {
         Value::Integer(value) => ParameterValue { integer_value: *value, ..of(INTEGER) },
         Value::Double(value) => ParameterValue { double_value: *value, ..of(DOUBLE) },
         Value::Text(value) => ParameterValue { string_value: text(value), ..of(STRING) },
+        Value::Texts(values) => {
+            let string_array_value = values.iter().map(|value| text(value)).collect();
+            ParameterValue { string_array_value, ..of(STRINGS) }
+        }
         Value::Other(_) => ParameterValue::default(),
     }
 }

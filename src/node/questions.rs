@@ -13,7 +13,7 @@ const TRIES: u32 = 20;
 
 /// The questions to a service of type `S`.
 pub(crate) struct Questions<S: WrappedServiceTypeSupport> {
-    name: &'static str,
+    name: String,
     requests: Box<dyn Stream<Item = ServiceRequest<S>> + Unpin + Send>,
     /// Answers that could not be sent yet, and how often that was tried.
     unsent: Vec<(ServiceRequest<S>, S::Response, u32)>,
@@ -25,10 +25,10 @@ where
     S::Response: Send,
 {
     /// Offers the service under the node's name.
-    pub fn create(node: &mut Node, name: &'static str) -> r2r::Result<Self> {
+    pub fn create(node: &mut Node, name: &str) -> r2r::Result<Self> {
         let path = format!("{}/{name}", node.name()?);
         let requests = Box::new(node.create_service::<S>(&path, QosProfile::default())?);
-        Ok(Self { name, requests, unsent: Vec::new() })
+        Ok(Self { name: name.to_owned(), requests, unsent: Vec::new() })
     }
 
     /// What has been asked and not taken yet.

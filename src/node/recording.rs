@@ -7,6 +7,7 @@ use r2r::Node;
 
 use super::output::{Identity, Reports};
 use crate::model::bundle::sha256;
+use crate::watch::cameras::Camera;
 use crate::watch::recorder::{Recorder, Topics};
 use crate::watch::settings::Recording;
 use crate::watch::shared::{NodeClock, SharedParameters};
@@ -15,6 +16,7 @@ use crate::watch::topic_names::resolved;
 /// The recorder, and the work of its thread.
 pub(crate) fn recorder(
     options: Recording,
+    camera: &Camera,
     node: &Node,
     reports: &Reports,
     parameters: SharedParameters,
@@ -22,13 +24,20 @@ pub(crate) fn recorder(
 ) -> r2r::Result<(Recorder, impl FnOnce() + Send + 'static)> {
     let (arguments, name) = (std::env::args().collect::<Vec<_>>(), node.fully_qualified_name()?);
     let named = |topic: &str| resolved(topic, &name, &arguments);
+    let input = |topic: &str| named(&camera.input(topic));
     let topics = Topics {
-        camera: ["image", "image/compressed"].map(named),
-        labels: ["labels", "labels/compressed"].map(named),
-        report: named("~/report"),
+        whose: camera.clone(),
+        camera: ["image", "image/compressed"].map(input),
+        labels: ["labels", "labels/compressed"].map(input),
+        report: named(&camera.output("report")),
     };
     let reports = reports.clone();
-    let facts = Box::new(move || facts(&reports.identity(), &parameters));
+    let whose = camera.name().map(|name| ("camera".to_owned(), name.to_owned()));
+    let facts = Box::new(move || {
+        let mut facts = facts(&reports.identity(), &parameters);
+        facts.extend(whose.clone());
+        facts
+    });
     Ok(Recorder::new(options, topics, facts, clock))
 }
 

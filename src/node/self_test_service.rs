@@ -8,8 +8,8 @@ use r2r::{Node, ServiceRequest};
 use super::log::Log;
 use super::messages::text;
 use super::questions::Questions;
+use super::station::Station;
 use crate::monitor::self_test::SelfTested;
-use crate::watch::shared::Shared;
 
 /// The service, and what waits for its answer.
 pub(crate) struct SelfTestService {
@@ -31,10 +31,16 @@ impl SelfTestService {
     }
 
     /// Asks for a test where one is wanted, and answers those who have waited.
-    pub(crate) fn answer(&mut self, shared: &Shared, log: &Log) {
+    ///
+    /// One test serves all cameras: the networks are the same.
+    pub(crate) fn answer(&mut self, stations: &[Station], log: &Log) {
+        let Some(Station { shared, .. }) = stations.first() else { return };
         let now = Instant::now();
         while let Some(request) = self.questions.next() {
             let test = shared.state().self_test.ask();
+            for Station { shared, .. } in &stations[1..] {
+                shared.state().self_test.ask();
+            }
             self.waiting.push(Waiting { request, test, since: now });
         }
         let limit = shared.parameters.live().report_timeout;

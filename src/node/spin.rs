@@ -20,7 +20,9 @@ use super::messages::text;
 use super::parameter_services::ParameterServices;
 use super::questions::Questions;
 use super::self_test_service::SelfTestService;
+use super::station::Station;
 use crate::frame::{CameraImage, Content, Stamp};
+use crate::watch::cameras::Camera;
 use crate::watch::labels::LabelArrival;
 use crate::watch::latch::Acknowledged;
 use crate::watch::mailbox::Arrival;
@@ -42,14 +44,20 @@ type Queue<T> = Box<dyn Stream<Item = T> + Unpin + Send>;
 
 /// The node's inputs, until the spinning begins.
 pub(crate) struct Inputs {
+    cameras: Vec<CameraInputs>,
+    parameters: ParameterServices,
+    self_test: SelfTestService,
+    changes: Allowance,
+}
+
+/// What comes from one camera, and is asked about it.
+pub(crate) struct CameraInputs {
+    camera: Camera,
     raw: Option<Queue<Image>>,
     compressed: Option<Queue<CompressedImage>>,
     camera_info: Queue<CameraInfo>,
     labels: Option<LabelQueues>,
-    parameters: ParameterServices,
     acknowledge: Questions<Trigger::Service>,
-    self_test: SelfTestService,
-    changes: Allowance,
     transport: Transport,
     qos: QosProfile,
     transports: Transports,
@@ -66,13 +74,15 @@ struct LabelQueues {
 }
 
 impl LabelQueues {
-    fn create(node: &mut Node, qos: &QosProfile) -> r2r::Result<Self> {
+    fn create(node: &mut Node, camera: &Camera, qos: &QosProfile) -> r2r::Result<Self> {
         // Said once, perhaps before this node came.
         let info = QosProfile::default().keep_last(1).transient_local();
         Ok(Self {
-            raw: queue(node.subscribe::<Image>("labels", qos.clone())?),
-            compressed: queue(node.subscribe::<CompressedImage>("labels/compressed", qos.clone())?),
-            info: queue(node.subscribe::<LabelInfo>("label_info", info)?),
+            raw: queue(node.subscribe::<Image>(&camera.input("labels"), qos.clone())?),
+            compressed: queue(
+                node.subscribe::<CompressedImage>(&camera.input("labels/compressed"), qos.clone())?,
+            ),
+            info: queue(node.subscribe::<LabelInfo>(&camera.input("label_info"), info)?),
         })
     }
 
@@ -105,10 +115,12 @@ struct Names {
 }
 
 impl Names {
-    fn of(node: &Node) -> r2r::Result<Self> {
+    fn of(node: &Node, camera: &Camera) -> r2r::Result<Self> {
         let (arguments, node) = (std::env::args().collect::<Vec<_>>(), node.fully_qualified_name()?);
-        let name = |topic| resolved(topic, &node, &arguments);
-        Ok(Self { raw: name("image"), compressed: name("image/compressed"), report: name("~/report"), node })
+        let name = |topic: String| resolved(&topic, &node, &arguments);
+        let [raw, compressed] = ["image", "image/compressed"].map(|topic| name(camera.input(topic)));
+        let report = name(camera.output("report"));
+        Ok(Self { raw, compressed, report, node })
     }
 
     fn seen(&self, node: &Node) -> r2r::Result<Seen> {
@@ -130,32 +142,71 @@ impl Inputs {
     /// use_sim_time asks for it.
     pub fn create(node: &mut Node, settings: &Settings, parameters: SharedParameters) -> r2r::Result<Self> {
         let parameters = ParameterServices::create(node, parameters)?;
-        let acknowledge = Questions::create(node, "acknowledge")?;
         let self_test = SelfTestService::create(node)?;
         if settings.use_sim_time {
             node.get_time_source().enable_sim_time(node)?;
         }
+        let cameras = settings.cameras.iter().map(|camera| CameraInputs::create(node, camera, settings));
+        Ok(Self {
+            cameras: cameras.collect::<Result<_, _>>()?,
+            parameters,
+            self_test,
+            changes: Allowance::default(),
+        })
+    }
+
+    /// Of each camera, in the order of the settings.
+    pub(crate) fn cameras(&mut self) -> &mut [CameraInputs] {
+        &mut self.cameras
+    }
+
+    /// Takes in what has come of each camera, and answers what was asked.
+    fn drain(&mut self, stations: &[Station], log: &Log) {
+        for (inputs, station) in self.cameras.iter_mut().zip(stations) {
+            inputs.drain(&station.shared, &station.log);
+        }
+        self.self_test.answer(stations, log);
+        for (name, value) in self.parameters.answer(log) {
+            if self.changes.allows(Instant::now()) {
+                log.info(&format!("parameter {name} is now {value}"));
+            }
+        }
+        if let Some(more) = self.changes.settle(Instant::now()) {
+            log.info(&format!("parameters were set {more} times more"));
+        }
+    }
+
+    /// Looks at the graph from time to time.
+    fn look(&mut self, node: &mut Node, stations: &[Station]) -> r2r::Result<()> {
+        let mut cameras = self.cameras.iter_mut().zip(stations);
+        cameras.try_for_each(|(inputs, station)| inputs.look(node, &station.shared))
+    }
+}
+
+impl CameraInputs {
+    fn create(node: &mut Node, camera: &Camera, settings: &Settings) -> r2r::Result<Self> {
+        let acknowledge =
+            camera.name().map_or("acknowledge".to_owned(), |name| format!("{name}/acknowledge"));
+        let acknowledge = Questions::create(node, &acknowledge)?;
         let qos = if settings.reliable_input { QosProfile::default() } else { QosProfile::sensor_data() };
         let qos = qos.keep_last(5);
         let raw = (settings.transport != Transport::Compressed)
-            .then(|| node.subscribe::<Image>("image", qos.clone()).map(queue))
+            .then(|| node.subscribe::<Image>(&camera.input("image"), qos.clone()).map(queue))
             .transpose()?;
         let compressed = (settings.transport != Transport::Raw)
-            .then(|| node.subscribe::<CompressedImage>("image/compressed", qos.clone()).map(queue))
+            .then(|| node.subscribe(&camera.input("image/compressed"), qos.clone()).map(queue))
             .transpose()?;
         Ok(Self {
             raw,
             compressed,
-            camera_info: queue(node.subscribe::<CameraInfo>("camera_info", qos.clone())?),
-            labels: settings.labels.is_some().then(|| LabelQueues::create(node, &qos)).transpose()?,
-            parameters,
+            camera_info: queue(node.subscribe(&camera.input("camera_info"), qos.clone())?),
+            labels: settings.labels.is_some().then(|| LabelQueues::create(node, camera, &qos)).transpose()?,
             acknowledge,
-            self_test,
-            changes: Allowance::default(),
             transport: settings.transport,
             qos,
             transports: Transports::default(),
-            names: Names::of(node)?,
+            names: Names::of(node, camera)?,
+            camera: camera.clone(),
             recorder: None,
             looked: None,
         })
@@ -190,7 +241,7 @@ impl Inputs {
         let quality = shared.duplicates().quality();
         match self.transports.want_compressed(seen.raw, quality, now) {
             true if self.compressed.is_none() => {
-                let images = node.subscribe::<CompressedImage>("image/compressed", self.qos.clone())?;
+                let images = node.subscribe(&self.camera.input("image/compressed"), self.qos.clone())?;
                 self.compressed = Some(queue(images));
             }
             false if seen.compressed > 0 => self.compressed = None,
@@ -227,15 +278,6 @@ impl Inputs {
             }
             Trigger::Response { success: outcome.is_clear(), message: text(&outcome.told()) }
         });
-        self.self_test.answer(shared, log);
-        for (name, value) in self.parameters.answer(log) {
-            if self.changes.allows(Instant::now()) {
-                log.info(&format!("parameter {name} is now {value}"));
-            }
-        }
-        if let Some(more) = self.changes.settle(Instant::now()) {
-            log.info(&format!("parameters were set {more} times more"));
-        }
     }
 }
 
@@ -269,14 +311,20 @@ fn ready<T>(queue: &mut Queue<T>) -> Option<T> {
 }
 
 /// Spins until `stop`.
-pub(crate) fn spin(mut node: Node, mut inputs: Inputs, shared: Arc<Shared>, log: Log, stop: Arc<AtomicBool>) {
+pub(crate) fn spin(
+    mut node: Node,
+    mut inputs: Inputs,
+    stations: &[Station],
+    log: Log,
+    stop: Arc<AtomicBool>,
+) {
     let mut throttle = Throttle::default();
     while !stop.load(Ordering::Relaxed) {
         // r2r panics on some faults of the middleware; the camera must be heard all the same.
         let spun = catch_unwind(AssertUnwindSafe(|| {
             node.spin_once(WAIT);
-            inputs.drain(&shared, &log);
-            inputs.look(&mut node, &shared)
+            inputs.drain(stations, &log);
+            inputs.look(&mut node, stations)
         }));
         if let Ok(Err(error)) = &spun
             && throttle.allows(Instant::now())

@@ -1,29 +1,26 @@
-//! What must be said on time whether or not images come and inference returns.
+//! What must be said of a camera on time whether or not images come and inference returns.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::log::{Log, Throttle};
+use super::log::Throttle;
 use super::messages;
-use super::output::{Announcements, Identity, Reports};
+use super::output::{Announcements, Identity};
+use super::station::Station;
 use crate::frame::shortened;
 use crate::watch::debounce::Level;
 use crate::watch::diagnostics::{Severity, Snapshot, Status, statuses};
 use crate::watch::mailbox::Counts;
 use crate::watch::recorder::Recorder;
 use crate::watch::settings::Settings;
-use crate::watch::shared::Shared;
 use crate::watch::verdict::Validity;
 use crate::watch::vigil::{Saying, Vigil};
 
 /// Publishes reports that assess no image, and the diagnostics.
 pub(crate) struct Timer {
-    shared: Arc<Shared>,
-    reports: Reports,
+    station: Station,
     announcements: Announcements,
     settings: Settings,
-    log: Log,
-    /// The node's name in diagnostics.
+    /// The node's name in diagnostics, and the camera's.
     name: String,
     vigil: Vigil,
     throttle: Throttle,
@@ -31,30 +28,19 @@ pub(crate) struct Timer {
 
 impl Timer {
     /// Says nothing yet.
-    pub fn new(
-        shared: Arc<Shared>,
-        reports: Reports,
-        announcements: Announcements,
-        settings: Settings,
-        log: Log,
-        name: String,
-    ) -> Self {
+    pub fn new(station: Station, announcements: Announcements, settings: Settings, node: &str) -> Self {
+        let name = station.camera.status_of(node);
         let (vigil, throttle) = (Vigil::new(), Throttle::default());
-        Self { shared, reports, announcements, settings, log, name, vigil, throttle }
-    }
-
-    /// The topics that are published once.
-    pub(crate) fn announcements(&self) -> &Announcements {
-        &self.announcements
+        Self { station, announcements, settings, name, vigil, throttle }
     }
 
     /// Looks after the camera, and after the threads between it and the report.
     pub fn tick(&mut self) -> r2r::Result<()> {
-        let live = self.shared.parameters.live();
+        let live = self.station.shared.parameters.live();
         // Read before the state is locked: the clock has a lock of its own.
-        let simulated = if self.settings.use_sim_time { (self.shared.clock)() } else { None };
+        let simulated = if self.settings.use_sim_time { (self.station.shared.clock)() } else { None };
         let sayings = {
-            let (mut state, now) = (self.shared.state(), Instant::now());
+            let (mut state, now) = (self.station.shared.state(), Instant::now());
             if let Some(time) = simulated {
                 state.watchdog.hear_clock(time, now);
             }
@@ -63,9 +49,9 @@ impl Timer {
         for saying in sayings {
             match saying {
                 Saying::Report(validity, reason) => self.report(validity, reason)?,
-                Saying::Info(line) => self.log.info(&line),
-                Saying::Warning(line) => self.log.warn(&line),
-                Saying::Error(line) if self.throttle.allows(Instant::now()) => self.log.error(&line),
+                Saying::Info(line) => self.station.log.info(&line),
+                Saying::Warning(line) => self.station.log.warn(&line),
+                Saying::Error(line) if self.throttle.allows(Instant::now()) => self.station.log.error(&line),
                 Saying::Error(_) => {}
             }
         }
@@ -74,9 +60,9 @@ impl Timer {
 
     /// Publishes a report that assesses no image. Whatever was assessed before no longer counts.
     pub fn report(&self, validity: Validity, reason: String) -> r2r::Result<()> {
-        let verdict = self.shared.alarm(validity, reason);
+        let verdict = self.station.shared.alarm(validity, reason);
         debug_assert!(verdict.level == Level::Failure || validity == Validity::Pending);
-        self.reports.send(&verdict)
+        self.station.reports.send(&verdict)
     }
 
     /// Within what time something is said.
@@ -86,7 +72,7 @@ impl Timer {
 
     /// Whether anybody reads the reports.
     pub(crate) fn has_listener(&self) -> bool {
-        self.reports.has_listener()
+        self.station.reports.has_listener()
     }
 
     /// Publishes the diagnostics.
@@ -113,16 +99,17 @@ impl Timer {
     }
 
     fn statuses(&self) -> Vec<Status> {
-        let Identity { bundle, hash, model, .. } = self.reports.identity();
-        let counts: Counts = self.shared.mailbox.counts();
-        let state = self.shared.state().clone();
-        let recorded = self.reports.recorder().map(Recorder::recorded);
+        let Identity { bundle, hash, model, .. } = self.station.reports.identity();
+        let counts: Counts = self.station.shared.mailbox.counts();
+        let state = self.station.shared.state().clone();
+        let recorded = self.station.reports.recorder().map(Recorder::recorded);
         statuses(&Snapshot {
-            image_age_secs: state.newest.as_ref().and_then(|(stamp, _)| self.shared.age_secs(*stamp)),
+            camera: &self.station.camera,
+            image_age_secs: state.newest.as_ref().and_then(|(stamp, _)| self.station.shared.age_secs(*stamp)),
             state: &state,
             counts,
             settings: &self.settings,
-            live: self.shared.parameters.live(),
+            live: self.station.shared.parameters.live(),
             model: &model,
             bundle: (&bundle, &hash),
             recorded: recorded.as_ref(),
@@ -131,10 +118,10 @@ impl Timer {
     }
 
     fn send(&self, statuses: &[Status]) -> r2r::Result<()> {
-        let camera = self.shared.state().newest.as_ref().map(|(_, camera)| shortened(camera));
+        let camera = self.station.shared.state().newest.as_ref().map(|(_, camera)| shortened(camera));
         // Diagnostics want a name for the hardware even where there is none.
         let hardware = camera.filter(|camera| !camera.is_empty()).unwrap_or_else(|| "none".to_owned());
-        let message = messages::diagnostics(statuses, &self.name, &hardware, self.shared.now_stamp());
+        let message = messages::diagnostics(statuses, &self.name, &hardware, self.station.shared.now_stamp());
         self.announcements.diagnostics(&message)
     }
 }

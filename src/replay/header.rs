@@ -220,6 +220,7 @@ fn of_value(value: &Value) -> Json {
         Value::Integer(value) => (*value).into(),
         Value::Double(value) => (*value).into(),
         Value::Text(value) => value.as_str().into(),
+        Value::Texts(values) => values.clone().into(),
         Value::Other(name) => (*name).into(),
     }
 }

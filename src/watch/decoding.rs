@@ -5,6 +5,7 @@
 //! it is about to end: then decoding takes no time from inference, and no image is decoded in vain.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use image::{GrayImage, RgbImage};
 use super::duplicates::Quality;
 use super::mailbox::Arrival;
 use super::shared::Shared;
+use super::turns::Turns;
 use crate::network::fault;
 
 /// An image on its way from decoding to inference.
@@ -70,17 +72,21 @@ fn labels(arrival: &Arrival, shared: &Shared, size: (u32, u32)) -> Result<Option
         .map(Some)
 }
 
-/// Decodes the newest image whenever it is time, until the mailbox is closed.
-pub fn decode(shared: &Shared, decoded: &SyncSender<Decoded>) {
-    let mut lead = Duration::ZERO;
+/// Decodes the newest image of whose turn it is whenever it is time, until the mailboxes are closed; all are served by
+/// one inference. Each goes on with the number of its camera.
+pub(crate) fn decode(cameras: &[Arc<Shared>], decoded: &SyncSender<(usize, Decoded)>) {
+    let mut turns = Turns::new(cameras.len());
+    let mut took = vec![Duration::ZERO; cameras.len()];
+    let Some(Shared { schedule, .. }) = cameras.first().map(Arc::as_ref) else { return };
     loop {
-        shared.schedule.wait(lead);
-        let Some(arrival) = shared.mailbox.take() else { return };
-        let next = Decoded::new(arrival, shared);
         // As much again for what the estimate is off.
-        lead = 2 * next.took;
-        shared.schedule.hand();
-        if decoded.send(next).is_err() {
+        let lead = took.iter().max().map_or(Duration::ZERO, |longest| 2 * *longest);
+        schedule.wait(lead);
+        let Some((camera, arrival)) = turns.take(cameras) else { return };
+        let next = Decoded::new(arrival, &cameras[camera]);
+        took[camera] = next.took;
+        schedule.hand();
+        if decoded.send((camera, next)).is_err() {
             return;
         }
     }

@@ -5,6 +5,7 @@ mod image;
 
 use std::time::{Duration, Instant};
 
+use super::cameras::Camera;
 use super::mailbox::Counts;
 use super::parameters::Transport;
 use super::recorded::Recorded;
@@ -47,6 +48,8 @@ pub(crate) struct Status {
 /// What the statuses are made from.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot<'a> {
+    /// The names of its topics.
+    pub camera: &'a Camera,
     /// Camera, inference and verdict.
     pub state: &'a State,
     /// Images so far.
@@ -171,7 +174,8 @@ fn labels(snapshot: &Snapshot) -> Option<Status> {
         (_, _, Liveness::Stale) => (Severity::Error, "no images come that labels could belong to".to_owned()),
         (Some(reason), _, Liveness::Alive) => (Severity::Error, reason),
         (None, None, Liveness::Alive) => {
-            (Severity::Warn, "no labels yet on labels, labels/compressed".to_owned())
+            let [raw, compressed] = ["labels", "labels/compressed"].map(|topic| snapshot.camera.input(topic));
+            (Severity::Warn, format!("no labels yet on {raw}, {compressed}"))
         }
         (None, Some(_), Liveness::Alive) => (Severity::Ok, "labels belong to images".to_owned()),
     };
@@ -199,10 +203,11 @@ fn camera(snapshot: &Snapshot) -> Status {
         .filter(|verdict| verdict.validity == Validity::InvalidInput)
         .map(|verdict| verdict.reason.clone());
     let topics = match settings.transport {
-        Transport::Auto => "image, image/compressed",
-        Transport::Raw => "image",
-        Transport::Compressed => "image/compressed",
+        Transport::Auto => &["image", "image/compressed"][..],
+        Transport::Raw => &["image"],
+        Transport::Compressed => &["image/compressed"],
     };
+    let topics = topics.iter().map(|topic| snapshot.camera.input(topic)).collect::<Vec<_>>().join(", ");
     let miscalibrated = match (state.size, state.calibrated_size) {
         (Some(size), Some(calibrated)) if size != calibrated => Some((size, calibrated)),
         _ => None,
@@ -242,7 +247,7 @@ fn camera(snapshot: &Snapshot) -> Status {
         message,
         values: vec![
             ("state", word.to_owned()),
-            ("topics", topics.to_owned()),
+            ("topics", topics),
             ("image_age_ms", number(snapshot.image_age_secs.map(|age| age * 1e3))),
             ("since_last_arrival_ms", millis(state.watchdog.since_arrival(now))),
             ("Actual frequency (Hz)", number(state.frequency())),
@@ -455,6 +460,7 @@ mod tests {
     fn statuses_of(state: &State, now: Instant) -> Vec<Status> {
         let settings = Parameters::default().settings();
         let snapshot = Snapshot {
+            camera: &Camera::default(),
             state,
             counts: Counts::default(),
             settings: &settings,

@@ -4,7 +4,7 @@
 //! next one comes is dropped and counted. Only what is taken out is ever decoded, so a dropped image
 //! costs a move.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::labels::LabelArrival;
@@ -56,11 +56,42 @@ impl Counts {
     }
 }
 
+/// Wakes whoever waits for an item of any of several mailboxes.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    rung: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Bell {
+    /// How often it has rung.
+    pub(crate) fn rung(&self) -> u64 {
+        *self.lock()
+    }
+
+    /// Waits until it has rung more than `times`.
+    pub(crate) fn wait_for_more_than(&self, times: u64) {
+        let mut rung = self.lock();
+        while *rung <= times {
+            rung = self.changed.wait(rung).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn ring(&self) {
+        *self.lock() += 1;
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// One slot in which the newest wins, and the count of all that went through it.
 #[derive(Debug)]
 pub struct Mailbox<T> {
     slot: Mutex<Slot<T>>,
-    changed: Condvar,
+    bell: Arc<Bell>,
 }
 
 #[derive(Debug)]
@@ -73,33 +104,41 @@ struct Slot<T> {
 impl<T> Default for Mailbox<T> {
     fn default() -> Self {
         let slot = Slot { waiting: None, closed: false, counts: Counts::default() };
-        Self { slot: Mutex::new(slot), changed: Condvar::new() }
+        Self { slot: Mutex::new(slot), bell: Arc::default() }
     }
 }
 
 impl<T> Mailbox<T> {
-    /// Leaves `item` for the taker, in place of whatever still waits.
-    pub(crate) fn put(&self, item: T) {
-        let mut slot = self.lock();
-        slot.counts.received += 1;
-        if slot.waiting.replace(item).is_some() {
-            slot.counts.dropped += 1;
-        }
-        self.changed.notify_one();
+    /// The same, that rings this bell.
+    pub(crate) fn with_bell(self, bell: Arc<Bell>) -> Self {
+        Self { bell, ..self }
     }
 
-    /// Waits for the newest item; `None` once closed.
-    pub fn take(&self) -> Option<T> {
-        let mut slot = self.lock();
-        loop {
-            if slot.closed {
-                return None;
+    /// What rings when something comes, and at the end.
+    pub(crate) fn bell(&self) -> &Arc<Bell> {
+        &self.bell
+    }
+
+    /// Leaves `item` for the taker, in place of whatever still waits.
+    pub(crate) fn put(&self, item: T) {
+        {
+            let mut slot = self.lock();
+            slot.counts.received += 1;
+            if slot.waiting.replace(item).is_some() {
+                slot.counts.dropped += 1;
             }
-            if let Some(item) = slot.waiting.take() {
-                return Some(item);
-            }
-            slot = self.changed.wait(slot).unwrap_or_else(PoisonError::into_inner);
         }
+        self.bell.ring();
+    }
+
+    /// The newest item, if one waits.
+    pub fn take(&self) -> Option<T> {
+        self.lock().waiting.take()
+    }
+
+    /// Whether there will be no more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
     }
 
     /// What `look` makes of the item that waits.
@@ -133,10 +172,10 @@ impl<T> Mailbox<T> {
         self.lock().counts
     }
 
-    /// Wakes the taker for the last time.
+    /// There will be no more.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
-        self.changed.notify_all();
+        self.bell.ring();
     }
 
     fn lock(&self) -> MutexGuard<'_, Slot<T>> {
@@ -146,8 +185,6 @@ impl<T> Mailbox<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[test]
@@ -174,42 +211,5 @@ mod tests {
         mailbox.count_unmatched(3);
         let counts = mailbox.counts();
         assert_eq!((counts.received, counts.unmatched, counts.outstanding()), (4, 3, 1));
-    }
-
-    #[test]
-    fn closing_wakes_a_waiting_taker() {
-        let mailbox = Arc::new(Mailbox::<u8>::default());
-        let taker = {
-            let mailbox = mailbox.clone();
-            std::thread::spawn(move || mailbox.take())
-        };
-        mailbox.close();
-        assert_eq!(taker.join().unwrap(), None);
-    }
-
-    #[test]
-    fn nothing_is_lost_between_threads() {
-        let mailbox = Arc::new(Mailbox::default());
-        let taker = {
-            let mailbox = mailbox.clone();
-            std::thread::spawn(move || {
-                let mut last = None;
-                while let Some(item) = mailbox.take() {
-                    assert!(last < Some(item), "newer than any before");
-                    last = Some(item);
-                    mailbox.count_processed();
-                    if item == 9_999 {
-                        break;
-                    }
-                }
-            })
-        };
-        for item in 0..10_000 {
-            mailbox.put(item);
-        }
-        taker.join().unwrap();
-        let Counts { received, processed, dropped, invalid, .. } = mailbox.counts();
-        assert_eq!(received, 10_000);
-        assert_eq!(received, processed + dropped + invalid);
     }
 }

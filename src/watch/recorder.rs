@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use fs_err as fs;
 use mcap::McapError;
 
+use super::cameras::Camera;
 use super::debounce::Level;
 use super::recorded::Recorded;
 use super::settings::Recording;
@@ -48,9 +49,11 @@ pub(crate) enum Source {
     Labels,
 }
 
-/// Names of the topics, as a bag has them.
+/// Names of the topics, as a bag has them, and of its files.
 #[derive(Clone, Debug)]
 pub(crate) struct Topics {
+    /// Whose files they are, where there are several cameras.
+    pub whose: Camera,
     /// Of the camera: raw and compressed.
     pub camera: [String; 2],
     /// Of the labels: raw and compressed.
@@ -277,7 +280,7 @@ impl Tape {
         fs::create_dir_all(dir)?;
         // Before: the new one needs the place.
         self.make_room(self.options.max_events.saturating_sub(1))?;
-        let [prefix, suffix] = FILE;
+        let [prefix, suffix] = [&self.prefix(), FILE[1]];
         let (secs, nanos) = (event.time / 1_000_000_000, event.time % 1_000_000_000);
         let name = format!("{prefix}{secs:010}.{nanos:09}_{}{suffix}", event.level.name());
         let path = dir.join(&name);
@@ -342,6 +345,11 @@ impl Tape {
         bag.finish()
     }
 
+    /// What the names of its own files begin with, and no others.
+    fn prefix(&self) -> String {
+        self.topics.whose.file(FILE[0])
+    }
+
     /// Removes the oldest files of its own, but `most`.
     fn make_room(&self, most: usize) -> std::io::Result<()> {
         let mut files = self.files(FILE[1])?;
@@ -365,7 +373,7 @@ impl Tape {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.starts_with(FILE[0]) && name.ends_with(ending) {
+            if name.starts_with(&self.prefix()) && name.ends_with(ending) {
                 files.push((entry.metadata()?.modified()?, entry.path()));
             }
         }

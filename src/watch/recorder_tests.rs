@@ -8,8 +8,12 @@ fn options(dir: &Path) -> Recording {
 
 fn tape(options: Recording) -> Tape {
     let both = |name: &str| [format!("/{name}"), format!("/{name}/compressed")];
-    let topics =
-        Topics { camera: both("image"), labels: both("labels"), report: "/monitor/report".to_owned() };
+    let topics = Topics {
+        whose: Camera::default(),
+        camera: both("image"),
+        labels: both("labels"),
+        report: "/monitor/report".to_owned(),
+    };
     let facts = Box::new(|| BTreeMap::from([("bundle_hash".to_owned(), "ff".to_owned())]));
     Tape::new(options, topics, facts, Arc::default())
 }
@@ -163,8 +167,7 @@ fn a_recorder_that_hangs_keeps_nobody_and_counts_what_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let clock: NodeClock = Arc::new(|| Some(Duration::from_secs(5)));
     let options = options(folder.path());
-    let Topics { camera, labels, report } = tape(options.clone()).topics;
-    let topics = Topics { camera, labels, report };
+    let topics = tape(options.clone()).topics;
     // Its thread never begins.
     let (recorder, work) = Recorder::new(options, topics, Box::new(BTreeMap::new), clock);
     for _ in 0..30 {
@@ -174,4 +177,31 @@ fn a_recorder_that_hangs_keeps_nobody_and_counts_what_is_lost() {
     recorder.end();
     work();
     assert_eq!(recorder.common.queued.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_camera_keeps_and_removes_files_of_its_own_name_alone() {
+    use Level::{Caution, Nominal};
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["", "front", "front_left"];
+    let mut cameras = vec![Camera::default()];
+    cameras.extend(Camera::all(&["front".to_owned(), "front_left".to_owned()]));
+    for (camera, start) in cameras.into_iter().zip((0..).step_by(100_000)) {
+        let (mut tape, clock) = (tape(options(folder.path())), Clock(Instant::now()));
+        tape.topics.whose = camera;
+        for event in 0..3 {
+            let at = start + event * 10_000;
+            tape.add(clock.report(at, Nominal));
+            tape.add(clock.report(at + 100, Caution));
+            tape.settle(clock.0 + Duration::from_millis(at + 5_000));
+        }
+        let files = written(&tape);
+        for name in names {
+            let begin = if name.is_empty() { "event_".to_owned() } else { format!("{name}.event_") };
+            let own = files.iter().filter(|file| file.starts_with(&begin)).count();
+            assert!(own <= 2, "{files:?}");
+        }
+    }
+    let files: Vec<_> = std::fs::read_dir(folder.path().join("events")).unwrap().collect();
+    assert_eq!(files.len(), 6, "{files:?}");
 }

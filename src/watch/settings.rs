@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::cameras::Camera;
 use super::debounce::{Level, Patience};
 use super::labels;
 use super::labels::matching::Rule;
@@ -19,6 +20,8 @@ pub(crate) struct Settings {
     pub monitor: MonitorOptions,
     /// Picture of the pixels that count.
     pub valid_mask: Option<String>,
+    /// The cameras; at least one.
+    pub cameras: Vec<Camera>,
     /// Which image topics are listened to.
     pub transport: Transport,
     /// Whether inputs are reliable rather than best effort.
@@ -114,6 +117,7 @@ impl Parameters {
                 max_regions: self.read(&parameter::MAX_REGIONS),
             },
             valid_mask: self.read(&parameter::VALID_MASK),
+            cameras: Camera::all(&self.read(&parameter::CAMERAS)),
             transport: self.read(&parameter::IMAGE_TRANSPORT),
             reliable_input: self.read(&parameter::INPUT_QOS) == Qos::Default,
             reliable_output: self.read(&parameter::OUTPUT_QOS) == Qos::Default,

@@ -42,7 +42,7 @@ pub struct Shared {
     /// Labels by topic and the images that wait for them, where those are judged.
     pub(crate) labels: Option<Labels>,
     /// When inference will want it.
-    pub schedule: InferenceSchedule,
+    pub schedule: Arc<InferenceSchedule>,
     /// The node's time.
     pub clock: NodeClock,
     /// This machine's steady time; a recording's, where one is replayed.
@@ -60,7 +60,7 @@ impl Shared {
             mailbox: Mailbox::default(),
             duplicates: Mutex::default(),
             labels,
-            schedule: InferenceSchedule::default(),
+            schedule: Arc::default(),
             clock,
             steady: Arc::new(Instant::now),
             state: Mutex::new(State { latch, ..State::new(thresholds, now) }),
@@ -70,6 +70,12 @@ impl Shared {
     /// The same on another steady clock.
     pub(crate) fn on(self, steady: SteadyClock) -> Self {
         Self { steady, ..self }
+    }
+
+    /// The same, served by the inference that serves `other`.
+    pub(crate) fn beside(self, other: &Self) -> Self {
+        let mailbox = self.mailbox.with_bell(other.mailbox.bell().clone());
+        Self { mailbox, schedule: other.schedule.clone(), ..self }
     }
 
     /// The steady time by which everything is judged that is no latency.

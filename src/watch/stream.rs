@@ -166,29 +166,6 @@ impl<A: Assessor> Session<A> {
         outcome.map(|_| ())
     }
 
-    /// Tests the assessor. Where that fails, every report says so until a test passes.
-    pub(crate) fn self_test(&mut self) -> SelfTested {
-        let number = self.shared.state().self_test.ask();
-        self.made_self_test(number)
-    }
-
-    /// The same where somebody has asked for it.
-    pub(crate) fn self_test_if_due(&mut self) -> Option<SelfTested> {
-        let number = self.shared.state().self_test.due()?;
-        // Two frames, more or less.
-        self.shared.schedule.begin(Instant::now() + 2 * self.usual);
-        let tested = self.made_self_test(number);
-        self.shared.schedule.end();
-        Some(tested)
-    }
-
-    fn made_self_test(&mut self, number: u64) -> SelfTested {
-        let tested = self.assessor.self_test();
-        let now = self.shared.steady_now();
-        self.shared.state().self_test.record(number, tested.clone(), now);
-        tested
-    }
-
     /// The verdict on one image.
     pub fn assess(&mut self, decoded: Decoded, wanted: Wanted) -> Assessed {
         self.shared.schedule.begin(Instant::now() + self.usual);
@@ -377,6 +354,41 @@ impl<A: Assessor> Session<A> {
         self.shared.state().thresholds = thresholds.clone();
         self.assessor.set_thresholds(thresholds);
     }
+}
+
+/// Takes the assessor that all of these sessions use through its first pass.
+pub(crate) fn warm_up<A: Assessor>(sessions: &mut [Session<A>]) -> Result<(), String> {
+    let Some((first, others)) = sessions.split_first_mut() else { return Ok(()) };
+    let outcome = first.warm_up();
+    others.iter_mut().for_each(|session| session.usual = first.usual);
+    outcome
+}
+
+/// Tests the assessor that all of these sessions use. Where that fails, every report says so until a test passes.
+pub(crate) fn self_test<A: Assessor>(sessions: &mut [Session<A>]) -> SelfTested {
+    for session in &*sessions {
+        session.shared.state().self_test.ask();
+    }
+    self_test_if_due(sessions).unwrap_or(SelfTested::Absent)
+}
+
+/// The same where somebody has asked for it.
+pub(crate) fn self_test_if_due<A: Assessor>(sessions: &mut [Session<A>]) -> Option<SelfTested> {
+    let due = sessions.iter().map(|session| session.shared.state().self_test.due()).collect::<Vec<_>>();
+    if due.iter().all(Option::is_none) {
+        return None;
+    }
+    let first = sessions.first_mut()?;
+    // Two frames, more or less.
+    first.shared.schedule.begin(Instant::now() + 2 * first.usual);
+    let tested = first.assessor.self_test();
+    first.shared.schedule.end();
+    for (session, number) in sessions.iter().zip(due) {
+        let now = session.shared.steady_now();
+        // One that was asked for meanwhile stays due.
+        session.shared.state().self_test.record(number.unwrap_or_default(), tested.clone(), now);
+    }
+    Some(tested)
 }
 
 /// The bundle's thresholds with those set by hand in their place. What was promised for the

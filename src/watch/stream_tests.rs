@@ -1,3 +1,5 @@
+use std::slice::from_mut;
+
 use super::*;
 use crate::frame::{CameraImage, Content, Stamp};
 use crate::model::things::Things;
@@ -366,13 +368,13 @@ fn after_a_self_test_that_failed_every_report_says_so_till_one_passes() {
         let arrival = shared.mailbox.take().unwrap();
         session.assess(Decoded::new(arrival, &shared), Wanted::default()).verdict
     };
-    session.self_test();
+    self_test(from_mut(&mut session));
     let verdict = next(&mut session, 1);
     let reason = "the self-test failed: a bit has flipped";
     assert_eq!((verdict.validity, verdict.reason.as_str()), (Validity::Failed, reason));
-    assert_eq!(session.self_test_if_due(), None);
+    assert_eq!(self_test_if_due(from_mut(&mut session)), None);
     let number = shared.state().self_test.ask();
-    assert!(session.self_test_if_due().is_some());
+    assert!(self_test_if_due(from_mut(&mut session)).is_some());
     assert!(shared.state().self_test.outcome_of(number).is_some());
     assert_eq!(next(&mut session, 2).validity, Validity::Ok);
     assert_eq!(shared.mailbox.counts().outstanding(), 0);

@@ -340,6 +340,7 @@ class Peer:
             ParameterType.PARAMETER_INTEGER: value.integer_value,
             ParameterType.PARAMETER_DOUBLE: value.double_value,
             ParameterType.PARAMETER_STRING: value.string_value,
+            ParameterType.PARAMETER_STRING_ARRAY: list(value.string_array_value),
         }.get(value.type)
 
     def type_of(self, name):

@@ -187,6 +187,7 @@ OTHERS = {
     "threads": 2,
     "anomaly": False,
     "memoise": False,
+    "cameras": ["front"],
     "image_transport": "raw",
     "input_qos": "default",
     "output_qos": "sensor_data",

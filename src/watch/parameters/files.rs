@@ -3,7 +3,7 @@
 
 use serde_norway::Value as Yaml;
 
-use super::value::Value;
+use super::value::{NOT_SET, Value};
 
 const PARAMETERS: &str = "ros__parameters";
 
@@ -118,8 +118,11 @@ pub(super) fn flatten(above: &str, yaml: &Yaml, values: &mut Vec<(String, Value)
             None => Value::Double(number.as_f64().unwrap_or(f64::NAN)),
         },
         Yaml::String(text) => Value::Text(text.clone()),
-        Yaml::Sequence(_) => Value::Other("an array"),
-        Yaml::Null | Yaml::Tagged(_) => Value::Other("not set"),
+        Yaml::Sequence(values) => {
+            let texts = values.iter().map(|value| value.as_str().map(str::to_owned));
+            texts.collect::<Option<_>>().map_or(Value::Other("an array"), Value::Texts)
+        }
+        Yaml::Null | Yaml::Tagged(_) => Value::Other(NOT_SET),
     };
     values.retain(|(name, _)| name != above);
     values.push((above.to_owned(), value));

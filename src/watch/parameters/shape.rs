@@ -72,6 +72,15 @@ pub const fn word<T: Word>(default: &'static str) -> Shape<T> {
     Shape { kind: Kind::Word(default, T::WORDS), read: |value| string(value).and_then(T::of) }
 }
 
+/// Names of cameras; none is the default.
+pub(crate) const fn cameras() -> Shape<Vec<String>> {
+    let read = |value: &Value| match value {
+        Value::Texts(names) => Some(names.clone()),
+        _ => None,
+    };
+    Shape { kind: Kind::Cameras, read }
+}
+
 /// Where the networks run.
 pub const fn device() -> Shape<DeviceChoice> {
     Shape { kind: Kind::Device, read: |value| string(value)?.parse().ok() }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::shape::{
-    Shape, count, device, flag, number, optional_text, seconds, seconds_or_off, share_or_bundle, text, word,
+    Shape, cameras, count, device, flag, number, optional_text, seconds, seconds_or_off, share_or_bundle,
+    text, word,
 };
 use super::value::{Kind, Value};
 use super::word::{Match, Qos, Source, Transport};
@@ -135,6 +136,11 @@ table! {
         "labels.max_unknown",
         number(0.5, 0.0, 1.0),
         "Share of a label image that may mean no class, ids that say so included, before it is INVALID_INPUT, in [0, 1].",
+    );
+    CAMERAS: Vec<String> = fixed(
+        "cameras",
+        cameras(),
+        "Names of several cameras in one process: NAME/image comes in, ~/NAME/report goes out, and so on. Empty: one camera, without a name.",
     );
     IMAGE_TRANSPORT: Transport = fixed(
         "image_transport",

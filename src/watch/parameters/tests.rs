@@ -31,6 +31,7 @@ fn whatever_a_row_accepts_can_be_read() {
             Kind::Text(_) => vec![text(""), text("any")],
             Kind::Word(_, words) => words.iter().map(|word| text(word)).collect(),
             Kind::Device => ["auto", "cpu", "cuda", "cuda:1"].map(text).to_vec(),
+            Kind::Cameras => vec![Value::Texts(vec!["front".to_owned()]), Value::Texts(Vec::new())],
         };
         for value in ends {
             // Reading panics where the row's kind and its type do not fit.

@@ -1,6 +1,10 @@
 //! Values of parameters, and which of them a parameter takes.
 
 use crate::model::compute::DeviceChoice;
+use crate::watch::cameras;
+
+/// What stands where a file names a parameter and no value.
+pub(crate) const NOT_SET: &str = "not set";
 
 /// The value of a parameter.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +17,8 @@ pub enum Value {
     Double(f64),
     /// Text.
     Text(String),
+    /// Several texts.
+    Texts(Vec<String>),
     /// Any type that no parameter here has, by its name.
     Other(&'static str),
 }
@@ -24,6 +30,7 @@ impl Value {
             Self::Integer(_) => "an integer",
             Self::Double(_) => "a real number",
             Self::Text(_) => "a string",
+            Self::Texts(_) => "a list of strings",
             Self::Other(name) => name,
         }
     }
@@ -36,6 +43,7 @@ impl std::fmt::Display for Value {
             Self::Integer(value) => write!(f, "{value}"),
             Self::Double(value) => write!(f, "{value:?}"),
             Self::Text(value) => write!(f, "{value:?}"),
+            Self::Texts(values) => write!(f, "{values:?}"),
             Self::Other(name) => f.write_str(name),
         }
     }
@@ -58,6 +66,8 @@ pub enum Kind {
     Word(&'static str, &'static [&'static str]),
     /// Text that a [`DeviceChoice`] is read from.
     Device,
+    /// Names of cameras; none is the default.
+    Cameras,
 }
 
 impl Kind {
@@ -69,6 +79,7 @@ impl Kind {
             Self::ShareOrBundle => Value::Double(FROM_BUNDLE),
             Self::Text(value) | Self::Word(value, _) => Value::Text(value.to_owned()),
             Self::Device => Value::Text("auto".to_owned()),
+            Self::Cameras => Value::Texts(Vec::new()),
         }
     }
 
@@ -82,6 +93,10 @@ impl Kind {
             Self::Text(_) => "a string".to_owned(),
             Self::Word(_, words) => format!("one of {}", words.join(", ")),
             Self::Device => DeviceChoice::ACCEPTED.to_owned(),
+            Self::Cameras => format!(
+                "a list of at most {} different names, each of letters, digits and single underscores, beginning with a letter",
+                cameras::MOST
+            ),
         }
     }
 
@@ -98,6 +113,9 @@ impl Kind {
             (Self::ShareOrBundle, Value::Double(v)) => *v == FROM_BUNDLE || (0.0..=1.0).contains(v),
             (Self::Word(_, words), Value::Text(v)) => words.contains(&v.as_str()),
             (Self::Device, Value::Text(v)) => v.parse::<DeviceChoice>().is_ok(),
+            (Self::Cameras, Value::Texts(names)) => cameras::are_names(names),
+            // The client library knows no empty list.
+            (Self::Cameras, Value::Other(NOT_SET)) => return Some(Value::Texts(Vec::new())),
             _ => false,
         };
         ok.then(|| value.clone())
