@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use image::{GrayImage, Luma, RgbImage};
 use tch::Kind;
@@ -104,7 +105,7 @@ pub struct Monitor {
     is_calibrated: bool,
     thresholds: Thresholds,
     networks: Networks,
-    valid: Option<GrayImage>,
+    valid: Option<Arc<GrayImage>>,
     regions: RegionLimits,
     drivable: Option<[bool; 256]>,
     anomaly: bool,
@@ -167,11 +168,16 @@ impl Monitor {
     /// Pixels outside the mask (0) are left out of every score and area: the vehicle's own bonnet,
     /// say. `None` makes the whole image valid.
     pub fn set_valid_mask(&mut self, mask: Option<GrayImage>) {
+        self.share_valid_mask(mask.map(Arc::new));
+    }
+
+    /// The same of a mask that others hold as well.
+    pub(crate) fn share_valid_mask(&mut self, mask: Option<Arc<GrayImage>>) {
         self.valid = mask;
     }
 
     /// The mask of valid pixels.
-    pub(crate) fn valid_mask(&self) -> Option<&GrayImage> {
+    pub(crate) fn valid_mask(&self) -> Option<&Arc<GrayImage>> {
         self.valid.as_ref()
     }
 
@@ -367,7 +373,7 @@ impl Monitor {
             let (mask_width, mask_height) = mask.dimensions();
             return Err(MonitorError::MaskSize { mask_width, mask_height, width, height });
         }
-        Ok(Some(resize_labels(mask.clone(), size)))
+        Ok(Some(resize_labels(GrayImage::clone(mask), size)))
     }
 
     /// Takes what is no class out of `valid`, and gives its share of what was valid.

@@ -115,7 +115,7 @@ impl Monitor {
                 .apart(|| Ok([scores(self, picture.clone())?, scores(self, flip_vertical(picture))?]))
         }));
         self.set_thresholds(thresholds);
-        self.set_valid_mask(mask);
+        self.share_valid_mask(mask);
         good.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 

@@ -23,8 +23,13 @@ pub enum NodeError {
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// The valid mask cannot be read.
-    #[error("parameter valid_mask: {0}; it must be the path of a PNG, JPEG or WebP")]
-    ValidMask(frame::FileError),
+    #[error("parameter {name}: {error}; it must be the path of a PNG, JPEG or WebP")]
+    ValidMask {
+        /// The parameter: that of a camera, where there are several.
+        name: String,
+        /// Why not.
+        error: frame::FileError,
+    },
     /// It is not known what the segmenter's ids mean.
     #[error(transparent)]
     Names(#[from] NamesError),

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use image::GrayImage;
+
 use super::bundle_folder;
 use super::error::NodeError;
 use super::log::Log;
@@ -12,6 +14,7 @@ use crate::labels::LabelSet;
 use crate::model::bundle::Thresholds;
 use crate::monitor::pipeline::Monitor;
 use crate::monitor::self_test::SelfTested;
+use crate::watch::cameras::Camera;
 use crate::watch::lent::Lent;
 use crate::watch::settings::Settings;
 use crate::watch::shared::Shared;
@@ -54,7 +57,8 @@ pub(crate) fn prepare(
     // Whose labels are judged is the same for all cameras.
     let limits = cameras.first().map_or(limits.clone(), |shared| shared.promised(limits));
     let model_info = model_info(&identity, &limits);
-    let lent = Lent::to(cameras.len(), monitor).into_iter().zip(cameras);
+    let masks = cameras.iter().zip(&settings.cameras).map(valid_mask).collect::<Result<Vec<_>, _>>()?;
+    let lent = Lent::to(masks, monitor).into_iter().zip(cameras);
     let mut sessions: Vec<_> = lent.map(|(lent, shared)| Session::new(lent, shared.clone())).collect();
     if let Err(reason) = warm_up(&mut sessions) {
         log.error(&format!("the first pass through the networks failed: {reason}"));
@@ -76,12 +80,14 @@ fn load(settings: &Settings) -> Result<Monitor, NodeError> {
     let prefixes = std::env::var("AMENT_PREFIX_PATH").unwrap_or_default();
     let executable = std::env::current_exe().unwrap_or_else(|_| PathBuf::new());
     let folder = bundle_folder::find(&settings.bundle, &prefixes, &executable)?;
-    let mut monitor = Monitor::load(&folder, &settings.monitor)?;
-    if let Some(path) = &settings.valid_mask {
-        let mask = frame::open(path.as_ref()).map_err(NodeError::ValidMask)?;
-        monitor.set_valid_mask(Some(mask.into_luma8()));
-    }
-    Ok(monitor)
+    Ok(Monitor::load(&folder, &settings.monitor)?)
+}
+
+/// The pixels of a camera that count, where not all do.
+fn valid_mask((shared, camera): (&Arc<Shared>, &Camera)) -> Result<Option<Arc<GrayImage>>, NodeError> {
+    let Some(path) = shared.parameters.valid_mask() else { return Ok(None) };
+    let wrong = |error| NodeError::ValidMask { name: camera.parameter("valid_mask"), error };
+    Ok(Some(Arc::new(frame::open(path.as_ref()).map_err(wrong)?.into_luma8())))
 }
 
 fn model_info(identity: &Identity, thresholds: &Thresholds) -> String {

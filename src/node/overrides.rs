@@ -3,7 +3,7 @@
 use r2r::indexmap::IndexMap;
 use r2r::{Parameter, ParameterValue};
 
-use crate::watch::parameters::{ParameterError, Parameters, TABLE, Value, files};
+use crate::watch::parameters::{ParameterError, Parameters, Value, files};
 use crate::watch::shared::SharedParameters;
 
 /// What launch file and command line say.
@@ -35,17 +35,9 @@ impl Overrides {
     /// The parameters. A name that is nearly one of ours is an error: a misspelt limit must not stay at its
     /// default. Of others that nobody knows there is a warning: a file may be shared with other nodes.
     pub(crate) fn parameters(&mut self) -> Result<SharedParameters, ParameterError> {
-        let (known, unknown): (Vec<_>, Vec<_>) =
-            self.values.iter().partition(|(name, _)| TABLE.iter().any(|row| row.name == name.as_str()));
-        if let Some(misspelt) = unknown.iter().find_map(|(name, _)| Parameters::misspelt(name)) {
-            return Err(misspelt);
-        }
-        let values = Parameters::with_overrides(
-            known.into_iter().map(|(name, value)| (name.as_str(), value.clone())),
-        )?;
-        let ignored = |(name, _): &(String, Value)| {
-            format!("parameter {name} does not exist and is ignored; is it misspelt?")
-        };
+        let given = self.values.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        let (values, unknown) = Parameters::with_those_known(given)?;
+        let ignored = |name| format!("parameter {name} does not exist and is ignored; is it misspelt?");
         self.warnings.extend(unknown.into_iter().map(ignored));
         Ok(SharedParameters::new(values))
     }

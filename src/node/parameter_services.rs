@@ -17,7 +17,7 @@ use super::log::Log;
 use super::messages::text;
 use super::questions::Questions;
 use crate::watch::parameters::listing::listed;
-use crate::watch::parameters::{Declaration, Kind, ParameterError, TABLE, Value};
+use crate::watch::parameters::{Declaration, Kind, ParameterError, Value};
 use crate::watch::shared::SharedParameters;
 
 const NOT_SET: u8 = ParameterType::PARAMETER_NOT_SET as u8;
@@ -95,8 +95,9 @@ where
     }
 }
 
-fn list(_: &mut Asked, request: ListParameters::Request) -> ListParameters::Response {
-    let (names, prefixes) = listed(&request.prefixes, request.depth);
+fn list(asked: &mut Asked, request: ListParameters::Request) -> ListParameters::Response {
+    let names = asked.parameters.lock().names();
+    let (names, prefixes) = listed(names, &request.prefixes, request.depth);
     ListParameters::Response { result: ListParametersResult { names, prefixes } }
 }
 
@@ -111,10 +112,11 @@ fn types(asked: &mut Asked, request: GetParameterTypes::Request) -> GetParameter
     GetParameterTypes::Response { types: values.into_iter().map(|value| value.type_).collect() }
 }
 
-fn describe(_: &mut Asked, request: DescribeParameters::Request) -> DescribeParameters::Response {
-    let descriptor = |name: &String| match TABLE.iter().find(|row| row.name == name) {
-        Some(row) => described(row),
-        None => ParameterDescriptor { name: text(name), ..ParameterDescriptor::default() },
+fn describe(asked: &mut Asked, request: DescribeParameters::Request) -> DescribeParameters::Response {
+    let values = asked.parameters.lock();
+    let descriptor = |name: &String| match values.row(name) {
+        Ok(row) => described(text(name), row.declaration),
+        Err(_) => ParameterDescriptor { name: text(name), ..ParameterDescriptor::default() },
     };
     DescribeParameters::Response { descriptors: request.names.iter().map(descriptor).collect() }
 }
@@ -150,9 +152,9 @@ fn result(outcome: &Result<(), ParameterError>) -> SetParametersResult {
     SetParametersResult { successful: outcome.is_ok(), reason }
 }
 
-fn described(row: &Declaration) -> ParameterDescriptor {
+fn described(name: String, row: &Declaration) -> ParameterDescriptor {
     let mut descriptor = ParameterDescriptor {
-        name: row.name.to_owned(),
+        name,
         type_: to_ros(&row.kind.default()).type_,
         description: row.description.to_owned(),
         additional_constraints: row.kind.allowed(),

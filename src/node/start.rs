@@ -77,7 +77,7 @@ pub fn run() -> Result<(), NodeError> {
             reports = reports.recorded_by(recorder);
         }
         let images = Images::create(&mut node, camera, settings.reliable_output)?;
-        let own = Shared::new(parameters.clone(), clock.clone(), Thresholds::unknown(), Instant::now());
+        let own = Shared::new(parameters.of(camera), clock.clone(), Thresholds::unknown(), Instant::now());
         let shared = Arc::new(match stations.first() {
             None => own,
             Some(first) => own.beside(&first.shared),

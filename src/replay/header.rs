@@ -17,6 +17,7 @@ use crate::bag::reader;
 use crate::model::bundle::sha256;
 use crate::model::compute::machine::cpu_name;
 use crate::monitor::pipeline::Monitor;
+use crate::watch::cameras::Camera;
 use crate::watch::parameters::{Parameters, Value};
 
 /// Bytes hashed at once.
@@ -201,7 +202,7 @@ fn configuration(
     if let Some(file) = names.filter(|names| names.is_file()) {
         all.insert("labels.names.sha256".to_owned(), FileFacts::of(&file)?.sha256.into());
     }
-    let parameter = |(name, value): (&str, &Value)| (format!("parameter.{name}"), of_value(value));
+    let parameter = |(name, value): (String, &Value)| (format!("parameter.{name}"), of_value(value));
     all.extend(parameters.values().map(parameter));
     if let Some(mask) = mask(parameters) {
         all.insert("valid_mask.sha256".to_owned(), FileFacts::of(&mask)?.sha256.into());
@@ -211,7 +212,7 @@ fn configuration(
 
 /// The file of the valid mask.
 pub(super) fn mask(parameters: &Parameters) -> Option<PathBuf> {
-    parameters.settings().valid_mask.map(PathBuf::from)
+    parameters.valid_mask(&Camera::default()).map(PathBuf::from)
 }
 
 fn of_value(value: &Value) -> Json {

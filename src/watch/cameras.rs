@@ -48,6 +48,11 @@ impl Camera {
         self.below("", ".", what)
     }
 
+    /// The parameter that is its own in place of that of all cameras.
+    pub(crate) fn parameter(&self, row: &str) -> String {
+        self.below("", ".", row)
+    }
+
     fn below(&self, above: &str, between: &str, what: &str) -> String {
         self.name
             .as_ref()

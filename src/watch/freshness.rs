@@ -63,7 +63,7 @@ mod tests {
 
     fn live(overrides: &[(&str, f64)]) -> Live {
         let overrides = overrides.iter().map(|&(name, value)| (name, Value::Double(value)));
-        Parameters::with_overrides(overrides).unwrap().live()
+        Parameters::with_overrides(overrides).unwrap().settings().live
     }
 
     /// What is said of images, each a stamp in seconds and a picture, that come every 400 ms.

@@ -1,6 +1,8 @@
-//! One assessor for the sessions of several cameras, each with limits of its own.
+//! One assessor for the sessions of several cameras, each with limits and a valid mask of its own.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use image::GrayImage;
 
 use super::stream::Assessor;
 use crate::frame::Frame;
@@ -12,14 +14,16 @@ use crate::monitor::self_test::SelfTested;
 pub(crate) struct Lent<A> {
     assessor: Arc<Mutex<A>>,
     thresholds: Thresholds,
+    valid: Option<Arc<GrayImage>>,
 }
 
 impl<A: Assessor> Lent<A> {
-    /// The same assessor so many times.
-    pub(crate) fn to(borrowers: usize, assessor: A) -> Vec<Self> {
+    /// The same assessor once for each of these valid masks.
+    pub(crate) fn to(masks: Vec<Option<Arc<GrayImage>>>, assessor: A) -> Vec<Self> {
         let thresholds = assessor.thresholds();
         let assessor = Arc::new(Mutex::new(assessor));
-        (0..borrowers).map(|_| Self { assessor: assessor.clone(), thresholds: thresholds.clone() }).collect()
+        let lent = |valid| Self { assessor: assessor.clone(), thresholds: thresholds.clone(), valid };
+        masks.into_iter().map(lent).collect()
     }
 
     /// The assessor, as one who borrowed it before may have left it in a panic: no more is lost than its last frame.
@@ -32,6 +36,7 @@ impl<A: Assessor> Assessor for Lent<A> {
     fn assess(&mut self, frame: &Frame, mode: Mode, wanted: Wanted) -> Result<Assessment, String> {
         let mut assessor = self.lock();
         assessor.set_thresholds(self.thresholds.clone());
+        assessor.set_valid_mask(self.valid.clone());
         assessor.assess(frame, mode, wanted)
     }
 
@@ -43,8 +48,14 @@ impl<A: Assessor> Assessor for Lent<A> {
         self.thresholds = thresholds;
     }
 
+    fn set_valid_mask(&mut self, mask: Option<Arc<GrayImage>>) {
+        self.valid = mask;
+    }
+
     fn size(&self) -> (u32, u32) {
-        self.lock().size()
+        let mut assessor = self.lock();
+        assessor.set_valid_mask(self.valid.clone());
+        assessor.size()
     }
 
     fn self_test(&mut self) -> SelfTested {

@@ -6,6 +6,7 @@
 pub(crate) mod files;
 pub(crate) mod listing;
 mod offline;
+mod own;
 mod shape;
 mod spelling;
 pub(super) mod table;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use crate::model::bundle::Thresholds;
 
 pub use offline::OfflineError;
+use own::Row;
 pub use table::{Declaration, Parameter, TABLE};
 pub use value::{Kind, Value};
 pub use word::{Match, Qos, Source, Transport};
@@ -36,13 +38,33 @@ pub enum ParameterError {
         /// The name asked for.
         name: String,
         /// The name that there is.
-        meant: &'static str,
+        meant: String,
+    },
+    /// Something that no camera has for itself.
+    #[error("parameter {name} does not exist: {row} is the same for all cameras")]
+    Common {
+        /// The name asked for.
+        name: String,
+        /// What it would be one camera's of.
+        row: &'static str,
+    },
+    /// A value for a camera that there is not.
+    #[error("parameter {name} does not exist: cameras is {cameras}, without {camera}")]
+    Camera {
+        /// The name asked for.
+        name: String,
+        /// Whose it would be.
+        camera: String,
+        /// The cameras, as they are named.
+        cameras: String,
     },
     /// The level would be FAILURE before it is CAUTION.
     #[error(
-        "threshold.caution is {caution} ({caution_by}) and threshold.failure {failure} ({failure_by}); caution must not be above failure"
+        "{whose}threshold.caution is {caution} ({caution_by}) and {whose}threshold.failure {failure} ({failure_by}); caution must not be above failure"
     )]
     Order {
+        /// The camera and a dot, where there are several.
+        whose: String,
         /// The one.
         caution: String,
         /// Who set it.
@@ -56,7 +78,7 @@ pub enum ParameterError {
     #[error("parameter {name} is {value} ({type_name}); allowed is {allowed}")]
     NotAllowed {
         /// Parameter.
-        name: &'static str,
+        name: String,
         /// The value asked for.
         value: String,
         /// Its type.
@@ -68,7 +90,7 @@ pub enum ParameterError {
     #[error("parameter {name} is read at the start only; it stays {value} until the node is restarted")]
     Fixed {
         /// Parameter.
-        name: &'static str,
+        name: String,
         /// Its value.
         value: String,
     },
@@ -78,13 +100,16 @@ pub enum ParameterError {
 #[derive(Clone, Debug)]
 pub struct Parameters {
     values: BTreeMap<&'static str, Value>,
+    /// What cameras have for themselves, by camera and row.
+    own: BTreeMap<(String, &'static str), Value>,
     /// The bundle's limits for CAUTION and FAILURE, once it is loaded.
     calibrated: Option<(f32, f32)>,
 }
 
 impl Default for Parameters {
     fn default() -> Self {
-        Self { values: TABLE.iter().map(|row| (row.name, row.kind.default())).collect(), calibrated: None }
+        let values = TABLE.iter().map(|row| (row.name, row.kind.default())).collect();
+        Self { values, own: BTreeMap::new(), calibrated: None }
     }
 }
 
@@ -93,23 +118,40 @@ impl Parameters {
     pub(crate) fn with_overrides<'a>(
         overrides: impl IntoIterator<Item = (&'a str, Value)>,
     ) -> Result<Self, ParameterError> {
-        let mut parameters = Self::default();
+        let (parameters, unknown) = Self::with_those_known(overrides)?;
+        match unknown.into_iter().next() {
+            Some(name) => Err(ParameterError::Unknown { name }),
+            None => Ok(parameters),
+        }
+    }
+
+    /// The same of overrides that may be for others as well: the names that nobody knows come back. One that is
+    /// nearly one of ours is an error: a misspelt limit must not stay at its default.
+    pub(crate) fn with_those_known<'a>(
+        overrides: impl IntoIterator<Item = (&'a str, Value)>,
+    ) -> Result<(Self, Vec<String>), ParameterError> {
+        let (mut parameters, mut unknown) = (Self::default(), Vec::new());
+        let mut overrides: Vec<_> = overrides.into_iter().collect();
+        // Which names there are depends on the cameras.
+        overrides.sort_by_key(|(name, _)| *name != table::CAMERAS.declaration.name);
         for (name, value) in overrides {
-            let row = declaration(name)?;
-            parameters.values.insert(row.name, checked(row, &value)?);
+            match parameters.row(name) {
+                Ok(row) => {
+                    let value = row.checked(&value)?;
+                    parameters.insert(row, value);
+                }
+                Err(ParameterError::Unknown { name }) => unknown.push(name),
+                Err(error) => return Err(error),
+            }
         }
         parameters.ordered()?;
-        Ok(parameters)
+        Ok((parameters, unknown))
     }
 
-    /// The error of a `name` that does not exist and is nearly one that does.
-    pub(crate) fn misspelt(name: &str) -> Option<ParameterError> {
-        declaration(name).err().filter(|error| matches!(error, ParameterError::Misspelt { .. }))
-    }
-
-    /// The value of `name`.
+    /// The value of `name`; a camera that has none of its own has that of all.
     pub fn get(&self, name: &str) -> Result<&Value, ParameterError> {
-        self.values.get(name).ok_or_else(|| ParameterError::Unknown { name: name.to_owned() })
+        let row = self.row(name)?;
+        Ok(self.value(row.camera, row.declaration.name))
     }
 
     /// Gives `name` a new value while the node runs.
@@ -122,21 +164,19 @@ impl Parameters {
     pub(crate) fn with_all(&self, changes: &[(String, Value)]) -> Result<Self, ParameterError> {
         let mut changed = self.clone();
         for (name, value) in changes {
-            let (name, value) = changed.allowed_change(name, value)?;
-            changed.values.insert(name, value);
+            let row = self.row(name)?;
+            let value = row.checked(value)?;
+            let current = changed.value(row.camera, row.declaration.name);
+            match row.declaration.changeable {
+                true => changed.insert(row, value),
+                false if value == *current => {}
+                false => {
+                    return Err(ParameterError::Fixed { name: row.to_string(), value: current.to_string() });
+                }
+            }
         }
         changed.ordered()?;
         Ok(changed)
-    }
-
-    fn allowed_change(&self, name: &str, value: &Value) -> Result<(&'static str, Value), ParameterError> {
-        let row = declaration(name)?;
-        let value = checked(row, value)?;
-        let current = self.get(name)?;
-        if !row.changeable && value != *current {
-            return Err(ParameterError::Fixed { name: row.name, value: current.to_string() });
-        }
-        Ok((row.name, value))
     }
 
     /// Takes the bundle's thresholds in for those that nobody sets by hand.
@@ -147,7 +187,14 @@ impl Parameters {
 
     /// Whether the limits for CAUTION and FAILURE are in order, as far as both are known and one is set by hand.
     fn ordered(&self) -> Result<(), ParameterError> {
-        let by_hand = [self.read(&table::THRESHOLD_CAUTION), self.read(&table::THRESHOLD_FAILURE)];
+        let cameras = self.read(&table::CAMERAS);
+        let mut cameras = cameras.iter().map(|camera| Some(camera.as_str()));
+        self.ordered_of(None).and_then(|()| cameras.try_for_each(|camera| self.ordered_of(camera)))
+    }
+
+    fn ordered_of(&self, camera: Option<&str>) -> Result<(), ParameterError> {
+        let by_hand =
+            [&table::THRESHOLD_CAUTION, &table::THRESHOLD_FAILURE].map(|row| self.read_of(camera, row));
         let bundles = self.calibrated.map_or([None; 2], |(caution, failure)| [Some(caution), Some(failure)]);
         let [Some(caution), Some(failure)] = [0, 1].map(|i| by_hand[i].or(bundles[i])) else { return Ok(()) };
         if by_hand == [None; 2] || caution <= failure || caution.is_nan() || failure.is_nan() {
@@ -156,6 +203,7 @@ impl Parameters {
         let [caution_by, failure_by] =
             by_hand.map(|set| if set.is_some() { "set by hand" } else { "the bundle's" });
         Err(ParameterError::Order {
+            whose: camera.map_or(String::new(), |camera| format!("{camera}.")),
             caution: caution.to_string(),
             caution_by,
             failure: failure.to_string(),
@@ -165,26 +213,27 @@ impl Parameters {
 
     /// The value of `parameter` in its own type.
     pub(super) fn read<T>(&self, parameter: &Parameter<T>) -> T {
-        let value = self.values.get(parameter.declaration.name);
-        value.and_then(parameter.read).expect("a value that its row accepted")
+        self.read_of(None, parameter)
     }
-}
 
-/// The row of `name`.
-fn declaration(name: &str) -> Result<&'static Declaration, ParameterError> {
-    TABLE.iter().find(|row| row.name == name).ok_or_else(|| match spelling::meant(name) {
-        Some(meant) => ParameterError::Misspelt { name: name.to_owned(), meant },
-        None => ParameterError::Unknown { name: name.to_owned() },
-    })
-}
+    /// The same of one camera; one that has no value of its own has that of all.
+    pub(super) fn read_of<T>(&self, camera: Option<&str>, parameter: &Parameter<T>) -> T {
+        let value = self.value(camera, parameter.declaration.name);
+        (parameter.read)(value).expect("a value that its row accepted")
+    }
 
-fn checked(row: &Declaration, value: &Value) -> Result<Value, ParameterError> {
-    row.kind.accept(value).ok_or_else(|| ParameterError::NotAllowed {
-        name: row.name,
-        value: value.to_string(),
-        type_name: value.type_name(),
-        allowed: row.kind.allowed(),
-    })
+    /// The value of a row, as it is for `camera`.
+    fn value(&self, camera: Option<&str>, row: &'static str) -> &Value {
+        let own = camera.and_then(|camera| self.own.get(&(camera.to_owned(), row)));
+        own.or_else(|| self.values.get(row)).expect("a value for each row of the table")
+    }
+
+    fn insert(&mut self, Row { camera, declaration }: Row, value: Value) {
+        match camera {
+            Some(camera) => self.own.insert((camera.to_owned(), declaration.name), value),
+            None => self.values.insert(declaration.name, value),
+        };
+    }
 }
 
 #[cfg(test)]

@@ -18,8 +18,6 @@ pub(crate) struct Settings {
     pub bundle: String,
     /// Where and how the networks run.
     pub monitor: MonitorOptions,
-    /// Picture of the pixels that count.
-    pub valid_mask: Option<String>,
     /// The cameras; at least one.
     pub cameras: Vec<Camera>,
     /// Which image topics are listened to.
@@ -116,7 +114,6 @@ impl Parameters {
                 min_region_area: self.read(&parameter::MIN_REGION_AREA) as f32,
                 max_regions: self.read(&parameter::MAX_REGIONS),
             },
-            valid_mask: self.read(&parameter::VALID_MASK),
             cameras: Camera::all(&self.read(&parameter::CAMERAS)),
             transport: self.read(&parameter::IMAGE_TRANSPORT),
             reliable_input: self.read(&parameter::INPUT_QOS) == Qos::Default,
@@ -130,7 +127,7 @@ impl Parameters {
                 max_bytes: self.read(&parameter::RECORD_MAX_BYTES),
                 max_events: self.read(&parameter::RECORD_MAX_EVENTS),
             }),
-            live: self.live(),
+            live: self.live_of(&Camera::default()),
         }
     }
 
@@ -162,28 +159,34 @@ impl Parameters {
         })
     }
 
-    /// Those of them that may change while the node runs.
-    pub fn live(&self) -> Live {
+    /// File of the pixels of a camera that count.
+    pub(crate) fn valid_mask(&self, camera: &Camera) -> Option<String> {
+        self.read_of(camera.name(), &parameter::VALID_MASK)
+    }
+
+    /// Those of them that may change while the node runs, as they are for a camera.
+    pub(crate) fn live_of(&self, camera: &Camera) -> Live {
+        let camera = camera.name();
         Live {
-            source_timeout: self.read(&parameter::SOURCE_TIMEOUT),
+            source_timeout: self.read_of(camera, &parameter::SOURCE_TIMEOUT),
             patience: Patience {
-                trigger: self.read(&parameter::TRIGGER_FRAMES),
-                release: self.read(&parameter::RELEASE_FRAMES),
+                trigger: self.read_of(camera, &parameter::TRIGGER_FRAMES),
+                release: self.read_of(camera, &parameter::RELEASE_FRAMES),
             },
             thresholds: Overrides {
-                caution: self.read(&parameter::THRESHOLD_CAUTION),
-                failure: self.read(&parameter::THRESHOLD_FAILURE),
-                error: self.read(&parameter::THRESHOLD_ERROR),
-                anomaly: self.read(&parameter::THRESHOLD_ANOMALY),
-                anomaly_area: self.read(&parameter::THRESHOLD_ANOMALY_AREA),
+                caution: self.read_of(camera, &parameter::THRESHOLD_CAUTION),
+                failure: self.read_of(camera, &parameter::THRESHOLD_FAILURE),
+                error: self.read_of(camera, &parameter::THRESHOLD_ERROR),
+                anomaly: self.read_of(camera, &parameter::THRESHOLD_ANOMALY),
+                anomaly_area: self.read_of(camera, &parameter::THRESHOLD_ANOMALY_AREA),
             },
-            degraded_deadline: self.read(&parameter::DEGRADED_DEADLINE),
-            max_processing_time: self.read(&parameter::MAX_PROCESSING_TIME),
-            max_consecutive_delay: self.read(&parameter::MAX_CONSECUTIVE_DELAY),
-            report_timeout: self.read(&parameter::REPORT_TIMEOUT),
-            report_period: self.read(&parameter::REPORT_PERIOD),
-            max_image_age: self.read(&parameter::MAX_IMAGE_AGE),
-            max_repeat_time: self.read(&parameter::MAX_REPEAT_TIME),
+            degraded_deadline: self.read_of(camera, &parameter::DEGRADED_DEADLINE),
+            max_processing_time: self.read_of(camera, &parameter::MAX_PROCESSING_TIME),
+            max_consecutive_delay: self.read_of(camera, &parameter::MAX_CONSECUTIVE_DELAY),
+            report_timeout: self.read_of(camera, &parameter::REPORT_TIMEOUT),
+            report_period: self.read_of(camera, &parameter::REPORT_PERIOD),
+            max_image_age: self.read_of(camera, &parameter::MAX_IMAGE_AGE),
+            max_repeat_time: self.read_of(camera, &parameter::MAX_REPEAT_TIME),
             labels_timeout: self.labels().map(|labels| labels.timeout),
         }
     }

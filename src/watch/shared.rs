@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::cameras::Camera;
 use super::duplicates::Duplicates;
 use super::labels::{LabelArrival, LabelCounts, Labels};
 use super::latch::{Acknowledged, AlarmLatch};
@@ -248,17 +249,29 @@ impl Shared {
 #[derive(Clone, Debug)]
 pub struct SharedParameters {
     values: Arc<Mutex<Parameters>>,
+    /// Whose they are read as.
+    camera: Camera,
 }
 
 impl SharedParameters {
     /// Shares `values`.
     pub fn new(values: Parameters) -> Self {
-        Self { values: Arc::new(Mutex::new(values)) }
+        Self { values: Arc::new(Mutex::new(values)), camera: Camera::default() }
+    }
+
+    /// The same, as they are for a camera.
+    pub(crate) fn of(&self, camera: &Camera) -> Self {
+        Self { values: self.values.clone(), camera: camera.clone() }
+    }
+
+    /// File of the pixels that count.
+    pub(crate) fn valid_mask(&self) -> Option<String> {
+        self.lock().valid_mask(&self.camera)
     }
 
     /// The settings that may change while the node runs, as they are now.
     pub fn live(&self) -> Live {
-        self.lock().live()
+        self.lock().live_of(&self.camera)
     }
 
     /// Takes the bundle's thresholds in for those that nobody sets by hand.

@@ -34,6 +34,8 @@ pub(crate) trait Assessor {
     fn thresholds(&self) -> Thresholds;
     /// Replaces the limits.
     fn set_thresholds(&mut self, thresholds: Thresholds);
+    /// Leaves out the pixels outside of the mask.
+    fn set_valid_mask(&mut self, _mask: Option<Arc<GrayImage>>) {}
     /// Width and height of an image that it takes.
     fn size(&self) -> (u32, u32) {
         (64, 64)
@@ -61,8 +63,12 @@ impl Assessor for Monitor {
         Monitor::set_thresholds(self, thresholds);
     }
 
+    fn set_valid_mask(&mut self, mask: Option<Arc<GrayImage>>) {
+        self.share_valid_mask(mask);
+    }
+
     fn size(&self) -> (u32, u32) {
-        self.valid_mask().map_or((64, 64), GrayImage::dimensions)
+        self.valid_mask().map_or((64, 64), |mask| mask.dimensions())
     }
 
     fn self_test(&mut self) -> SelfTested {

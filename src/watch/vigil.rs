@@ -186,7 +186,7 @@ mod tests {
 
     fn live(overrides: &[(&str, f64)]) -> Live {
         let overrides = overrides.iter().map(|&(name, value)| (name, Value::Double(value)));
-        Parameters::with_overrides(overrides).unwrap().live()
+        Parameters::with_overrides(overrides).unwrap().settings().live
     }
 
     fn ms(value: u64) -> Duration {
@@ -273,7 +273,7 @@ mod tests {
         let start = Instant::now();
         let overrides =
             [("segmentation", Value::Text("topic".into())), ("labels.timeout", Value::Double(1.))];
-        let live = Parameters::with_overrides(overrides).unwrap().live();
+        let live = Parameters::with_overrides(overrides).unwrap().settings().live;
         let (mut vigil, mut state) = (Vigil::new(), state(start));
         let mut told = Vec::new();
         for at in (0..6000).step_by(50) {
@@ -308,8 +308,10 @@ mod tests {
     #[test]
     fn labels_that_belong_to_no_image_are_told_why() {
         let start = Instant::now();
-        let live =
-            Parameters::with_overrides([("segmentation", Value::Text("topic".into()))]).unwrap().live();
+        let live = Parameters::with_overrides([("segmentation", Value::Text("topic".into()))])
+            .unwrap()
+            .settings()
+            .live;
         let mut state = state(start);
         state.labels.last = Some(start + ms(2000));
         state.labels.why = Some("they are late".into());

@@ -4,8 +4,10 @@ import collections
 import itertools
 import time
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from harness import LEVEL, PATIENCE, VALIDITY, compressed_image, raw_image, road, wait_until
+from harness import LEVEL, PATIENCE, VALIDITY, array_of, compressed_image, raw_image, road, wait_until
+from PIL import Image as Picture
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
@@ -149,6 +151,45 @@ def test_an_alarm_of_one_camera_is_recorded_and_acknowledged_alone(start, peer, 
     assert [image.header.frame_id for image in images] == [frame_id]
     recorded = [m.header.frame_id for found in messages.values() for m in found]
     assert frame_id in recorded and front_id not in recorded
+
+
+def test_each_camera_has_limits_and_a_mask_of_its_own(start, peer, namespace, tmp_path):
+    # Half of what the one sees does not count.
+    mask = tmp_path / "left.png"
+    height, width, _ = road().shape
+    half = np.vstack([np.zeros((height // 2, width), np.uint8), np.full((height - height // 2, width), 255, np.uint8)])
+    Picture.fromarray(half).save(mask)
+    own = {"left.threshold.error": 0.0, "left.valid_mask": str(mask), "front.source_timeout": 30.0}
+    with start(namespace, **CAMERAS, **CALM, **own, source_timeout=2.0) as monitor:
+        front, left = cameras(peer, monitor)
+        pixels, masks = road(), []
+        peer.node.create_subscription(Image, "monitor/left/error_mask", masks.append, 10)
+        peer.wait(lambda: left.ask(pixels=pixels) and masks, "an error mask")
+        calm, all_wrong = front.ask(pixels=pixels), left.ask(pixels=pixels)
+        # Of the pixels that count, a limit of 0 doubts all.
+        assert all_wrong.error_area == 1 and all_wrong.threshold_error == 0
+        assert (array_of(masks[-1]) > 0).tolist() == (half > 0).tolist()
+        assert calm.error_area < 1 and calm.threshold_error > 0
+        assert "left.valid_mask" in peer.parameter_names() and "front.bundle" not in peer.parameter_names()
+        # What is set for all holds for those that have nothing of their own; what is set for one, for that one.
+        for name, value, expected in (("threshold.error", 1.0, (1, 0)), ("front.threshold.error", 0.0, (0, 0))):
+            assert peer.set_parameter(name, value)[0]
+            limits = tuple(camera.ask(pixels=pixels).threshold_error for camera in (front, left))
+            assert limits == expected, (name, limits)
+        successful, reason = peer.set_parameter("left.threshold.failure", 1.5)
+        assert not successful and "left.threshold.failure is 1.5" in reason
+        # Silence has its own limit as well.
+        for camera in (front, left):
+            camera.reports.clear()
+        peer.wait(lambda: left.validities()["STALE"], lambda: f"STALE, and not {left.validities()}")
+        assert not front.validities()["STALE"]
+
+
+def test_a_limit_for_a_camera_that_there_is_not_is_refused(start, namespace):
+    for name, words in (("rear.threshold.failure", "without rear"), ("left.threshold.failur", "likely meant")):
+        with start(namespace, **CAMERAS, **{name: 0.5}) as monitor:
+            assert monitor.wait() == 2
+            assert f"parameter {name} does not exist" in monitor.log and words in monitor.log
 
 
 def test_names_that_no_camera_can_have_are_refused(start, namespace):

@@ -7,7 +7,7 @@ use serde_norway::Value as Yaml;
 
 use super::files::{collect, flatten, told};
 use super::value::Value;
-use super::{ParameterError, Parameters, TABLE};
+use super::{ParameterError, Parameters};
 use crate::whole_file;
 
 /// Largest file that is read, in bytes.
@@ -58,14 +58,9 @@ impl Parameters {
         settings: &[String],
     ) -> Result<(Self, Vec<String>), OfflineError> {
         let mut values = file.map_or(Ok(Vec::new()), |file| of_file(file, node))?;
-        let mut unknown = Vec::new();
-        for (name, _) in values.extract_if(.., |(name, _)| TABLE.iter().all(|row| row.name != name.as_str()))
-        {
-            if let Some(misspelt) = Self::misspelt(&name) {
-                return Err(misspelt.into());
-            }
-            unknown.push(name);
-        }
+        let (_, unknown) =
+            Self::with_those_known(values.iter().map(|(name, value)| (name.as_str(), value.clone())))?;
+        values.retain(|(name, _)| !unknown.contains(name));
         for text in settings {
             let wrong = || OfflineError::Setting { text: text.clone() };
             let (name, value) = text.split_once('=').ok_or_else(wrong)?;
@@ -74,11 +69,6 @@ impl Parameters {
         }
         let values = values.iter().map(|(name, value)| (name.as_str(), value.clone()));
         Ok((Self::with_overrides(values)?, unknown))
-    }
-
-    /// Every parameter with its value, by name.
-    pub fn values(&self) -> impl Iterator<Item = (&'static str, &Value)> {
-        self.values.iter().map(|(name, value)| (*name, value))
     }
 }
 

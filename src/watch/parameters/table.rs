@@ -22,6 +22,8 @@ pub struct Declaration {
     pub kind: Kind,
     /// Whether it may change while the node runs.
     pub changeable: bool,
+    /// Whether a camera among several may have its own value, as CAMERA.NAME.
+    pub each_camera: bool,
     /// What it does, with its unit; shown by `ros2 param describe`.
     pub description: &'static str,
 }
@@ -34,20 +36,25 @@ pub struct Parameter<T> {
 }
 
 const fn fixed<T>(name: &'static str, shape: Shape<T>, description: &'static str) -> Parameter<T> {
-    declared(name, shape, false, description)
+    declared(name, shape, [false, false], description)
+}
+
+/// Fixed, and of one camera where there are several.
+const fn cameras_own<T>(name: &'static str, shape: Shape<T>, description: &'static str) -> Parameter<T> {
+    declared(name, shape, [false, true], description)
 }
 
 const fn live<T>(name: &'static str, shape: Shape<T>, description: &'static str) -> Parameter<T> {
-    declared(name, shape, true, description)
+    declared(name, shape, [true, true], description)
 }
 
 const fn declared<T>(
     name: &'static str,
     shape: Shape<T>,
-    changeable: bool,
+    [changeable, each_camera]: [bool; 2],
     description: &'static str,
 ) -> Parameter<T> {
-    let declaration = Declaration { name, kind: shape.kind, changeable, description };
+    let declaration = Declaration { name, kind: shape.kind, changeable, each_camera, description };
     Parameter { declaration, read: shape.read }
 }
 
@@ -222,7 +229,7 @@ table! {
         count(32, 0, 1000),
         "Most anomalous regions reported a frame, in [0, 1000]; those that raise the level are reported besides.",
     );
-    VALID_MASK: Option<String> = fixed(
+    VALID_MASK: Option<String> = cameras_own(
         "valid_mask",
         optional_text(),
         "PNG of the camera's size; pixels that are 0 are never scored. Empty: all are.",

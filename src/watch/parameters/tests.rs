@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::watch::cameras::Camera;
 use crate::watch::settings::{Overrides, Settings};
 
 fn with(name: &str, value: Value) -> Result<Settings, ParameterError> {
@@ -49,7 +50,7 @@ fn defaults_mean_what_the_documentation_says() {
     assert_eq!(settings.live.source_timeout, Some(Duration::from_millis(500)));
     assert_eq!(settings.live.thresholds, Overrides::default());
     assert_eq!(settings.live.degraded_deadline, None);
-    assert_eq!(settings.valid_mask, None);
+    assert_eq!(Parameters::default().valid_mask(&Camera::default()), None);
 }
 
 #[test]
