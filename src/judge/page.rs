@@ -144,17 +144,19 @@ fn summary(evidence: &Evidence) -> Vec<(&'static str, String)> {
     let millis = |share| quantile(&sorted, share).map_or("none".to_owned(), |ms| format!("{ms:.0} ms"));
     let begin = sightings.first().map_or(0.0, Sighting::seconds);
     let seconds = sightings.last().map_or(0.0, Sighting::seconds) - begin;
-    let alarms = beginnings(evidence, Level::Caution).count();
+    let [alarms, failures] =
+        [Level::Caution, Level::Failure].map(|level| beginnings(evidence, level).count());
     let misses = longest(sightings.iter().enumerate()).unwrap_or_default();
     let dropped: u64 = sightings.iter().map(|sighting| sighting.dropped).sum();
     vec![
         ("frames", evidence.frames().to_string()),
         ("duration", format!("{seconds:.1} s")),
-        ("alarms", alarms.to_string()),
+        ("rises from NOMINAL", alarms.to_string()),
         (
-            "alarms a minute",
+            "those a minute",
             if seconds > 0.0 { format!("{:.1}", 60.0 * alarms as f64 / seconds) } else { "none".into() },
         ),
+        ("rises to FAILURE", failures.to_string()),
         ("highest failure score", number(most(|seen| seen.failure_score), 2)),
         ("largest error area", percent(most(|seen| seen.error_area))),
         ("largest anomalous area", percent(most(|seen| seen.anomaly_area))),
@@ -209,12 +211,12 @@ fn alarms(evidence: &Evidence) -> Markup {
     let left_out = evidence.rises.len().saturating_sub(PICTURED);
     html! {
         @if !shown.is_empty() {
-            h2 { "Alarms" }
+            h2 { "Where the level rises" }
             div.alarms {
                 @for rise in shown { (alarm(rise, evidence)) }
             }
             p.soft {
-                "The frames at which the level rises. Red: the label is probably wrong. Yellow box: anomalous, with the "
+                "Red: the label is probably wrong. Yellow box: anomalous, with the "
                 "class that it was taken for."
                 @if left_out > 0 { " Of the last " (left_out) " there are no pictures." }
             }
@@ -380,6 +382,15 @@ mod tests {
             assert!(page.contains(said), "{said}");
         }
         assert!(!page.contains("jitter_ms"));
+    }
+
+    #[test]
+    fn a_drive_that_begins_in_an_alarm_has_its_rises_counted_all_the_same() {
+        let page = render(&drive(&[(Level::Caution, 0.5), (Level::Failure, 0.9)]), None, &[]);
+        let tile =
+            |name: &str| page.split_once(name).map(|(_, rest)| rest.chars().take(40).collect::<String>());
+        assert!(tile("rises from NOMINAL").is_some_and(|rest| rest.contains(">0<")), "{page}");
+        assert!(tile("rises to FAILURE").is_some_and(|rest| rest.contains(">1<")), "{page}");
     }
 
     #[test]
