@@ -15,6 +15,7 @@ pub mod frames;
 pub mod given;
 pub mod health;
 mod mean_iou;
+pub mod objects;
 mod orderings;
 pub(crate) mod plot;
 pub mod sanity;

@@ -47,10 +47,8 @@ pub struct Dossier {
     pub tables: Vec<Table>,
     /// Figures.
     pub figures: Vec<Figure>,
-    /// What the frames are.
-    pub frames_title: String,
-    /// The frames.
-    pub frames: Vec<FramePanels>,
+    /// Frames, in groups with a title each.
+    pub galleries: Vec<(String, Vec<FramePanels>)>,
     /// Every figure at full precision, for programs.
     pub detail: Value,
 }
@@ -98,26 +96,26 @@ impl Dossier {
             h2 { "Figures" }
             div.figures { @for figure in &self.figures { (captioned(figure)) } }
             @for table in self.tables.iter().filter(|table| table.name == "classes") { (section(table)) }
-            (self.worst())
+            @for (title, frames) in &self.galleries { (gallery(title, frames)) }
             h2 { "How it was made" }
             p { code { (self.command) } }
         };
         document(&self.title, include_str!("dossier.css"), &body)
     }
+}
 
-    fn worst(&self) -> Markup {
-        html! {
-            @if !self.frames.is_empty() {
-                h2 { (self.frames_title) }
-                @for frame in &self.frames {
-                    figure.frame {
-                        figcaption { (frame.caption) }
-                        div.panels {
-                            @for (name, jpeg) in &frame.panels {
-                                div {
-                                    img alt=(name) src=(data_uri(jpeg));
-                                    span { (name) }
-                                }
+fn gallery(title: &str, frames: &[FramePanels]) -> Markup {
+    html! {
+        @if !frames.is_empty() {
+            h2 { (title) }
+            @for frame in frames {
+                figure.frame {
+                    figcaption { (frame.caption) }
+                    div.panels {
+                        @for (name, jpeg) in &frame.panels {
+                            div {
+                                img alt=(name) src=(data_uri(jpeg));
+                                span { (name) }
                             }
                         }
                     }
@@ -182,8 +180,10 @@ mod tests {
                 caption: "a \"curve\"".into(),
                 svg: "<svg width=\"1\"></svg>".into(),
             }],
-            frames_title: "Worst frames".into(),
-            frames: vec![FramePanels { caption: "f".into(), panels: vec![("image", vec![0xff, 0xd8])] }],
+            galleries: vec![(
+                "Worst frames".into(),
+                vec![FramePanels { caption: "f".into(), panels: vec![("image", vec![0xff, 0xd8])] }],
+            )],
             ..Dossier::default()
         }
     }

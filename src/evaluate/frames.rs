@@ -68,19 +68,31 @@ impl FramePanels {
         score: &Tensor,
     ) -> Result<Self, EvaluationError> {
         let size = image.dimensions();
-        let anomalous =
-            RgbImage::from_fn(marks.width(), marks.height(), |x, y| match marks.get_pixel(x, y).0[0] {
-                truth::ANOMALY => MARKED,
-                truth::IGNORED => UNCOUNTED,
-                _ => Rgb([0; 3]),
-            });
         let panels = vec![
             ("image", jpeg(image)?),
             ("synthesized from M's labels", jpeg(&to_rgb(synth, size)?)?),
-            ("anomalous pixels", jpeg(&anomalous)?),
+            ("anomalous pixels", jpeg(&Self::marked(marks))?),
             ("anomaly score", jpeg(&heat_map(&stretched(to_map(score, size)?)))?),
         ];
         Ok(Self { caption, panels })
+    }
+
+    /// Of these pictures.
+    pub(super) fn of(
+        caption: String,
+        panels: Vec<(&'static str, RgbImage)>,
+    ) -> Result<Self, EvaluationError> {
+        let panels = panels.into_iter().map(|(title, picture)| Ok((title, jpeg(&picture)?)));
+        Ok(Self { caption, panels: panels.collect::<Result<_, EvaluationError>>()? })
+    }
+
+    /// Marks of anomaly objects in colours.
+    pub(super) fn marked(marks: &GrayImage) -> RgbImage {
+        RgbImage::from_fn(marks.width(), marks.height(), |x, y| match marks.get_pixel(x, y).0[0] {
+            truth::ANOMALY => MARKED,
+            truth::IGNORED => UNCOUNTED,
+            _ => Rgb([0; 3]),
+        })
     }
 }
 

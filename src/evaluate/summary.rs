@@ -8,6 +8,7 @@ use super::anomaly::{self, AnomalyEvaluation};
 use super::dossier::Dossier;
 use super::error::EvaluationError;
 use super::evaluation::Evaluation;
+use super::objects::ObjectReview;
 use super::plot;
 use super::sanity::Sanity;
 use super::scoreboard::Scored;
@@ -71,9 +72,8 @@ pub fn dossier(
         ],
         tables: evaluation.tables()?,
         figures,
-        frames_title: "Frames with the lowest true mIoU".into(),
         detail: json!({ "errors": evaluation.errors, "images": evaluation.images }),
-        frames: evaluation.worst,
+        galleries: vec![("Frames with the lowest true mIoU".into(), evaluation.worst)],
     })
 }
 
@@ -81,25 +81,29 @@ pub fn dossier(
 pub fn anomaly_dossier(
     monitor: &Monitor,
     evaluation: AnomalyEvaluation,
+    objects: ObjectReview,
     name: &str,
     command: String,
 ) -> Result<Dossier, EvaluationError> {
     let scored = evaluation.scored()?;
     let pixels: Vec<Scored> = scored.iter().map(|scored| scored.pixels.clone()).collect();
     let best = pixels.iter().filter_map(|scored| scored.pooled.positive.average_precision).fold(0., f64::max);
+    let (images, anomalous) = (evaluation.images(), evaluation.anomalous_share());
+    let objects_found = objects.table(name);
+    let worst = ("Images with the lowest AP".to_owned(), evaluation.into_worst());
+    let galleries = objects.into_galleries().into_iter().chain([worst]).collect();
     Ok(Dossier {
         title: format!("{} on {name}", monitor.bundle_name()),
         subtitle: monitor.description(),
         command,
         tiles: vec![
-            ("images", evaluation.images().to_string()),
-            ("anomalous pixels", format!("{:.2} %", 100. * evaluation.anomalous_share())),
+            ("images", images.to_string()),
+            ("anomalous pixels", format!("{:.2} %", 100. * anomalous)),
             ("best AP", format!("{:.1} %", 100. * best)),
         ],
-        tables: anomaly::tables(name, &scored),
+        tables: anomaly::tables(name, &scored).into_iter().chain(objects_found).collect(),
         figures: vec![plot::precision_recall(&pixels), plot::roc(&pixels)],
-        frames_title: "Images with the lowest AP".into(),
         detail: json!({ "anomalies": scored }),
-        frames: evaluation.into_worst(),
+        galleries,
     })
 }

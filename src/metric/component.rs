@@ -151,6 +151,48 @@ impl Components {
     }
 }
 
+/// A marked object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Object {
+    /// Its first column.
+    pub left: u32,
+    /// Its first row.
+    pub top: u32,
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Places of its pixels, row by row.
+    pub pixels: Vec<usize>,
+}
+
+impl Object {
+    /// Pixels.
+    pub(crate) fn size(&self) -> u64 {
+        self.pixels.len() as u64
+    }
+}
+
+/// The objects that `marks`, one of [`truth`] per pixel, marks and that are large enough to count.
+pub(crate) fn objects(marks: &GrayImage, least: Least) -> Vec<Object> {
+    let mut pixels_of: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    let ids = components(marks, |mark, _| mark == truth::ANOMALY, marks);
+    for (place, &id) in ids.iter().enumerate().filter(|(_, id)| **id > 0) {
+        pixels_of.entry(id).or_default().push(place);
+    }
+    let large = pixels_of.into_values().filter(|pixels| pixels.len() as u64 >= least.truth);
+    large.map(|pixels| object(pixels, marks.width())).collect()
+}
+
+fn object(pixels: Vec<usize>, columns: u32) -> Object {
+    let span = |places: &mut dyn Iterator<Item = u32>| {
+        places.fold((u32::MAX, 0), |(least, most), place| (least.min(place), most.max(place)))
+    };
+    let (left, right) = span(&mut pixels.iter().map(|&place| place as u32 % columns));
+    let (top, bottom) = span(&mut pixels.iter().map(|&place| place as u32 / columns));
+    Object { left, top, width: right - left + 1, height: bottom - top + 1, pixels }
+}
+
 /// Ids from 1 of the connected components of the pixels that `set` chooses by both maps; 0 elsewhere.
 fn components(map: &GrayImage, set: impl Fn(u8, u8) -> bool, other: &GrayImage) -> Vec<u32> {
     let pairs = map.as_raw().iter().zip(other.as_raw());

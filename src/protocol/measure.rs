@@ -12,6 +12,7 @@ use crate::data::{self, DataError, Slice, anomaly};
 use crate::evaluate::anomaly::{AnomalyEvaluation, limits};
 use crate::evaluate::error::EvaluationError;
 use crate::evaluate::evaluation::{At, Evaluation, Options};
+use crate::evaluate::objects::ObjectReview;
 use crate::evaluate::sanity::Sanity;
 use crate::evaluate::scoreboard::{Memory, Scored};
 use crate::evaluate::summary::{WORST, anomaly_dossier, detectors, dossier};
@@ -64,7 +65,13 @@ impl Protocol {
                     pixels: PixelLevel::of(&pixels),
                     ious: Vec::new(),
                 };
-                let page = anomaly_dossier(&monitor, evaluation, &name(folder), setup.command.clone())?;
+                let page = anomaly_dossier(
+                    &monitor,
+                    evaluation,
+                    ObjectReview::new(false),
+                    &name(folder),
+                    setup.command.clone(),
+                )?;
                 page.write(&figures)?;
                 outcome::write(&outcome, &kept)
             }

@@ -8,6 +8,7 @@ use indicatif::ProgressBar;
 use synthcp_monitor::data::{self, MaskCoding, anomaly};
 use synthcp_monitor::evaluate::anomaly::{AnomalyEvaluation, limits, tables};
 use synthcp_monitor::evaluate::dossier::PAGE;
+use synthcp_monitor::evaluate::objects::ObjectReview;
 use synthcp_monitor::evaluate::summary::anomaly_dossier;
 use synthcp_monitor::monitor::pipeline::Monitor;
 use synthcp_monitor::score::catalogue::Boxed;
@@ -27,6 +28,9 @@ pub struct Args {
     /// ignored), binary (0, 255 anomaly) or streethazards. Told by the values met by default.
     #[arg(long)]
     masks: Option<MaskCoding>,
+    /// Folder of another bundle, such as the one before: the page says of each object whether that one finds it.
+    #[arg(long, requires = "out")]
+    before: Option<PathBuf>,
 }
 
 /// Prints the tables, and writes them.
@@ -37,19 +41,30 @@ pub fn run(args: &Args) -> Outcome {
     let source = anomaly::Source::open(&args.data, args.masks)?;
     note!("{}: masks read as {}", args.data.display(), source.coding);
     let monitor = args.measured.monitor()?;
+    let before = args.before.as_deref().map(|bundle| args.measured.load(bundle)).transpose()?;
     tch::manual_seed(1);
     let detectors = args.measured.detectors(&monitor, &args.data)?;
     let limits = limits_of(args, &monitor, &detectors)?;
     let mut evaluation =
         AnomalyEvaluation::new(&detectors, limits, args.measured.memory(), args.measured.worst());
+    let mut objects = ObjectReview::new(before.is_some());
+    let mut reviewed = true;
     let count = source.pairs.pairs.len();
     let bar = ProgressBar::new(count as u64);
     for pair in &source.pairs.pairs {
-        evaluation.add(monitor.networks(), &source.load(pair)?)?;
+        let sample = source.load(pair)?;
+        evaluation.add(monitor.networks(), &sample)?;
+        // What is shown on the page alone.
+        if args.measured.out.is_some() {
+            reviewed &= objects.add(&sample, &monitor, before.as_ref())?;
+        }
         evaluation.check(count)?;
         bar.inc(1);
     }
     bar.finish_and_clear();
+    if !reviewed {
+        note!("a bundle gives no anomaly score, or has no limit for it; the page shows no objects");
+    }
     let (images, anomalous) = (evaluation.images(), evaluation.anomalous_share());
     say!("## {}: {images} images, {:.2} % of the pixels anomalous", args.data.display(), 100. * anomalous);
     let scored = evaluation.scored()?;
@@ -58,7 +73,7 @@ pub fn run(args: &Args) -> Outcome {
     let text: Vec<String> = tables.iter().map(|table| table.markdown()).collect();
     say_as_is!("{}", text.join("\n"));
     let Some(out) = &args.measured.out else { return Ok(()) };
-    let dossier = anomaly_dossier(&monitor, evaluation, &name, command())?;
+    let dossier = anomaly_dossier(&monitor, evaluation, objects, &name, command())?;
     dossier.write(out)?;
     note!("{}", out.join(PAGE).display());
     Ok(())

@@ -1,7 +1,7 @@
 //! Arguments that `evaluate` and `anomalies` share: a bundle, and the detectors that are measured on it.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 use image::RgbImage;
@@ -60,9 +60,14 @@ fn known() -> String {
 impl Measured {
     /// The bundle, loaded.
     pub fn monitor(&self) -> Result<Monitor, Box<dyn Error>> {
+        self.load(&self.bundle)
+    }
+
+    /// Another, loaded in the same way.
+    pub fn load(&self, bundle: &Path) -> Result<Monitor, Box<dyn Error>> {
         let options =
             MonitorOptions { device: self.device, precision: self.precision, ..MonitorOptions::default() };
-        let monitor = Monitor::load(&self.bundle, &options)?;
+        let monitor = Monitor::load(bundle, &options)?;
         note!("{}", monitor.description());
         Ok(monitor)
     }
