@@ -179,7 +179,8 @@ fn look(monitor: &Monitor, frame: frames::Taken) -> Result<Candidate, MineError>
     let inference = Inference::of_image(monitor.networks(), &image).map_err(MonitorError::from)?;
     tch::no_grad(|| {
         let report = monitor.assess_inference(&image, &inference, Wanted::default())?.report;
-        let anomaly = inference.anomaly(monitor.networks().anomaly_config());
+        let config = monitor.networks().anomaly_config();
+        let anomaly = inference.anomaly(config).map_err(MonitorError::from)?;
         let unknown = anomaly.ge(f64::from(monitor.thresholds().anomaly)).to_kind(Kind::Float);
         let unknown = unknown.mean(Kind::Float).double_value(&[]) as f32;
         let disagreement = inference.disagreement().mean(Kind::Float).double_value(&[]) as f32;

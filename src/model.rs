@@ -8,6 +8,7 @@ pub mod anomaly;
 pub mod bundle;
 pub mod compute;
 pub mod evidence;
+pub mod fovea;
 pub(crate) mod given;
 pub mod inference;
 pub mod networks;

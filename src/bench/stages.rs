@@ -247,7 +247,8 @@ impl Meter<'_> {
             let dense = Inference::of_batch(dense.trio(), x.shallow_clone());
             let with_first = Trio { generator: &*first, ..next.trio() };
             let first = Inference::of_batch(with_first, x.shallow_clone());
-            let next = Inference::of_batch(next.trio(), x);
+            let next: &Networks = next;
+            let next = Inference::of_batch(next.trio(), x).with_second_look(next, next.uploaded(&image)?);
             let labels_of =
                 |inference: &Inference| finished(inference.segmentation().softmax.labels.shallow_clone());
             drop(times.run(Stage::SegmentDense, || labels_of(&dense)));
@@ -275,7 +276,7 @@ impl Meter<'_> {
             times.run(Stage::Compare, || {
                 drop(next.comparison().iou.as_ref().map(|iou| finished(iou.shallow_clone())));
             });
-            let anomaly = times.run(Stage::Score, || finished(next.anomaly(config)));
+            let anomaly = times.run(Stage::Score, || next.anomaly(config).map(finished))?;
             times.run(Stage::Report, || report(&labels_of(&next), &next.error()?, &anomaly))?;
             self.difference = self.difference.max(difference);
             Ok(())

@@ -4,9 +4,11 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use super::fovea::Fovea;
 use crate::network::comparison::disagreement::cosine;
 use crate::network::layers::{resize_bilinear, spatial};
 use crate::network::softmax::entropy;
+use crate::network::synthesis::GeneratorConfig;
 
 /// Above this softmax M is believed and the features are not consulted (the paper's t).
 pub(crate) const SWITCH: f64 = 0.999;
@@ -92,6 +94,9 @@ pub struct Config {
     pub smoothing: Smoothing,
     /// What the unknown does that F has learned.
     pub unknown: Unknown,
+    /// A second look at the band where the drivable ground ends; none by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fovea: Option<Fovea>,
 }
 
 impl Default for Config {
@@ -101,7 +106,19 @@ impl Default for Config {
             certainty: Certainty::Switch,
             smoothing: Smoothing(1),
             unknown: Unknown::Ignored,
+            fovea: None,
         }
+    }
+}
+
+impl Config {
+    /// Says what is wrong with the second look, if there is one.
+    pub(crate) fn check_fovea(
+        &self,
+        working_size: [u32; 2],
+        generator: &GeneratorConfig,
+    ) -> Result<(), String> {
+        self.fovea.map_or(Ok(()), |fovea| fovea.check(working_size, generator))
     }
 }
 

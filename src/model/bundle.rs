@@ -220,6 +220,7 @@ impl Description {
         }
         self.numbers().map_err(|e| e.to_string())?;
         self.anomaly.unknown.check(self.comparison.network.sees_unknown())?;
+        self.anomaly.check_fovea(self.working_size, &self.synthesis.network)?;
         check_size(&self.synthesis.network, self.working_size)
     }
 

@@ -18,6 +18,7 @@ use image::RgbImage;
 use tch::{Kind, TchError, Tensor};
 
 use super::anomaly::{self, Features};
+use super::fovea::SecondLook;
 use super::given::Given;
 use super::networks::{Networks, Trio};
 use crate::network::comparison::disagreement::{View, disagreement};
@@ -80,6 +81,7 @@ pub struct Inference<'a> {
     second_segmentation: OnceCell<Segmented>,
     second_features: OnceCell<Tensor>,
     comparison: OnceCell<Compared>,
+    second_look: Option<SecondLook<'a>>,
     stopwatch: Stopwatch,
 }
 
@@ -93,8 +95,18 @@ impl<'a> Inference<'a> {
     /// Of one image of any size.
     pub fn of_image(networks: &'a Networks, image: &RgbImage) -> Result<Self, TchError> {
         let stopwatch = Stopwatch::start();
-        let x = stopwatch.run(Step::Resize, || networks.input(image))?;
-        Ok(Self { stopwatch, ..Self::of_batch(networks.trio(), x) })
+        let (x, image) = stopwatch.run(Step::Resize, || {
+            let image = networks.uploaded(image)?;
+            Ok::<_, TchError>((networks.resized(&image, networks.size())?, image))
+        })?;
+        let inference = Self { stopwatch, ..Self::of_batch(networks.trio(), x) };
+        Ok(inference.with_second_look(networks, image))
+    }
+
+    /// The same with a second look at the image as it came, `1 x 3 x H x W` from 0 to 255, where the bundle asks for it.
+    pub(crate) fn with_second_look(self, networks: &'a Networks, image: Tensor) -> Self {
+        let second_look = networks.anomaly_config().fovea.map(|fovea| SecondLook { networks, fovea, image });
+        Self { second_look, ..self }
     }
 
     /// Of a batch at the working size: `N x 3 x H x W`, RGB in \[0, 1\], in the networks' precision.
@@ -109,6 +121,7 @@ impl<'a> Inference<'a> {
             second_segmentation: OnceCell::new(),
             second_features: OnceCell::new(),
             comparison: OnceCell::new(),
+            second_look: None,
             stopwatch: Stopwatch::start(),
         }
     }
@@ -239,14 +252,20 @@ impl<'a> Inference<'a> {
         self.comparison().error(&self.segmentation().softmax.largest)
     }
 
-    /// Anomaly score of x by `config`, `N x 1 x H x W` in \[0, 1\], fp32 (Section 3.3), and by what F has learned of
-    /// the unknown, where the configuration asks for it.
-    pub fn anomaly(&self, config: anomaly::Config) -> Tensor {
+    /// Anomaly score of x by `config`, `N x 1 x H x W` in \[0, 1\], fp32 (Section 3.3), by what F has learned of the
+    /// unknown, and by a second look, each where the configuration asks for it. Of labels that are given there is no
+    /// second look: nobody knows what that segmenter says of a larger image.
+    pub fn anomaly(&self, config: anomaly::Config) -> Result<Tensor, TchError> {
         let unknown = match config.unknown {
             anomaly::Unknown::Ignored => None,
-            _ => self.comparison().unknown.as_ref().map(Tensor::sigmoid),
+            // No number where it is infinite, of which a sigmoid would make 0 or 1.
+            _ => self.comparison().unknown.as_ref().map(|unknown| (unknown + (unknown - unknown)).sigmoid()),
         };
-        config.unknown.score(unknown, || self.anomaly_by_synthesis(config))
+        let score = config.unknown.score(unknown, || self.anomaly_by_synthesis(config));
+        match (&self.second_look, config.fovea, &self.given) {
+            (Some(look), Some(_), None) => look.joined(score, self.labels(), config),
+            _ => Ok(score),
+        }
     }
 
     fn anomaly_by_synthesis(&self, config: anomaly::Config) -> Tensor {

@@ -5,10 +5,10 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::anomaly;
-use super::bundle::{Bundle, BundleError, Entry};
+use super::bundle::{Bundle, BundleError, DESCRIPTION, Entry};
 use crate::checkpoint::weights;
 use crate::network::comparison::{Comparator, ComparatorConfig};
-use crate::network::layers::channels_last;
+use crate::network::layers::{channels_last, spatial};
 use crate::network::segmentation::torchscript::TorchScript;
 use crate::network::segmentation::{Segmenter, SegmenterConfig};
 use crate::network::synthesis::{GeneratorConfig, ReadyGenerator, Synthesize};
@@ -27,6 +27,8 @@ pub struct Networks {
     sees_unknown: bool,
     anomaly: anomaly::Config,
     classes: usize,
+    /// Ids of the classes that a vehicle may drive on.
+    drivable: Vec<i64>,
 }
 
 /// The networks that an inference asks.
@@ -86,10 +88,17 @@ impl Networks {
             anomaly: d.anomaly,
         };
         let segmenter = |vs: &VarStore| segmenter(bundle, &specification, vs);
-        Self::build(&specification, arithmetic, segmenter, |[g, f]| {
+        let networks = Self::build(&specification, arithmetic, segmenter, |[g, f]| {
             fill(bundle, "synthesis", &d.synthesis, g)?;
             fill(bundle, "comparison", &d.comparison, f)
-        })
+        })?;
+        let drivable = (0..).zip(&bundle.labels.classes).filter(|(_, class)| class.drivable);
+        let networks = Self { drivable: drivable.map(|(id, _)| id).collect(), ..networks };
+        networks.check_fovea().map_err(|reason| BundleError::Description {
+            path: bundle.dir.join(DESCRIPTION),
+            reason: format!("anomaly.fovea looks again at the drivable ground, and {reason}"),
+        })?;
+        Ok(networks)
     }
 
     /// Takes M as `segmenter` gives it, its parameters in a store, builds G and F and lets `fill` set
@@ -136,7 +145,22 @@ impl Networks {
             sees_unknown,
             anomaly,
             classes,
+            drivable: Vec::new(),
         })
+    }
+
+    fn check_fovea(&self) -> Result<(), &'static str> {
+        match self.anomaly.fovea {
+            Some(_) if self.m.has_fixed_size() => Err("the segmenter takes images of one size alone"),
+            Some(_) if self.drivable.is_empty() => Err("no class of the labels is drivable"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Which pixels a vehicle may drive on, of ids.
+    pub(super) fn drivable(&self, ids: &Tensor) -> Tensor {
+        let ground = ids.zeros_like().to_kind(Kind::Bool);
+        self.drivable.iter().fold(ground, |ground, &id| ground.logical_or(&ids.eq(id)))
     }
 
     /// Whether F has an output for what no class knows.
@@ -196,6 +220,11 @@ impl Networks {
     /// An image of any size at the working size: `1 x 3 x H x W`, RGB in \[0, 1\]. Reduced images are
     /// averaged, so that nothing aliases.
     pub fn input(&self, image: &RgbImage) -> Result<Tensor, TchError> {
+        self.resized(&self.uploaded(image)?, self.size)
+    }
+
+    /// An image where the networks are: `1 x 3 x H x W`, RGB from 0 to 255, fp32.
+    pub(crate) fn uploaded(&self, image: &RgbImage) -> Result<Tensor, TchError> {
         let (w, h) = image.dimensions();
         let bytes = Tensor::f_from_slice(image.as_raw())?.f_view([1, i64::from(h), i64::from(w), 3])?;
         let bytes = match self.device {
@@ -205,11 +234,14 @@ impl Networks {
             }
             device => bytes.f_to_device(device)?,
         };
-        let x = bytes.f_permute([0, 3, 1, 2])?.f_to_kind(Kind::Float)?;
-        let (height, width) = self.size;
-        let x = match (i64::from(h), i64::from(w)) == self.size {
-            true => x,
-            false => x.f_internal_upsample_bilinear2d_aa([height, width], false, None, None)?,
+        bytes.f_permute([0, 3, 1, 2])?.f_to_kind(Kind::Float)
+    }
+
+    /// Such an image at another height and width, as the networks take it.
+    pub(super) fn resized(&self, image: &Tensor, size: (i64, i64)) -> Result<Tensor, TchError> {
+        let x = match spatial(image) == size {
+            true => image.shallow_clone(),
+            false => image.f_internal_upsample_bilinear2d_aa([size.0, size.1], false, None, None)?,
         };
         Ok(channels_last(&x.f_div_scalar(255.)?.f_clamp(0., 1.)?).to_kind(self.kind))
     }

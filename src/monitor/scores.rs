@@ -46,7 +46,8 @@ impl Scores {
         let labels = inference.segmentation().softmax.labels.shallow_clone();
         let synth = inference.synthesized().shallow_clone();
         let compared = inference.comparison();
-        let (anomaly, error) = (anomaly.map(|config| inference.anomaly(config)), inference.error()?);
+        let anomaly = anomaly.map(|config| inference.anomaly(config)).transpose()?;
+        let error = inference.error()?;
         let raw = [
             ("M's softmax", Some(&inference.segmentation().softmax.largest)),
             ("G's picture", Some(&synth)),

@@ -135,7 +135,7 @@ const OWN_COSINE: &str = "SynthCP cosine, the bundle's";
 const OWN_JOINED: &str = "SynthCP anomaly score, the bundle's";
 
 fn without_unknown(config: anomaly::Config) -> anomaly::Config {
-    anomaly::Config { unknown: anomaly::Unknown::Ignored, ..config }
+    anomaly::Config { unknown: anomaly::Unknown::Ignored, fovea: None, ..config }
 }
 
 /// Name of the detector whose score is the one that the bundle is configured for, and whose limit it states.
@@ -160,7 +160,7 @@ impl Detector for Anomaly {
     }
 
     fn detect(&self, inference: &Inference) -> Result<Detection, TchError> {
-        let anomaly = inference.anomaly(self.config);
+        let anomaly = inference.anomaly(self.config)?;
         Ok(Detection { anomaly: Some(anomaly), ..Detection::default() })
     }
 }

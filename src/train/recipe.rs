@@ -93,6 +93,7 @@ impl Recipe {
     pub fn check(&self) -> Result<(), String> {
         self.numbers().map_err(|e| e.to_string())?;
         self.anomaly.unknown.check(self.comparison.sees_unknown())?;
+        self.anomaly.check_fovea(self.working_size, &self.synthesis)?;
         if self.comparison.sees_unknown() && self.outliers.is_none() {
             return Err("comparison.unknown is true without 'outliers', of which it is learned".into());
         }
