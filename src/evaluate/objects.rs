@@ -6,7 +6,7 @@ use image::{GrayImage, RgbImage, imageops};
 use super::error::EvaluationError;
 use super::frames::FramePanels;
 use super::table::{Cell, Column, Table};
-use crate::data::anomaly::{AnomalySample, truth};
+use crate::data::anomaly::AnomalySample;
 use crate::frame::Frame;
 use crate::metric::component::{Least, Object, objects};
 use crate::monitor::assessment::{ScoreMap, Wanted};
@@ -211,6 +211,7 @@ mod tests {
     use image::{Luma, Rgb};
 
     use super::*;
+    use crate::data::anomaly::truth;
 
     /// An image with a square object of this side at (40, 40), and a score of which a part of it is above the limit.
     fn square(side: u32, share: f64) -> (AnomalySample, Scored) {
