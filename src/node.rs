@@ -15,8 +15,10 @@
 pub(crate) mod assessing;
 pub(crate) mod bundle_folder;
 pub mod error;
+pub(crate) mod lifecycle;
 pub(crate) mod loading;
 pub(crate) mod log;
+pub(crate) mod managed;
 pub mod messages;
 pub mod output;
 pub(crate) mod overrides;

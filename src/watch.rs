@@ -11,6 +11,7 @@ pub(crate) mod freshness;
 pub mod labels;
 pub(crate) mod latch;
 pub(crate) mod lent;
+pub(crate) mod lifecycle;
 pub mod likeness;
 pub(crate) mod mailbox;
 #[cfg(feature = "bag")]

@@ -22,7 +22,7 @@ use crate::watch::stream::{Session, merged, self_test, warm_up};
 
 /// Networks that have run once, and what is said of them.
 pub(crate) struct Prepared {
-    /// One for each camera.
+    /// One for each camera, which has seen no image yet.
     pub sessions: Vec<Session<Lent<Monitor>>>,
     /// The bundle in use.
     pub identity: Identity,

@@ -37,6 +37,12 @@ impl SelfTestService {
         let Some(Station { shared, .. }) = stations.first() else { return };
         let now = Instant::now();
         while let Some(request) = self.questions.next() {
+            let phase = shared.state().phase.clone();
+            if !phase.has_networks_at_work() {
+                let message = text(&format!("no self-test is made: {}", phase.told(now)));
+                self.questions.reply(request, Trigger::Response { success: false, message });
+                continue;
+            }
             let test = shared.state().self_test.ask();
             for Station { shared, .. } in &stations[1..] {
                 shared.state().self_test.ask();

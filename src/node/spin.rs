@@ -15,6 +15,7 @@ use r2r::std_srvs::srv::Trigger;
 use r2r::synthcp_monitor::msg::LabelInfo;
 use r2r::{Node, QosProfile};
 
+use super::lifecycle::{Lifecycle, LifecycleServices};
 use super::log::{Allowance, Log, Throttle};
 use super::messages::text;
 use super::parameter_services::ParameterServices;
@@ -47,6 +48,7 @@ pub(crate) struct Inputs {
     cameras: Vec<CameraInputs>,
     parameters: ParameterServices,
     self_test: SelfTestService,
+    lifecycle: LifecycleServices,
     changes: Allowance,
 }
 
@@ -143,6 +145,7 @@ impl Inputs {
     pub fn create(node: &mut Node, settings: &Settings, parameters: SharedParameters) -> r2r::Result<Self> {
         let parameters = ParameterServices::create(node, parameters)?;
         let self_test = SelfTestService::create(node)?;
+        let lifecycle = LifecycleServices::create(node)?;
         if settings.use_sim_time {
             node.get_time_source().enable_sim_time(node)?;
         }
@@ -151,6 +154,7 @@ impl Inputs {
             cameras: cameras.collect::<Result<_, _>>()?,
             parameters,
             self_test,
+            lifecycle,
             changes: Allowance::default(),
         })
     }
@@ -161,11 +165,12 @@ impl Inputs {
     }
 
     /// Takes in what has come of each camera, and answers what was asked.
-    fn drain(&mut self, stations: &[Station], log: &Log) {
+    fn drain(&mut self, stations: &[Station], lifecycle: &Lifecycle, log: &Log) {
         for (inputs, station) in self.cameras.iter_mut().zip(stations) {
             inputs.drain(&station.shared, &station.log);
         }
         self.self_test.answer(stations, log);
+        self.lifecycle.answer(lifecycle, log);
         for (name, value) in self.parameters.answer(log) {
             if self.changes.allows(Instant::now()) {
                 log.info(&format!("parameter {name} is now {value}"));
@@ -315,6 +320,7 @@ pub(crate) fn spin(
     mut node: Node,
     mut inputs: Inputs,
     stations: &[Station],
+    lifecycle: &Lifecycle,
     log: Log,
     stop: Arc<AtomicBool>,
 ) {
@@ -323,7 +329,7 @@ pub(crate) fn spin(
         // r2r panics on some faults of the middleware; the camera must be heard all the same.
         let spun = catch_unwind(AssertUnwindSafe(|| {
             node.spin_once(WAIT);
-            inputs.drain(stations, &log);
+            inputs.drain(stations, lifecycle, &log);
             inputs.look(&mut node, stations)
         }));
         if let Ok(Err(error)) = &spun

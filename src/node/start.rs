@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 use r2r::Node;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::assessing::assess;
 use super::error::NodeError;
-use super::loading::{Prepared, prepare};
+use super::lifecycle::Lifecycle;
 use super::log::{Log, Throttle, throttle_panics};
+use super::managed::{Managed, SHUTDOWN_LIMIT};
 use super::output::{Announcements, Images, Reports};
 use super::overrides::Overrides;
 use super::process::{Signals, context};
@@ -19,7 +18,6 @@ use super::recording::recorder;
 use super::spin::{Inputs, spin};
 use super::station::Station;
 use super::timer::{TICK, Timer};
-use crate::frame::Stamp;
 use crate::model::bundle::Thresholds;
 use crate::watch::events::Events;
 use crate::watch::parameters::Parameters;
@@ -27,9 +25,6 @@ use crate::watch::recorder::Recorder;
 use crate::watch::shared::{NodeClock, Shared, SharedParameters};
 use crate::watch::watchdog::REPEAT;
 use crate::watch::workers::Workers;
-
-/// How long the end waits for each thread, and the frame that it has in hand.
-const SHUTDOWN_LIMIT: Duration = Duration::from_millis(1500);
 
 /// How long a node that cannot start says why, from when somebody listens.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -91,62 +86,32 @@ pub fn run() -> Result<(), NodeError> {
     let mut timers: Vec<_> = stations.iter().map(timer).collect();
     let period = settings.diagnostics_period;
 
+    let cameras = stations.iter().map(|station| station.shared.clone());
+    let lifecycle = Lifecycle::create(&mut node, cameras, clock)?;
+
+    let refused = refused.map(NodeError::from);
+    let (all, told) = (stations.clone(), log.clone());
+    let mut managed = Managed::new(settings, all, announcements, lifecycle.clone(), told, refused);
     // From the topics to the mailboxes.
-    let (mut receiving, mut assessing) = (Workers::default(), Workers::default());
+    let mut receiving = Workers::default();
     let stop = Arc::new(AtomicBool::new(false));
     receiving.spawn("spin", {
         let (stations, log, stop) = (stations.clone(), log.clone(), stop.clone());
-        move || spin(node, inputs, &stations, log, stop)
+        move || spin(node, inputs, &stations, &lifecycle, log, stop)
     })?;
-    // From the bundle to networks that have run once.
-    let mut loading = Workers::default();
-    let (to_start, loaded) = sync_channel(1);
-    loading.spawn("loading", {
-        let cameras: Vec<_> = stations.iter().map(|station| station.shared.clone()).collect();
-        let log = log.clone();
-        let prepare = move || match refused {
-            Some(error) => Err(error.into()),
-            None => prepare(&settings, &cameras, &log),
-        };
-        // Nobody waits any more where a signal came first.
-        move || drop(to_start.send(prepare()))
-    })?;
-    let is_loaded = || match (loaded.try_recv(), receiving.ended()) {
-        (Ok(prepared), _) => prepared.map(Some),
-        (Err(TryRecvError::Disconnected), _) => Err(NodeError::ThreadEnded("loading")),
-        (Err(TryRecvError::Empty), Some(name)) => Err(NodeError::ThreadEnded(name)),
-        (Err(TryRecvError::Empty), None) => Ok(None),
+    // From the bundle to networks that have run once, and from there to the topics, as the lifecycle has it.
+    let step = || match receiving.ended() {
+        Some(name) => Err(NodeError::ThreadEnded(name)),
+        None => managed.step(),
     };
-    let prepared = runtime.block_on(watch(&mut timers, &mut signals, period, &log, is_loaded));
-
-    let outcome = match prepared {
-        Ok(Some(Prepared { sessions, identity, labels, model_info })) => {
-            announcements.label_info(
-                &labels,
-                stations.first().map_or_else(Stamp::default, |s| s.shared.now_stamp()),
-            )?;
-            announcements.model_info(&model_info)?;
-            for Station { reports, shared, .. } in &stations {
-                reports.identify(identity.clone());
-                shared.state().loaded(Instant::now());
-            }
-            log.info(&format!("ready: {}", identity.model));
-            assess(&mut assessing, sessions, &stations, &log)?;
-            let alive = || match receiving.ended().or(assessing.ended()) {
-                Some(name) => Err(NodeError::ThreadEnded(name)),
-                None => Ok(None::<()>),
-            };
-            runtime.block_on(watch(&mut timers, &mut signals, period, &log, alive)).map(|_| ())
-        }
-        Ok(None) => Ok(()),
-        Err(error) => {
-            runtime.block_on(last_words(&timers, &mut signals, &log, &error));
-            Err(error)
-        }
-    };
+    let outcome = runtime.block_on(watch(&mut timers, &mut signals, period, &log, step)).map(drop);
+    if let Err(error) = &outcome
+        && managed.is_starting()
+    {
+        runtime.block_on(last_words(&timers, &mut signals, &log, error));
+    }
     log.info("shutting down");
-    stations.iter().for_each(|station| station.shared.mailbox.close());
-    assessing.join_within(SHUTDOWN_LIMIT);
+    managed.finish();
     // The last words need the node, which ends with the thread that spins it.
     for timer in &timers {
         let said = match &outcome {
@@ -161,7 +126,7 @@ pub fn run() -> Result<(), NodeError> {
     receiving.join_within(SHUTDOWN_LIMIT);
     stations.iter().filter_map(|station| station.reports.recorder()).for_each(Recorder::end);
     recording.join_within(SHUTDOWN_LIMIT);
-    loading.join_within(if outcome.is_ok() { Duration::ZERO } else { SHUTDOWN_LIMIT });
+    managed.join_loading(if outcome.is_ok() { Duration::ZERO } else { SHUTDOWN_LIMIT });
     outcome
 }
 
@@ -209,7 +174,7 @@ async fn watch<T>(
     signals: &mut Signals,
     period: Duration,
     log: &Log,
-    done: impl Fn() -> Result<Option<T>, NodeError>,
+    mut done: impl FnMut() -> Result<Option<T>, NodeError>,
 ) -> Result<Option<T>, NodeError> {
     let (mut ticks, mut diagnoses) = (interval(TICK), interval(period));
     let mut throttle = Throttle::default();

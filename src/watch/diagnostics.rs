@@ -71,10 +71,10 @@ pub(crate) struct Snapshot<'a> {
 }
 
 /// How long a report has been due, if that is longer than `report_timeout`: something hangs, be it decoding,
-/// inference or publishing. While the bundle loads no report is due.
+/// inference or publishing. While no image is assessed no report is due.
 pub(crate) fn hanging(state: &State, live: Live, now: Instant) -> Option<Duration> {
     let owed = now.saturating_duration_since(state.owed_since?);
-    (state.loading_since.is_none() && owed > live.report_timeout).then_some(owed)
+    (state.phase.is_active() && owed > live.report_timeout).then_some(owed)
 }
 
 /// Why images that come since `since` have no labels, if that has lasted for longer than labels.timeout.
@@ -169,7 +169,11 @@ fn labels(snapshot: &Snapshot) -> Option<Status> {
     let since = |at: &Option<Instant>| at.map(|at| now.saturating_duration_since(at));
     // Of the last verdicts none is on an image, if labels stopped.
     let silent = unlabelled(state, live, state.watchdog.started(), now);
-    let (severity, message) = match (silent, matched, state.watchdog.liveness(now, live.source_timeout)) {
+    let liveness = state.watchdog.liveness(now, live.source_timeout);
+    let (severity, message) = match (silent, matched, liveness) {
+        (_, _, Liveness::Stale | Liveness::Alive) if !state.phase.is_active() => {
+            (Severity::Ok, format!("labels are not waited for while the node is {}", state.phase.state.label()))
+        }
         (_, _, Liveness::Waiting) => (Severity::Warn, "no image yet that labels could belong to".to_owned()),
         (_, _, Liveness::Stale) => (Severity::Error, "no images come that labels could belong to".to_owned()),
         (Some(reason), _, Liveness::Alive) => (Severity::Error, reason),
@@ -224,6 +228,11 @@ fn camera(snapshot: &Snapshot) -> Status {
             ),
         ),
         (Liveness::Waiting, _) => ("waiting", Severity::Warn, format!("no image yet on {topics}{why}")),
+        (Liveness::Stale, _) if !state.phase.is_active() => {
+            let (silence, phase) = (state.watchdog.silence(now).as_secs_f64(), state.phase.state.label());
+            let message = format!("no image for {silence:.1} s; none is waited for while the node is {phase}");
+            ("unwatched", Severity::Ok, message)
+        }
         (Liveness::Stale, _) => (
             "stale",
             Severity::Error,
@@ -266,15 +275,15 @@ fn camera(snapshot: &Snapshot) -> Status {
 fn inference(snapshot: &Snapshot) -> Status {
     let Snapshot { state, counts, live, now, .. } = *snapshot;
     let failed = state.last_verdict.as_ref().filter(|verdict| verdict.validity == Validity::Failed);
-    let (severity, message) = if let Some(owed) = hanging(state, live, now) {
+    let (severity, message) = if !state.phase.is_active() {
+        (Severity::Warn, state.phase.told(now))
+    } else if let Some(owed) = hanging(state, live, now) {
         (
             Severity::Error,
             format!("images arrive, and none has been assessed for {:.1} s", owed.as_secs_f64()),
         )
     } else if let Some(verdict) = failed {
         (Severity::Error, verdict.reason.clone())
-    } else if snapshot.bundle.0.is_empty() {
-        (Severity::Warn, "the bundle is loading".to_owned())
     } else {
         match state.mode {
             None => (Severity::Ok, "no frame processed yet".to_owned()),
@@ -295,6 +304,7 @@ fn inference(snapshot: &Snapshot) -> Status {
         severity,
         message,
         values: vec![
+            ("lifecycle", state.phase.state.label().to_owned()),
             ("bundle", snapshot.bundle.0.to_owned()),
             ("bundle_hash", snapshot.bundle.1.to_owned()),
             ("model", snapshot.model.to_owned()),
@@ -571,6 +581,22 @@ mod tests {
         let found = statuses_of(&state, now + Duration::from_secs(2));
         assert_eq!(value(&found[0], "state"), "stale");
         assert_eq!((found[0].severity, found[3].severity), (Severity::Error, Severity::Stale));
+    }
+
+    #[test]
+    fn a_camera_that_nobody_waits_for_may_be_silent() {
+        use crate::watch::lifecycle::{Phase, State as Lifecycle};
+        let now = Instant::now();
+        let mut state = state(now);
+        state.watchdog.feed(now);
+        state.owed_since = Some(now);
+        state.phase = Phase::new(Lifecycle::Inactive, now);
+        let found = statuses_of(&state, now + Duration::from_secs(60));
+        assert_eq!((found[0].severity, value(&found[0], "state")), (Severity::Ok, "unwatched"));
+        assert_eq!(found[0].message, "no image for 60.0 s; none is waited for while the node is inactive");
+        assert_eq!((found[1].severity, value(&found[1], "lifecycle")), (Severity::Warn, "inactive"));
+        assert_eq!(found[1].message, "inactive: ~/change_state activate starts it");
+        assert_eq!(found[3].severity, Severity::Stale);
     }
 
     #[test]

@@ -17,6 +17,13 @@ pub(crate) struct Lent<A> {
     valid: Option<Arc<GrayImage>>,
 }
 
+impl<A> Clone for Lent<A> {
+    fn clone(&self) -> Self {
+        let Self { assessor, thresholds, valid } = self;
+        Self { assessor: assessor.clone(), thresholds: thresholds.clone(), valid: valid.clone() }
+    }
+}
+
 impl<A: Assessor> Lent<A> {
     /// The same assessor once for each of these valid masks.
     pub(crate) fn to(masks: Vec<Option<Arc<GrayImage>>>, assessor: A) -> Vec<Self> {

@@ -41,7 +41,7 @@ pub struct Counts {
     pub received: u64,
     /// Assessed, those whose inference failed included.
     pub processed: u64,
-    /// Overwritten by a newer one before their turn.
+    /// Overwritten by a newer one before their turn, or come while none was assessed.
     pub dropped: u64,
     /// Could not be read.
     pub invalid: u64,
@@ -119,12 +119,12 @@ impl<T> Mailbox<T> {
         &self.bell
     }
 
-    /// Leaves `item` for the taker, in place of whatever still waits.
+    /// Leaves `item` for the taker, in place of whatever still waits; once closed, drops it.
     pub(crate) fn put(&self, item: T) {
         {
             let mut slot = self.lock();
             slot.counts.received += 1;
-            if slot.waiting.replace(item).is_some() {
+            if slot.closed || slot.waiting.replace(item).is_some() {
                 slot.counts.dropped += 1;
             }
         }
@@ -136,7 +136,7 @@ impl<T> Mailbox<T> {
         self.lock().waiting.take()
     }
 
-    /// Whether there will be no more.
+    /// Whether there will be no more, till it is opened.
     pub(crate) fn is_closed(&self) -> bool {
         self.lock().closed
     }
@@ -167,15 +167,31 @@ impl<T> Mailbox<T> {
         counts.unmatched += images;
     }
 
+    /// Counts an image that arrived and is not to be assessed.
+    pub(crate) fn count_dropped(&self) {
+        let counts = &mut self.lock().counts;
+        counts.received += 1;
+        counts.dropped += 1;
+    }
+
     /// The counts now.
     pub fn counts(&self) -> Counts {
         self.lock().counts
     }
 
-    /// There will be no more.
+    /// There will be no more, till it is opened; what waits is dropped.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
+        {
+            let mut slot = self.lock();
+            slot.closed = true;
+            slot.counts.dropped += u64::from(slot.waiting.take().is_some());
+        }
         self.bell.ring();
+    }
+
+    /// There will be more.
+    pub(crate) fn open(&self) {
+        self.lock().closed = false;
     }
 
     fn lock(&self) -> MutexGuard<'_, Slot<T>> {
@@ -202,6 +218,21 @@ mod tests {
             mailbox.count_invalid(),
             Counts { received: 6, processed: 1, dropped: 4, invalid: 1, unmatched: 0 }
         );
+    }
+
+    #[test]
+    fn while_it_is_closed_everything_is_dropped_and_counted() {
+        let mailbox = Mailbox::default();
+        mailbox.put(1);
+        mailbox.close();
+        mailbox.put(2);
+        mailbox.count_dropped();
+        assert_eq!(mailbox.take(), None);
+        assert_eq!(mailbox.counts(), Counts { received: 3, dropped: 3, ..Counts::default() });
+        mailbox.open();
+        assert_eq!(mailbox.take(), None, "what came before is gone");
+        mailbox.put(3);
+        assert_eq!((mailbox.take(), mailbox.is_closed()), (Some(3), false));
     }
 
     #[test]

@@ -24,6 +24,11 @@ impl SelfTests {
         self.asked
     }
 
+    /// The networks are gone that were tested.
+    pub(crate) fn forget(&mut self) {
+        self.last = None;
+    }
+
     /// The number of the test that is due, if one is.
     pub(crate) fn due(&self) -> Option<u64> {
         (self.asked > self.made).then_some(self.asked)

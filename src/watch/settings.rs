@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub bundle: String,
     /// Where and how the networks run.
     pub monitor: MonitorOptions,
+    /// Whether the node makes itself active at the start.
+    pub autostart: bool,
     /// The cameras; at least one.
     pub cameras: Vec<Camera>,
     /// Which image topics are listened to.
@@ -114,6 +116,7 @@ impl Parameters {
                 min_region_area: self.read(&parameter::MIN_REGION_AREA) as f32,
                 max_regions: self.read(&parameter::MAX_REGIONS),
             },
+            autostart: self.read(&parameter::AUTOSTART),
             cameras: Camera::all(&self.read(&parameter::CAMERAS)),
             transport: self.read(&parameter::IMAGE_TRANSPORT),
             reliable_input: self.read(&parameter::INPUT_QOS) == Qos::Default,

@@ -8,6 +8,7 @@ use super::cameras::Camera;
 use super::duplicates::Duplicates;
 use super::labels::{LabelArrival, LabelCounts, Labels};
 use super::latch::{Acknowledged, AlarmLatch};
+use super::lifecycle::{self, Phase};
 use super::mailbox::{Arrival, Mailbox};
 use super::parameters::{ParameterError, Parameters, Value};
 use super::publishers::Publishers;
@@ -190,13 +191,46 @@ impl Shared {
             state.labels = LabelState { why, counts, ..state.labels.clone() };
         }
         for arrival in pairs {
-            {
-                let mut state = self.state();
-                state.labels.matched = Some(now);
+            self.state().labels.matched = Some(now);
+            self.pass(arrival, now);
+        }
+    }
+
+    /// Passes an image on to inference; where none is to be assessed it is counted as dropped.
+    fn pass(&self, arrival: Arrival, now: Instant) {
+        let wanted = {
+            let mut state = self.state();
+            let wanted = state.gate.admits(arrival.at);
+            if wanted {
                 state.owe(now);
             }
-            self.mailbox.put(arrival);
+            wanted
+        };
+        match wanted {
+            true => self.mailbox.put(arrival),
+            false => self.mailbox.count_dropped(),
         }
+    }
+
+    /// Ceases to pass images on: what comes, and what waits, is dropped and counted. What is in hand ends in its report.
+    pub(crate) fn deactivate(&self) {
+        self.state().gate = Gate::Shut;
+        self.mailbox.close();
+    }
+
+    /// Passes images on, those that come from now on. Nothing of before counts, unless images were passed on all along,
+    /// as they are while a node starts.
+    pub(crate) fn activate(&self) {
+        let now = self.steady_now();
+        {
+            let mut state = self.state();
+            if state.gate != Gate::Open {
+                state.begin_anew(now);
+                state.gate = Gate::OpenSince(now);
+            }
+            state.loaded(now);
+        }
+        self.mailbox.open();
     }
 
     /// Takes in an image that arrived: into the mailbox, unless it is a twin; where labels are judged, once it has
@@ -215,10 +249,7 @@ impl Shared {
                     let pairs = labels.matcher().image(arrival);
                     self.matched(labels, pairs, now);
                 }
-                None => {
-                    self.state().owe(now);
-                    self.mailbox.put(arrival);
-                }
+                None => self.pass(arrival, now),
             }
         }
     }
@@ -297,6 +328,27 @@ impl SharedParameters {
     }
 }
 
+/// Which images go on to inference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// All.
+    Open,
+    /// Those that have come since then.
+    OpenSince(Instant),
+    /// None.
+    Shut,
+}
+
+impl Gate {
+    fn admits(self, came: Instant) -> bool {
+        match self {
+            Self::Open => true,
+            Self::OpenSince(since) => came >= since,
+            Self::Shut => false,
+        }
+    }
+}
+
 /// What is known about labels by topic.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LabelState {
@@ -337,8 +389,10 @@ pub(crate) struct State {
     pub publishers: Option<Publishers>,
     /// Images that came a second time by the other transport.
     pub duplicates: u64,
-    /// Since when the bundle loads; `None` once it has.
-    pub loading_since: Option<Instant>,
+    /// Whether images are assessed, and if not, why.
+    pub phase: Phase,
+    /// Which images go on to inference.
+    pub gate: Gate,
     /// When a report last said that there is no image to assess.
     pub last_alarm: Option<Instant>,
     /// Since when a report on an image is due: the first arrival since the last report, or that report where
@@ -382,7 +436,8 @@ impl State {
             calibrated_size: None,
             publishers: None,
             duplicates: 0,
-            loading_since: Some(now),
+            phase: Phase::new(lifecycle::State::Configuring, now),
+            gate: Gate::Open,
             last_alarm: None,
             owed_since: None,
             slow_since: None,
@@ -415,10 +470,21 @@ impl State {
         self.owed_since.get_or_insert(at);
     }
 
-    /// Notes that the bundle is loaded: reports on images that came meanwhile are due from now on.
+    /// Notes that images are assessed: reports on those that came meanwhile are due from now on.
     pub(crate) fn loaded(&mut self, now: Instant) {
-        self.loading_since = None;
+        self.phase = Phase::new(lifecycle::State::Active, now);
         self.owed_since = self.owed_since.map(|_| now);
+    }
+
+    /// Forgets all that was seen of the camera and said of its images, as at the start; what was counted, what is held
+    /// till it is acknowledged and what was set stay.
+    pub(crate) fn begin_anew(&mut self, now: Instant) {
+        self.watchdog = Watchdog::new(now);
+        self.fail(now);
+        (self.owed_since, self.slow_since, self.last_report) = (None, None, None);
+        (self.last_verdict, self.mode, self.health) = (None, None, None);
+        (self.likeness, self.labels.last, self.labels.matched) = (Likeness::default(), None, None);
+        self.arrivals.clear();
     }
 
     /// Goes to FAILURE at once, because a report at `now` says that there is no image to assess.
@@ -428,9 +494,16 @@ impl State {
         self.debounce.fail()
     }
 
-    /// The level with which a verdict made at `made` leaves: no better than what was said since.
+    /// The level with which a verdict made at `made` leaves: no better than what was said since, nor, on what was in hand
+    /// when the node was deactivated, than what is said of that.
     pub(crate) fn level_of(&self, level: Level, made: Instant) -> Level {
-        if self.last_alarm.is_some_and(|alarm| alarm >= made) { Level::Failure } else { level }
+        let is_outdone = self.gate == Gate::Shut || self.last_alarm.is_some_and(|alarm| alarm >= made);
+        if is_outdone { Level::Failure } else { level }
+    }
+
+    /// Whether the node was active before, or has waited to be: then it began with its activation, not with its start.
+    pub(crate) fn begins_anew(&self) -> bool {
+        matches!(self.gate, Gate::OpenSince(_))
     }
 
     /// Notes the report on an image.
@@ -468,12 +541,71 @@ impl State {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::frame::{CameraImage, Content};
+    use crate::watch::mailbox::Counts;
+    use crate::watch::watchdog::Liveness;
 
     /// A state in which the bundle is loaded, and nothing else has happened yet.
     pub(crate) fn state(now: Instant) -> State {
         let mut state = State::new(Thresholds::uncalibrated(), now);
         state.loaded(now);
         state
+    }
+
+    fn arrival(sec: i32, at: Instant) -> Arrival {
+        let content = Content::Compressed { format: "jpeg".into(), data: Vec::new().into() };
+        let stamp = Stamp { sec, nanosec: 0 };
+        Arrival::new(CameraImage { stamp, frame_id: "front".into(), content }, at)
+    }
+
+    #[test]
+    fn what_comes_while_nothing_is_assessed_is_counted_and_counts_for_nothing_after() {
+        let parameters = SharedParameters::new(Parameters::default());
+        let shared = Shared::new(parameters, Arc::new(|| None), Thresholds::unknown(), Instant::now());
+        let patience = shared.parameters.live().patience;
+        shared.accept(arrival(1, Instant::now()));
+        for _ in 0..patience.release {
+            shared.state().debounce.update(Level::Nominal, patience);
+        }
+        shared.deactivate();
+        shared.accept(arrival(2, Instant::now()));
+        let late = arrival(3, Instant::now());
+        assert_eq!(shared.state().debounce.level(), Level::Nominal);
+        std::thread::sleep(Duration::from_millis(1));
+        shared.activate();
+        // It came before, and leaves a matcher or the duplicates only now.
+        shared.accept(late);
+        assert_eq!(shared.mailbox.counts(), Counts { received: 3, dropped: 3, ..Counts::default() });
+        assert!(shared.mailbox.take().is_none());
+        let (owed, level) = {
+            let state = shared.state();
+            (state.owed_since, state.debounce.level())
+        };
+        assert_eq!((owed, level), (None, Level::Failure));
+        shared.accept(arrival(4, Instant::now()));
+        assert_eq!(shared.mailbox.take().map(|arrival| arrival.image.stamp.sec), Some(4));
+        assert!(shared.state().owed_since.is_some());
+    }
+
+    #[test]
+    fn what_waited_for_a_start_is_assessed() {
+        let parameters = SharedParameters::new(Parameters::default());
+        let shared = Shared::new(parameters, Arc::new(|| None), Thresholds::unknown(), Instant::now());
+        shared.accept(arrival(1, Instant::now()));
+        shared.activate();
+        assert!(shared.mailbox.take().is_some() && shared.state().phase.is_active());
+        assert_eq!(shared.state().watchdog.liveness(Instant::now(), None), Liveness::Alive);
+    }
+
+    #[test]
+    fn a_latch_outlives_an_activation() {
+        let latch = [("latch_level", Value::Text("failure".into()))];
+        let parameters = SharedParameters::new(Parameters::with_overrides(latch).unwrap());
+        let shared = Shared::new(parameters, Arc::new(|| None), Thresholds::unknown(), Instant::now());
+        shared.deactivate();
+        shared.activate();
+        let state = shared.state();
+        assert_eq!(state.latch.level(Level::Nominal), Level::Failure);
     }
 
     #[test]
@@ -520,6 +652,9 @@ pub(crate) mod tests {
         assert_eq!(state.level_of(Level::Nominal, now), Level::Nominal);
         state.fail(now + Duration::from_millis(1));
         assert_eq!(state.level_of(Level::Nominal, now), Level::Failure);
-        assert_eq!(state.level_of(Level::Nominal, now + Duration::from_millis(2)), Level::Nominal);
+        let later = now + Duration::from_millis(2);
+        assert_eq!(state.level_of(Level::Nominal, later), Level::Nominal);
+        state.gate = Gate::Shut;
+        assert_eq!(state.level_of(Level::Nominal, later), Level::Failure);
     }
 }

@@ -156,6 +156,16 @@ impl<A: Assessor> Session<A> {
         }
     }
 
+    /// The same assessor with the same limits on a stream that begins now.
+    pub(crate) fn anew(&self) -> Self
+    where
+        A: Clone,
+    {
+        let live = self.shared.parameters.live();
+        self.shared.state().thresholds = merged(&self.calibrated, live.thresholds);
+        Self { usual: self.usual, ..Self::new(self.assessor.clone(), self.shared.clone()) }
+    }
+
     /// The assessor.
     pub(crate) fn assessor(&mut self) -> &mut A {
         &mut self.assessor

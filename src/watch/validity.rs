@@ -17,7 +17,7 @@ pub enum Validity {
     Stale = 3,
     /// The image cannot be read.
     InvalidInput = 4,
-    /// No image has come yet.
+    /// No image has come yet, or the node does not assess any: its lifecycle is not active.
     Starting = 5,
     /// Images come, and another segmenter's labels for them, which are to be judged, do not.
     Unlabelled = 6,

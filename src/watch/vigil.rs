@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::diagnostics::{hanging, unlabelled};
+use super::lifecycle::{self, Phase};
 use super::settings::Live;
 use super::shared::State;
 use super::validity::Validity;
@@ -26,7 +27,8 @@ pub(crate) enum Saying {
 pub(crate) struct Vigil {
     was: Liveness,
     last_hang: Option<Instant>,
-    last_loading: Option<Instant>,
+    /// In which state it was last said that no image is assessed, and when.
+    last_idle: Option<(lifecycle::State, Instant)>,
     /// Since when images come without a break.
     alive_since: Option<Instant>,
     last_unlabelled: Option<Instant>,
@@ -40,7 +42,7 @@ impl Vigil {
         Self {
             was: Liveness::Waiting,
             last_hang: None,
-            last_loading: None,
+            last_idle: None,
             alive_since: None,
             last_unlabelled: None,
             warned: [false; 2],
@@ -50,9 +52,12 @@ impl Vigil {
     /// What is due at `now`.
     pub(crate) fn due(&mut self, state: &mut State, live: Live, now: Instant) -> Vec<Saying> {
         let mut sayings = self.publishers(state, now);
-        if let Some(since) = state.loading_since {
-            sayings.extend(self.loading(since, live, now));
+        if !state.phase.is_active() {
+            sayings.extend(self.idle(&state.phase, live, now));
             return sayings;
+        }
+        if self.last_idle.take().is_some() && state.begins_anew() {
+            (self.was, self.last_hang, self.alive_since) = (Liveness::Waiting, None, None);
         }
         self.liveness(state, live, now, &mut sayings);
         sayings.extend(self.labels(state, live, now));
@@ -87,11 +92,12 @@ impl Vigil {
         warnings.filter_map(new).collect()
     }
 
-    /// Images that come meanwhile change nothing: none can be assessed yet.
-    fn loading(&mut self, since: Instant, live: Live, now: Instant) -> Option<Saying> {
-        is_due_after(live.report_period.min(REPEAT), &mut self.last_loading, now).then(|| {
-            let seconds = now.saturating_duration_since(since).as_secs_f64();
-            Saying::Report(Validity::Starting, format!("the bundle is loading, for {seconds:.1} s so far"))
+    /// Images that come meanwhile change nothing, nor does their absence: none is assessed. A new state is told at once.
+    fn idle(&mut self, phase: &Phase, live: Live, now: Instant) -> Option<Saying> {
+        let mut last = self.last_idle.filter(|(state, _)| *state == phase.state).map(|(_, at)| at);
+        is_due_after(live.report_period.min(REPEAT), &mut last, now).then(|| {
+            self.last_idle = Some((phase.state, now));
+            Saying::Report(Validity::Starting, phase.told(now))
         })
     }
 
@@ -121,10 +127,11 @@ impl Vigil {
         }
         sayings.push(match (liveness, state.self_test.unfit()) {
             (Liveness::Waiting, Some(unfit)) => Saying::Report(Validity::Failed, unfit),
-            (Liveness::Waiting, None) => Saying::Report(
-                Validity::Starting,
-                format!("no image has come in the {silence:.1} s since the start{why}"),
-            ),
+            (Liveness::Waiting, None) => {
+                let begin = if state.begins_anew() { "activation" } else { "start" };
+                let reason = format!("no image has come in the {silence:.1} s since the {begin}{why}");
+                Saying::Report(Validity::Starting, reason)
+            }
             (_, _) => Saying::Report(
                 Validity::Stale,
                 format!("no image for {silence:.1} s; source_timeout allows {timeout} s{why}"),
@@ -182,6 +189,7 @@ mod tests {
     use crate::model::bundle::Thresholds;
     use crate::watch::parameters::{Parameters, Value};
     use crate::watch::publishers::{Publishers, Seen};
+    use crate::watch::shared::Gate;
     use crate::watch::shared::tests::state;
 
     fn live(overrides: &[(&str, f64)]) -> Live {
@@ -335,6 +343,39 @@ mod tests {
         state.watchdog.feed(later);
         let live = live(&[("source_timeout", 0.0)]);
         assert_eq!(reports(&mut state, live, later, 5100), [(5050, Validity::Failed)]);
+    }
+
+    #[test]
+    fn while_nothing_is_assessed_the_camera_may_be_silent_and_the_state_is_told_at_once() {
+        let start = Instant::now();
+        let (mut vigil, mut state, live) = (Vigil::new(), state(start), live(&[]));
+        state.watchdog.feed(start);
+        assert!(vigil.due(&mut state, live, start).iter().all(|saying| matches!(saying, Saying::Info(_))));
+        let mut said = Vec::new();
+        for at in (50..=3000).step_by(50) {
+            let now = start + ms(at);
+            match at {
+                100 => state.phase = Phase::new(lifecycle::State::Deactivating, now),
+                200 => state.phase = Phase::new(lifecycle::State::Inactive, now),
+                2000 => {
+                    state.begin_anew(now);
+                    state.gate = Gate::OpenSince(now);
+                    state.loaded(now);
+                }
+                _ => {}
+            }
+            for saying in vigil.due(&mut state, live, now) {
+                let Saying::Report(validity, reason) = saying else { panic!("{at}: {saying:?}") };
+                assert_eq!(validity, Validity::Starting, "{at}");
+                said.push((at, reason));
+            }
+        }
+        let (inactive, others): (Vec<_>, Vec<_>) =
+            said.into_iter().partition(|(_, reason)| reason == "inactive: ~/change_state activate starts it");
+        assert_eq!(inactive.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [200, 700, 1200, 1700]);
+        assert_eq!(others[0], (100, "deactivating, for 0.0 s so far: no image is taken up".to_owned()));
+        assert_eq!(others[1], (2000, "no image has come in the 0.0 s since the activation".to_owned()));
+        assert_eq!(others.len(), 4, "{others:?}");
     }
 
     #[test]

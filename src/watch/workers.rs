@@ -23,6 +23,11 @@ impl Workers {
         self.0.iter().find(|(_, thread)| thread.is_finished()).map(|(name, _)| *name)
     }
 
+    /// Whether none is left.
+    pub(crate) fn have_ended(&self) -> bool {
+        self.0.iter().all(|(_, thread)| thread.is_finished())
+    }
+
     /// Waits for all of them, but no longer than `limit`: one that hangs must not keep the process, nor must
     /// those that wait for it.
     pub(crate) fn join_within(self, limit: Duration) {
@@ -55,8 +60,11 @@ mod tests {
         while workers.ended().is_none() {
             thread::sleep(PAUSE);
         }
-        assert_eq!(workers.ended(), Some("hasty"));
+        assert_eq!((workers.ended(), workers.have_ended()), (Some("hasty"), false));
         drop(hold);
+        while !workers.have_ended() {
+            thread::sleep(PAUSE);
+        }
         workers.join_within(Duration::from_secs(60));
     }
 

@@ -182,6 +182,8 @@ def test_a_node_that_dies_is_started_again_but_not_after_a_mistake_of_its_user(p
 
 # Each differs from the default.
 OTHERS = {
+    # Without it nothing would be loaded here.
+    "autostart": True,
     "device": "cpu",
     "precision": "fp32",
     "threads": 2,

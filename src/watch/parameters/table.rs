@@ -74,6 +74,11 @@ table! {
         text("street"),
         "Model bundle: a name under models/ or the path of a folder.",
     );
+    AUTOSTART: bool = fixed(
+        "autostart",
+        flag(true),
+        "Whether the node loads its bundle and becomes active by itself. If not, it is unconfigured until somebody asks for more by ~/change_state.",
+    );
     DEVICE: DeviceChoice = fixed(
         "device",
         device(),
