@@ -227,11 +227,11 @@ fn the_segmenter_segments_the_synthesized_image_once_whoever_asks() {
             inference.comparison();
             let compared = passes.load(Ordering::Relaxed);
             let config = networks.anomaly_config();
-            let anomaly = inference.anomaly(config);
-            assert_eq!(anomaly, inference.anomaly(config));
+            let anomaly = inference.anomaly(config).unwrap();
+            assert_eq!(anomaly, inference.anomaly(config).unwrap());
             let in_all = passes.load(Ordering::Relaxed);
             let alone = Inference::of_batch(networks.trio(), image.shallow_clone());
-            assert_eq!(anomaly, alone.anomaly(config));
+            assert_eq!(anomaly, alone.anomaly(config).unwrap());
             (compared, in_all)
         })
     };

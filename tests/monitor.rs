@@ -97,7 +97,7 @@ fn assert_reports_its_networks(monitor: &Monitor, what: &str) {
             numbers(&inference.logits().argmax(1, false)).iter().map(|id| *id as u8).collect();
         assert_eq!(out.maps.labels.unwrap().into_raw(), labels, "{what}");
         assert_eq!(out.maps.error_probability.unwrap().data, numbers(&inference.error().unwrap()), "{what}");
-        let anomaly = inference.anomaly(monitor.networks().anomaly_config());
+        let anomaly = inference.anomaly(monitor.networks().anomaly_config()).unwrap();
         assert_eq!(out.maps.anomaly_score.unwrap().data, numbers(&anomaly), "{what}");
         let colours = (inference.synthesized() * 255.).round().clamp(0., 255.).permute([0, 2, 3, 1]);
         let colours: Vec<u8> = numbers(&colours).iter().map(|value| *value as u8).collect();
