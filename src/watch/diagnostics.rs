@@ -171,9 +171,10 @@ fn labels(snapshot: &Snapshot) -> Option<Status> {
     let silent = unlabelled(state, live, state.watchdog.started(), now);
     let liveness = state.watchdog.liveness(now, live.source_timeout);
     let (severity, message) = match (silent, matched, liveness) {
-        (_, _, Liveness::Stale | Liveness::Alive) if !state.phase.is_active() => {
-            (Severity::Ok, format!("labels are not waited for while the node is {}", state.phase.state.label()))
-        }
+        (_, _, Liveness::Stale | Liveness::Alive) if !state.phase.is_active() => (
+            Severity::Ok,
+            format!("labels are not waited for while the node is {}", state.phase.state.label()),
+        ),
         (_, _, Liveness::Waiting) => (Severity::Warn, "no image yet that labels could belong to".to_owned()),
         (_, _, Liveness::Stale) => (Severity::Error, "no images come that labels could belong to".to_owned()),
         (Some(reason), _, Liveness::Alive) => (Severity::Error, reason),
@@ -230,7 +231,8 @@ fn camera(snapshot: &Snapshot) -> Status {
         (Liveness::Waiting, _) => ("waiting", Severity::Warn, format!("no image yet on {topics}{why}")),
         (Liveness::Stale, _) if !state.phase.is_active() => {
             let (silence, phase) = (state.watchdog.silence(now).as_secs_f64(), state.phase.state.label());
-            let message = format!("no image for {silence:.1} s; none is waited for while the node is {phase}");
+            let message =
+                format!("no image for {silence:.1} s; none is waited for while the node is {phase}");
             ("unwatched", Severity::Ok, message)
         }
         (Liveness::Stale, _) => (
