@@ -259,7 +259,11 @@ impl<'a> Inference<'a> {
         let unknown = match config.unknown {
             anomaly::Unknown::Ignored => None,
             // No number where it is infinite, of which a sigmoid would make 0 or 1.
-            _ => self.comparison().unknown.as_ref().map(|unknown| (unknown + (unknown - unknown)).sigmoid()),
+            _ => self
+                .comparison()
+                .unknown
+                .as_ref()
+                .map(|u| u.where_scalarother(&u.isfinite(), f64::NAN).sigmoid()),
         };
         let score = config.unknown.score(unknown, || self.anomaly_by_synthesis(config));
         match (&self.second_look, config.fovea, &self.given) {
