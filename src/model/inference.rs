@@ -18,7 +18,7 @@ use image::RgbImage;
 use tch::{Kind, TchError, Tensor};
 
 use super::anomaly::{self, Features};
-use super::fovea::SecondLook;
+use super::fovea::Fovea;
 use super::given::Given;
 use super::networks::{Networks, Trio};
 use crate::network::comparison::disagreement::{View, disagreement};
@@ -293,6 +293,38 @@ impl<'a> Inference<'a> {
     }
 }
 
+/// The image as it came, for a second look at it.
+struct SecondLook<'a> {
+    networks: &'a Networks,
+    fovea: Fovea,
+    /// `1 x 3 x H x W`, RGB from 0 to 255.
+    image: Tensor,
+}
+
+impl SecondLook<'_> {
+    /// `score`, `1 x 1 x H x W` at the working size, with the mean of both looks in the band. `labels`, `1 x H x W`, say
+    /// where the ground is.
+    fn joined(&self, score: Tensor, labels: &Tensor, config: anomaly::Config) -> Result<Tensor, TchError> {
+        let ground = self.networks.drivable(&labels.get(0));
+        let Some(begin) = self.fovea.begin(&ground)? else { return Ok(score) };
+        let (height, width) = spatial(&score);
+        let rows = i64::from(self.fovea.rows);
+        let [high, wide] = self.fovea.size([height as u32, width as u32]).map(i64::from);
+        // The same rows of the image as it came.
+        let of_image = |row: i64| (row as f64 / height as f64 * spatial(&self.image).0 as f64).round() as i64;
+        let (from, to) = (of_image(begin), of_image(begin + rows));
+        let band = self.image.narrow(2, from, (to - from).max(1));
+        let band = self.networks.resized(&band, (high, wide))?;
+        let inference = Inference::of_batch(self.networks.trio(), channels_last(&band));
+        let again = inference.anomaly(config)?;
+        let again = again.f_internal_upsample_bilinear2d_aa([rows, width], false, None, None)?;
+        let joined = score.copy();
+        let first = score.f_narrow(2, begin, rows)?;
+        joined.f_narrow(2, begin, rows)?.f_copy_(&((first + again) / 2.))?;
+        Ok(joined)
+    }
+}
+
 /// Shares out the time since its start among the steps; a step within another stops the outer one.
 #[derive(Debug)]
 struct Stopwatch {
@@ -343,7 +375,12 @@ impl Stopwatch {
 
 #[cfg(test)]
 mod tests {
+    use tch::Device;
+
     use super::*;
+    use crate::frame;
+    use crate::model::bundle::Bundle;
+    use crate::model::networks::Arithmetic;
 
     #[test]
     fn a_step_within_another_stops_the_outer_one() {
@@ -357,5 +394,39 @@ mod tests {
         assert!(spent.compare >= Duration::from_millis(20) && spent.synthesize >= Duration::from_millis(20));
         assert_eq!(spent.resize + spent.segment, Duration::ZERO);
         assert_eq!(spent.compare + spent.synthesize + spent.score, spent.total);
+    }
+
+    #[test]
+    fn the_band_is_the_mean_of_both_looks_and_the_rest_is_as_it_was() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/models/street");
+        let mut bundle = Bundle::open(folder.as_ref()).unwrap();
+        let picture = frame::open(format!("{folder}/self_test.png").as_ref()).unwrap().into_rgb8();
+        let arithmetic = Arithmetic { device: Device::Cpu, kind: Kind::Float, memoise: false };
+        let fovea = Fovea { scale: 2., rows: 64 };
+        let mut look = |fovea: Option<Fovea>| {
+            bundle.description.anomaly.fovea = fovea;
+            let networks = Networks::load(&bundle, arithmetic).unwrap();
+            tch::no_grad(|| {
+                let inference = Inference::of_image(&networks, &picture).unwrap();
+                let score = inference.anomaly(networks.anomaly_config()).unwrap();
+                let band = fovea.map(|fovea| {
+                    fovea.begin(&networks.drivable(&inference.labels().get(0))).unwrap().unwrap()
+                });
+                (score, band)
+            })
+        };
+        let ((once, _), (twice, band)) = (look(None), look(Some(fovea)));
+        let (begin, rows) = (band.unwrap(), i64::from(fovea.rows));
+        let part = |score: &Tensor, from: i64, rows: i64| score.narrow(2, from, rows);
+        let after = begin + rows;
+        for (from, rows) in [(0, begin), (after, spatial(&once).0 - after)] {
+            assert_eq!(part(&once, from, rows), part(&twice, from, rows));
+        }
+        let again: Tensor = 2. * part(&twice, begin, rows) - part(&once, begin, rows);
+        assert!(again.min().double_value(&[]) > -1e-5 && again.max().double_value(&[]) < 1. + 1e-5);
+        // The second look sees the same street, and not the same way.
+        let apart = (part(&twice, begin, rows) - part(&once, begin, rows)).abs();
+        let (mean, most) = (apart.mean(Kind::Float).double_value(&[]), apart.max().double_value(&[]));
+        assert!(mean < 0.1 && most > 0.01, "{mean}, {most}");
     }
 }
