@@ -24,6 +24,7 @@ pub mod splits;
 pub mod start;
 pub mod synthesis;
 pub mod things;
+mod tone;
 pub mod training;
 
 use std::path::PathBuf;

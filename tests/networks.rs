@@ -519,6 +519,7 @@ fn every_generator_and_comparer_is_trained_by_a_recipe() {
             pretrained: None,
             network: config(comparison),
             sees_own_vehicle: false,
+            color: 0.1,
             align_corners: false,
             batch: 2,
             rate: 0.001,

@@ -208,6 +208,7 @@ impl Protocol {
             folds_along: None,
             outliers: None,
             sees_own_vehicle: false,
+            comparison_color: 0.,
             data: Vec::new(),
             working_size: self.working_size,
             segmentation: m.network.clone(),

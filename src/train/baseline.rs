@@ -75,6 +75,8 @@ pub struct Lessons<'a> {
     pub align_corners: bool,
     /// Whether what is unlabelled from the lower edge upwards is the vehicle itself.
     pub sees_own_vehicle: bool,
+    /// By how much the tones of x are changed at most, as an F sees it.
+    pub color: f64,
     /// ImageNet weights for an encoder that takes them.
     pub pretrained: Option<&'a Path>,
 }

@@ -14,6 +14,7 @@ use super::outliers::{mark, with_own_vehicle};
 use super::predictions::Predictions;
 use super::progress::poly;
 use super::segmentation;
+use super::tone::recolored;
 use crate::labels::IGNORE;
 use crate::model::pixels::to_input;
 use crate::network::comparison::{Comparator, ComparatorConfig, ComparatorInput, Compared};
@@ -31,6 +32,8 @@ pub struct Options {
     pub align_corners: bool,
     /// Whether what is unlabelled from the lower edge upwards is the vehicle itself.
     pub sees_own_vehicle: bool,
+    /// By how much the tones of x are changed at most, as F sees it; M's predictions are those of x as it was.
+    pub color: f64,
     /// Images a step.
     pub batch: usize,
     /// Peak learning rate.
@@ -122,6 +125,7 @@ impl Task for Trainer<'_> {
             if mirrored && t.dim() > 2 { t.flip([-1]) } else { t }
         };
         let images = pick(&p.images);
+        let seen = if o.color > 0. { recolored(&images, o.color, &mut rng) } else { images.shallow_clone() };
         let logits = pick(&p.logits).to_device(o.device);
         let softmax = Softmax::of(Predictions::softmax(&logits, spatial(&images), o.align_corners));
         let softmax = match &p.given {
@@ -133,7 +137,7 @@ impl Task for Trainer<'_> {
         let unknown = if o.sees_own_vehicle { with_own_vehicle(&unknown, &labels) } else { unknown };
         let compared = self.network.forward(
             &ComparatorInput {
-                image: &to_input(&images, o.device, o.kind),
+                image: &to_input(&seen, o.device, o.kind),
                 synthesized: &|| to_input(&pick(&p.synths), o.device, o.kind),
                 softmax: &softmax,
                 disagreement: &|| pick(&p.disagreement).to_device(o.device),

@@ -54,6 +54,10 @@ pub struct Recipe {
     /// Whether what is unlabelled from the lower edge upwards is the vehicle's own bonnet, which F is to know.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sees_own_vehicle: bool,
+    /// By how much the tones of x are changed at most, as F and its baselines see it: contrast, brightness,
+    /// saturation, white balance. An F that is trained for long learns its camera by heart without.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub comparison_color: f64,
     /// G.
     pub synthesis: GeneratorConfig,
     /// Channels of the first layer of G's discriminator.
@@ -77,6 +81,10 @@ pub struct Recipe {
     pub rate: [f64; 3],
     /// Seed of all that is random.
     pub seed: u64,
+}
+
+fn is_zero(share: &f64) -> bool {
+    *share == 0.
 }
 
 impl Recipe {
@@ -113,6 +121,7 @@ impl Recipe {
             within_image(crop[1], self.working_size[1])?;
         }
         within("folds", self.folds, 2..=100)?;
+        within("comparison_color", self.comparison_color, 0. ..=0.9)?;
         within("discriminator_width", self.discriminator_width, 1..=256)?;
         all_within("batch", &self.batch, BATCHES)?;
         all_within("rate", &self.rate, RATES)?;

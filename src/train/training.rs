@@ -151,6 +151,7 @@ impl Workspace {
                 .with_any("cutouts", pasted.as_ref())
                 .with("labels that F judges", self.given.as_ref().map_or(NOTHING.to_owned(), GivenAt::name))
         };
+        let color = Some(recipe.comparison_color).filter(|&color| color > 0.);
         let identity = match stage {
             SEGMENTATION => of_m(named),
             SYNTHESIS => of_g(named)
@@ -161,6 +162,7 @@ impl Workspace {
             COMPARISON => of_predictions(named)
                 .with("comparison", &recipe.comparison)
                 .with_any("sees_own_vehicle", recipe.sees_own_vehicle.then_some(true))
+                .with_any("comparison_color", color)
                 .with("comparison.batch", batch[2])
                 .with("comparison.rate", rate[2])
                 .with("the start of F", began(recipe.comparison.takes_pretrained())),
@@ -173,7 +175,8 @@ impl Workspace {
                         .with("batch", plan.batch)
                         .with("rate", plan.rate)
                         .with("the start of the network", began(plan.network.takes_pretrained()))
-                        .with_any("sees_own_vehicle", recipe.sees_own_vehicle.then_some(true)),
+                        .with_any("sees_own_vehicle", recipe.sees_own_vehicle.then_some(true))
+                        .with_any("comparison_color", color),
                     None => named,
                 }
             }
@@ -533,6 +536,7 @@ impl Training {
             pretrained: self.pretrained(network.takes_pretrained()),
             align_corners: self.recipe.segmentation.align_corners(),
             sees_own_vehicle: self.recipe.sees_own_vehicle,
+            color: self.recipe.comparison_color,
             batch: self.recipe.batch[2],
             rate: self.recipe.rate[2],
             seed: self.recipe.seed,
@@ -569,6 +573,7 @@ impl Training {
             predictions: &|| self.stored_predictions(),
             align_corners: self.recipe.segmentation.align_corners(),
             sees_own_vehicle: self.recipe.sees_own_vehicle,
+            color: self.recipe.comparison_color,
             pretrained: self.workspace.pretrained.as_deref(),
         };
         let vs = plan.network.train(&lessons, options, &run)?;

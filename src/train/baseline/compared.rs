@@ -15,6 +15,7 @@ impl Train for Config {
             pretrained: lessons.pretrained.filter(|_| self.takes_pretrained()).map(Into::into),
             align_corners: lessons.align_corners,
             sees_own_vehicle: lessons.sees_own_vehicle,
+            color: lessons.color,
             batch: o.batch,
             rate: o.rate,
             seed: o.seed,
