@@ -1,8 +1,9 @@
 """What scripts/bench_bags runs: writes bags with rosbags, and times both readers in turns."""
 
+import argparse
+import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-FRAMES, HEIGHT, WIDTH, TURNS = 1000, 540, 960, 5
+HEIGHT, WIDTH = 540, 960
 STORE = get_typestore(Stores.ROS2_JAZZY)
 IMAGE = STORE.types["sensor_msgs/msg/Image"]
 HEADER = STORE.types["std_msgs/msg/Header"]
@@ -23,7 +24,7 @@ FORMS = {
 }
 
 
-def write(bag: Path, plugin: StoragePlugin, mode: CompressionMode | None):
+def write(bag: Path, plugin: StoragePlugin, mode: CompressionMode | None, count: int):
     """Noisy grey frames, which compress as badly as a camera's."""
     noise = np.random.default_rng(0)
     frames = [np.clip(noise.normal(120, 9, (HEIGHT, WIDTH, 3)), 0, 255).astype(np.uint8) for _ in range(20)]
@@ -32,7 +33,7 @@ def write(bag: Path, plugin: StoragePlugin, mode: CompressionMode | None):
         writer.set_compression(mode, CompressionFormat.ZSTD)
     with writer:
         connection = writer.add_connection("/image", IMAGE.__msgtype__, typestore=STORE)
-        for number in range(FRAMES):
+        for number in range(count):
             stamp = TIME(sec=number // 25, nanosec=number % 25 * 40_000_000)
             image = IMAGE(
                 header=HEADER(stamp=stamp, frame_id="camera"),
@@ -59,30 +60,41 @@ def rosbags(bag: Path) -> tuple[int, int, float]:
     return frames, total, time.perf_counter() - start
 
 
-def ours(program: str, bag: Path) -> tuple[int, int, float]:
-    """The same."""
-    frames, total, seconds = subprocess.run(
-        [program, bag], check=True, capture_output=True, text=True
-    ).stdout.split()
-    return int(frames), int(total), float(seconds)
+def ours(program: str, bag: Path) -> tuple[int, int, float, float]:
+    """The same, and the most memory that it held, in MB."""
+    child = subprocess.Popen([program, bag], stdout=subprocess.PIPE, text=True)
+    frames, total, seconds = child.stdout.read().split()
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f"{program} {bag} ended with {child.returncode}")
+    return int(frames), int(total), float(seconds), used.ru_maxrss / 1000
 
 
 def main():
     """A line a form of bag."""
-    program, *folder = sys.argv[1:]
-    with tempfile.TemporaryDirectory(dir=folder[0] if folder else None) as there:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("program")
+    parser.add_argument("folder", nargs="?")
+    parser.add_argument("--frames", type=int, default=1000)
+    parser.add_argument("--turns", type=int, default=5)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as there:
         for name, (plugin, mode) in FORMS.items():
             bag = Path(there) / name.split(",")[0] / str(bool(mode))
             bag.parent.mkdir(exist_ok=True)
-            write(bag, plugin, mode)
-            times = []
+            write(bag, plugin, mode, arguments.frames)
+            size = sum(file.stat().st_size for file in bag.glob("*")) / 1e9
+            times, most = [], 0.0
             # The first turn brings the files into memory.
-            for _ in range(TURNS + 1):
-                mine, theirs = ours(program, bag), rosbags(bag)
+            for _ in range(arguments.turns + 1):
+                mine, theirs = ours(arguments.program, bag), rosbags(bag)
                 assert mine[:2] == theirs[:2], f"{name}: {mine} and {theirs}"
                 times.append((mine[2], theirs[2]))
+                most = max(most, mine[3])
             mine, theirs = (statistics.median(column) for column in zip(*times[1:], strict=True))
-            print(f"{name:22} {FRAMES / mine:7.0f} frames/s, rosbags {FRAMES / theirs:6.0f}, {theirs / mine:.1f} times")
+            rates = f"{arguments.frames / mine:7.0f} frames/s, rosbags {arguments.frames / theirs:6.0f}"
+            print(f"{name:22} {size:.1f} GB {rates}, {theirs / mine:.1f} times; {most:.0f} MB held at most")
             for file in sorted(bag.glob("*")):
                 file.unlink()
 

@@ -11,6 +11,7 @@
 
 mod clock;
 pub mod compare;
+mod cost;
 mod figures;
 mod frames;
 mod header;

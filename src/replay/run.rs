@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use image::{GrayImage, RgbImage};
 
 use super::clock::BagClock;
+use super::cost::Cost;
 use super::figures::Figures;
 use super::frames::{Arriving, Event, Frames};
 use super::journal::{self, Journal};
@@ -88,9 +89,11 @@ impl Run {
         if let Some(labels) = &shared.labels {
             labels.learn(monitor.labels())?;
         }
-        let judge = Judge { monitor, figures, due: None, error: None };
+        let judge = Judge { monitor, figures, due: None, error: None, asked: 0, took: Duration::ZERO };
         let mut session = Session::new(judge, shared.clone());
         session.warm_up().map_err(ReplayError::WarmUp)?;
+        let judge = session.assessor();
+        (judge.asked, judge.took) = (0, Duration::ZERO);
         let vigil = Vigil::new();
         Ok(Self {
             frames,
@@ -115,6 +118,7 @@ impl Run {
         &mut self,
         mut progress: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<(), ReplayError> {
+        let began = Instant::now();
         while let Some(event) = self.frames.next()? {
             self.arrive(event)?;
             while let Some(waiting) = self.waiting.take() {
@@ -128,10 +132,18 @@ impl Run {
         }
         self.summary.met = self.frames.met;
         self.unpaired()?;
+        self.summary.cost = self.cost(began.elapsed());
         if let Some(figures) = self.session.assessor().figures.take() {
             self.summary.measured(figures, self.frames.truth.as_ref().map_or(0, |truth| truth.unused))?;
         }
         Ok(())
+    }
+
+    /// What all of it cost, if the monitor was asked for each frame and figures were not measured beside.
+    fn cost(&mut self, whole: Duration) -> Option<Cost> {
+        let Judge { asked, took, ref figures, .. } = *self.session.assessor();
+        let is_all = asked > 0 && asked == self.summary.frames && figures.is_none();
+        is_all.then_some(Cost { whole, monitor: took })
     }
 
     /// Lets time pass until something comes, and takes it in.
@@ -369,6 +381,9 @@ struct Judge {
     /// Recording, time and labels of the next frame.
     due: Option<((usize, i64), GrayImage)>,
     error: Option<ReplayError>,
+    /// How often the monitor was asked, and how long that took.
+    asked: u64,
+    took: Duration,
 }
 
 impl Judge {
@@ -382,10 +397,9 @@ impl Judge {
         }
         labels
     }
-}
 
-impl Assessor for Judge {
-    fn assess(&mut self, frame: &Frame, mode: Mode, wanted: Wanted) -> Result<Assessment, String> {
+    /// Measured where there are labels.
+    fn ask(&mut self, frame: &Frame, mode: Mode, wanted: Wanted) -> Result<Assessment, String> {
         let (Mode::Full, Some(figures), true) = (mode, &mut self.figures, self.due.is_some()) else {
             return Assessor::assess(&mut self.monitor, frame, mode, wanted);
         };
@@ -396,6 +410,16 @@ impl Assessor for Judge {
             }
         });
         assessed.map_err(|error| one_line(&error.to_string()))
+    }
+}
+
+impl Assessor for Judge {
+    fn assess(&mut self, frame: &Frame, mode: Mode, wanted: Wanted) -> Result<Assessment, String> {
+        let began = Instant::now();
+        let assessed = self.ask(frame, mode, wanted);
+        self.asked += 1;
+        self.took += began.elapsed();
+        assessed
     }
 
     fn thresholds(&self) -> Thresholds {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::ReplayError;
+use super::cost::Cost;
 use super::figures::{Figures, Matches, summed};
 use super::header::{Header, Host};
 use super::judged::Pairs;
@@ -65,6 +66,9 @@ pub struct Summary {
     pub host: Host,
     /// What it was made of.
     pub header: Header,
+    /// What it took besides the monitor, where that was asked for every frame.
+    #[serde(skip)]
+    pub cost: Option<Cost>,
     /// The same for people.
     #[serde(skip)]
     evaluation: Option<String>,
@@ -97,6 +101,7 @@ impl Summary {
             jitter_ms: None,
             host: Host::here(),
             header,
+            cost: None,
             evaluation: None,
             latencies: Latencies::default(),
             failing: false,
@@ -177,6 +182,9 @@ impl fmt::Display for Summary {
         writeln!(f, "failures   {} begun", self.failures_begun)?;
         if let Some([p50, p95, p99, longest]) = self.latency_ms {
             writeln!(f, "latency    p50 {p50:.1} ms, p95 {p95:.1}, p99 {p99:.1}, longest {longest:.1}")?;
+        }
+        if let Some(cost) = self.cost {
+            writeln!(f, "time       {cost}")?;
         }
         if self.misses.frames > 0 {
             let Misses { frames, longest, .. } = self.misses;

@@ -113,8 +113,6 @@ pub fn run(task: &mut dyn Task, run: &Run) -> Result<u64, TrainError> {
     let (mut step, before) = if run.resume { restore(task, run)? } else { (0, Duration::ZERO) };
     let mut progress = Progress::new(&run.title, before);
     let mut saved = Instant::now();
-    // Steps are of one size: cuDNN tries out once what is fastest for it.
-    tch::Cuda::cudnn_set_benchmark(true);
     loop {
         let share = run.budget.share(step, progress.elapsed());
         if share >= 1. {
@@ -137,7 +135,6 @@ pub fn run(task: &mut dyn Task, run: &Run) -> Result<u64, TrainError> {
             saved = Instant::now();
         }
     }
-    tch::Cuda::cudnn_set_benchmark(false);
     progress.finish();
     save(task, run, step, progress.elapsed())?;
     Ok(step)
