@@ -1,10 +1,12 @@
 """One node for long, with faults at random moments: scripts/soak.
 
 The faults are those of the campaign that leave the node alive, in an order that the seed tells. At the end: was every
-fault found and the STALE among them in time, is every image accounted for, has memory stopped growing?
+fault found and the STALE among them in time, is every image accounted for, has memory stopped growing, are the recordings
+whole and no more than were to be kept?
 """
 
 import argparse
+import pathlib
 import random
 import statistics
 import sys
@@ -16,6 +18,8 @@ import rclpy
 from campaign import Row, attempt
 from faults import CATALOGUE
 from harness import ON_AN_IMAGE, VALIDITY
+from mcap.exceptions import McapError
+from mcap.reader import make_reader
 from stage import Stage, random_bundle
 
 # Faults that one node, a road and no other preparation suffice for. Without memory a process may end.
@@ -38,6 +42,19 @@ IN_HAND = 3
 def on_an_image(report):
     """Whether it is the report on an image, and not one that says that there is none."""
     return VALIDITY[report.validity] in ON_AN_IMAGE and "none has been assessed" not in report.reason
+
+
+# Most recordings that are kept.
+KEPT = 5
+
+
+def messages_of(path):
+    """How many messages a recording holds, or why it is none."""
+    try:
+        with path.open("rb") as file:
+            return sum(1 for _ in make_reader(file).iter_messages())
+    except McapError as error:
+        return str(error)
 
 
 def soak(stage, minutes, seed):
@@ -65,7 +82,9 @@ def main():
     context = rclpy.Context()
     rclpy.init(context=context)
     with tempfile.TemporaryDirectory() as folder:
-        stage = Stage(context, folder, "soak", random_bundle(folder), rate=arguments.rate)
+        events = pathlib.Path(folder) / "events"
+        record = {"record.dir": str(events), "record.seconds": 2.0, "record.max_events": KEPT}
+        stage = Stage(context, folder, "soak", random_bundle(folder), record, rate=arguments.rate)
         stage.start()
         rows, memory = soak(stage, arguments.minutes, arguments.seed)
         stage.restore_camera()
@@ -74,7 +93,9 @@ def main():
         stage.run(2)
         alive = stage.is_alive()
         last = stage.peer.reports[-1]
+        recorder = {item.key: item.value for item in stage.peer.diagnostics[-1]["event recorder"].values}
         stage.close()
+        recorded = {path.name: messages_of(path) for path in sorted(events.iterdir())}
     rclpy.shutdown(context=context)
 
     settled = memory[int(len(memory) * WARM):]
@@ -100,6 +121,10 @@ def main():
         f"{sum(row.unrecovered for row in rows.values())} times no labels that may be used, though nothing was wrong":
             not any(row.unrecovered for row in rows.values()),
     }
+    checks[f"recordings kept, with their messages: {recorded}; the recorder says {recorder}"] = (
+        0 < len(recorded) <= KEPT
+        and all(name.endswith(".mcap") and isinstance(found, int) and found for name, found in recorded.items())
+    )
     print(f"{arguments.minutes:g} minutes at {arguments.rate:g} Hz, seed {arguments.seed}: {stage.published} images sent")
     for what, holds in checks.items():
         print(f"{'ok ' if holds else 'BAD'} {what}")
