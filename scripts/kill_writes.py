@@ -30,6 +30,9 @@ rate: [0.001, 0.0004, 0.001]
 seed: 1
 """
 
+# The node writes as well, and needs ROS beside it.
+RECORDINGS = "recordings"
+
 # The writer that is killed, and the start after it where that is another one.
 WRITERS = {
     "bundle": ("bundle calibrate --bundle bundle --data data", None),
@@ -82,17 +85,18 @@ def half_written(folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("writers", nargs="*", metavar="WRITER", help=f"only these: {', '.join(WRITERS)}")
+    parser.add_argument("writers", nargs="*", metavar="WRITER", help=f"only these: {', '.join([*WRITERS, RECORDINGS])}")
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     draw, bad = random.Random(arguments.seed), 0
+    chosen = arguments.writers or [*WRITERS, RECORDINGS]
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         (folder / "recipe.yaml").write_text(RECIPE)
         done(folder, "street render --size 128x64 --frames 110 --rate 5 --out data --bag drive.mcap")
         done(folder, "bundle random --out bundle")
-        for writer in arguments.writers or WRITERS:
+        for writer in [writer for writer in chosen if writer != RECORDINGS]:
             kill, after = WRITERS[writer]
             took = done(folder, kill)
             killed = unhurt = 0
@@ -118,6 +122,9 @@ def main():
             print(f"{writer:<11} killed {killed} of {arguments.times}, whole {unhurt}, {took:.1f} s undisturbed, left: "
                   f"{', '.join(left) or 'nothing'}", flush=True)
             bad += arguments.times - unhurt
+    if RECORDINGS in chosen:
+        times = ["--times", str(arguments.times), "--seed", str(arguments.seed)]
+        bad += subprocess.run([sys.executable, ROOT / "tests/ros/kill_recorder.py", *times]).returncode
     return 1 if bad else 0
 
 
