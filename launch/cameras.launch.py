@@ -22,6 +22,7 @@ ARGUMENTS = {
     "image": ("image", "Name of the image topic in a camera's namespace"),
     "bundle": ("", "Model bundle, a name or a path; if not given, as params_file says"),
     "use_sim_time": ("", "Take the time from /clock: true or false; if not given, as params_file says"),
+    "respawn": ("true", "Start a node again when it dies, but not after a mistake of its user (exit code 2)"),
 }
 
 # The exit code of monitor_node where its user has something to mend, such as a bundle that is not there.
@@ -45,6 +46,7 @@ def monitors(context):
     cameras = [camera.strip() for camera in value["cameras"].split(",") if camera.strip()]
     if not cameras:
         raise RuntimeError("cameras is empty; name at least one, as in cameras:=front,left")
+    profiles = PathJoinSubstitution([FindPackageShare("synthcp_monitor"), "config", "fastdds.xml"])
     given = {"bundle": value["bundle"]} if value["bundle"] else {}
     if value["use_sim_time"]:
         given["use_sim_time"] = value["use_sim_time"].lower() in ("true", "1")
@@ -55,11 +57,14 @@ def monitors(context):
             name="monitor",
             namespace=camera,
             output="screen",
-            respawn=True,
+            respawn=value["respawn"].lower() in ("true", "1"),
             respawn_delay=2.0,
             on_exit=give_up_on_mistakes,
             # As in monitor.launch.py.
-            additional_env={"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000")},
+            additional_env={
+                "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000"),
+                "FASTRTPS_DEFAULT_PROFILES_FILE": os.environ.get("FASTRTPS_DEFAULT_PROFILES_FILE", profiles),
+            },
             parameters=[LaunchConfiguration("params_file"), *([given] if given else [])],
             remappings=[("image", value["image"]), ("image/compressed", value["image"] + "/compressed")],
         )

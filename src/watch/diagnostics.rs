@@ -114,6 +114,7 @@ pub(crate) fn statuses(snapshot: &Snapshot) -> Vec<Status> {
 fn recorder(snapshot: &Snapshot) -> Option<Status> {
     let Recorded { written, lost, last_error, last, messages_lost } = snapshot.recorded?;
     let (severity, message) = match last_error {
+        Some(error) if *lost == 0 => (Severity::Warn, format!("nothing can be recorded: {error}")),
         Some(error) => (Severity::Warn, format!("a recording was lost: {error}")),
         None if *messages_lost > 0 => {
             (Severity::Warn, "messages came faster than they are recorded; some are lost".to_owned())

@@ -9,7 +9,7 @@ pub(crate) struct Recorded {
     pub written: u64,
     /// Events of which there is no file.
     pub lost: u64,
-    /// Why not, of the last of them.
+    /// Why not, of the last of them; before the first, why none can be made.
     pub last_error: Option<String>,
     /// The last file.
     pub last: Option<PathBuf>,

@@ -6,9 +6,11 @@
 //! ```
 //!
 //! All that takes time happens on a thread of its own. Where that is not as fast as what comes, or the disk is full, the
-//! recording loses, and counts what; whoever offers a message never waits.
+//! recording loses, and counts what; whoever offers a message never waits. Two nodes in one folder would remove each
+//! other's files: the second records nothing, and says so.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -39,6 +41,9 @@ const FILE: [&str; 2] = ["event_", ".mcap"];
 
 /// What is not yet a whole file.
 const PART: &str = ".part";
+
+/// What is locked by whoever records.
+const LOCK: &str = "lock";
 
 /// Where a message came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -185,16 +190,21 @@ struct Tape {
     bytes: u64,
     level: Option<Level>,
     event: Option<Event>,
+    /// Held while it records there.
+    lock: Option<std::fs::File>,
 }
 
 impl Tape {
     fn new(options: Recording, topics: Topics, facts: Facts, common: Arc<Common>) -> Self {
         let items = VecDeque::new();
-        Self { options, topics, facts, common, items, bytes: 0, level: None, event: None }
+        Self { options, topics, facts, common, items, bytes: 0, level: None, event: None, lock: None }
     }
 
     fn run(mut self, items: &Receiver<Item>) {
-        self.sweep();
+        match self.own_folder() {
+            Ok(()) => self.sweep(),
+            Err(error) => self.common.recorded().last_error = Some(told(&error)),
+        }
         loop {
             let item = items.recv_timeout(GLANCE);
             let ends = self.common.ends.load(Ordering::Relaxed);
@@ -275,9 +285,27 @@ impl Tape {
         }
     }
 
-    fn written(&self, event: Event) -> Result<PathBuf, BagError> {
+    /// Makes the folder, and sees to it that no other recorder removes files there.
+    fn own_folder(&mut self) -> Result<(), BagError> {
+        if self.lock.is_some() {
+            return Ok(());
+        }
         let dir = &self.options.dir;
         fs::create_dir_all(dir)?;
+        let path = dir.join(format!("{}{LOCK}", self.prefix()));
+        let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            let why = format!("{}: another node records here; give each a folder of its own", dir.display());
+            return Err(std::io::Error::other(why).into());
+        }
+        // Where the file system knows no locks, there is none.
+        self.lock = Some(file);
+        Ok(())
+    }
+
+    fn written(&mut self, event: Event) -> Result<PathBuf, BagError> {
+        self.own_folder()?;
+        let dir = &self.options.dir;
         // Before: the new one needs the place.
         self.make_room(self.options.max_events.saturating_sub(1))?;
         let [prefix, suffix] = [&self.prefix(), FILE[1]];

@@ -60,6 +60,7 @@ fn written(tape: &Tape) -> Vec<String> {
     let mut names: Vec<_> = std::fs::read_dir(&tape.options.dir)
         .unwrap()
         .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.ends_with(LOCK))
         .collect();
     names.sort();
     names
@@ -202,6 +203,30 @@ fn a_camera_keeps_and_removes_files_of_its_own_name_alone() {
             assert!(own <= 2, "{files:?}");
         }
     }
-    let files: Vec<_> = std::fs::read_dir(folder.path().join("events")).unwrap().collect();
+    let files = written(&tape(options(folder.path())));
     assert_eq!(files.len(), 6, "{files:?}");
+}
+
+#[test]
+fn a_second_node_in_the_same_folder_records_nothing_and_says_so() {
+    use Level::{Failure, Nominal};
+    let folder = tempfile::tempdir().unwrap();
+    let (mut first, mut second) = (tape(options(folder.path())), tape(options(folder.path())));
+    let clock = Clock(Instant::now());
+    let rise = |tape: &mut Tape, ms: u64| {
+        tape.add(clock.report(ms, Nominal));
+        tape.add(clock.report(ms + 100, Failure));
+        tape.settle(clock.0 + Duration::from_millis(ms + 5000));
+    };
+    rise(&mut first, 0);
+    rise(&mut second, 10_000);
+    let lost = second.common.recorded().clone();
+    assert_eq!((lost.written, lost.lost), (0, 1));
+    assert!(lost.last_error.unwrap().ends_with("another node records here; give each a folder of its own"));
+    let files = written(&first);
+    assert_eq!((first.common.recorded().written, files.len()), (1, 1), "{files:?}");
+    // The other has ended.
+    drop(first);
+    rise(&mut second, 20_000);
+    assert_eq!(second.common.recorded().written, 1);
 }

@@ -95,7 +95,7 @@ def main():
         last = stage.peer.reports[-1]
         recorder = {item.key: item.value for item in stage.peer.diagnostics[-1]["event recorder"].values}
         stage.close()
-        recorded = {path.name: messages_of(path) for path in sorted(events.iterdir())}
+        recorded = {path.name: messages_of(path) for path in sorted(events.glob("*.mcap*"))}
     rclpy.shutdown(context=context)
 
     settled = memory[int(len(memory) * WARM):]
