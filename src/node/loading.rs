@@ -54,8 +54,8 @@ pub(crate) fn prepare(
         model: monitor.description(),
     };
     let limits = monitor.thresholds().clone();
-    // Whose labels are judged is the same for all cameras.
-    let limits = cameras.first().map_or(limits.clone(), |shared| shared.promised(limits));
+    // It speaks for all cameras: what one of them is not promised is not in it.
+    let limits = cameras.iter().fold(limits, |limits, shared| shared.promised(limits));
     let model_info = model_info(&identity, &limits);
     let masks = cameras.iter().zip(&settings.cameras).map(valid_mask).collect::<Result<Vec<_>, _>>()?;
     let lent = Lent::to(masks, monitor).into_iter().zip(cameras);

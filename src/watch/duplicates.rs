@@ -61,6 +61,14 @@ struct Seen {
     compressed: bool,
     at: Instant,
     quality: Option<Quality>,
+    /// Whether it went on to be judged.
+    admitted: bool,
+}
+
+impl Seen {
+    fn is(&self, image: &CameraImage) -> bool {
+        self.stamp == image.stamp && self.compressed == image.is_compressed()
+    }
 }
 
 impl Duplicates {
@@ -87,11 +95,14 @@ impl Duplicates {
         self.recent.retain(|seen| now.saturating_duration_since(seen.at) < Self::MEMORY);
         let twin = self.recent.iter().position(|seen| seen.stamp == stamp && seen.compressed != compressed);
         let Some(twin) = twin else {
-            self.recent.push_back(Seen { stamp, compressed, at: now, quality: None });
+            self.recent.push_back(Seen { stamp, compressed, at: now, quality: None, admitted: false });
             return self.admit_first(arrival);
         };
         // A pair is complete; the same stamp once more is another image.
-        let twin_quality = self.recent.remove(twin).and_then(|seen| seen.quality);
+        let Some(Seen { quality: twin_quality, admitted: twin_admitted, .. }) = self.recent.remove(twin)
+        else {
+            return vec![arrival];
+        };
         self.paired = Some(now);
         let twin_waits = self.spare.as_ref().is_some_and(|spare| spare.image.stamp == stamp);
         let may_be_better = match (twin_quality, self.quality[usize::from(compressed)]) {
@@ -103,23 +114,25 @@ impl Duplicates {
             return vec![arrival];
         }
         self.count += 1;
-        if twin_waits {
+        if twin_waits || !twin_admitted {
             return vec![arrival];
         }
-        if twin_quality.is_none() {
+        // Never in the place of one whose own twin has not come: that one has nobody else.
+        if twin_quality.is_none() && !self.spare.as_ref().is_some_and(|spare| self.is_unpaired(spare)) {
             self.spare = Some(arrival);
         }
         Vec::new()
     }
 
+    /// Whether the twin of `image` has not come yet: one whose twin came is no longer among the recent ones.
+    fn is_unpaired(&self, Arrival { image, .. }: &Arrival) -> bool {
+        self.recent.iter().any(|seen| seen.is(image))
+    }
+
     /// An image of which no twin has come yet.
     fn admit_first(&mut self, arrival: Arrival) -> Vec<Arrival> {
         let compressed = arrival.image.is_compressed();
-        // One whose twin came is no longer among the recent ones.
-        let unpaired = self.spare.take().filter(|spare| {
-            let (stamp, kind) = (spare.image.stamp, spare.image.is_compressed());
-            self.recent.iter().any(|seen| seen.stamp == stamp && seen.compressed == kind)
-        });
+        let unpaired = self.spare.take().filter(|spare| self.is_unpaired(spare));
         let mut admitted: Vec<Arrival> = unpaired.into_iter().collect();
         let pairs = self.paired.is_some_and(|at| arrival.at.saturating_duration_since(at) < Self::MEMORY);
         let other_is_kept = self.kept.is_some_and(|kept| {
@@ -130,6 +143,12 @@ impl Duplicates {
         } else {
             admitted.push(arrival);
         }
+        for arrival in &admitted {
+            self.recent
+                .iter_mut()
+                .filter(|seen| seen.is(&arrival.image))
+                .for_each(|seen| seen.admitted = true);
+        }
         admitted
     }
 
@@ -137,8 +156,7 @@ impl Duplicates {
     pub(crate) fn learn(&mut self, image: &CameraImage, quality: Quality) {
         let compressed = image.is_compressed();
         self.quality[usize::from(compressed)] = Some(quality);
-        let seen = self.recent.iter_mut().find(|s| s.stamp == image.stamp && s.compressed == compressed);
-        if let Some(seen) = seen {
+        if let Some(seen) = self.recent.iter_mut().find(|seen| seen.is(image)) {
             seen.quality = Some(quality);
         }
         let kept = *self.kept.get_or_insert(compressed);
@@ -243,6 +261,25 @@ mod tests {
         assert_eq!(camera.sends(4, RAW), [(3, JPEG), (4, RAW)]);
         camera.now += Duration::from_secs(1);
         assert_eq!(camera.sends(5, JPEG), [(5, JPEG)], "the other transport is silent");
+    }
+
+    #[test]
+    fn a_transport_that_lags_by_more_than_a_frame_loses_none() {
+        for (raw, jpeg) in [(Quality::Unreadable, Quality::Coloured), (Quality::Grey, Quality::Coloured)] {
+            let mut camera = Camera::new();
+            camera.sends(1, RAW);
+            camera.learns(1, RAW, raw);
+            assert_eq!(camera.sends(1, JPEG), [(1, JPEG)], "the better one");
+            camera.learns(1, JPEG, jpeg);
+            // Nothing is decoded meanwhile: inference has something in hand.
+            let mut judged = camera.sends(2, RAW);
+            for stamp in 3..23 {
+                judged.extend(camera.sends(stamp, RAW));
+                judged.extend(camera.sends(stamp - 1, JPEG));
+            }
+            let stamps: Vec<i32> = judged.iter().map(|&(stamp, _)| stamp).collect();
+            assert_eq!(stamps, (2..22).collect::<Vec<_>>(), "each once, and the last still waits");
+        }
     }
 
     #[test]

@@ -10,10 +10,14 @@ use crate::frame::{CameraImage, Stamp};
 /// Ages beyond this, in seconds, say that clocks disagree and not that an image is old.
 const CLOCKS_DISAGREE: f64 = 3600.;
 
-/// Remembers the last image.
+/// Remembers the last image that came raw, and the last that came compressed: one by the other transport is the same
+/// image, and no repetition.
 #[derive(Debug, Default)]
-pub(crate) struct Freshness {
-    last: Option<CameraImage>,
+pub(crate) struct Freshness([Last; 2]);
+
+#[derive(Debug, Default)]
+struct Last {
+    image: Option<CameraImage>,
     /// Since when images with its pixels come.
     same_since: Option<Instant>,
 }
@@ -23,13 +27,12 @@ impl Freshness {
     /// `age` seconds old.
     pub fn judge(&mut self, arrival: &Arrival, age: Option<f64>, live: Live) -> Option<String> {
         let Arrival { image, at, .. } = arrival;
-        let last = self.last.replace(image.clone());
-        // One that came by the other transport is the same image, and no repetition.
-        let last = last.filter(|last| last.is_compressed() == image.is_compressed());
+        let Last { image: last, same_since } = &mut self.0[usize::from(image.is_compressed())];
+        let last = last.replace(image.clone());
         let is_same = last.as_ref().is_some_and(|last| last.content == image.content);
-        let since = *self.same_since.get_or_insert(*at);
+        let since = *same_since.get_or_insert(*at);
         if !is_same {
-            self.same_since = Some(*at);
+            *same_since = Some(*at);
         }
         if last.is_some_and(|last| last.stamp == image.stamp && image.stamp != Stamp::default()) {
             return Some("the image repeats: it has the stamp of the one before".to_owned());

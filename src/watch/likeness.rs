@@ -61,16 +61,20 @@ pub(crate) struct LikenessCheck {
 }
 
 impl LikenessCheck {
-    /// Forgets what was in view: time has jumped.
+    /// Forgets what was in view: time has jumped. An alarm outlives that; that all was well does not.
     pub fn forget(&mut self) {
+        let was = self.known.state;
         *self = Self::default();
+        if was == CalibrationState::Invalid {
+            self.known.state = was;
+        }
     }
 
     /// Takes in a report by the whole method; others tell nothing. `reference` is the bundle's.
     pub fn look(&mut self, report: Option<&Report>, stamp: Stamp, reference: Option<&Reference>) -> Likeness {
         let Some(reference) = reference else {
             self.forget();
-            return self.known;
+            return Likeness::default();
         };
         match report.and_then(look).filter(|look| look.features.len() == reference.feature_means.len()) {
             Some(look) => self.take(look, stamp, reference),
@@ -91,12 +95,7 @@ impl LikenessCheck {
 
     fn take(&mut self, look: Look, stamp: Stamp, reference: &Reference) {
         if self.is_after_gap(stamp, reference) {
-            // An alarm outlives a gap; that all was well does not.
-            let was = self.known.state;
             self.forget();
-            if was == CalibrationState::Invalid {
-                self.known.state = was;
-            }
         }
         if self.last.is_some_and(|last| seconds(stamp) - seconds(last) < EARLY * reference.every) {
             return;
@@ -209,5 +208,10 @@ mod tests {
         assert_eq!(states(&mut check, 41., 0.5, &[-9.; 4]).last(), Some(&Invalid));
         assert_eq!(states(&mut check, 60., 0.5, &[0.4; 1]), [Invalid]);
         assert_eq!(check.look(Some(&report(0.4)), at(61.), None).state, Unknown);
+        // Nor while limits are set by hand, nor when time jumps.
+        assert_eq!(states(&mut check, 62., 0.5, &[0.4; 1]), [Invalid]);
+        check.forget();
+        assert_eq!(states(&mut check, 2., 0.5, &[0.4; 5]), [Invalid, Invalid, Invalid, Invalid, Invalid]);
+        assert_eq!(states(&mut check, 4.5, 0.5, &[0.4; 2]).last(), Some(&Valid));
     }
 }

@@ -306,8 +306,6 @@ impl Tape {
     fn written(&mut self, event: Event) -> Result<PathBuf, BagError> {
         self.own_folder()?;
         let dir = &self.options.dir;
-        // Before: the new one needs the place.
-        self.make_room(self.options.max_events.saturating_sub(1))?;
         let [prefix, suffix] = [&self.prefix(), FILE[1]];
         let (secs, nanos) = (event.time / 1_000_000_000, event.time % 1_000_000_000);
         let name = format!("{prefix}{secs:010}.{nanos:09}_{}{suffix}", event.level.name());
@@ -315,6 +313,8 @@ impl Tape {
         let part = dir.join(format!("{name}{PART}"));
         let written = self.file(&part, event).and_then(|()| {
             fs::File::open(&part)?.sync_all()?;
+            // Not before: on a full disk what was kept is better than nothing.
+            self.make_room(self.options.max_events.saturating_sub(1))?;
             Ok(fs::rename(&part, &path)?)
         });
         if written.is_err() {

@@ -150,17 +150,26 @@ fn a_full_disk_loses_a_recording_and_says_so_and_the_next_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     let options = options(folder.path());
     std::fs::create_dir(&options.dir).unwrap();
+    for second in [1, 2] {
+        std::fs::write(options.dir.join(format!("event_000000000{second}.0_FAILURE.mcap")), "").unwrap();
+    }
     let part = options.dir.join("event_0000000001.001000000_FAILURE.mcap.part");
     std::os::unix::fs::symlink("/dev/full", &part).unwrap();
     let (mut tape, clock) = (tape(options), Clock(Instant::now()));
-    for (ms, level) in [(0, Nominal), (1, Failure), (3000, Nominal), (3001, Failure), (6000, Failure)] {
+    for (ms, level) in [(0, Nominal), (1, Failure), (2900, Failure)] {
+        tape.add(clock.report(ms, level));
+    }
+    assert_eq!(tape.common.recorded().lost, 1);
+    let kept = ["event_0000000001.0_FAILURE.mcap", "event_0000000002.0_FAILURE.mcap"];
+    assert_eq!(written(&tape), kept, "nothing old goes for what cannot be written");
+    for (ms, level) in [(3000, Nominal), (3001, Failure), (6000, Failure)] {
         tape.add(clock.report(ms, level));
     }
     let recorded = tape.common.recorded().clone();
     assert_eq!((recorded.written, recorded.lost), (1, 1));
     let error = recorded.last_error.unwrap();
     assert!(error.contains(".mcap.part") && error.contains("No space left"), "{error}");
-    assert_eq!(written(&tape), ["event_0000000004.001000000_FAILURE.mcap"]);
+    assert_eq!(written(&tape), [kept[1], "event_0000000004.001000000_FAILURE.mcap"]);
 }
 
 #[test]

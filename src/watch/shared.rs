@@ -141,12 +141,18 @@ impl Shared {
     }
 
     /// Limits without the promise that was made for the bundle's own segmenter, where another one is judged, or for
-    /// another one, where the bundle's own is.
+    /// another one, where the bundle's own is; and without any where a mask leaves a part out, as none did in
+    /// calibration.
     pub(crate) fn promised(&self, thresholds: Thresholds) -> Thresholds {
-        match self.labels.is_some() == thresholds.labels_of.is_some() {
+        match self.labels.is_some() == thresholds.labels_of.is_some() && !self.is_masked() {
             true => thresholds,
             false => Thresholds { guarantee: String::new(), ..thresholds },
         }
+    }
+
+    /// Whether a part of the image is left out of all figures.
+    pub(crate) fn is_masked(&self) -> bool {
+        self.parameters.valid_mask().is_some()
     }
 
     /// Label images so far.
@@ -627,10 +633,11 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_promise_holds_for_those_whose_labels_it_was_made_for() {
-        let guaranteed = |source: &str, labels_of: Option<&str>| {
-            let parameters =
-                Parameters::with_overrides([("segmentation", Value::Text(source.into()))]).unwrap();
+    fn a_promise_holds_for_those_whose_labels_and_whole_images_it_was_made_for() {
+        let guaranteed = |source: &str, labels_of: Option<&str>, mask: &str| {
+            let texts = [("segmentation", source), ("valid_mask", mask)];
+            let texts = texts.map(|(name, text)| (name, Value::Text(text.into())));
+            let parameters = Parameters::with_overrides(texts).unwrap();
             let clock = Arc::new(|| None);
             let shared =
                 Shared::new(SharedParameters::new(parameters), clock, Thresholds::unknown(), Instant::now());
@@ -641,8 +648,10 @@ pub(crate) mod tests {
                 .guarantee
                 .is_empty()
         };
-        assert!(guaranteed("inside", None) && guaranteed("topic", Some("theirs")));
-        assert!(!guaranteed("topic", None) && !guaranteed("inside", Some("theirs")));
+        assert!(guaranteed("inside", None, "") && guaranteed("topic", Some("theirs"), ""));
+        assert!(!guaranteed("topic", None, "") && !guaranteed("inside", Some("theirs"), ""));
+        // Calibration knew of no mask.
+        assert!(!guaranteed("inside", None, "bonnet.png"));
     }
 
     #[test]

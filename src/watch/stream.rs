@@ -324,11 +324,13 @@ impl<A: Assessor> Session<A> {
     }
 
     /// Whether the calibration holds for what is in view; if not, nothing is promised, nor is it of scores that are not
-    /// the method's. With limits set by hand, or another's labels, scores are others than the calibration's, and
+    /// the method's. With limits set by hand, another's labels or a mask, scores are others than the calibration's, and
     /// nothing is known.
     fn compare(&mut self, verdict: &mut Verdict) -> Likeness {
         let evidence = verdict.thresholds.evidence.as_deref();
-        let is_own = self.overrides == Overrides::default() && self.shared.labels.is_none();
+        let is_own = self.overrides == Overrides::default()
+            && self.shared.labels.is_none()
+            && !self.shared.is_masked();
         let reference = evidence.and_then(|evidence| evidence.reference.as_ref()).filter(|_| is_own);
         let likeness = self.likeness.look(verdict.report.as_ref(), verdict.stamp, reference);
         verdict.calibration = likeness.state;

@@ -72,9 +72,8 @@ impl Watchdog {
     pub(crate) fn hear_clock(&mut self, time: Duration, now: Instant) {
         let clock = self.simulated.get_or_insert(Simulated { time, moved: now, at_arrival: time });
         if time != clock.time {
-            if time < clock.time {
-                clock.at_arrival = time;
-            }
+            // Back before the arrival; a step that stays behind it makes no arrival of itself.
+            clock.at_arrival = clock.at_arrival.min(time);
             (clock.time, clock.moved) = (time, now);
         }
     }
@@ -197,6 +196,8 @@ mod tests {
         assert_eq!(first_stale(|at| 9000 + at.min(1000) / 10), Some(1550), "paused after a second");
         let looped = |at: u64| if at < 200 { 90_000 + at } else { at };
         assert_eq!(first_stale(looped), Some(750), "from where it jumped to");
+        let two = |at: u64| 9000 + at - if at % 100 == 0 { 0 } else { 300 };
+        assert!(first_stale(two).is_some_and(|at| at <= 900), "two clocks, 0.3 s apart: {:?}", first_stale(two));
     }
 
     #[test]

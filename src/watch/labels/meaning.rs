@@ -105,7 +105,8 @@ impl Meaning {
     ) -> Self {
         let class = |name: &str| own.id(&name.trim().to_lowercase()).unwrap_or(IGNORE);
         let numbers = classes.into_iter().map(|(number, name)| (number, class(name)));
-        Self { numbers: numbers.chain(ignored.map(|number| (number, IGNORE))).collect(), ..self }
+        // An ignored number that has a name is that class: a message that does not say which is ignored says 0.
+        Self { numbers: ignored.map(|number| (number, IGNORE)).into_iter().chain(numbers).collect(), ..self }
     }
 
     /// Class ids of the bundle's label set, [`IGNORE`] where there is none, and what was not known.
@@ -265,5 +266,8 @@ mod tests {
         let named = named.named([(5, "Road"), (6, "dragon")], Some(0), &cityscapes());
         let (ids, unknown) = classes(&named, Values::Bytes(vec![5, 6, 0, 1]));
         assert_eq!((ids, unknown.count), (vec![0, 255, 255, 255], 1));
+        // A message that does not say which number is ignored says 0, and road stays road.
+        let named = of(Coding::ClassIds, Channel::None).named([(0, "road")], Some(0), &cityscapes());
+        assert_eq!(classes(&named, Values::Bytes(vec![0])).0, [0]);
     }
 }
