@@ -197,7 +197,11 @@ mod tests {
         let looped = |at: u64| if at < 200 { 90_000 + at } else { at };
         assert_eq!(first_stale(looped), Some(750), "from where it jumped to");
         let two = |at: u64| 9000 + at - if at.is_multiple_of(100) { 0 } else { 300 };
-        assert!(first_stale(two).is_some_and(|at| at <= 900), "two clocks, 0.3 s apart: {:?}", first_stale(two));
+        assert!(
+            first_stale(two).is_some_and(|at| at <= 900),
+            "two clocks, 0.3 s apart: {:?}",
+            first_stale(two)
+        );
     }
 
     #[test]
