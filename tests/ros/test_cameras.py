@@ -62,7 +62,9 @@ def cameras(peer, monitor):
 
     def ready():
         assert monitor.is_running(), f"the monitor ended\n{monitor.log}"
-        heard = all(camera.raw.get_subscription_count() and camera.reports for camera in found)
+        heard = all(
+            camera.raw.get_subscription_count() and camera.reports and camera.diagnostics for camera in found
+        )
         return heard and "ready: bundle" in monitor.log
 
     peer.wait(ready, f"the monitor\n{monitor.command}")
