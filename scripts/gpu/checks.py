@@ -456,6 +456,8 @@ def training(pack):
                 raise ValueError(f"the recipe has no line for {name}")
         # Frames that were packed may all be of one drive.
         recipe = re.sub(r"(?m)^folds_along: .*\n", "", recipe)
+        # Nor is a second look trained, whose rows may be more than a small size has.
+        recipe = re.sub(r"(?m)^  fovea:\n(?:    .*\n)+", "", recipe)
         path = pack.folder / "training.yaml"
         path.write_text(recipe.split("baselines:")[0])
         data = ["--data", pack.folder / "frames", "--recipe", path]
