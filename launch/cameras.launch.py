@@ -40,6 +40,14 @@ def give_up_on_mistakes(event, context):
     ]
 
 
+def truth(name, value):
+    """As in monitor.launch.py."""
+    words = {"true": True, "1": True, "false": False, "0": False}
+    if value.lower() not in words:
+        raise RuntimeError(f"{name} is {value!r}; true or false is needed")
+    return words[value.lower()]
+
+
 def monitors(context):
     """The node of every camera."""
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
@@ -49,7 +57,7 @@ def monitors(context):
     profiles = PathJoinSubstitution([FindPackageShare("synthcp_monitor"), "config", "fastdds.xml"])
     given = {"bundle": value["bundle"]} if value["bundle"] else {}
     if value["use_sim_time"]:
-        given["use_sim_time"] = value["use_sim_time"].lower() in ("true", "1")
+        given["use_sim_time"] = truth("use_sim_time", value["use_sim_time"])
     return [
         Node(
             package="synthcp_monitor",
@@ -57,7 +65,7 @@ def monitors(context):
             name="monitor",
             namespace=camera,
             output="screen",
-            respawn=value["respawn"].lower() in ("true", "1"),
+            respawn=truth("respawn", value["respawn"]),
             respawn_delay=2.0,
             on_exit=give_up_on_mistakes,
             # As in monitor.launch.py.

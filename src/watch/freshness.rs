@@ -98,6 +98,28 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_that_stays_in_both_transports_is_no_news() {
+        let (start, mut freshness) = (Instant::now(), Freshness::default());
+        let raw = Content::Raw {
+            width: 1,
+            height: 1,
+            encoding: "mono8".into(),
+            is_bigendian: false,
+            step: 1,
+            data: vec![7].into(),
+        };
+        let compressed = Content::Compressed { format: "png".into(), data: vec![7; 9].into() };
+        let mut said = |place: i32| {
+            let content = if place % 2 == 0 { raw.clone() } else { compressed.clone() };
+            let stamp = Stamp { sec: place + 1, nanosec: 0 };
+            let image = CameraImage { stamp, frame_id: String::new(), content };
+            let at = start + Duration::from_millis(400 * place as u64);
+            freshness.judge(&Arrival::new(image, at), None, live(&[])).is_some()
+        };
+        assert_eq!([0, 1, 2, 3, 4, 5].map(&mut said), [false, false, false, false, true, true]);
+    }
+
+    #[test]
     fn an_old_image_is_no_news_unless_clocks_disagree() {
         let judged = |age| said(&[(1, 1)], age, live(&[("max_image_age", 2.)]))[0];
         assert_eq!(
