@@ -14,11 +14,13 @@
 //! out/outcomes/<system>/<test>.json              the result of a test of it
 //! out/figures/<system>/<test>/                   the same as a page for people
 //! out/tables/                                    the tables, of all outcomes
+//! out/origins/<system>/<stage>.json              what a result was made from: of another plan it is refused
 //! ```
 
 pub mod cost;
 mod lines;
 pub mod measure;
+mod origin;
 pub mod outcome;
 pub mod plan;
 pub mod run;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use synthcp_monitor::model::bundle::sha256;
 use synthcp_monitor::model::inference::Inference;
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorOptions};
 use tempfile::TempDir;
@@ -256,6 +257,34 @@ fn labels_in_files_are_judged_as_those_of_the_same_segmenter_inside() {
     let output = synthcp(&[&common[..5], &["--detectors", "border"]].concat());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("'border' needs labels of another"), "{said}");
+}
+
+#[test]
+fn images_that_trained_the_bundle_are_counted_and_those_that_calibrate_are_not_judged() {
+    let files = Files::new();
+    let (bundle, data) = (files.path("bundle"), files.path("cityscapes128"));
+    let image = std::fs::read_dir(Path::new(&data).join("images")).unwrap().next().unwrap().unwrap().path();
+    let hash = sha256(&std::fs::read(image).unwrap());
+    let list = format!("{}\n0123456789abcdef\n", &hash[..16]);
+    std::fs::write(Path::new(&bundle).join("trained_on.sha256"), list).unwrap();
+    let out = files.path("out");
+    let evaluate = ["evaluate", "--bundle", &bundle, "--data", &data, "--detectors", "msp"];
+    let output = synthcp(&[&evaluate[..], &["--out", &out]].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let expected = "1 of the 4 images trained the bundle's networks.";
+    assert!(said.contains(expected), "{said}");
+    let table = std::fs::read_to_string(Path::new(&out).join("errors.md")).unwrap();
+    assert!(table.contains(expected), "{table}");
+
+    let output = synthcp(&[&evaluate[..], &["--slice", "1..4", "--calibration", "0..2"]].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("--calibration 0..2: 1 of its images are judged as well"), "{said}");
+    let street = files.path("streethazards");
+    let anomalies = ["anomalies", "--bundle", &bundle, "--data", &street, "--calibration", ".."];
+    let said = String::from_utf8(synthcp(&anomalies).stderr).unwrap();
+    assert!(said.contains("4 of its images are judged as well"), "{said}");
 }
 
 #[test]

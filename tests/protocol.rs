@@ -178,6 +178,23 @@ fn larger_labels_have_a_table_of_their_own_and_a_new_detector_is_measured_at_onc
     assert!(table("table_a_2.md").contains("scored at the labels' size\n"));
     assert!(!table("table_a.md").contains("SynthCP fused"));
 
+    // What another plan made is not shown under this one's title.
+    let refused = |protocol: &Protocol| protocol.stages(&setup).unwrap_err().to_string();
+    let mut longer = one_system("[direct]");
+    longer.baselines.get_mut("direct").unwrap().steps = 5;
+    let said = refused(&longer);
+    assert!(said.contains("work/m-spade/detectors/direct.yaml: it is of another plan"), "{said}");
+    assert!(said.contains("'baseline.steps' was 2 and not 5; remove it, or give another --out"), "{said}");
+    let other = Protocol { test: "train:106..110".parse().unwrap(), ..one_system("[direct]") };
+    let said = refused(&other);
+    assert!(said.contains("outcomes/m-spade/working.json: it is of another plan"), "{said}");
+    assert!(said.contains("'test' was train:108..110 and not train:106..110"), "{said}");
+    let origin = out.path().join("origins/m-spade/bundle.json");
+    std::fs::rename(&origin, out.path().join("hidden")).unwrap();
+    let said = refused(&one_system("[direct]"));
+    assert!(said.contains("bundles/m-spade: nothing says which plan made it"), "{said}");
+    std::fs::rename(out.path().join("hidden"), &origin).unwrap();
+
     // A table that nobody makes any more does not stay.
     std::fs::write(out.path().join("tables/table_a_9.md"), "of an earlier run").unwrap();
     let more = one_system("[direct, fused, direct_longer, joint_2]");

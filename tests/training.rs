@@ -79,8 +79,15 @@ impl Place {
     }
 
     fn done(&self, arguments: &str) {
+        self.said(arguments);
+    }
+
+    /// What it says while it does it.
+    fn said(&self, arguments: &str) -> String {
         let out = self.synthcp(arguments);
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let said = String::from_utf8(out.stderr).unwrap();
+        assert!(out.status.success(), "{said}");
+        said
     }
 }
 
@@ -202,6 +209,52 @@ fn a_work_folder_is_gone_on_with_by_the_training_that_began_it_alone() {
     image.save(&path).unwrap();
     let said = place.refused(&format!("{begun} --resume"));
     assert!(said.contains("what the images hold was"), "{said}");
+}
+
+#[test]
+fn predictions_are_made_anew_where_the_networks_went_on_and_no_setting_is_dropped_silently() {
+    let place = Place::new(12);
+    let colored = format!("{RECIPE}comparison_color: 0.3\n");
+    let write = |recipe: &str| std::fs::write(place.path("recipe.yaml"), recipe).unwrap();
+    let train = |stage: &str| {
+        place.said(&format!(
+            "train {stage} --recipe recipe.yaml --data drive --device cpu --precision fp32 --resume"
+        ))
+    };
+    let kept = || std::fs::read(place.path("work/fold-0/predictions.safetensors")).unwrap();
+    write(&colored);
+    for stage in ["segmentation", "synthesis", "comparison"] {
+        train(stage);
+    }
+    // Of the same M and G they stay.
+    let before = kept();
+    let said = train("comparison");
+    assert!(!said.contains("made anew"), "{said}");
+    assert_eq!(kept(), before);
+
+    write(&colored.replace("fold_steps: 2", "fold_steps: 3"));
+    let said = train("predictions --fold 0");
+    let expected = "work/fold-0/predictions.safetensors: the number of steps of M without the fold was 2 and is now 3; \
+                    made anew";
+    assert!(said.contains(expected), "{said}");
+    let longer = kept();
+    assert_ne!(longer, before);
+    train("synthesis --steps 3");
+    let said = train("predictions --fold 0");
+    assert!(said.contains("predictions.safetensors: the weights of G was "), "{said}");
+    assert_ne!(kept(), longer);
+    let with_dropout =
+        "baselines: {d: {network: {baseline: mc_dropout, passes: 2}, steps: 2, batch: 2, rate: 0.001}}";
+    write(&format!("{}{with_dropout}\n", colored.replace("fold_steps: 2", "fold_steps: 3")));
+    let said = train("predictions --fold 0");
+    assert!(said.contains("the number of passes with dropout was 0 and is now 2; made anew"), "{said}");
+
+    // F went on with other tones, and does not without.
+    write(&RECIPE.replace("fold_steps: 2", "fold_steps: 3"));
+    let said = place
+        .refused("train comparison --recipe recipe.yaml --data drive --device cpu --precision fp32 --resume");
+    let expected = "work/comparison/checkpoint.safetensors: comparison_color was 0.3 and is now nothing";
+    assert!(said.contains(expected), "{said}");
 }
 
 #[test]

@@ -74,6 +74,9 @@ pub struct Trial {
 pub struct Alarms {
     /// Frames from the moment an anomaly object is noticeable to CAUTION; `None` if it passed before.
     pub delays: Vec<Option<u32>>,
+    /// Objects that had not passed when their drive ended. They are in no other figure, found or not: to miss them
+    /// there was no time.
+    pub left_out: u32,
     /// Drives with anomaly objects.
     pub drives: u64,
     /// Times that the level left NOMINAL on drives without anomaly objects.
@@ -148,7 +151,7 @@ fn alarms(monitor: &Monitor, plan: &Plan, each: &mut impl FnMut()) -> Result<Ala
             alarms.delays.extend(waiting.frame(share(frame) >= NOTICEABLE, verdict.level));
             each();
         })?;
-        alarms.drives += 1;
+        alarms.end(&waiting);
     }
     let clean = (plan.minutes * 60. * f64::from(plan.rate) / plan.drive_frames as f64).ceil() as u64;
     for seed in plan.seed..plan.seed + clean {
@@ -193,25 +196,30 @@ fn follow(
 /// Waits for the alarm from the moment something is noticeable till it no longer is.
 #[derive(Default)]
 struct Waiting {
-    noticeable: bool,
-    frames: Option<u32>,
+    in_view: Option<InView>,
+}
+
+/// What is noticeable.
+#[derive(Default)]
+struct InView {
+    /// Frames so far.
+    frames: u32,
+    /// How many of them there were before the alarm, if it came.
+    delay: Option<u32>,
 }
 
 impl Waiting {
-    /// Takes in a frame. Where the wait ends: how many frames it took, none if the thing passed before.
+    /// Takes in a frame. Where something has passed: how many frames the alarm took, none if it did not come.
     fn frame(&mut self, there: bool, level: Level) -> Option<Option<u32>> {
-        if there && !self.noticeable {
-            self.frames = Some(0);
+        if !there {
+            return self.in_view.take().map(|passed| passed.delay);
         }
-        self.noticeable = there;
-        let frames = self.frames?;
-        let ended = match (level > Level::Nominal, there) {
-            (true, true) => Some(Some(frames)),
-            (_, false) => Some(None),
-            (false, true) => None,
-        };
-        self.frames = if ended.is_some() { None } else { Some(frames + 1) };
-        ended
+        let InView { frames, delay } = self.in_view.get_or_insert_default();
+        if level > Level::Nominal {
+            delay.get_or_insert(*frames);
+        }
+        *frames += 1;
+        None
     }
 }
 
@@ -234,15 +242,19 @@ fn failures(
                 let wanted = Wanted { labels: true, ..Wanted::default() };
                 let assessment = monitor.process(&Frame::new(image), wanted)?;
                 let predicted = assessment.maps.labels.unwrap_or_default();
-                let confusion = Confusion::of(predicted.as_raw(), labels.as_raw(), classes)?;
                 sums.0 += f64::from(assessment.report.failure_score) / frames.len() as f64;
-                sums.1 += confusion.mean_iou().unwrap_or(0.) / frames.len() as f64;
+                sums.1 += true_miou(predicted.as_raw(), labels.as_raw(), classes)? / frames.len() as f64;
                 each();
             }
         }
         failures.push(Failure { degradation, at });
     }
     Ok(failures)
+}
+
+/// Mean IoU of an image, over the classes in its labels.
+fn true_miou(predicted: &[u8], labels: &[u8], classes: usize) -> Result<f64, EvaluationError> {
+    Ok(Confusion::of(predicted, labels, classes)?.mean_iou_in_view().unwrap_or(0.))
 }
 
 /// Median of delays in frames; an object that passed unnoticed counts as never.
@@ -256,6 +268,12 @@ impl Alarms {
     /// Anomaly objects that were never noticed.
     pub fn missed(&self) -> usize {
         self.delays.iter().filter(|d| d.is_none()).count()
+    }
+
+    /// A drive with objects is over.
+    fn end(&mut self, waiting: &Waiting) {
+        self.drives += 1;
+        self.left_out += u32::from(waiting.in_view.is_some());
     }
 }
 
@@ -291,12 +309,14 @@ impl fmt::Display for Alarms {
         writeln!(
             f,
             "alarms at {rate} frames a second, as the node debounces them: of {} objects on {} drives, {} raised \
-             CAUTION between covering {:.1} % of the image and having passed, {} did not",
+             CAUTION between covering {:.1} % of the image and having passed, {} did not; {} more had not passed when \
+             their drive ended, and do not count",
             self.delays.len(),
             self.drives,
             noticed.len(),
             100. * NOTICEABLE,
-            self.missed()
+            self.missed(),
+            self.left_out
         )?;
         writeln!(
             f,
@@ -348,15 +368,47 @@ mod tests {
             (false, Caution, None),
             (true, Nominal, None),
             (true, Nominal, None),
-            (true, Caution, Some(Some(2))),
+            (true, Caution, None),
             (true, Nominal, None),
-            (false, Nominal, None),
+            (true, Caution, None),
+            (false, Nominal, Some(Some(2))),
             (true, Nominal, None),
             (false, Caution, Some(None)),
-            (true, Caution, Some(Some(0))),
+            (false, Caution, None),
+            (true, Caution, None),
+            (false, Nominal, Some(Some(0))),
         ];
         for (number, (there, level, ended)) in frames.into_iter().enumerate() {
             assert_eq!(waiting.frame(there, level), ended, "frame {number}");
         }
+    }
+
+    #[test]
+    fn an_object_in_view_when_its_drive_ends_does_not_count_found_or_not() {
+        use Level::{Caution, Nominal};
+        let mut alarms = Alarms::default();
+        // Passed and found; in view at the end and found; in view at the end and not found; nothing at the end.
+        let drives: [&[(bool, Level)]; 4] = [
+            &[(true, Nominal), (true, Caution), (false, Nominal)],
+            &[(true, Caution), (true, Caution)],
+            &[(false, Nominal), (true, Nominal)],
+            &[(true, Nominal), (false, Nominal)],
+        ];
+        for drive in drives {
+            let mut waiting = Waiting::default();
+            alarms.delays.extend(drive.iter().filter_map(|&(there, level)| waiting.frame(there, level)));
+            alarms.end(&waiting);
+        }
+        assert_eq!((alarms.delays.clone(), alarms.left_out, alarms.drives), (vec![Some(1), None], 2, 4));
+        let said = Alarms { rate: 5., ..alarms }.to_string();
+        assert!(said.contains("of 2 objects on 4 drives, 1 raised CAUTION"), "{said}");
+        assert!(said.contains("2 more had not passed when their drive ended, and do not count"), "{said}");
+    }
+
+    #[test]
+    fn a_class_that_m_made_up_takes_nothing_from_the_true_mean_iou() {
+        // Half of class 0 is right; class 2 is in no label.
+        assert_eq!(true_miou(&[0, 0, 2, 2], &[0, 0, 0, 0], 3).unwrap(), 0.5);
+        assert_eq!(true_miou(&[2, 2], &[255, 255], 3).unwrap(), 0.);
     }
 }

@@ -161,10 +161,10 @@ pub enum ProtocolError {
     /// A file or folder of the results.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// Figures that were kept.
+    /// A result that was kept.
     #[error("{}: {reason}", path.display())]
     Outcome {
-        /// Their file.
+        /// Where it is.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,

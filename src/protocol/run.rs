@@ -67,6 +67,8 @@ impl Protocol {
 
     fn carry_out(&self, stage: &Stage, open: &mut Open, setup: &Setup) -> Result<(), ProtocolError> {
         let Open { system, recipe, workspace, training } = open;
+        // Before the result: whatever ends this in between, none is there without.
+        self.keep_origin(system, &stage.task, setup)?;
         match &stage.task {
             Task::Bundle => self.pack(system, recipe, workspace, setup),
             Task::Measure(test) => {

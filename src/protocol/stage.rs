@@ -54,6 +54,11 @@ impl Setup {
         self.out.join("outcomes").join(system)
     }
 
+    /// The file that says what the result of a task was made from.
+    pub(super) fn origin(&self, system: &str, task: &Task) -> PathBuf {
+        self.out.join("origins").join(system).join(format!("{task}.json"))
+    }
+
     /// The folder of the tables.
     pub fn tables(&self) -> PathBuf {
         self.out.join("tables")
@@ -169,7 +174,8 @@ impl Protocol {
         }
     }
 
-    /// Every stage in the order in which they are done, as far as each has come in `setup`.
+    /// Every stage in the order in which they are done, as far as each has come in `setup`. Fails if a result is there
+    /// that another plan made.
     pub fn stages(&self, setup: &Setup) -> Result<Vec<Stage>, ProtocolError> {
         for (i, folder) in setup.transfers.iter().enumerate() {
             if setup.transfers[..i].iter().any(|earlier| name(earlier) == name(folder)) {
@@ -199,11 +205,13 @@ impl Protocol {
                 .chain(baselines)
                 .chain([(Task::Bundle, 0)])
                 .chain(tests.map(|test| (Task::Measure(test), 0)));
-            stages.extend(tasks.map(|(task, steps)| self.stage(system, task, steps, &workspace, setup)));
+            for (task, steps) in tasks {
+                stages.push(self.stage(system, task, steps, &workspace, setup)?);
+            }
             // They need the other system's bundle as well.
             for other in self.others(system) {
                 let test = Task::Measure(Test::Unseen(other.name.clone()));
-                last.push(self.stage(system, test, 0, &workspace, setup));
+                last.push(self.stage(system, test, 0, &workspace, setup)?);
             }
         }
         stages.extend(last);
@@ -219,7 +227,14 @@ impl Protocol {
         })
     }
 
-    fn stage(&self, system: &System, task: Task, steps: u64, workspace: &Workspace, setup: &Setup) -> Stage {
+    fn stage(
+        &self,
+        system: &System,
+        task: Task,
+        steps: u64,
+        workspace: &Workspace,
+        setup: &Setup,
+    ) -> Result<Stage, ProtocolError> {
         let (taken, seconds) =
             checkpoint::progress(&workspace.checkpoint(&task.to_string())).unwrap_or_default();
         let taken = taken.min(steps);
@@ -238,6 +253,9 @@ impl Protocol {
                 packed && setup.outcome(&system.name, test).exists()
             }
         };
+        if done {
+            self.check_origin(system, &task, workspace, setup)?;
+        }
         let known = |name: &str| self.seconds.get(name).copied();
         let (per_step, fixed) = match &task {
             Task::Segmentation => (known(&system.segmenter), Some(0.)),
@@ -255,7 +273,7 @@ impl Protocol {
             (false, Some(per_step), Some(fixed)) => Some((steps - taken) as f64 * per_step + fixed),
             _ => None,
         };
-        Stage { system: system.name.clone(), task, steps, taken, done, left }
+        Ok(Stage { system: system.name.clone(), task, steps, taken, done, left })
     }
 }
 

@@ -129,7 +129,8 @@ fn vary(image: &Tensor, label: &Tensor, a: Augmentation, rng: &mut ChaCha8Rng) -
     let zoom = rng.random_range(a.zoom.0..=a.zoom.1);
     let size = ((full_h as f64 * zoom).round() as i64, (full_w as f64 * zoom).round() as i64);
     image = resize_bilinear(&image, size, false);
-    label = label.upsample_nearest2d([size.0, size.1], None, None);
+    // The plain form takes the pixel half a pixel to the right and below: labels would not lie on their image.
+    label = label.internal_upsample_nearest_exact2d([size.0, size.1], None, None);
     let mut place =
         |small: i64, large: i64| if large > small { rng.random_range(0..=large - small) } else { 0 };
     let (top, left) = (place(h, size.0), place(w, size.1));
@@ -154,4 +155,28 @@ fn recolor(image: &Tensor, most: f64, rng: &mut ChaCha8Rng) -> Tensor {
     let image = (image - &mean) * factor() + mean * factor();
     let grey = image.mean_dim([1i64].as_slice(), true, Kind::Float);
     ((&image - &grey) * factor() + grey).clamp(0., 1.)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_lie_on_their_image_at_any_zoom() {
+        let columns = Tensor::arange(64i64, (Kind::Int64, Device::Cpu)).view([1, 64]).expand([8, 64], false);
+        let zooms = [0.75, 1.25, 1.5, 1.75];
+        for (zoom, edge) in zooms.into_iter().flat_map(|zoom| (24..40i64).map(move |edge| (zoom, edge))) {
+            // Dark to the left of the edge, light from there on.
+            let label = columns.ge(edge).to_kind(Kind::Uint8).contiguous();
+            let image = (&label * 255i64).unsqueeze(0).expand([3, 8, 64], false);
+            let a = Augmentation { zoom: (zoom, zoom), color: 0., crop: None };
+            let (image, label) = vary(&image, &label, a, &mut draws(1, edge as u64));
+            assert_eq!((image.size(), label.size()), (vec![3, 8, 64], vec![8, 64]));
+            let light = image.i(0);
+            let is_clear = (&light - 0.5).abs().gt(0.1).logical_and(&label.ne(i64::from(IGNORE)));
+            let is_wrong = light.gt(0.5).to_kind(Kind::Int64).ne_tensor(&label).logical_and(&is_clear);
+            let wrong = is_wrong.sum(Kind::Int64).int64_value(&[]);
+            assert_eq!(wrong, 0, "zoom {zoom}, edge at {edge}");
+        }
+    }
 }

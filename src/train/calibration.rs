@@ -222,6 +222,19 @@ fn remembered(bundle: &Path) -> Result<BTreeSet<String>, std::io::Error> {
     Ok(seen.lines().map(str::to_owned).collect())
 }
 
+/// How many of `images` trained the networks of the bundle in this folder, by any name: as far as it keeps their hashes.
+pub fn count_seen(bundle: &Path, images: &[PathBuf]) -> Result<usize, std::io::Error> {
+    let seen = remembered(bundle)?;
+    if seen.is_empty() {
+        return Ok(0);
+    }
+    let mut count = 0;
+    for image in images {
+        count += usize::from(seen.contains(&hash(image)?));
+    }
+    Ok(count)
+}
+
 /// Fails if one of the samples of `slice` is a copy of an image that trained the bundle's networks.
 pub(super) fn check_copies(bundle: &Path, folder: &Path, slice: &Slice) -> Result<(), CalibrationError> {
     none_among(&remembered(bundle)?, folder, slice)
@@ -275,7 +288,8 @@ pub fn check(folder: &Path, slice: &Slice, trained_on: &[&str]) -> Result<&'stat
                     });
                 }
             }
-            Seen::Samples(..) if called != UNKNOWN => called = "of other data than trained the networks",
+            // The same images may lie under either name.
+            Seen::Samples(..) if called != UNKNOWN => called = OTHER_NAME,
             Seen::Samples(..) => {}
             Seen::Unknown => called = UNKNOWN,
         }
@@ -290,6 +304,7 @@ pub fn check(folder: &Path, slice: &Slice, trained_on: &[&str]) -> Result<&'stat
     Ok(called)
 }
 
+const OTHER_NAME: &str = "of data of another name than trained the networks";
 const UNKNOWN: &str = "of which it is not known whether they trained a network";
 
 /// Thresholds that keep false alarms at `FALSE_ALARMS` on the samples of `slice`, by labels of M or those `given`; with
@@ -505,8 +520,11 @@ mod tests {
             message.contains("1 of its images trained a network") && message.contains("109a.png"),
             "{message}"
         );
+        let all: Vec<PathBuf> = images(&other, &"0..".parse().unwrap()).unwrap().into_iter().collect();
+        assert_eq!(count_seen(folder.path(), &all).unwrap(), 8);
         std::fs::remove_file(folder.path().join(SEEN)).unwrap();
         assert!(check("7..110").is_ok());
+        assert_eq!(count_seen(folder.path(), &all).unwrap(), 0);
     }
 
     #[test]
@@ -524,7 +542,7 @@ mod tests {
         let drive = drive(folder.path());
         let called = |trained_on: &[&str]| check(&drive, &"train:8..".parse().unwrap(), trained_on).unwrap();
         assert_eq!(called(&["drive train:..8", "nothing"]), "that no network saw");
-        assert_eq!(called(&["drive train:..8", "street 0..9"]), "of other data than trained the networks");
+        assert_eq!(called(&["drive train:..8", "street 0..9"]), OTHER_NAME);
         assert_eq!(called(&["not known: a.pth", "street 0..9"]), UNKNOWN);
         assert_eq!(called(&["drive train:..8; M went on from a.safetensors", "street 0..9"]), UNKNOWN);
     }

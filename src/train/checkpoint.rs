@@ -145,10 +145,10 @@ pub fn progress(path: &Path) -> Option<(u64, f64)> {
     Progressed::read(path).ok().flatten().map(|before| (before.step, before.time.as_secs_f64()))
 }
 
-/// Fails if the checkpoint at `path` is of another training than `identity`.
+/// Fails if the checkpoint at `path` is of another training than `identity`, which does not know what the samples hold.
 pub(crate) fn check(path: &Path, identity: &Identity) -> Result<(), TrainError> {
     match Progressed::read(path)? {
-        Some(before) => identity.check(&before.identity, path),
+        Some(before) => identity.check(&before.identity.without_contents(), path),
         // Whoever reads it says so.
         None => Ok(()),
     }
@@ -188,7 +188,13 @@ fn restore(task: &mut dyn Task, run: &Run) -> Result<(u64, Duration), TrainError
             .collect();
         weights::load(trainee.vs, &own, &run.path)?;
         trainee.optimizer.restore(&format!("{}.adam/", trainee.name), &tensors).map_err(|name| {
-            TrainError::Format { path: run.path.clone(), reason: format!("tensor '{name}' is missing") }
+            TrainError::Format {
+                path: run.path.clone(),
+                reason: format!(
+                    "tensor '{name}' is missing (fewer weights learned in an earlier version, perhaps); train without \
+                     resuming"
+                ),
+            }
         })?;
     }
     Ok((before.step, before.time))

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_norway::Value;
 use tch::Tensor;
 
@@ -16,12 +16,25 @@ use crate::data::Pair;
 use crate::model::bundle::sha256;
 
 /// Each fact with its value; kept in the metadata of what was trained.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity(BTreeMap<String, String>);
 
 const PREFIX: &str = "identity.";
 /// The value of a fact that is not there.
 pub(crate) const NOTHING: &str = "nothing";
+/// Facts that only whoever has read the samples can tell.
+const CONTENTS: [&str; 3] =
+    ["what the images hold", "what the labels hold", "what the labels of another segmenter hold"];
+
+/// SHA-256 of tensors of any kind, by their names.
+pub(crate) fn hash_of<'a>(tensors: impl Iterator<Item = (&'a String, &'a Tensor)>) -> String {
+    let line = |(name, tensor): (&String, &Tensor)| {
+        let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+        tensor.copy_data_u8(&mut bytes, tensor.numel());
+        format!("{name} {}\n", sha256(&bytes))
+    };
+    sha256(tensors.map(line).collect::<String>().as_bytes())
+}
 
 /// SHA-256 of a tensor of bytes, row by row.
 fn hash(tensor: &Tensor) -> String {
@@ -82,12 +95,18 @@ impl Identity {
 
     /// With what the samples hold.
     pub(crate) fn of_contents(self, set: &TensorSet) -> Self {
-        self.with("what the images hold", hash(&set.images)).with("what the labels hold", hash(&set.labels))
+        self.with(CONTENTS[0], hash(&set.images)).with(CONTENTS[1], hash(&set.labels))
     }
 
     /// With another segmenter's labels, `N x H x W` bytes.
     pub(crate) fn of_given(self, labels: &Tensor) -> Self {
-        self.with("what the labels of another segmenter hold", hash(labels))
+        self.with(CONTENTS[2], hash(labels))
+    }
+
+    /// Without what only whoever has read the samples can tell.
+    pub(crate) fn without_contents(mut self) -> Self {
+        self.0.retain(|field, _| !CONTENTS.contains(&field.as_str()));
+        self
     }
 
     /// With the facts of another.
@@ -96,30 +115,97 @@ impl Identity {
         self
     }
 
-    /// Fails with the first fact of this one that is another in `found`, which is kept at `path`.
+    /// The first fact that is another in `found`, or that one of the two lacks: its name, its value there and here.
+    pub(crate) fn differs<'a>(&'a self, found: &'a Self) -> Option<(&'a str, &'a str, &'a str)> {
+        let value = |facts: &'a Self, field: &str| facts.0.get(field).map_or(NOTHING, String::as_str);
+        let all = self.0.keys().chain(found.0.keys());
+        let mut told = all.map(|field| (field.as_str(), value(found, field), value(self, field)));
+        told.find(|(_, found, expected)| found != expected)
+    }
+
+    /// Fails with that fact, if there is one; `found` is kept at `path`.
     pub(crate) fn check(&self, found: &Self, path: &std::path::Path) -> Result<(), TrainError> {
-        for (field, expected) in &self.0 {
-            let found = found.0.get(field).map_or(NOTHING, String::as_str);
-            if found != expected {
-                let (path, field) = (path.to_owned(), field.clone());
-                let (found, expected) = (found.to_owned(), expected.clone());
-                return Err(TrainError::OtherTraining { path, field, found, expected });
+        match self.differs(found) {
+            None => Ok(()),
+            Some((field, found, expected)) => {
+                let [field, found, expected] = [field, found, expected].map(str::to_owned);
+                Err(TrainError::OtherTraining { path: path.to_owned(), field, found, expected })
             }
         }
-        Ok(())
     }
 
     /// As it is kept beside tensors.
     pub(crate) fn metadata(&self) -> Metadata {
-        self.0.iter().map(|(field, value)| (format!("{PREFIX}{field}"), value.clone())).collect()
+        self.metadata_under(PREFIX)
+    }
+
+    /// The same for facts of another sort, whose names begin with `prefix` there.
+    pub(crate) fn metadata_under(&self, prefix: &str) -> Metadata {
+        self.0.iter().map(|(field, value)| (format!("{prefix}{field}"), value.clone())).collect()
     }
 
     /// What is kept in `metadata`; `None` where nothing is.
     pub(crate) fn parse(metadata: &Metadata) -> Option<Self> {
+        Self::parse_under(PREFIX, metadata)
+    }
+
+    /// What [`Identity::metadata_under`] gave.
+    pub(crate) fn parse_under(prefix: &str, metadata: &Metadata) -> Option<Self> {
         let own = |(field, value): (&String, &String)| {
-            Some((field.strip_prefix(PREFIX)?.to_owned(), value.clone()))
+            Some((field.strip_prefix(prefix)?.to_owned(), value.clone()))
         };
         let facts: BTreeMap<_, _> = metadata.iter().filter_map(own).collect();
         (!facts.is_empty()).then_some(Self(facts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::network::comparison::ComparatorConfig;
+
+    fn refused(expected: &Identity, found: &Identity) -> String {
+        expected.check(found, Path::new("file")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_fact_that_is_there_no_more_is_as_good_as_another() {
+        let with = |color: Option<f64>| {
+            let seed = Identity::default().with("seed", 1);
+            seed.with_any("comparison_color", color)
+        };
+        assert!(with(Some(0.3)).check(&with(Some(0.3)), Path::new("file")).is_ok());
+        let said = refused(&with(None), &with(Some(0.3)));
+        assert!(said.contains("file: comparison_color was 0.3 and is now nothing"), "{said}");
+        let said = refused(&with(Some(0.3)), &with(None));
+        assert!(said.contains("comparison_color was nothing and is now 0.3"), "{said}");
+    }
+
+    #[test]
+    fn a_smaller_network_is_not_packed_as_a_larger_one_of_the_same_tensors() {
+        let of = |text: &str| {
+            let network: ComparatorConfig = serde_norway::from_str(text).unwrap();
+            Identity::default().with("comparison", network)
+        };
+        let small = of("{architecture: fused, width: 8, shrink: 2}");
+        let said = refused(&of("{architecture: fused, width: 8}"), &small);
+        assert!(said.contains("comparison.shrink was 2 and is now nothing"), "{said}");
+        assert!(of("{architecture: fused, width: 8, shrink: 2}").check(&small, Path::new("file")).is_ok());
+    }
+
+    #[test]
+    fn what_the_samples_hold_is_compared_by_those_who_read_them() {
+        let bytes = |value: i64| Tensor::full([2, 3, 4], value, (Kind::Uint8, Device::Cpu));
+        let set = |value| TensorSet { images: bytes(value), labels: bytes(0) };
+        let named = Identity::default().with("seed", 1);
+        let read = |value| named.clone().of_contents(&set(value)).of_given(&bytes(7));
+        let said = refused(&read(1), &read(2));
+        assert!(said.contains("what the images hold was "), "{said}");
+        assert!(named.check(&read(1).without_contents(), Path::new("file")).is_ok());
+        assert!(named.check(&read(1), Path::new("file")).is_err());
     }
 }

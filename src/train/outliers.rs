@@ -200,6 +200,9 @@ const ORDINARY: f64 = 0.3;
 const STANDING: f64 = 0.75;
 /// Draws of a place before one is given up.
 const ATTEMPTS: usize = 20;
+/// Chance that an image has another gain and more noise, with things in it or without: else the noise would tell
+/// which images have some.
+const SENSOR: f64 = 0.5;
 
 impl Outliers {
     pub(super) fn new(config: &Config, cutouts: Cutouts, labels: &LabelSet) -> Self {
@@ -252,7 +255,9 @@ impl Outliers {
                 self.paste_thing(&mut canvas, &mut marks, &mut labels, &texture, rng);
             }
         }
-        sensor(&mut canvas, rng);
+        if rng.random_bool(SENSOR) {
+            sensor(&mut canvas, rng);
+        }
         let size = [canvas.height as i64, canvas.width as i64];
         Exposed {
             image: canvas.tensor(),
@@ -414,6 +419,21 @@ fn shadow(canvas: &mut Canvas, (y, x): (f32, f32), size: f32, rng: &mut ChaCha8R
     }
 }
 
+/// Some of `images`, `N x 3 x H x W` bytes, with the gain and noise that images with things in them have as often.
+pub(super) fn as_exposed(images: &Tensor, first: i64, seed: u64) -> Tensor {
+    let one = |(image, index): (Tensor, i64)| {
+        let mut rng = draws(seed, index as u64);
+        if !rng.random_bool(SENSOR) {
+            return image;
+        }
+        let mut canvas = Canvas::of(&image);
+        sensor(&mut canvas, &mut rng);
+        canvas.tensor()
+    };
+    let images: Vec<(Tensor, i64)> = images.unbind(0).into_iter().zip(first..).collect();
+    Tensor::stack(&images.into_par_iter().map(one).collect::<Vec<_>>(), 0)
+}
+
 /// What a camera adds to all of it: gain and noise.
 fn sensor(canvas: &mut Canvas, rng: &mut ChaCha8Rng) {
     let gain = rng.random_range(0.85..1.15f32);
@@ -495,6 +515,18 @@ mod tests {
         assert_eq!(one.image, same.image);
         assert_eq!(one.unknown, same.unknown);
         assert_ne!(one.image, other.image);
+    }
+
+    #[test]
+    fn a_camera_changes_half_of_the_images_by_seed_and_place_alone() {
+        tch::manual_seed(5);
+        let images = Tensor::randint_low(100, 140, [64, 3, 8, 16], (Kind::Uint8, Device::Cpu));
+        let seen = as_exposed(&images, 0, 7);
+        let untouched = (0..64).filter(|&i| seen.i(i) == images.i(i)).count();
+        assert!((20..=44).contains(&untouched), "{untouched} of 64");
+        let second = as_exposed(&images.narrow(0, 32, 32), 32, 7);
+        assert_eq!(second, seen.narrow(0, 32, 32));
+        assert_ne!(as_exposed(&images, 0, 8), seen);
     }
 
     #[test]

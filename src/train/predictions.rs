@@ -9,7 +9,7 @@ use super::TrainError;
 use super::batch::{TensorSet, generator, nearest};
 use super::degrade::degrade;
 use super::identity::Identity;
-use super::outliers::{Exposed, Outliers, marks_of};
+use super::outliers::{Exposed, Outliers, as_exposed, marks_of};
 use crate::checkpoint::weights::{self, Tensors};
 use crate::model::given::Given;
 use crate::model::inference::{Inference, Segmentation};
@@ -95,6 +95,10 @@ pub fn predict(
         // What dropout leaves out follows from the seed and the place alone.
         tch::manual_seed((options.seed as i64) << 32 | start);
         let unknown = marks_of(&labels);
+        let images = match &options.outliers {
+            Some(_) => as_exposed(&images, start, options.seed ^ SENSOR),
+            None => images,
+        };
         let given = given.map(|given| given.i(start..end));
         let seen = Seen { images: &images, labels: &labels, unknown: &unknown, given };
         parts.push(predict_batch(m, g, seen, options));
@@ -125,8 +129,11 @@ pub fn predict(
     Predictions::concat(parts)
 }
 
+/// How the names of facts about the networks begin in a file's metadata.
+const NETWORKS: &str = "networks.";
 /// Told apart from the seeds of all else.
 const OUTLIERS: u64 = 0x6f75_746c_6965_7273;
+const SENSOR: u64 = 0x0073_656e_736f_7273;
 
 /// G whose pictures are stored as bytes, and seen by M and F as they come out of there.
 struct Stored<'a> {
@@ -249,8 +256,9 @@ impl Predictions {
         resize_bilinear(&logits.to_kind(Kind::Float), size, align_corners).softmax(1, Kind::Float)
     }
 
-    /// Writes everything to a safetensors file, and what it was made by.
-    pub fn write(&self, path: &Path, identity: &Identity) -> Result<(), TrainError> {
+    /// Writes everything to a safetensors file, and what it was made by: a training, and of that the networks as far
+    /// as they had come.
+    pub fn write(&self, path: &Path, identity: &Identity, networks: &Identity) -> Result<(), TrainError> {
         let fields = [
             ("images", &self.images),
             ("synths", &self.synths),
@@ -264,7 +272,15 @@ impl Predictions {
         ];
         let mut tensors: Tensors = fields.map(|(name, t)| (name.to_owned(), t.shallow_clone())).into();
         tensors.extend(self.given.iter().map(|given| ("given".to_owned(), given.shallow_clone())));
-        Ok(weights::write_with(&tensors, Some(identity.metadata()), path, None)?)
+        let metadata = identity.metadata().into_iter().chain(networks.metadata_under(NETWORKS)).collect();
+        Ok(weights::write_with(&tensors, Some(metadata), path, None)?)
+    }
+
+    /// What of `networks` has become another since those at `path` were made, in words, if anything has.
+    pub(crate) fn outdated(path: &Path, networks: &Identity) -> Result<Option<String>, TrainError> {
+        let found = Identity::parse_under(NETWORKS, &weights::metadata(path)?).unwrap_or_default();
+        let told = networks.differs(&found);
+        Ok(told.map(|(field, found, expected)| format!("{field} was {found:.16} and is now {expected:.16}")))
     }
 
     /// Fails if those at `path` were made by something else than `identity`.

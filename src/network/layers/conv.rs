@@ -33,9 +33,6 @@ impl Conv2d {
             tch::nn::init::DEFAULT_KAIMING_UNIFORM,
         );
         let bias = options.bias.then(|| p.var("bias", &[outputs], Init::Const(0.)));
-        for parameter in [Some(&weight), bias.as_ref()].into_iter().flatten() {
-            let _ = parameter.set_requires_grad(options.trainable);
-        }
         Self { weight, bias, options, settled: false, prepared: RefCell::default() }
     }
 

@@ -19,14 +19,12 @@ pub struct ConvOptions {
     pub groups: i64,
     /// Whether a bias is added.
     pub bias: bool,
-    /// Whether the parameters are trained.
-    pub trainable: bool,
 }
 
 impl ConvOptions {
     /// A kernel that keeps the size: odd side, stride 1.
     pub const fn same(kernel: i64) -> Self {
-        Self { kernel, stride: 1, padding: kernel / 2, dilation: 1, groups: 1, bias: true, trainable: true }
+        Self { kernel, stride: 1, padding: kernel / 2, dilation: 1, groups: 1, bias: true }
     }
 
     /// With another stride.
@@ -47,11 +45,6 @@ impl ConvOptions {
     /// With `groups` groups.
     pub const fn groups(self, groups: i64) -> Self {
         Self { groups, ..self }
-    }
-
-    /// With parameters that are loaded and never trained.
-    pub(crate) const fn frozen(self) -> Self {
-        Self { trainable: false, ..self }
     }
 
     /// Without bias, as before a norm.

@@ -1,8 +1,9 @@
 //! EfficientNet-lite0 (Tan, Le: "EfficientNet", ICML 2019, in its variant without squeeze and
 //! excitation and with ReLU6) as an encoder. Tensor names are those of the public PyTorch port;
 //! its batch norms are folded into the convolutions before them ([`fold`]), which halves the memory
-//! traffic of a step. The layers down to stride 4 stay as ImageNet left them: edges and textures
-//! are the same everywhere, and their backward pass would cost more than all the rest.
+//! traffic of a step. Where it begins from ImageNet, the layers down to stride 4 and every depthwise
+//! filter stay as they are ([`stays`]): edges and textures are the same everywhere, and their backward
+//! pass would cost more than all the rest. From random weights, all of them learn.
 
 use tch::Tensor;
 use tch::nn::Path;
@@ -24,11 +25,20 @@ const STEM: i64 = 32;
 const MEAN: f64 = 0.498;
 const STD: f64 = 0.502;
 
-/// Channels of the features at strides 2, 4, 8, 16 and 32 (times the stem's share).
+/// Channels of the features at strides 2, 4, 8, 16 and 16; half of that where the stem's stride is 1.
 pub(crate) const CHANNELS: [i64; 5] = [16, 24, 40, 112, 320];
 
-/// Stages whose weights are not trained: those down to stride 4.
-const FROZEN_STAGES: usize = 2;
+/// Stages down to stride 4.
+const FINE_STAGES: usize = 2;
+
+/// Whether the parameter of this name is one that stays as ImageNet left it.
+pub fn stays(name: &str) -> bool {
+    let fine: i64 = STAGES[..FINE_STAGES].iter().map(|(blocks, ..)| blocks).sum();
+    let block = name.strip_prefix("_blocks.").and_then(|rest| rest.split('.').next()?.parse::<i64>().ok());
+    name.starts_with("_conv_stem.")
+        || name.contains("._depthwise_conv.")
+        || block.is_some_and(|block| block < fine)
+}
 
 /// A convolution padded as TensorFlow's "SAME": one output for each begun stride, and where the zeros
 /// do not come in pairs, one side gets one more.
@@ -105,8 +115,8 @@ pub struct EfficientNetLite0 {
 }
 
 impl EfficientNetLite0 {
-    /// `stem_stride` 2 as published, 1 to look at small images at twice the resolution; the last
-    /// stride is replaced by dilation where `dilate_last` is set.
+    /// `stem_stride` 2 as published, 1 to look at small images at twice the resolution. The last of the
+    /// published strides is left out.
     pub fn new(p: &Path, stem_stride: i64) -> Self {
         let mut inputs = STEM;
         let mut index = 0;
@@ -114,7 +124,6 @@ impl EfficientNetLite0 {
             .iter()
             .enumerate()
             .map(|(stage, &(blocks, kernel, stride, expansion, outputs))| {
-                let options = |o: ConvOptions| if stage < FROZEN_STAGES { o.frozen() } else { o };
                 let stride = if stage == 5 { 1 } else { stride };
                 (0..blocks)
                     .map(|i| {
@@ -122,9 +131,8 @@ impl EfficientNetLite0 {
                         index += 1;
                         let stride = if i == 0 { stride } else { 1 };
                         let hidden = inputs * expansion;
-                        let one = options(ConvOptions::same(1));
-                        let spatial = ConvOptions::same(kernel).frozen();
-                        let spatial = spatial.stride(stride).groups(hidden);
+                        let one = ConvOptions::same(1);
+                        let spatial = ConvOptions::same(kernel).stride(stride).groups(hidden);
                         let block = Block {
                             expand: (expansion > 1)
                                 .then(|| SameConv::new(&q / "_expand_conv", inputs, hidden, one)),
@@ -138,7 +146,7 @@ impl EfficientNetLite0 {
                     .collect()
             })
             .collect();
-        let stem = ConvOptions::same(3).stride(stem_stride).frozen();
+        let stem = ConvOptions::same(3).stride(stem_stride);
         Self { stem: SameConv::new(p / "_conv_stem", 3, STEM, stem), stages }
     }
 
@@ -159,8 +167,8 @@ impl EfficientNetLite0 {
         let s = &self.stages;
         let stem = self.stem.forward(&((image - MEAN) / STD), Rectifier::Relu6);
         let two = run(&stem, &s[..1]);
-        let four = run(&two, &s[1..FROZEN_STAGES]);
-        let eight = run(&four, &s[FROZEN_STAGES..3]);
+        let four = run(&two, &s[1..FINE_STAGES]);
+        let eight = run(&four, &s[FINE_STAGES..3]);
         let sixteen = run(&eight, &s[3..5]);
         let last = run(&sixteen, &s[5..]);
         [two, four, eight, sixteen, last]
