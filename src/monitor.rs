@@ -1,6 +1,7 @@
 //! One frame to its assessment: a pure function.
 
 pub mod assessment;
+mod classes;
 mod ground;
 pub(crate) mod pictures;
 pub mod pipeline;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use image::{GrayImage, Luma, RgbImage};
 use tch::Kind;
 
-use super::assessment::{Assessment, ClassScore, Mode, Region, Report, Scene, ScoreMap, Wanted};
+use super::assessment::{Assessment, Mode, Region, Report, Scene, ScoreMap, Wanted};
+use super::classes::{class_scores, predicted_miou};
 use super::ground;
 use super::pictures;
 use super::readout::Readout;
@@ -111,9 +112,6 @@ pub struct Monitor {
     anomaly: bool,
     remark: Option<String>,
 }
-
-/// A class must have this share of the image for its estimate to count.
-const PRESENT: f32 = 0.001;
 
 impl Monitor {
     /// Loads and checks the bundle in folder `dir`.
@@ -311,8 +309,8 @@ impl Monitor {
         for (_, &id) in labels.as_raw().iter().enumerate().filter(|&(i, _)| is_valid(i)) {
             counts[usize::from(id)] += 1;
         }
-        let classes = self.class_scores(&counts, total, &read);
-        let predicted_miou = predicted_miou(&classes);
+        let classes = class_scores(&self.labels, &counts, total, &read);
+        let predicted_miou = predicted_miou(&classes, &counts, read.iou.as_deref());
 
         let (mut anomaly_area, mut regions) = (f32::NAN, Vec::new());
         if let Some(map) = anomaly {
@@ -389,24 +387,6 @@ impl Monitor {
         }
         unlabelled as f32 / before.max(1) as f32
     }
-
-    fn class_scores(&self, counts: &[u32], total: f32, read: &Readout) -> Vec<ClassScore> {
-        let (iou, presence) = (read.iou.as_deref(), read.presence.as_deref());
-        let classes = self.labels.classes.iter().zip(counts).enumerate();
-        classes
-            .map(|(id, (class, &count))| {
-                let pixel_share = count as f32 / total;
-                let present = pixel_share >= PRESENT;
-                let predicted_iou = match iou {
-                    Some(iou) if present => iou[id].clamp(0., 1.),
-                    _ => f32::NAN,
-                };
-                let presence = presence.map_or(f32::NAN, |presence| presence[id]);
-                let class_name = class.name.clone();
-                ClassScore { class_id: id as u16, class_name, predicted_iou, presence, pixel_share, present }
-            })
-            .collect()
-    }
 }
 
 /// What tells whether a region, in pixels of an image of this size, is a thing. Ground that is not to be seen is
@@ -419,18 +399,5 @@ pub(crate) fn features(region: &Region, (_, height): (u32, u32)) -> Features {
         on_road: if region.on_road.is_nan() { 0. } else { region.on_road },
         log_elongation: (region.width as f32 / region.height as f32).ln(),
         bottom: (region.y + region.height) as f32 / height as f32,
-    }
-}
-
-/// Mean IoU over the classes in view. A class in view that was not segmented has an IoU of 0, so the
-/// sum of the estimates is over the classes that were segmented, and the number is that of the classes
-/// expected in view; where no presence is known, the classes segmented stand for those in view.
-fn predicted_miou(classes: &[ClassScore]) -> f32 {
-    let present = classes.iter().filter(|class| class.present);
-    let sum: f32 = present.clone().map(|class| class.predicted_iou).sum();
-    let expected: f32 = classes.iter().map(|class| class.presence).sum();
-    match expected.is_nan() {
-        true => sum / present.count() as f32,
-        false => (sum / expected.max(1.)).min(1.),
     }
 }
