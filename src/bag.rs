@@ -7,8 +7,12 @@
 //! any bags --reader--> messages in recorded order --camera--> images as the node receives them
 //! ```
 
+#[cfg(feature = "replay")]
+mod ahead;
 pub mod camera;
 pub mod cdr;
+#[cfg(feature = "replay")]
+mod chunks;
 #[cfg(feature = "replay")]
 mod folder;
 #[cfg(feature = "replay")]
@@ -17,12 +21,16 @@ mod lengths;
 mod losses;
 #[cfg(feature = "replay")]
 mod mcap_file;
+#[cfg(feature = "replay")]
+mod merge;
 pub mod message;
 #[cfg(feature = "replay")]
 pub mod reader;
 #[cfg(feature = "replay")]
 mod recorded;
 pub(crate) mod schema;
+#[cfg(feature = "replay")]
+mod spare;
 #[cfg(feature = "replay")]
 mod sqlite_file;
 #[cfg(feature = "replay")]

@@ -1,6 +1,6 @@
 //! Whether the lengths in a record of MCAP hold. Its parser reserves what they say, up to 4 GiB each.
 
-use super::walk::{CHANNEL, SCHEMA, STATISTICS};
+use super::walk::{CHANNEL, METADATA, SCHEMA, STATISTICS};
 
 /// Whether texts, data and the map in a description end within its body.
 pub(super) fn hold(opcode: u8, body: &[u8]) -> bool {
@@ -14,6 +14,8 @@ pub(super) fn hold(opcode: u8, body: &[u8]) -> bool {
         }
         // Seven counts and times; a map of numbers.
         STATISTICS => body.get(42..).and_then(behind).is_some(),
+        // A name; a map of texts.
+        METADATA => behind(body).is_some_and(are_texts),
         _ => true,
     }
 }
@@ -46,13 +48,15 @@ mod tests {
     fn a_length_beyond_the_body_does_not_hold() {
         let pair = [text("key"), text("value")].concat();
         let map = [&(pair.len() as u32).to_le_bytes()[..], &pair].concat();
-        let channel = [vec![1, 0, 2, 0], text("/front/image"), text("cdr"), map].concat();
+        let channel = [vec![1, 0, 2, 0], text("/front/image"), text("cdr"), map.clone()].concat();
         let schema = [vec![1, 0], text("sensor_msgs/msg/Image"), text("ros2msg"), text("uint8 a")].concat();
+        let metadata = [text("synthcp_replay"), map].concat();
         let statistics = [&[0; 42][..], &10u32.to_le_bytes(), &[0; 10]].concat();
         for (opcode, body, lengths) in [
             (CHANNEL, channel, vec![4, 20, 27, 31, 38]),
             (SCHEMA, schema, vec![2, 27, 38]),
             (STATISTICS, statistics, vec![42]),
+            (METADATA, metadata, vec![0, 18, 22, 29]),
         ] {
             assert!(hold(opcode, &body));
             for at in lengths {

@@ -42,6 +42,13 @@ impl Losses {
         }
     }
 
+    /// With those that came after.
+    pub(crate) fn append(&mut self, later: Self) {
+        self.count += later.count;
+        let room = NAMED.saturating_sub(self.named.len());
+        self.named.extend(later.named.into_iter().take(room));
+    }
+
     /// How many there are.
     pub fn count(&self) -> u64 {
         self.count

@@ -1,24 +1,28 @@
 //! The messages of one MCAP file, indexed or not, finished or not, in the order in which they lie.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use mcap::parse_record;
 use mcap::records::Record;
 
+use super::chunks::{Met, PackedChunk, Records, Steps};
 use super::lengths;
 use super::losses::Losses;
 use super::recorded::{Message, Trust, Wish};
-use super::unpack::{plain, unpack};
-use super::walk::{CHANNEL, CHUNK, FOOTER, Input, MAGIC, MESSAGE, SCHEMA, STATISTICS, Step, Walk};
+use super::unpack::plain;
+use super::walk::{CHANNEL, CHUNK, FOOTER, Input, MAGIC, MESSAGE, METADATA, SCHEMA, STATISTICS, Step, Walk};
 
 /// Bytes of the footer with its prefix, and of what ends the file.
 const TAIL: u64 = 9 + 20 + 8;
 /// A summary larger than this is not read ahead.
 const SUMMARY: u64 = 1 << 26;
+/// A message that is a smaller part than this of what it keeps in memory is copied out of it.
+const SMALL: usize = 4;
 
 #[derive(Clone)]
 struct Channel {
@@ -40,10 +44,8 @@ pub(crate) struct McapFile {
     path: PathBuf,
     wish: Arc<Wish>,
     size: u64,
-    walk: Walk,
+    steps: Steps,
     chunk: Option<Chunk>,
-    /// Where the chunk before it was: memory for the next one.
-    memory: Bytes,
     schemas: HashMap<u16, Arc<str>>,
     channels: HashMap<u16, Channel>,
     /// Messages that were met, and how many there should be.
@@ -51,6 +53,7 @@ pub(crate) struct McapFile {
     stated: Option<u64>,
     from_summary: bool,
     first: Option<i64>,
+    last: Option<i64>,
     ended: bool,
 }
 
@@ -59,23 +62,22 @@ impl McapFile {
     pub(crate) fn open(path: &Path, mut file: std::fs::File, wish: Arc<Wish>) -> io::Result<Self> {
         let size = file.seek(SeekFrom::End(0))?;
         let ahead = file.try_clone()?;
-        let input = Input::File { file, start: 0, block: Bytes::new() };
         let mut opened = Self {
             path: path.to_owned(),
             wish,
             size,
-            walk: Walk::new(input, MAGIC.len() as u64, size),
+            steps: Steps::of(Walk::new(Input::of(file), MAGIC.len() as u64, size), is_read),
             chunk: None,
-            memory: Bytes::new(),
             schemas: HashMap::new(),
             channels: HashMap::new(),
             met: 0,
             stated: None,
             from_summary: false,
             first: None,
+            last: None,
             ended: false,
         };
-        opened.read_ahead(Input::File { file: ahead, start: 0, block: Bytes::new() })?;
+        opened.read_ahead(Input::of(ahead))?;
         Ok(opened)
     }
 
@@ -139,7 +141,8 @@ impl McapFile {
     /// Topics and types. Reads the whole file where it has no summary.
     pub(crate) fn topics(mut self, losses: &mut Losses) -> Vec<(String, String)> {
         if !self.from_summary {
-            while self.next(losses).is_some() {}
+            let never = AtomicBool::new(false);
+            while self.next(losses, &never).is_some() {}
         }
         let channels = self.channels.into_values();
         channels.map(|channel| (channel.topic.to_string(), channel.kind.to_string())).collect()
@@ -150,6 +153,31 @@ impl McapFile {
         self.first
     }
 
+    /// The largest stamp that was met of any topic, once one has been; one that is doubtful is left out.
+    pub(crate) fn last(&self) -> Option<i64> {
+        self.last
+    }
+
+    /// What its records of metadata say that have this name; what is damaged says nothing. No message is read.
+    pub(crate) fn notes(self, name: &str) -> Vec<BTreeMap<String, String>> {
+        let mut walk = self.steps.into_walk();
+        let mut notes = Vec::new();
+        while let Ok(step) = walk.step(|opcode| opcode == METADATA) {
+            match step {
+                Step::End { .. } => break,
+                Step::Record { opcode: METADATA, body, .. } if lengths::hold(METADATA, &body) => {
+                    if let Ok(Record::Metadata(found)) = parse_record(METADATA, &body)
+                        && found.name == name
+                    {
+                        notes.push(found.metadata);
+                    }
+                }
+                Step::Record { .. } | Step::Fault { .. } => {}
+            }
+        }
+        notes
+    }
+
     /// How many messages of any topic were met.
     pub(crate) fn met(&self) -> u64 {
         self.met
@@ -157,22 +185,28 @@ impl McapFile {
 
     /// How much of the file is read.
     pub(crate) fn share(&self) -> f64 {
-        self.walk.at() as f64 / self.size.max(1) as f64
+        self.steps.at() as f64 / self.size.max(1) as f64
     }
 
-    /// The next message of a topic that is wanted.
-    pub(crate) fn next(&mut self, losses: &mut Losses) -> Option<Message> {
-        while !self.ended {
+    /// The next message of a topic that is wanted; none once nobody asks for it any more.
+    pub(crate) fn next(&mut self, losses: &mut Losses, unwanted: &AtomicBool) -> Option<Message> {
+        while !self.ended && !unwanted.load(Ordering::Relaxed) {
             let (step, trust, chunk) = match &mut self.chunk {
                 Some(chunk) => (chunk.walk.step(is_read), chunk.trust, Some(chunk.at)),
-                None => (self.walk.step(is_read), Trust::Sound, None),
+                None => match self.steps.next() {
+                    Met::Chunk { at, chunk } => {
+                        self.enter(at, chunk, losses);
+                        continue;
+                    }
+                    Met::Other(step) => (step, Trust::Sound, None),
+                },
             };
             match step {
                 Err(error) => {
-                    losses.note(&self.path, Some(self.walk.at()), error.to_string());
+                    losses.note(&self.path, Some(self.steps.at()), error.to_string());
                     self.ended = true;
                 }
-                Ok(Step::End { .. }) if chunk.is_some() => self.leave(),
+                Ok(Step::End { .. }) if chunk.is_some() => self.chunk = None,
                 Ok(Step::End { finished }) => {
                     self.ended = true;
                     self.settle(finished, losses);
@@ -185,9 +219,6 @@ impl McapFile {
                     }
                     None => losses.note(&self.path, Some(at), what),
                 },
-                Ok(Step::Record { opcode: CHUNK, at, body }) if chunk.is_none() => {
-                    self.enter(at, &body, losses);
-                }
                 Ok(Step::Record { opcode: MESSAGE, at, body }) => {
                     let message = self.message(&body, trust, chunk.unwrap_or(at), losses);
                     if message.is_some() {
@@ -207,40 +238,28 @@ impl McapFile {
         None
     }
 
-    /// Leaves the chunk that was read to its end.
-    fn leave(&mut self) {
-        if let Some(Chunk { walk, .. }) = self.chunk.take() {
-            self.memory = walk.into_memory();
-        }
-    }
-
     /// Begins a chunk, however much of it is there.
-    fn enter(&mut self, at: u64, body: &Bytes, losses: &mut Losses) {
-        let Some(head) = Head::of(body) else {
+    fn enter(&mut self, at: u64, chunk: Option<PackedChunk>, losses: &mut Losses) {
+        let Some(mut chunk) = chunk else {
             losses.note(&self.path, Some(at), "this chunk is cut within its head");
             return;
         };
-        let there = body.slice(head.records_at..);
-        let cut = (there.len() as u64) < head.packed_size;
-        let packed = if cut { there } else { there.slice(..head.packed_size as usize) };
-        let unpacked = unpack(&packed, head.size, std::mem::take(&mut self.memory));
-        let records = unpacked.bytes;
-        let whole = !cut && unpacked.fault.is_none() && records.len() as u64 == head.size;
-        let fills = records.len() as u64 == head.size;
-        let crc_differs = head.crc != 0 && fills && crc32fast::hash(&records) != head.crc;
-        if cut && (crc_differs || records.len() as u64 != head.size) {
-            let what = format!("this chunk is cut after {} of {} bytes", packed.len(), head.packed_size);
-            losses.note(&self.path, Some(at), what);
+        let (cut, size) = (chunk.is_cut(), chunk.size());
+        let Records { bytes: records, crc_differs, fault } = self.steps.unpacked(&mut chunk);
+        let fills = records.len() as u64 == size;
+        let whole = !cut && fault.is_none() && fills;
+        if cut && (crc_differs || !fills) {
+            losses.note(&self.path, Some(at), chunk.describe_cut());
         }
         // What was before a cut is whole.
         let trust = if crc_differs || !(whole || cut) { Trust::Doubtful } else { Trust::Sound };
-        if let Some(fault) = unpacked.fault.filter(|_| !cut) {
+        if let Some(fault) = fault.filter(|_| !cut) {
             let got = records.len();
             losses.note(&self.path, Some(at), format!("this chunk gives {got} bytes and then: {fault}"));
         } else if trust == Trust::Doubtful {
             let got = match crc_differs {
                 true => "fails its checksum".to_owned(),
-                false => format!("has {} bytes of records; {} are stated", records.len(), head.size),
+                false => format!("has {} bytes of records; {size} are stated", records.len()),
             };
             let what = format!("this chunk {got}; its messages are read and one or more may be wrong");
             losses.note(&self.path, Some(at), what);
@@ -257,6 +276,9 @@ impl McapFile {
         self.met += 1;
         let stamp = i64::try_from(header.log_time).unwrap_or(i64::MAX);
         self.first.get_or_insert(stamp);
+        if trust == Trust::Sound {
+            self.last = self.last.max(Some(stamp));
+        }
         let Some(channel) = self.channels.get(&header.channel_id) else {
             let what = format!("a message of channel {}, which no record describes", header.channel_id);
             losses.note(&self.path, Some(at), what);
@@ -265,7 +287,11 @@ impl McapFile {
         if !channel.wanted {
             return None;
         }
-        let data = body.slice(body.len() - data.len()..);
+        let held = self.chunk.as_ref().map_or_else(|| self.steps.held(), |chunk| chunk.walk.held());
+        let data = match data.len() < held / SMALL {
+            true => Bytes::copy_from_slice(&data),
+            false => body.slice(body.len() - data.len()..),
+        };
         let data = plain(data).map_err(|what| losses.note(&self.path, Some(at), what)).ok()?;
         Some(Message { topic: channel.topic.clone(), kind: channel.kind.clone(), stamp, data, trust })
     }
@@ -289,27 +315,4 @@ fn is_description(opcode: u8) -> bool {
 
 fn is_read(opcode: u8) -> bool {
     is_description(opcode) || matches!(opcode, MESSAGE | CHUNK)
-}
-
-/// What a chunk says of itself.
-struct Head {
-    size: u64,
-    crc: u32,
-    packed_size: u64,
-    records_at: usize,
-}
-
-impl Head {
-    /// By hand: the crate's own wants the chunk whole. What it is packed with is told by its bytes.
-    fn of(body: &[u8]) -> Option<Self> {
-        let u64_at = |at: usize| Some(u64::from_le_bytes(body.get(at..at + 8)?.try_into().ok()?));
-        let u32_at = |at: usize| Some(u32::from_le_bytes(body.get(at..at + 4)?.try_into().ok()?));
-        let packed_size_at = 32 + u32_at(28)? as usize;
-        Some(Self {
-            size: u64_at(16)?,
-            crc: u32_at(24)?,
-            packed_size: u64_at(packed_size_at)?,
-            records_at: packed_size_at + 8,
-        })
-    }
 }

@@ -1,22 +1,32 @@
 //! Reads what robots record: `(topic, stamp, bytes)` in recorded order, several bags merged by stamp.
 //!
 //! ```text
-//! bag --folder--> files in order --storage--> mcap_file --walk--> records, over damage ---.
-//!                                  unzipped   sqlite_file -------> rows, over damage -----+--> Message
-//! bag ... ------------------------------------------------------------ by stamp, then by bag
+//! bag --folder--> files in order --storage--> mcap_file --chunks, walk--> records, over damage --.
+//!                                  unzipped   sqlite_file --------------> rows, over damage -----+-- merge
+//! bag ... ---------------------------------------------------------------- by stamp, then by bag --'   |
+//!                                                              Message <-- ahead: on its own thread <--'
 //! ```
 //!
-//! Memory does not grow with the bag: one chunk or one message a bag is held.
+//! Memory does not grow with the bag: a few chunks and messages are held, of [`AHEAD`] bytes or one of them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::vec::IntoIter;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::BagError;
-use super::folder::{METADATA, Parts, parts};
+use super::ahead::Ahead;
+use super::folder::{METADATA, parts};
 use super::losses::Losses;
+use super::merge::Merged;
 pub use super::recorded::{Message, Trust, Wish};
 use super::storage::{Storage, log_of};
+
+/// Messages that are read before they are wanted, in bytes; one, where it is larger. What they keep in memory is
+/// four times as much at most: smaller parts are copied.
+const AHEAD: usize = 1 << 22;
+/// What a message counts at least.
+const LEAST: usize = 1 << 10;
 
 /// A topic of a bag.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +55,19 @@ pub fn topics(bags: &[PathBuf]) -> Result<Vec<Topic>, BagError> {
     Ok(topics)
 }
 
+/// What records of metadata in the MCAP files of the bag at `path` say that have this name. No message is read.
+pub(crate) fn notes(path: &Path, name: &str) -> Result<Vec<BTreeMap<String, String>>, BagError> {
+    // What is lost here is lost again, and told, when the messages are read.
+    let mut losses = Losses::default();
+    let nothing = Arc::new(Wish { topics: vec![String::new()], kinds: Vec::new() });
+    let mut notes = Vec::new();
+    for file in parts(path, &mut losses)?.files {
+        let found = Storage::open(&file, &nothing, &mut losses)?;
+        notes.extend(found.map_or(Vec::new(), |storage| storage.notes(name)));
+    }
+    Ok(notes)
+}
+
 /// The files that the bag at `path` is read from, and those beside them that say how.
 pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>, BagError> {
     let mut files = parts(path, &mut Losses::default())?.files;
@@ -54,48 +77,64 @@ pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>, BagError> {
 }
 
 /// The messages of bags, an iterator. What cannot be read is passed over, and in [`Reader::losses`].
+///
+/// Files are read on a thread of its own, while the caller is at work on the message before.
 pub struct Reader {
-    bags: Vec<Bag>,
-    wish: Arc<Wish>,
+    ahead: Ahead<Read>,
+    /// Tells the thread that nobody asks for more.
+    unwanted: Arc<AtomicBool>,
+    start: Option<i64>,
+    end: Option<i64>,
+    recording: Option<usize>,
     losses: Losses,
-    /// The bag of the last message. It moves on when the next one is wanted, so that memory may serve again.
-    last: Option<usize>,
+    share: f64,
+}
+
+/// A message, or the end, and what is known once it is read.
+struct Read {
+    message: Option<Message>,
+    recording: Option<usize>,
+    /// What was lost on the way to it.
+    lost: Losses,
+    end: Option<i64>,
+    share: f64,
 }
 
 impl Reader {
     /// Opens bags: files, or the folders they are in. An error is one of the arguments; damage is none.
     pub fn open(bags: &[PathBuf], wish: &Wish) -> Result<Self, BagError> {
-        let mut reader =
-            Self { bags: Vec::new(), wish: Arc::new(wish.clone()), losses: Losses::default(), last: None };
-        for path in bags {
-            let Parts { files, messages } = parts(path, &mut reader.losses)?;
-            let mut bag = Bag {
-                path: path.clone(),
-                all: files.len(),
-                files: files.into_iter(),
-                storage: None,
-                head: None,
-                first: None,
-                met: 0,
-                stated: messages,
-            };
-            if let Some(file) = bag.files.next() {
-                bag.storage = Storage::open(&file, &reader.wish, &mut reader.losses)?;
+        let mut merged = Merged::open(bags, wish)?;
+        let (start, end, unwanted) = (merged.start(), merged.end(), merged.unwanted());
+        let (share, losses) = (merged.share(), merged.take_losses());
+        let mut ended = false;
+        let read = std::iter::from_fn(move || {
+            if ended {
+                return None;
             }
-            bag.advance(&reader.wish, &mut reader.losses);
-            reader.bags.push(bag);
-        }
-        Ok(reader)
+            let message = merged.next();
+            ended = message.is_none();
+            let (recording, lost) = (merged.recording(), merged.take_losses());
+            Some(Read { message, recording, lost, end: merged.end(), share: merged.share() })
+        });
+        let size = |read: &Read| read.message.as_ref().map_or(0, |message| message.data.len().max(LEAST));
+        let ahead = Ahead::of(read, size, AHEAD)?;
+        Ok(Self { ahead, unwanted, start, end, recording: None, losses, share })
     }
 
     /// The stamp of the first message, of whatever topic.
     pub fn start(&self) -> Option<i64> {
-        self.bags.iter().filter_map(|bag| bag.first).min()
+        self.start
+    }
+
+    /// The largest stamp that was met so far, of whatever topic; once there are no more messages, of all. Doubtful
+    /// messages are left out: their stamps may be wrong.
+    pub fn end(&self) -> Option<i64> {
+        self.end
     }
 
     /// The place among the bags of the one that the last message came from.
     pub fn recording(&self) -> Option<usize> {
-        self.last
+        self.recording
     }
 
     /// What could not be read so far.
@@ -105,7 +144,7 @@ impl Reader {
 
     /// How much is read, of 1.
     pub fn share(&self) -> f64 {
-        self.bags.iter().map(Bag::share).sum::<f64>() / self.bags.len().max(1) as f64
+        self.share
     }
 }
 
@@ -113,60 +152,56 @@ impl Iterator for Reader {
     type Item = Message;
 
     fn next(&mut self) -> Option<Message> {
-        if let Some(bag) = self.last.take() {
-            self.bags[bag].advance(&self.wish, &mut self.losses);
-        }
-        // The first of those with the same stamp: bags are in the order in which they were given.
-        let heads = self.bags.iter().map(|bag| bag.head.as_ref());
-        let stamps = heads.enumerate().filter_map(|(bag, head)| Some((head?.stamp, bag)));
-        let (_, bag) = stamps.min()?;
-        self.last = Some(bag);
-        self.bags[bag].head.take()
+        let Read { message, recording, lost, end, share } = self.ahead.next()?;
+        self.losses.append(lost);
+        (self.recording, self.end, self.share) = (recording, end, share);
+        message
     }
 }
 
-/// One bag at work.
-struct Bag {
-    path: PathBuf,
-    files: IntoIter<PathBuf>,
-    all: usize,
-    storage: Option<Storage>,
-    /// The next message.
-    head: Option<Message>,
-    first: Option<i64>,
-    /// Messages of any topic, and how many there should be.
-    met: u64,
-    stated: Option<u64>,
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // The thread, which is waited for, may be on its way to a message that is far away.
+        self.unwanted.store(true, Ordering::Relaxed);
+    }
 }
 
-impl Bag {
-    /// To the next message, through as many files as it takes.
-    fn advance(&mut self, wish: &Arc<Wish>, losses: &mut Losses) {
-        loop {
-            if let Some(storage) = &mut self.storage {
-                self.head = storage.next(losses);
-                self.first = self.first.or(storage.first());
-                if self.head.is_some() {
-                    return;
-                }
-                self.met += storage.met();
-                self.storage = None;
-            }
-            let Some(file) = self.files.next() else { break };
-            match Storage::open(&file, wish, losses) {
-                Ok(storage) => self.storage = storage,
-                Err(error) => losses.note(&file, None, error.to_string()),
-            }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bag::message::{Message as _, Text};
+    use crate::bag::writer::{BagWriter, Offer};
+
+    #[test]
+    fn a_small_message_does_not_keep_what_it_was_read_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bag.mcap");
+        let mut bag = BagWriter::create(&path).unwrap();
+        let topic = bag.topic("/topic", Text::DEFINITION, Offer::Reliable).unwrap();
+        let sizes = [1_000, 300_000, 1_000, 1_000];
+        for (time, size) in (1..).zip(sizes) {
+            bag.write_encoded(topic, time, &vec![7; size]).unwrap();
         }
-        if let Some(stated) = self.stated.take().filter(|&stated| stated > self.met) {
-            let what = format!("{} messages are there; metadata.yaml counts {stated}", self.met);
-            losses.note(&self.path, None, what);
-        }
+        bag.finish().unwrap();
+        let read: Vec<Message> = Reader::open(&[path], &Wish::default()).unwrap().collect();
+        assert_eq!(read.iter().map(|message| message.data.len()).collect::<Vec<_>>(), sizes);
+        // Parts of one chunk would share it.
+        assert!(read.iter().all(|message| message.data.is_unique() || message.data.len() > 1_000));
     }
 
-    fn share(&self) -> f64 {
-        let begun = self.all - self.files.len();
-        let unread = self.storage.as_ref().map_or(0.0, |storage| 1.0 - storage.share());
-        (begun as f64 - unread) / self.all.max(1) as f64
+    #[test]
+    fn notes_are_found_by_their_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bag.mcap");
+        let mut bag = BagWriter::create(&path).unwrap();
+        let topic = bag.topic("/topic", Text::DEFINITION, Offer::Reliable).unwrap();
+        let facts = |value: &str| BTreeMap::from([("key".to_owned(), value.to_owned())]);
+        bag.note("one", facts("a")).unwrap();
+        bag.write_encoded(topic, 1, &vec![7; 2_000_000]).unwrap();
+        bag.note("other", facts("b")).unwrap();
+        bag.finish().unwrap();
+        assert_eq!(notes(&path, "one").unwrap(), [facts("a")]);
+        assert_eq!(notes(folder.path(), "other").unwrap(), [facts("b")]);
+        assert!(notes(&path, "none").unwrap().is_empty());
     }
 }

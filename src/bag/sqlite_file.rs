@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rusqlite::limits::Limit;
@@ -11,6 +12,7 @@ use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension};
 
 use super::losses::Losses;
 use super::recorded::{Message, Trust, Wish};
+use super::spare::Spare;
 use super::unpack::{MOST, plain};
 
 /// Begins every sqlite3 file.
@@ -39,14 +41,15 @@ pub(crate) struct SqliteFile {
     row: i64,
     last_row: i64,
     first: Option<i64>,
+    last: Option<i64>,
     met: u64,
     /// Whether pages are missing. Those at the end of a message then read as zeros, and nothing tells.
     cut: bool,
     /// Rows that the file has room for.
     room: i64,
     ended: bool,
-    /// The message that was read last: its memory serves again, unless it is still in use.
-    memory: Bytes,
+    /// Messages that were read.
+    spare: Spare,
     /// Bytes of messages that were read since the file was mapped.
     since_mapped: usize,
 }
@@ -78,11 +81,12 @@ impl SqliteFile {
             row: i64::MIN,
             last_row: 0,
             first: None,
+            last: None,
             met: 0,
             cut: false,
             room: PATIENCE,
             ended: false,
-            memory: Bytes::new(),
+            spare: Spare::default(),
             since_mapped: 0,
         };
         opened.map()?;
@@ -137,6 +141,11 @@ impl SqliteFile {
         self.first
     }
 
+    /// The largest stamp that was met of any topic, once one has been.
+    pub(crate) fn last(&self) -> Option<i64> {
+        self.last
+    }
+
     /// How many messages of any topic were met.
     pub(crate) fn met(&self) -> u64 {
         self.met
@@ -147,9 +156,9 @@ impl SqliteFile {
         if self.ended { 1.0 } else { self.row.max(0) as f64 / self.last_row.max(1) as f64 }
     }
 
-    /// The next message of a topic that is wanted.
-    pub(crate) fn next(&mut self, losses: &mut Losses) -> Option<Message> {
-        while !self.ended {
+    /// The next message of a topic that is wanted; none once nobody asks for it any more.
+    pub(crate) fn next(&mut self, losses: &mut Losses, unwanted: &AtomicBool) -> Option<Message> {
+        while !self.ended && !unwanted.load(Ordering::Relaxed) {
             let found = match self.next_row() {
                 Ok(Some(found)) => found,
                 Ok(None) => {
@@ -171,6 +180,7 @@ impl SqliteFile {
         self.row = row;
         self.met += 1;
         self.first.get_or_insert(stamp);
+        self.last = self.last.max(Some(stamp));
         let place = u64::try_from(row).ok();
         let Some(Topic { name, kind, .. }) = self.topics.get(&topic) else {
             losses.note(&self.path, place, format!("a message of topic {topic}, which is not in the table"));
@@ -223,12 +233,13 @@ impl SqliteFile {
     /// The message in a row, copied once: from the file's pages.
     fn data(&mut self, row: i64) -> rusqlite::Result<Bytes> {
         let blob = self.connection.blob_open(MAIN_DB, "messages", "data", row, true)?;
-        let mut memory = std::mem::take(&mut self.memory).try_into_mut().unwrap_or_default();
+        let mut memory = self.spare.take();
         memory.resize(blob.len(), 0);
         blob.read_at_exact(&mut memory, 0)?;
         self.since_mapped += memory.len();
-        self.memory = memory.freeze();
-        Ok(self.memory.clone())
+        let data = memory.freeze();
+        self.spare.keep(data.clone());
+        Ok(data)
     }
 
     /// The next row that can be read, found by its number: a walk would meet the same damage again.

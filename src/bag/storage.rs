@@ -1,9 +1,11 @@
 //! One file of a bag, whatever it is.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use fs_err as fs;
 use tempfile::{NamedTempFile, TempDir};
@@ -109,11 +111,19 @@ impl Storage {
         }
     }
 
-    /// The next message of a topic that is wanted.
-    pub(crate) fn next(&mut self, losses: &mut Losses) -> Option<Message> {
+    /// The next message of a topic that is wanted; none once nobody asks for it any more.
+    pub(crate) fn next(&mut self, losses: &mut Losses, unwanted: &AtomicBool) -> Option<Message> {
         match &mut self.reading {
-            Reading::Mcap(file) => file.next(losses),
-            Reading::Sqlite(file) => file.next(losses),
+            Reading::Mcap(file) => file.next(losses, unwanted),
+            Reading::Sqlite(file) => file.next(losses, unwanted),
+        }
+    }
+
+    /// What its records of metadata say that have this name.
+    pub(crate) fn notes(self, name: &str) -> Vec<BTreeMap<String, String>> {
+        match self.reading {
+            Reading::Mcap(file) => file.notes(name),
+            Reading::Sqlite(_) => Vec::new(),
         }
     }
 
@@ -130,6 +140,14 @@ impl Storage {
         match &self.reading {
             Reading::Mcap(file) => file.first(),
             Reading::Sqlite(file) => file.first(),
+        }
+    }
+
+    /// The largest stamp that was met of any topic, once one has been.
+    pub(crate) fn last(&self) -> Option<i64> {
+        match &self.reading {
+            Reading::Mcap(file) => file.last(),
+            Reading::Sqlite(file) => file.last(),
         }
     }
 

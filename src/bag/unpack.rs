@@ -1,12 +1,19 @@
 //! Decompression that ends: whatever the bytes say, no more comes out than is allowed.
 
+use std::cell::RefCell;
 use std::io::{self, Read, Write};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use zstd::bulk::Decompressor;
 
 /// The largest message or chunk that is read, in bytes: an image of as many pixels as are decoded,
 /// four bytes each, and its header.
 pub(crate) const MOST: usize = (1 << 28) + (1 << 20);
+
+thread_local! {
+    /// Its tables are large: made anew for each chunk they cost a quarter of the time.
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = RefCell::new(Decompressor::new().ok());
+}
 
 /// Begins every zstd frame; no CDR message begins so.
 pub(crate) const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -22,13 +29,11 @@ pub(crate) struct Unpacked {
 }
 
 /// Unpacks `packed`, which is zstd, lz4 or, where it begins like neither, not packed. `size` is what is
-/// said to come out, and only a hint. `memory` serves again if nobody uses what is in it.
-pub(crate) fn unpack(packed: &Bytes, size: u64, memory: Bytes) -> Unpacked {
+/// said to come out, and only a hint. It is unpacked into `memory`, if that is of use.
+pub(crate) fn unpack(packed: &Bytes, size: u64, memory: BytesMut) -> Unpacked {
     if packed.starts_with(&ZSTD) {
         // In one go where all is well; else as far as it goes.
-        if let Some(size) = usize::try_from(size).ok().filter(|size| (1..=MOST).contains(size))
-            && let Some(bytes) = in_one_go(packed, size, memory)
-        {
+        if let Some(bytes) = in_one_go(packed, size, memory) {
             return Unpacked { bytes, fault: None };
         }
         match zstd::stream::read::Decoder::with_buffer(&packed[..]) {
@@ -45,13 +50,15 @@ pub(crate) fn unpack(packed: &Bytes, size: u64, memory: Bytes) -> Unpacked {
     }
 }
 
-fn in_one_go(packed: &[u8], size: usize, memory: Bytes) -> Option<Bytes> {
-    let mut bytes = memory.try_into_mut().map(Vec::from).unwrap_or_default();
+/// Unpacks what is zstd, whole and no larger than `size`; `None` where it is not.
+pub(crate) fn in_one_go(packed: &[u8], size: u64, memory: BytesMut) -> Option<Bytes> {
+    let size = usize::try_from(size).ok().filter(|size| (1..=MOST).contains(size))?;
+    let mut bytes = Vec::from(memory);
     bytes.clear();
     // No more than the bytes themselves ask for.
     let stated = usize::try_from(stated_size(packed)).ok().filter(|&stated| stated > 0);
     bytes.try_reserve_exact(stated.map_or(size, |stated| stated.min(size))).ok()?;
-    zstd::bulk::Decompressor::new().ok()?.decompress_to_buffer(packed, &mut bytes).ok()?;
+    DECOMPRESSOR.with_borrow_mut(|zstd| zstd.as_mut()?.decompress_to_buffer(packed, &mut bytes).ok())?;
     Some(bytes.into())
 }
 
@@ -60,7 +67,7 @@ pub(crate) fn plain(data: Bytes) -> Result<Bytes, String> {
     if !data.starts_with(&ZSTD) {
         return Ok(data);
     }
-    let unpacked = unpack(&data, stated_size(&data), Bytes::new());
+    let unpacked = unpack(&data, stated_size(&data), BytesMut::new());
     match unpacked.fault {
         None => Ok(unpacked.bytes),
         Some(fault) => Err(format!("a compressed message of {} bytes: {fault}", data.len())),
@@ -106,22 +113,22 @@ mod tests {
         let plain: Vec<u8> = (0..100_000u32).map(|i| (i / 7) as u8).collect();
         let zstd = Bytes::from(zstd::encode_all(&plain[..], 1).unwrap());
         for size in [0, plain.len() as u64, u64::MAX] {
-            let Unpacked { bytes, fault } = unpack(&zstd, size, Bytes::new());
+            let Unpacked { bytes, fault } = unpack(&zstd, size, BytesMut::new());
             assert_eq!((&bytes[..], fault), (&plain[..], None));
         }
         let mut lz4 = lz4::EncoderBuilder::new().build(Vec::new()).unwrap();
         lz4.write_all(&plain).unwrap();
         let (lz4, done) = lz4.finish();
         done.unwrap();
-        assert_eq!(unpack(&lz4.into(), 0, Bytes::new()).bytes, plain);
-        assert_eq!(unpack(&plain.clone().into(), 0, Bytes::new()).bytes, plain);
+        assert_eq!(unpack(&lz4.into(), 0, BytesMut::new()).bytes, plain);
+        assert_eq!(unpack(&plain.clone().into(), 0, BytesMut::new()).bytes, plain);
     }
 
     #[test]
     fn a_bomb_is_refused_and_a_cut_frame_gives_what_was_before_the_cut() {
         let zeros = io::repeat(0).take(MOST as u64 + 10);
         let bomb = Bytes::from(zstd::encode_all(zeros, 1).unwrap());
-        let Unpacked { bytes, fault } = unpack(&bomb, 0, Bytes::new());
+        let Unpacked { bytes, fault } = unpack(&bomb, 0, BytesMut::new());
         assert!(bytes.is_empty() && fault.unwrap().contains("unpacks to more than"));
 
         // Blocks of 128 KiB, the first of which is whole.
@@ -133,7 +140,7 @@ mod tests {
         .take(400_000)
         .collect();
         let packed = Bytes::from(zstd::encode_all(&noise[..], 1).unwrap());
-        let Unpacked { bytes, fault } = unpack(&packed.slice(..200_000), 0, Bytes::new());
+        let Unpacked { bytes, fault } = unpack(&packed.slice(..200_000), 0, BytesMut::new());
         assert!(fault.is_some() && bytes.len() >= 100_000);
         assert!(noise.starts_with(&bytes));
     }

@@ -12,6 +12,7 @@ use std::os::unix::fs::FileExt;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::spare::{LARGEST, Spare};
 use super::unpack::MOST;
 
 /// Opcode and length.
@@ -33,16 +34,30 @@ pub(crate) const CHANNEL: u8 = 0x04;
 pub(crate) const MESSAGE: u8 = 0x05;
 pub(crate) const CHUNK: u8 = 0x06;
 pub(crate) const STATISTICS: u8 = 0x0b;
+pub(crate) const METADATA: u8 = 0x0c;
 
 /// Where records are.
 pub(crate) enum Input {
-    /// A file, and the part of it that was read last.
-    File { file: File, start: u64, block: Bytes },
+    /// A file, the part of it that was read last, and parts from before.
+    File { file: File, start: u64, block: Bytes, spare: Spare },
     /// A chunk.
     Memory(Bytes),
 }
 
 impl Input {
+    /// A file, of which nothing is read yet.
+    pub(crate) fn of(file: File) -> Self {
+        Self::File { file, start: 0, block: Bytes::new(), spare: Spare::default() }
+    }
+
+    /// Bytes that stay in memory as long as a record that was read last does.
+    fn held(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::File { block, .. } => block.len(),
+        }
+    }
+
     /// Up to `len` bytes from `at`; fewer at the end.
     pub(crate) fn bytes(&mut self, at: u64, len: u64) -> io::Result<Bytes> {
         match self {
@@ -51,11 +66,11 @@ impl Input {
                 let end = at.saturating_add(len).min(bytes.len() as u64);
                 Ok(bytes.slice(at as usize..end as usize))
             }
-            Self::File { file, start, block } => {
+            Self::File { file, start, block, spare } => {
                 let end = at.saturating_add(len);
                 if at < *start || end > *start + block.len() as u64 {
                     let known = at.checked_sub(*start).filter(|&known| known < block.len() as u64);
-                    let bytes = emptied(std::mem::take(block), known.map(|known| known as usize));
+                    let bytes = emptied(std::mem::take(block), known.map(|known| known as usize), spare);
                     (*start, *block) = (at, filled(file, at, len.max(BLOCK), bytes)?.freeze());
                 }
                 let from = (at - *start) as usize;
@@ -65,9 +80,13 @@ impl Input {
     }
 }
 
-/// What is kept of a block, from `known` on. Its memory serves again, unless a message in it is still in use.
-fn emptied(block: Bytes, known: Option<usize>) -> BytesMut {
+/// What is kept of a block, from `known` on. Its memory serves again, at once or when no message in it is in use.
+fn emptied(block: Bytes, known: Option<usize>, spare: &mut Spare) -> BytesMut {
     match (block.try_into_mut(), known) {
+        // One that grew for a large record is not carried along for small ones.
+        (Ok(bytes), known) if bytes.capacity() > LARGEST => {
+            BytesMut::from(known.map_or(&[][..], |known| &bytes[known..]))
+        }
         (Ok(mut bytes), Some(known)) => {
             bytes.advance(known);
             bytes
@@ -76,8 +95,12 @@ fn emptied(block: Bytes, known: Option<usize>) -> BytesMut {
             bytes.clear();
             bytes
         }
-        (Err(block), Some(known)) => BytesMut::from(&block[known..]),
-        (Err(_), None) => BytesMut::new(),
+        (Err(block), known) => {
+            let mut bytes = spare.take();
+            bytes.extend_from_slice(known.map_or(&[][..], |known| &block[known..]));
+            spare.keep(block);
+            bytes
+        }
     }
 }
 
@@ -130,10 +153,9 @@ impl Walk {
         self.at
     }
 
-    /// What is in memory of its input.
-    pub(crate) fn into_memory(self) -> Bytes {
-        let (Input::Memory(bytes) | Input::File { block: bytes, .. }) = self.input;
-        bytes
+    /// Bytes that stay in memory as long as the body of the last step does.
+    pub(crate) fn held(&self) -> usize {
+        self.input.held()
     }
 
     /// The next step. Bodies of which `wanted` says no are not read, and come empty.
@@ -258,7 +280,7 @@ fn believable(prefix: &[u8], at: u64, end: u64) -> Option<u64> {
         0x09 => length >= 36,
         0x0a => length >= 48,
         STATISTICS => length >= 46,
-        0x0c => length >= 8,
+        METADATA => length >= 8,
         0x0d => length >= 20,
         0x0e => length == 17,
         0x0f => length == 4,

@@ -167,6 +167,13 @@ fn every_form_gives_every_message_as_it_was_written() {
                 assert_eq!(losses, [""; 0], "{form:?}");
                 assert_eq!(found.len(), wanted.len(), "{form:?}");
                 assert!(found == wanted, "{form:?}: a message is not as it was written");
+                // The end is that of all topics.
+                let wish = Wish { topics: vec!["/camera_info".to_owned()], kinds: Vec::new() };
+                let mut reader = Reader::open(std::slice::from_ref(&bag), &wish).unwrap();
+                let begin_and_end = [&messages[0], &messages[messages.len() - 1]];
+                assert_eq!(reader.by_ref().count(), 7, "{form:?}");
+                let told = [reader.start(), reader.end()];
+                assert_eq!(told, begin_and_end.map(|message| Some(message.stamp as i64)), "{form:?}");
                 let names: BTreeSet<_> =
                     reader::topics(&[bag]).unwrap().into_iter().map(|t| t.name).collect();
                 assert_eq!(names.len(), TOPICS.len() + 1, "{form:?}");
