@@ -53,7 +53,7 @@ use judged::Judged;
 pub use judged::Pairs;
 pub use misses::Misses;
 pub use pace::{Pace, UnknownLatency};
-pub(crate) use results::{BAG, LINES, SUMMARY};
+pub(crate) use results::{BAG, BEGUN, ENDED, LINES, SUMMARY};
 use results::{FIGURES, Results};
 pub use results::{JOURNAL, RESULTS};
 use run::Run;
@@ -239,7 +239,7 @@ pub fn replay(
     let truth = truth.map(|labels| Truth::open(labels, &selection.bags, monitor.labels())).transpose()?;
     let frames = Frames::open(selection, &topic, judged.clone(), truth)?;
 
-    let header = Header::of(selection, &monitor, &topic, judged.as_ref(), &measures.description())?;
+    let header = Header::of(selection, &monitor, &topic, judged.as_ref(), &measures)?;
     fs_err::create_dir_all(out)?;
     if selection.resume
         && let Some(lost) = completed(&out.join(SUMMARY), &header)?

@@ -325,18 +325,69 @@ fn a_gap_in_the_recording_is_stale_when_it_is_on_the_robot() {
     let times = [0, 100, 200, 2200, 2300];
     record(&at.join("drive.mcap"), &times.map(|ms| frame(ms, true)));
     assert!(replay(at, "drive.mcap", "out", &[]).status.success());
-    let said: Vec<(i64, String)> = lines(at, "out")
-        .iter()
-        .map(|line| (line["time"].as_i64().unwrap(), line["validity"].as_str().unwrap().to_owned()))
-        .map(|(time, validity)| ((time - BEGIN as i64) / 1_000_000, validity))
-        .collect();
-    // source_timeout and report_period are 0.5 s; looked at every 50 ms, and said again every 0.5 s.
-    let silence = [(703, "PENDING"), (753, "STALE"), (1253, "STALE"), (1753, "STALE")];
-    let silence = silence.map(|(ms, validity)| (ms, validity.to_owned()));
     let ok = |ms: i64| (ms + 3, "OK".to_owned());
-    let expected = [&[ok(0), ok(100), ok(200)][..], &silence, &[ok(2200), ok(2300)]].concat();
-    assert_eq!(said, expected);
+    let expected = [&[ok(0), ok(100), ok(200)][..], &silence(), &[ok(2200), ok(2300)]].concat();
+    assert_eq!(validities(at, "out"), expected);
     assert!(lines(at, "out")[4..7].iter().all(|line| line["level"] == "FAILURE"));
+}
+
+/// Milliseconds and validities of all reports.
+fn validities(folder: &Path, out: &str) -> Vec<(i64, String)> {
+    let ms = |line: &Value| (line["time"].as_i64().unwrap() - BEGIN as i64) / 1_000_000;
+    let lines = lines(folder, out);
+    lines.iter().map(|line| (ms(line), line["validity"].as_str().unwrap().to_owned())).collect()
+}
+
+/// What is said in two seconds without a frame after one at 200 ms. source_timeout and report_period are 0.5 s; looked
+/// at every 50 ms, and said again every 0.5 s.
+fn silence() -> [(i64, String); 4] {
+    let silence = [(703, "PENDING"), (753, "STALE"), (1253, "STALE"), (1753, "STALE")];
+    silence.map(|(ms, validity)| (ms, validity.to_owned()))
+}
+
+#[test]
+fn a_camera_that_dies_before_the_recording_ends_is_stale_to_its_end() {
+    let folder = folder();
+    let at = folder.path();
+    let frames = |times: &[u64]| times.iter().map(|&ms| frame(ms, true)).collect::<Vec<_>>();
+    // Others go on, from the first frame to two seconds after it.
+    let others = [3, 2003].map(|ms| (BEGIN + ms * 1_000_000, vec![0, 1, 0, 0, 0, 0, 0, 0]));
+    for (bag, times) in [("dead.mcap", &[0, 100, 200][..]), ("back.mcap", &[0, 100, 200, 2200])] {
+        let frames = frames(times);
+        let image = ("/camera/image", "sensor_msgs/msg/Image", &frames[..]);
+        record_topics(&at.join(bag), &[image, ("/others", "std_msgs/msg/String", &others[..])]);
+    }
+    let ok = [3, 103, 203].map(|ms| (ms, "OK".to_owned()));
+    let scenario = "criteria: [{misses: {seconds: 1.7}}, {name: short, misses: {seconds: 1.9}}]";
+    fs::write(at.join("scenario.yaml"), scenario).unwrap();
+    for (bag, more, said, end) in [
+        ("dead.mcap", &["--scenario", "scenario.yaml"][..], 4, 2003),
+        ("dead.mcap", &["--duration", "0.9"], 2, 903),
+        ("back.mcap", &["--duration", "0.9"], 2, 903),
+    ] {
+        let judged = replay(at, bag, "out", more).status.code();
+        assert_eq!(judged, Some(i32::from(more[0] == "--scenario")), "{bag} {more:?}");
+        assert_eq!(validities(at, "out"), [&ok[..], &silence()[..said]].concat(), "{bag} {more:?}");
+        let selected = [3, end].map(|ms| BEGIN + ms * 1_000_000);
+        assert_eq!(summary(at, "out")["selected"], serde_json::json!(selected));
+    }
+    assert!(replay(at, "dead.mcap", "out", &["--scenario", "scenario.yaml"]).status.code() == Some(1));
+    let verdict: Value = serde_json::from_slice(&fs::read(at.join("out/verdict.json")).unwrap()).unwrap();
+    let seconds = |criterion: usize| verdict["criteria"][criterion]["figures"]["seconds"].as_f64().unwrap();
+    assert_eq!((seconds(1), seconds(2)), (1.8, 1.8));
+    assert_eq!(
+        (&verdict["criteria"][1]["passed"], &verdict["criteria"][2]["passed"]),
+        (&false.into(), &true.into())
+    );
+}
+
+#[test]
+fn frames_that_every_leaves_out_are_not_waited_for() {
+    let folder = folder();
+    let at = folder.path();
+    record(&at.join("drive.mcap"), &(0..25).map(|number| frame(number * 100, true)).collect::<Vec<_>>());
+    assert!(replay(at, "drive.mcap", "out", &["--every", "12"]).status.success());
+    assert_eq!(validities(at, "out"), [3, 1203, 2403].map(|ms| (ms, "OK".to_owned())));
 }
 
 #[test]
@@ -631,7 +682,12 @@ fn an_interrupted_replay_goes_on_and_ends_as_one_that_was_not() {
     let image = "sensor_msgs/msg/Image";
     record_topics(
         &at.join("drive.mcap"),
-        &[("/camera/image", image, &frames[..]), ("/truth/labels", image, &labels[..])],
+        &[
+            ("/camera/image", image, &frames[..]),
+            ("/truth/labels", image, &labels[..]),
+            // It goes on when the camera has ended.
+            ("/others", "std_msgs/msg/String", &[(BEGIN + 34 * SECOND, vec![0; 8])][..]),
+        ],
     );
     let options = ["--labels", "/truth/labels", "--label-set", "camvid", "--latency", "130ms"];
     assert!(replay(at, "drive.mcap", "whole", &options).status.success());
@@ -739,8 +795,38 @@ fn compare_finds_what_two_results_differ_in_and_what_of_it_is_a_loss() {
     assert!(page.contains("CAUTION</strong>") && !page.contains("<img"), "{page}");
     let (code, [_, said]) = compare(&["right", "wrong", "--page", "right/report.jsonl"]);
     assert!(code != 0 && said.contains("right/report.jsonl"), "{said}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let unread = synthcp(at).args(["compare", "right", "wrong"]).stdout(writer).status().unwrap();
+    assert_eq!(unread.code(), Some(1), "a loss is one whether or not anybody reads on");
     // The other way round it is a gain.
     assert_eq!(compare(&["wrong", "right"]).0, 0);
+
+    // The same detectors in another order are the same; others, no labels and half a result are not compared.
+    for (out, more) in [
+        ("turned", &["--detectors", "msp,synthcp"][..]),
+        ("other detectors", &["--detectors", "synthcp"]),
+        ("other size", &["--at", "working"]),
+    ] {
+        assert!(replay(at, "drive.mcap", out, &[&labels[..], more].concat()).status.success());
+    }
+    assert!(replay(at, "drive.mcap", "unlabelled", &["--topic", "/camera/image"]).status.success());
+    fs::create_dir(at.join("half")).unwrap();
+    fs::copy(at.join("a/report.jsonl"), at.join("half/report.jsonl")).unwrap();
+    let half = fs::read_to_string(at.join("a/summary.json")).unwrap();
+    fs::write(at.join("half/summary.json"), half.replace("\"complete\": true", "\"complete\": false"))
+        .unwrap();
+    let (code, [turned, _]) = compare(&["a", "turned"]);
+    assert!(code == 0 && turned == compare(&["a", "b"]).1[0], "{turned}");
+    for (other, what) in [
+        ("other detectors", "different detectors: msp, synthcp and synthcp\n"),
+        ("other size", "different sizes"),
+        ("unlabelled", "a has 3 frames with labels, unlabelled has 0"),
+        ("half", "a is complete, half is stopped"),
+    ] {
+        let (code, [_, said]) = compare(&["a", other]);
+        assert!(code == 2 && said.contains(what), "{said}");
+    }
 
     record(&at.join("else.mcap"), &[frame(0, true)]);
     assert!(replay(at, "else.mcap", "d", &[]).status.success());

@@ -175,6 +175,21 @@ fn a_robots_own_reports_pass_a_scenario_that_they_meet() {
 }
 
 #[test]
+fn who_does_not_read_the_verdict_gets_its_exit_code_all_the_same() {
+    let folder = robots_folder();
+    for (scenario, code) in [(GOOD.to_owned(), 0), (GOOD.replace("p99_ms: 40", "p99_ms: 4"), 1)] {
+        fs::write(folder.path().join("scenario.yaml"), scenario).unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_synthcp"));
+        command.args(["replay", "--analyze", "robot.mcap", "--scenario", "scenario.yaml", "--out", "judged"]);
+        let ended = command.current_dir(folder.path()).stdout(writer).status().unwrap();
+        assert_eq!(ended.code(), Some(code));
+        assert!(folder.path().join("judged/report.html").exists());
+    }
+}
+
+#[test]
 fn the_page_shows_the_frames_at_which_the_level_rises() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
@@ -303,6 +318,9 @@ fn a_replay_is_judged_when_it_ends_and_again_without_inference() {
     fs::rename(at.join("out/summary.json"), at.join("out/summary")).unwrap();
     assert_eq!(again("out"), Some(1));
     assert_eq!(verdict(at, "out")["criteria"][0]["passed"], false);
+    // Its recording alone says by its metadata that it came to its end.
+    let (code, said) = analyze(at, "out/result.mcap", RANDOM);
+    assert_eq!(code, Some(0), "{said}");
     fs::rename(at.join("out/summary"), at.join("out/summary.json")).unwrap();
 
     // A replay that does not begin leaves no verdict of an earlier one to be taken for its own.

@@ -14,8 +14,8 @@ from .histogram import share_bin, time_bin
 SHARES = ("failure_score", "predicted_miou", "error_area", "anomaly_area")
 # Depends on the machine; kept apart from what does not.
 TIME = "latency_total_ms"
-# Of a report that there is no image, and of nothing else.
-WITHOUT_IMAGE = ("STALE", "STARTING")
+# Of a report that there is no image, and of nothing else: those of `Validity::is_on_an_image` in src/watch.
+WITHOUT_IMAGE = ("STALE", "STARTING", "UNLABELLED", "PENDING")
 
 
 class Figures:

@@ -62,7 +62,7 @@ def read(out: str) -> Plan | None:
 
 def make(out: str, settings: Settings, patterns: list[str]) -> Plan:
     """The plan for these bags, after those of an earlier run with the same settings."""
-    bags = [Bag(url) for pattern in patterns for url in store.expand(pattern)]
+    bags = [Bag(url) for pattern in patterns for url in _matches(pattern)]
     if twice := [url for url, count in Counter(bag.url for bag in bags).items() if count > 1]:
         raise Wrong(f"{twice[0]} is given twice; it would count twice")
     earlier = read(out)
@@ -72,8 +72,14 @@ def make(out: str, settings: Settings, patterns: list[str]) -> Plan:
                 raise Wrong(f"{out} was begun with {name} {theirs}, not {ours}; take another --out, or the same")
         bags = [*earlier.bags, *(bag for bag in bags if bag not in earlier.bags)]
     if not bags:
-        raise Wrong("no bags: none are given, and none match")
+        raise Wrong("no bags are given")
     return Plan(settings, bags)
+
+
+def _matches(pattern: str) -> list[str]:
+    if not (found := store.expand(pattern)):
+        raise Wrong(f"{pattern} matches no bag")
+    return found
 
 
 def bundle_sha256(bundle: str) -> str:

@@ -36,6 +36,7 @@ class Fleet:
 def gather(out: str, plan: Plan) -> Fleet:
     """Reads the tables one by one; what is held grows with the bins, not with the frames."""
     fleet = Fleet(plan)
+    store.forget(out)
     for bag in sorted(plan.bags, key=lambda bag: bag.url):
         if store.exists(url := task.table_url(out, bag)):
             facts, figures = table.unpack(store.read(url))

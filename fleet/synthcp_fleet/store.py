@@ -34,6 +34,12 @@ def expand(pattern: str) -> list[str]:
     return found if local else [files.unstrip_protocol(path) for path in found]
 
 
+def forget(url: str) -> None:
+    """What was listed before counts no more: others have written since."""
+    files, _, _ = _of(url)
+    files.invalidate_cache()
+
+
 def exists(url: str) -> bool:
     files, path, _ = _of(url)
     return files.exists(path)

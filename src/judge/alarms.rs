@@ -23,14 +23,14 @@ pub(super) fn beginnings(evidence: &Evidence, level: Level) -> impl Iterator<Ite
 pub(super) fn judge(asked: &Alarm, event: &Event, scope: &Scope) -> Ruling {
     let at = nanos(event.at);
     let last = at.saturating_add((asked.within_ms * MILLISECOND).round() as i64);
-    let is_due = |sighting: &Sighting| (at..=last).contains(&sighting.time);
+    let is_due = |sighting: &Sighting| (at..=last).contains(&sighting.said);
     if !scope.sightings().any(|(_, sighting)| is_due(sighting)) {
         return Ruling::no_data(format!("no report from {} s on for {} ms", event.at, asked.within_ms));
     }
-    let since = |sighting: &Sighting| (sighting.time - at) as f64 / MILLISECOND;
+    let since = |sighting: &Sighting| (sighting.said - at) as f64 / MILLISECOND;
     let standing = scope.sightings().find(|(_, sighting)| is_due(sighting) && sighting.level >= asked.level);
     let mut begun = beginnings(scope.evidence, asked.level)
-        .filter(|(_, sighting)| sighting.time >= at && scope.has(sighting));
+        .filter(|(_, sighting)| sighting.said >= at && scope.has(sighting));
     let first = begun.next();
     let mut ruling = Ruling::default();
     match (first.filter(|(_, sighting)| is_due(sighting)), standing.filter(|_| asked.standing)) {
@@ -72,7 +72,10 @@ pub(super) fn judge_false(asked: &FalseAlarms, scope: &Scope) -> Ruling {
     let spans: Vec<_> = scope.scenario.events.iter().map(|event| span(event, asked, scope)).collect();
     let mut ruling = Ruling::default();
     for (place, sighting) in beginnings(scope.evidence, asked.level) {
-        if scope.has(sighting) && !spans.iter().any(|span| span.contains(&sighting.time)) {
+        let is_own = |span: &std::ops::RangeInclusive<i64>| {
+            span.contains(&sighting.time) || span.contains(&sighting.said)
+        };
+        if scope.has(sighting) && !spans.iter().any(is_own) {
             ruling.decide(place, format!("an alarm begins, {}", sighting.level.name()));
         }
     }

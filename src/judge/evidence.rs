@@ -13,8 +13,8 @@ use super::scenario::Severity;
 use crate::bag::BagError;
 use crate::bag::cdr::{decode, decode_part};
 use crate::bag::message::{CompressedImage, Message as _, MonitorReport, Time};
-use crate::bag::reader::{Message, Reader, Topic, Wish, topics};
-use crate::replay::{BAG, SUMMARY};
+use crate::bag::reader::{Message, Reader, Topic, Wish, notes, topics};
+use crate::replay::{BAG, BEGUN, ENDED, SUMMARY};
 use crate::watch::debounce::Level;
 use crate::watch::validity::Validity;
 use crate::whole_file;
@@ -27,6 +27,8 @@ const RECENT: usize = 4;
 /// A larger picture is left out, as is one that is no JPEG.
 const MOST_OF_A_PICTURE: usize = 2 << 20;
 const JPEG: [u8; 2] = [0xff, 0xd8];
+/// Nanoseconds.
+const MILLISECOND: f64 = 1e6;
 /// A larger summary is none.
 const MOST_BYTES: u64 = 64 << 20;
 
@@ -74,6 +76,8 @@ pub struct Sighting {
     pub number: u64,
     /// Nanoseconds since the beginning of the recording.
     pub time: i64,
+    /// The same, when the report was given: a replay has it at the time of its frame, and says how long it took.
+    pub said: i64,
     /// The header's stamp.
     pub stamp: Time,
     /// Whether the scores may be used.
@@ -94,7 +98,7 @@ pub struct Sighting {
     pub taken_for: Arc<str>,
     /// As in the report; NaN where there is none.
     pub latency_ms: f32,
-    /// Frames dropped since the report before.
+    /// Frames dropped, or given up for want of labels, since the report before.
     pub dropped: u64,
     /// Classes in view, as places in [`Evidence::classes`], and their predicted IoU.
     classes: Box<[(u16, f32)]>,
@@ -148,6 +152,8 @@ pub struct Evidence {
     pub classes: Vec<String>,
     /// When the recording begins, in nanoseconds since 1970.
     pub begin: i64,
+    /// From when to when there should be reports, in nanoseconds since then.
+    pub span: (i64, i64),
     /// Whether the result came to its end.
     pub complete: bool,
     /// What was lost, of the recording and of the result.
@@ -215,25 +221,33 @@ impl Evidence {
         let mut reader = Reader::open(&bags, &wish)?;
         let summary = folder.map_or(Ok(Value::Null), summary)?;
         let begin = summary["begin"].as_i64().or(reader.start()).unwrap_or(0);
+        // A replay's own recording may lie anywhere.
+        let is_replay = folder.is_some() || !notes(result, BEGUN)?.is_empty();
         let mut evidence = Self {
             sightings: Vec::new(),
             last: None,
             classes: Vec::new(),
             begin,
-            // Of a replay that was killed, the summary is missing.
-            complete: folder.is_none() || summary["complete"] == true,
+            span: (0, 0),
+            // Of a replay that was killed, summary and end are missing.
+            complete: match folder {
+                Some(_) => summary["complete"] == true,
+                None => !is_replay || has_end(result)?,
+            },
             lost: 0,
             summary,
             rises: Vec::new(),
             statuses: Vec::new(),
             status_names: BTreeSet::new(),
         };
-        let mut dropped = 0;
+        // Of a robot, what was lost before its recording began is nobody's here.
+        let mut gone = is_replay.then_some(0);
         for message in reader.by_ref() {
             let read = if *message.topic == *topic {
                 decode::<MonitorReport>(&message.data).map(|report| {
-                    let before = std::mem::replace(&mut dropped, report.frames_dropped);
-                    evidence.add(&message, report, before);
+                    let now = report.frames_dropped.saturating_add(report.frames_unmatched);
+                    let dropped = now.saturating_sub(gone.replace(now).unwrap_or(now));
+                    evidence.add(&message, report, dropped, is_replay);
                 })
             } else if let Some(picture) = Picture::of(&message, &pictures) {
                 decode::<CompressedImage>(&message.data).map(|image| evidence.illustrate(picture, image))
@@ -246,10 +260,26 @@ impl Evidence {
             evidence.lost += u64::from(read.is_err());
         }
         evidence.lost += reader.losses().count() + evidence.summary["lost"].as_u64().unwrap_or(0);
+        evidence.span = evidence.span_of(reader.end(), folder.is_some());
         Ok(evidence)
     }
 
-    fn add(&mut self, message: &Message, report: MonitorReport, dropped: u64) {
+    /// From when to when there should be reports: of a replay what was selected, of a recording that ends at `end`
+    /// all of it.
+    fn span_of(&self, end: Option<i64>, is_replay: bool) -> (i64, i64) {
+        let time = |sighting: Option<&Sighting>| sighting.map_or(0, |sighting| sighting.time);
+        let (first, last) = (time(self.sightings.first()), time(self.sightings.last()));
+        let selected =
+            |place: usize| Some(self.summary["selected"][place].as_i64()?.saturating_sub(self.begin));
+        match (selected(0), selected(1)) {
+            (Some(from), Some(to)) => (from, to),
+            // One of an older version does not say.
+            _ if is_replay => (first, last),
+            _ => (0, end.map_or(last, |end| end.saturating_sub(self.begin))),
+        }
+    }
+
+    fn add(&mut self, message: &Message, report: MonitorReport, dropped: u64, is_replay: bool) {
         let validity = Validity::from_number(report.validity);
         if self.classes.is_empty() {
             self.classes = report.classes.iter().map(|class| class.class_name.clone()).collect();
@@ -261,10 +291,15 @@ impl Evidence {
             self.rises.push(Rise { place: self.sightings.len(), image: None, overlay: None });
         }
         let region = report.regions.first().map_or("", |region| region.class_name.as_str());
+        let time = message.stamp.saturating_sub(self.begin);
+        // A robot's report was recorded when it was given, as one is of a replay that there is no frame.
+        let waited = f64::from(report.since_arrival_ms).max(0.0) * MILLISECOND;
+        let waited = if is_replay && validity.is_on_an_image() { waited.round() as i64 } else { 0 };
         let in_view = report.classes.iter().zip(0..).filter(|(class, _)| class.present);
         self.sightings.push(Sighting {
             number: number + u64::from(validity.is_on_an_image()),
-            time: message.stamp.saturating_sub(self.begin),
+            time,
+            said: time.saturating_add(waited),
             stamp: report.header.stamp,
             validity,
             reason: report.reason.clone(),
@@ -275,7 +310,7 @@ impl Evidence {
             anomaly_area: report.anomaly_area,
             taken_for: if *taken_for == *region { taken_for } else { Arc::from(region) },
             latency_ms: report.latency_total_ms,
-            dropped: report.frames_dropped.saturating_sub(dropped),
+            dropped,
             classes: in_view.map(|(class, place)| (place, class.predicted_iou)).collect(),
         });
         if validity.is_on_an_image() || self.last.is_none() {
@@ -328,6 +363,12 @@ pub fn replay_folder(result: &Path) -> Option<&Path> {
     }
 }
 
+/// Whether a replay's own recording says that it came to its end.
+fn has_end(result: &Path) -> Result<bool, BagError> {
+    let ends = notes(result, ENDED)?;
+    Ok(ends.iter().any(|facts| facts.get("complete").is_some_and(|complete| complete == "true")))
+}
+
 fn summary(folder: &Path) -> Result<Value, EvidenceError> {
     let path = folder.join(SUMMARY);
     if !path.exists() {
@@ -363,13 +404,17 @@ fn reports_topic(result: &Path, found: &[Topic], wanted: Option<&str>) -> Result
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::bag::writer::{BagWriter, Offer};
 
     /// A report on a frame every 100 ms, from these numbers: level, failure score.
     pub(crate) fn drive(frames: &[(Level, f32)]) -> Evidence {
         let sightings = frames.iter().zip(1..).map(|(&(level, failure_score), number)| Sighting {
             number,
             time: (number as i64 - 1) * 100_000_000,
+            said: (number as i64 - 1) * 100_000_000,
             stamp: Time { sec: 0, nanosec: (number as u32 - 1) * 100_000_000 },
             validity: if failure_score.is_nan() { Validity::InvalidInput } else { Validity::Ok },
             reason: String::new(),
@@ -388,6 +433,7 @@ pub(super) mod tests {
             last: Some(MonitorReport { bundle: "street".to_owned(), ..MonitorReport::default() }),
             classes: ["sky", "road", "car"].map(str::to_owned).into(),
             begin: 1_700_000_000_000_000_000,
+            span: (0, (frames.len() as i64 - 1).max(0) * 100_000_000),
             complete: true,
             lost: 0,
             summary: Value::Null,
@@ -395,5 +441,52 @@ pub(super) mod tests {
             statuses: Vec::new(),
             status_names: BTreeSet::new(),
         }
+    }
+
+    /// What is read of a recording with these notes, and with two reports, a second apart.
+    fn recorded(notes: &[(&str, &str)]) -> Evidence {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("recorded.mcap");
+        let mut bag = BagWriter::create(&path).unwrap();
+        let topic = bag.topic("/monitor/report", MonitorReport::DEFINITION, Offer::Reliable).unwrap();
+        for (name, complete) in notes {
+            let facts = BTreeMap::from([("complete".to_owned(), (*complete).to_owned())]);
+            bag.note(name, facts).unwrap();
+        }
+        for second in 0..2 {
+            let report = MonitorReport {
+                frames_dropped: 500 + second,
+                frames_unmatched: 2 * second,
+                since_arrival_ms: 900.0,
+                ..MonitorReport::default()
+            };
+            bag.write(topic, (1 + second) * 1_000_000_000, &report).unwrap();
+        }
+        bag.finish().unwrap();
+        Evidence::read(&path, None, &[]).unwrap()
+    }
+
+    fn each<T>(evidence: &Evidence, of: fn(&Sighting) -> T) -> Vec<T> {
+        evidence.sightings.iter().map(of).collect()
+    }
+
+    #[test]
+    fn what_was_lost_before_a_robots_recording_began_does_not_count() {
+        let evidence = recorded(&[]);
+        assert!(evidence.complete);
+        assert_eq!(each(&evidence, |sighting| sighting.dropped), [0, 3]);
+        assert_eq!(each(&evidence, |sighting| sighting.said), [0, 1_000_000_000]);
+        assert_eq!(evidence.span, (0, 1_000_000_000));
+    }
+
+    #[test]
+    fn a_replay_is_told_by_its_recording_and_whole_with_its_end_alone() {
+        let begun = (BEGUN, "");
+        assert!(!recorded(&[begun]).complete);
+        assert!(!recorded(&[begun, (ENDED, "false")]).complete);
+        let evidence = recorded(&[begun, (ENDED, "true")]);
+        assert!(evidence.complete);
+        assert_eq!(each(&evidence, |sighting| sighting.dropped), [500, 3]);
+        assert_eq!(each(&evidence, |sighting| sighting.said), [900_000_000, 1_900_000_000]);
     }
 }

@@ -9,15 +9,30 @@ use super::verdict::{Ruling, Scope};
 pub(super) struct Longest {
     /// Frames in a row, and the place of the report that ends the run.
     pub frames: (u64, usize),
-    /// Seconds from one frame with scores to the next, or to the last report, and its place.
+    /// Seconds from one frame with scores, or the beginning, to the next, or to the end, and the place of the report
+    /// that ends it, or of the last one.
     pub seconds: (f64, usize),
 }
 
-/// Of these reports; nothing without any.
-pub(super) fn longest<'a>(sightings: impl Iterator<Item = (usize, &'a Sighting)>) -> Option<Longest> {
+impl Longest {
+    fn silence(&mut self, from: i64, to: i64, place: usize) {
+        let seconds = to.saturating_sub(from).max(0) as f64 / 1e9;
+        if seconds > self.seconds.0 {
+            self.seconds = (seconds, place);
+        }
+    }
+}
+
+/// Of these reports, between two times; nothing without any.
+pub(super) fn longest<'a>(
+    sightings: impl Iterator<Item = (usize, &'a Sighting)>,
+    (from, to): (i64, i64),
+) -> Option<Longest> {
     let mut longest = None::<Longest>;
-    let (mut run, mut scored, mut number) = (0, None::<i64>, None::<u64>);
+    let (mut run, mut scored, mut number) = (0, from, None::<u64>);
+    let mut last = 0;
     for (place, sighting) in sightings {
+        last = place;
         let longest = longest.get_or_insert_default();
         let is_frame =
             number.replace(sighting.number) != Some(sighting.number) && sighting.validity.is_on_an_image();
@@ -25,19 +40,31 @@ pub(super) fn longest<'a>(sightings: impl Iterator<Item = (usize, &'a Sighting)>
         if run > longest.frames.0 {
             longest.frames = (run, place);
         }
-        let since = (sighting.time - *scored.get_or_insert(sighting.time)).max(0) as f64 / 1e9;
-        if since > longest.seconds.0 {
-            longest.seconds = (since, place);
-        }
+        longest.silence(scored, sighting.time, place);
         if sighting.is_scored() {
-            (run, scored) = (0, Some(sighting.time));
+            (run, scored) = (0, sighting.time);
         }
+    }
+    if let Some(longest) = &mut longest {
+        longest.silence(scored, to, last);
     }
     longest
 }
 
+/// When the time begins and ends that counts: a report that is ignored is no silence.
+fn edges(scope: &Scope) -> (i64, i64) {
+    let (from, to) = scope.span();
+    let all = &scope.evidence.sightings;
+    let mut places = scope.sightings().map(|(place, _)| place);
+    let first = places.next();
+    let before = first.and_then(|place| all.get(place.checked_sub(1)?));
+    let after = places.last().or(first).and_then(|place| all.get(place + 1));
+    let from = before.map_or(from, |before| from.max(before.time));
+    (from, after.map_or(to, |after| to.min(after.time)))
+}
+
 pub(super) fn judge(asked: &Misses, scope: &Scope) -> Ruling {
-    let Some(Longest { frames, seconds }) = longest(scope.sightings()) else {
+    let Some(Longest { frames, seconds }) = longest(scope.sightings(), edges(scope)) else {
         return Ruling::no_data("no frame".to_owned());
     };
     let mut ruling = Ruling { passed: true, ..Ruling::default() };
@@ -49,7 +76,7 @@ pub(super) fn judge(asked: &Misses, scope: &Scope) -> Ruling {
     }
     if asked.seconds.is_some_and(|most| seconds.0 > most) {
         ruling.passed = false;
-        ruling.decide(seconds.1, format!("{:.2} s after the last frame with scores", seconds.0));
+        ruling.decide(seconds.1, format!("{:.2} s without a frame with scores", seconds.0));
     }
     ruling
 }

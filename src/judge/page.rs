@@ -146,7 +146,7 @@ fn summary(evidence: &Evidence) -> Vec<(&'static str, String)> {
     let seconds = sightings.last().map_or(0.0, Sighting::seconds) - begin;
     let [alarms, failures] =
         [Level::Caution, Level::Failure].map(|level| beginnings(evidence, level).count());
-    let misses = longest(sightings.iter().enumerate()).unwrap_or_default();
+    let misses = longest(sightings.iter().enumerate(), evidence.span).unwrap_or_default();
     let dropped: u64 = sightings.iter().map(|sighting| sighting.dropped).sum();
     vec![
         ("frames", evidence.frames().to_string()),
@@ -160,7 +160,7 @@ fn summary(evidence: &Evidence) -> Vec<(&'static str, String)> {
         ("highest failure score", number(most(|seen| seen.failure_score), 2)),
         ("largest error area", percent(most(|seen| seen.error_area))),
         ("largest anomalous area", percent(most(|seen| seen.anomaly_area))),
-        ("dropped for a newer one", dropped.to_string()),
+        ("dropped, or without labels", dropped.to_string()),
         ("longest run of misses", counted(misses.frames.0)),
         ("longest without scores", format!("{:.2} s", misses.seconds.0)),
         ("latency, p50", millis(0.5)),

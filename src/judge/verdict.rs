@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::check::Check;
 use super::evidence::{Evidence, Sighting};
-use super::limits::Window;
+use super::limits::{Window, nanos};
 use super::scenario::{Criterion, Scenario};
 use super::{alarms, diagnostics, frames, latency, misses};
 use crate::watch::debounce::Level;
@@ -121,6 +121,18 @@ impl<'a> Scope<'a> {
         self.scenario.during.has(time)
             && self.during.has(time)
             && !self.scenario.ignore.seconds.iter().any(|span| span.has(time))
+    }
+
+    /// When the time begins and ends in which reports count, in nanoseconds since the beginning of the recording.
+    pub(super) fn span(&self) -> (i64, i64) {
+        let windows = [&self.scenario.during, self.during];
+        let from = windows.iter().map(|window| nanos(window.from)).fold(self.evidence.span.0, i64::max);
+        let ends = windows.iter().filter_map(|window| window.to);
+        let to = ends.map(nanos).fold(self.evidence.span.1, i64::min);
+        let ignored = &self.scenario.ignore.seconds;
+        let begin = ignored.iter().filter(|span| span.has(from)).filter_map(|span| span.to);
+        let end = ignored.iter().filter(|span| span.has(to)).map(|span| span.from);
+        (begin.map(nanos).fold(from, i64::max), end.map(nanos).fold(to, i64::min))
     }
 
     /// The reports that count, with their places.
@@ -396,6 +408,45 @@ mod tests {
         let found = judged(&evidence, "", "{misses: {seconds: 0.49}}");
         assert!(!found.passed && found.deciding_frames[0].validity == Validity::Stale, "{found:?}");
         assert!(ask(&evidence, 4).passed, "a silence is no frame");
+    }
+
+    #[test]
+    fn a_silence_before_the_first_report_or_after_the_last_is_one_too() {
+        let mut evidence = evidence();
+        evidence.span = (0, 60_000_000_000);
+        let ask = |evidence: &Evidence, head: &str, most: f64| {
+            judged(evidence, head, &format!("{{misses: {{seconds: {most}}}}}"))
+        };
+        // The monitor ends at 1.9 s.
+        let found = ask(&evidence, "", 58.0);
+        assert!(!found.passed && found.figures["seconds"] == 58.1 && numbers(&found) == [20], "{found:?}");
+        assert!(ask(&evidence, "during: {to: 2}", 0.2).passed);
+        assert!(!ask(&evidence, "during: {to: 2.2}", 0.2).passed);
+        // It begins at 50 s.
+        evidence.sightings.iter_mut().for_each(|sighting| sighting.time += 50_000_000_000);
+        let found = ask(&evidence, "during: {from: 2, to: 52}", 47.0);
+        assert!(!found.passed && found.figures["seconds"] == 48.0 && numbers(&found) == [1], "{found:?}");
+        let ignored = "during: {to: 52}\nignore: {frames: [1-9], seconds: [{from: 0, to: 49.9}]}";
+        assert!(ask(&evidence, ignored, 0.2).passed);
+    }
+
+    #[test]
+    fn an_alarm_counts_from_when_it_is_said() {
+        let mut evidence = evidence();
+        evidence.sightings.iter_mut().for_each(|sighting| sighting.said += 900_000_000);
+        let ask = |most: u64| {
+            let head = "events: [{name: dog, at: 0.95}]";
+            judged(&evidence, head, &format!("{{alarm: {{event: dog, within_ms: {most}}}}}"))
+        };
+        let late = ask(800);
+        assert!(!late.passed && late.seen.contains("950 ms after"), "{late:?}");
+        assert!(ask(950).passed);
+        let own = judged(
+            &evidence,
+            "events: [{name: dog, at: 0.95, until: 1.1}]",
+            "{false_alarms: {per_minute: 0}}",
+        );
+        assert!(own.passed, "{own:?}");
     }
 
     #[test]

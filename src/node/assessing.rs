@@ -90,6 +90,9 @@ fn publish(outcomes: Receiver<(usize, Assessed, Audience)>, stations: &[Station]
         let Station { shared, reports, images, log, .. } = &stations[camera];
         let assessed = assessed.leaving(shared);
         let sent = reports.send(&assessed.verdict);
+        if sent.is_ok() {
+            shared.state().reported(Instant::now());
+        }
         let labels = reports.identity().labels;
         if let Err(error) = sent.and_then(|()| images.send(assessed, audience, labels.as_ref()))
             && throttle.allows(Instant::now())

@@ -18,7 +18,7 @@ use crate::watch::cameras::Camera;
 use crate::watch::lent::Lent;
 use crate::watch::settings::Settings;
 use crate::watch::shared::Shared;
-use crate::watch::stream::{Session, merged, self_test, warm_up};
+use crate::watch::stream::{Session, self_test, warm_up};
 
 /// Networks that have run once, and what is said of them.
 pub(crate) struct Prepared {
@@ -42,7 +42,7 @@ pub(crate) fn prepare(
     let labels = monitor.labels().clone();
     for shared in cameras {
         shared.parameters.calibrate(monitor.thresholds())?;
-        shared.state().thresholds = merged(monitor.thresholds(), shared.parameters.live().thresholds);
+        shared.state().calibrated = monitor.thresholds().clone();
         if let Some(by_topic) = &shared.labels {
             by_topic.learn(&labels)?;
         }

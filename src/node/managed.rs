@@ -258,7 +258,7 @@ impl Managed {
             // Limits that are not known are in order with any others.
             let _ = shared.parameters.calibrate(&Thresholds::unknown());
             let mut state = shared.state();
-            state.thresholds = Thresholds::unknown();
+            state.calibrated = Thresholds::unknown();
             state.self_test.forget();
         }
     }

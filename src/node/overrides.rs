@@ -41,6 +41,12 @@ impl Overrides {
         self.warnings.extend(unknown.into_iter().map(ignored));
         Ok(SharedParameters::new(values))
     }
+
+    /// The parameters of a node that refuses these: the defaults, said of the cameras that these name.
+    pub(crate) fn refused(&self) -> SharedParameters {
+        let given = self.values.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        SharedParameters::new(Parameters::of_cameras_in(given))
+    }
 }
 
 fn from_ros(value: &ParameterValue) -> Value {

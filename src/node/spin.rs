@@ -24,7 +24,7 @@ use super::self_test_service::SelfTestService;
 use super::station::Station;
 use crate::frame::{CameraImage, Content, Stamp};
 use crate::watch::cameras::Camera;
-use crate::watch::labels::LabelArrival;
+use crate::watch::labels::{LabelArrival, paired};
 use crate::watch::latch::Acknowledged;
 use crate::watch::mailbox::Arrival;
 use crate::watch::parameters::Transport;
@@ -91,8 +91,10 @@ impl LabelQueues {
     fn drain(&mut self, shared: &Shared, recorder: Option<&Recorder>) {
         while let Some(message) = ready(&mut self.info) {
             let LabelInfo { class_ids, class_names, ignore_id, .. } = message;
-            let classes = class_ids.into_iter().map(i32::from).zip(class_names).collect();
-            shared.name_labels(classes, Some(ignore_id.into()));
+            match paired(class_ids, class_names) {
+                Ok(classes) => shared.name_labels(classes, Some(ignore_id.into())),
+                Err(why) => shared.refuse_names(why),
+            }
         }
         let accept = |arrival: LabelArrival| {
             record(recorder, Source::Labels, &arrival.image, arrival.at);

@@ -20,9 +20,7 @@ use super::station::Station;
 use super::timer::{TICK, Timer};
 use crate::model::bundle::Thresholds;
 use crate::watch::events::Events;
-use crate::watch::parameters::Parameters;
-use crate::watch::recorder::Recorder;
-use crate::watch::shared::{NodeClock, Shared, SharedParameters};
+use crate::watch::shared::{NodeClock, Shared};
 use crate::watch::watchdog::REPEAT;
 use crate::watch::workers::Workers;
 
@@ -31,6 +29,10 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long it waits for somebody who listens.
 const UNHEARD: Duration = Duration::from_secs(5);
+
+/// How long the end waits for recordings to be on the disk: all of them are told to end together. Whoever launches
+/// nodes kills them after ten seconds.
+const RECORDING_LIMIT: Duration = Duration::from_secs(8);
 
 /// Runs the node until a signal ends it. What can hang or fail (the bundle, its first pass) does so while the
 /// timers already speak, signals are heard and the topics are there to say why.
@@ -49,7 +51,7 @@ pub fn run() -> Result<(), NodeError> {
     // A node whose parameters are wrong says so on its topics, by the defaults.
     let (parameters, refused) = match overrides.parameters() {
         Ok(parameters) => (parameters, None),
-        Err(error) => (SharedParameters::new(Parameters::default()), Some(error)),
+        Err(error) => (overrides.refused(), Some(error)),
     };
     let settings = parameters.lock().settings();
     let mut inputs = Inputs::create(&mut node, &settings, parameters.clone())?;
@@ -124,8 +126,13 @@ pub fn run() -> Result<(), NodeError> {
     }
     stop.store(true, Ordering::Relaxed);
     receiving.join_within(SHUTDOWN_LIMIT);
-    stations.iter().filter_map(|station| station.reports.recorder()).for_each(Recorder::end);
-    recording.join_within(SHUTDOWN_LIMIT);
+    let recorders =
+        || stations.iter().filter_map(|station| Some((station.reports.recorder()?, &station.log)));
+    recorders().for_each(|(recorder, _)| recorder.end());
+    recording.join_within(RECORDING_LIMIT);
+    for (lost, log) in recorders().filter_map(|(recorder, log)| Some((recorder.give_up()?, log))) {
+        log.error(lost);
+    }
     managed.join_loading(if outcome.is_ok() { Duration::ZERO } else { SHUTDOWN_LIMIT });
     outcome
 }

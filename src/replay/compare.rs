@@ -11,7 +11,7 @@ mod difference;
 mod figure;
 pub mod page;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -19,10 +19,12 @@ use std::path::{Path, PathBuf};
 use fs_err::File;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
 
-use super::Header;
 use super::results::{FIGURES, LINES, SUMMARY};
+use super::{Header, Recording};
 use crate::bag::BagError;
+use crate::model::bundle::sha256;
 use crate::whole_file;
 pub use bootstrap::Interval;
 use bootstrap::{Found, intervals};
@@ -65,6 +67,44 @@ pub enum CompareError {
         /// What tells.
         what: String,
     },
+    /// A replay that was stopped.
+    #[error(
+        "{} is {}, {} is {}; of a replay that was stopped nothing is compared, --resume goes on with it",
+        a.display(), ended(complete[0]), b.display(), ended(complete[1])
+    )]
+    Stopped {
+        /// The one.
+        a: PathBuf,
+        /// The other.
+        b: PathBuf,
+        /// Whether each came to its end.
+        complete: [bool; 2],
+    },
+    /// Figures that are not of the same labels, or not measured alike.
+    #[error("{} and {} are measured by different {what}: {} and {}", a.display(), b.display(), values[0], values[1])]
+    Measures {
+        /// The one.
+        a: PathBuf,
+        /// The other.
+        b: PathBuf,
+        /// By what.
+        what: &'static str,
+        /// That of each.
+        values: [String; 2],
+    },
+    /// Labels that nothing can be compared by.
+    #[error(
+        "{} has {} frames with labels, {} has {}, and both have none in common", a.display(), frames[0], b.display(),
+        frames[1]
+    )]
+    NoLabels {
+        /// The one.
+        a: PathBuf,
+        /// The other.
+        b: PathBuf,
+        /// How many each has.
+        frames: [usize; 2],
+    },
     /// Nothing to compare.
     #[error("{} and {} have no frame in common", a.display(), b.display())]
     NoFrames {
@@ -73,6 +113,10 @@ pub enum CompareError {
         /// The other.
         b: PathBuf,
     },
+}
+
+fn ended(complete: bool) -> &'static str {
+    if complete { "complete" } else { "stopped" }
 }
 
 /// A line of report.jsonl, as far as it is compared.
@@ -139,7 +183,7 @@ pub struct Comparison {
 impl Comparison {
     /// Compares the results in folders `a` and `b`. A figure of B may be `max_drop` points worse.
     pub fn of(a: &Path, b: &Path, max_drop: f64) -> Result<Self, CompareError> {
-        same_recordings(a, b)?;
+        let detectors = comparable(a, b)?;
         let [ours, theirs] = [reports(a)?, reports(b)?];
         let common: Vec<Key> = ours.keys().filter(|key| theirs.contains_key(key)).copied().collect();
         let (Some(first), Some(last)) =
@@ -147,16 +191,21 @@ impl Comparison {
         else {
             return Err(CompareError::NoFrames { a: a.to_owned(), b: b.to_owned() });
         };
-        let drives = common.iter().map(|key| key.0).collect::<std::collections::BTreeSet<_>>().len();
+        let drives = common.iter().map(|key| key.0).collect::<BTreeSet<_>>().len();
         let block = ((last - first) / BLOCKS + 1).max(1);
         let unit = |key: &Key| match drives {
             1 => ((key.1 - first) / block) as usize,
             _ => key.0,
         };
 
-        let labels = [measured(a)?, measured(b)?];
+        let [ours_by, theirs_by] = &detectors;
+        let labels = [measured(a, ours_by)?, measured(b, theirs_by)?];
         let both = |key: &Key| labels.iter().all(|labels| labels.contains_key(key));
         let labelled: Vec<Key> = common.iter().filter(|key| both(key)).copied().collect();
+        let frames = labels.each_ref().map(BTreeMap::len);
+        if labelled.is_empty() && frames != [0, 0] {
+            return Err(CompareError::NoLabels { a: a.to_owned(), b: b.to_owned(), frames });
+        }
         let catalogue = figures(labelled.first().and_then(|key| labels[0].get(key)));
         let mut units: BTreeMap<usize, [Sums; 2]> = BTreeMap::new();
         for key in &common {
@@ -208,26 +257,91 @@ fn rows(catalogue: &[Figure], units: &[[Sums; 2]], max_drop: f64) -> Vec<Row> {
     catalogue.iter().zip(found).map(row).collect()
 }
 
-fn same_recordings(a: &Path, b: &Path) -> Result<(), CompareError> {
-    #[derive(Deserialize)]
-    struct Head {
-        header: Header,
-    }
-    let hashes = |folder: &Path| -> Result<Vec<Vec<String>>, CompareError> {
+/// What is needed of summary.json.
+#[derive(Deserialize)]
+struct Head {
+    complete: bool,
+    header: Header,
+}
+
+impl Head {
+    fn read(folder: &Path) -> Result<Self, CompareError> {
         let path = folder.join(SUMMARY);
         let text = whole_file::read(&path, LARGEST)?;
-        let Head { header } =
-            serde_json::from_slice(&text).map_err(|reason| CompareError::Line { path, line: 1, reason })?;
-        let of = |files: Vec<super::FileFacts>| files.into_iter().map(|file| file.sha256).collect();
-        Ok(header.recordings.into_iter().map(|recording| of(recording.files)).collect())
-    };
-    let [ours, theirs] = [hashes(a)?, hashes(b)?];
-    let what = match ours.iter().zip(&theirs).position(|(ours, theirs)| ours != theirs) {
-        _ if ours.len() != theirs.len() => format!("{} and {} of them", ours.len(), theirs.len()),
-        Some(place) => format!("the SHA-256 of recording {place} is not the same"),
-        None => return Ok(()),
-    };
-    Err(CompareError::Recordings { a: a.to_owned(), b: b.to_owned(), what })
+        serde_json::from_slice(&text).map_err(|reason| CompareError::Line { path, line: 1, reason })
+    }
+
+    /// The recordings, by the SHA-256 of their files.
+    fn recordings(&self) -> Vec<Vec<&str>> {
+        self.header.recordings.iter().map(hashes).collect()
+    }
+
+    /// What detectors are called on a command line, by their names in figures: a bundle names its own.
+    fn detectors(&self) -> Detectors {
+        let named = self.header.configuration.get("detectors").and_then(Json::as_object);
+        let named = named.into_iter().flatten();
+        named.filter_map(|(id, name)| Some((name.as_str()?.to_owned(), id.clone()))).collect()
+    }
+
+    /// By what frames with labels were measured, each with its name; nothing of a result without labels.
+    fn measures(&self) -> Option<[(&'static str, String); 5]> {
+        let told = self.header.configuration.get("labels")?;
+        let text = |value: &Json| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        // A folder by what is in it, a topic by its name.
+        let source = match &self.header.labels {
+            Some(folder) => format!("a folder of SHA-256 {}", sha256(hashes(folder).join(" ").as_bytes())),
+            None => text(&told[0]),
+        };
+        let measured = text(&told[3]);
+        let (titles, how) = measured.rsplit_once(" at ").unwrap_or((&measured, ""));
+        // In whatever order; a result of an older version has titles alone.
+        let detectors: BTreeSet<String> = self.detectors().into_values().collect();
+        let detectors = match detectors.is_empty() {
+            true => titles.to_owned(),
+            false => detectors.into_iter().collect::<Vec<_>>().join(", "),
+        };
+        Some([
+            ("labels", source),
+            ("label sets", text(&told[1])),
+            ("codings", text(&told[2])),
+            ("detectors", detectors),
+            ("sizes or memories", how.to_owned()),
+        ])
+    }
+}
+
+/// See [`Head::detectors`].
+type Detectors = BTreeMap<String, String>;
+
+fn hashes(recording: &Recording) -> Vec<&str> {
+    recording.files.iter().map(|file| file.sha256.as_str()).collect()
+}
+
+/// Whether the results can be compared: they are complete, of the same recordings, and measured alike. Gives the
+/// detectors of each.
+fn comparable(a: &Path, b: &Path) -> Result<[Detectors; 2], CompareError> {
+    let [ours, theirs] = [Head::read(a)?, Head::read(b)?];
+    let (a, b) = (a.to_owned(), b.to_owned());
+    let [all, others] = [ours.recordings(), theirs.recordings()];
+    if all.len() != others.len() {
+        let what = format!("{} and {} of them", all.len(), others.len());
+        return Err(CompareError::Recordings { a, b, what });
+    }
+    if let Some(place) = all.iter().zip(&others).position(|(one, other)| one != other) {
+        let what = format!("the SHA-256 of recording {place} is not the same");
+        return Err(CompareError::Recordings { a, b, what });
+    }
+    let complete = [ours.complete, theirs.complete];
+    if complete != [true, true] {
+        return Err(CompareError::Stopped { a, b, complete });
+    }
+    if let (Some(ours), Some(theirs)) = (ours.measures(), theirs.measures())
+        && let Some(((what, one), (_, other))) =
+            ours.into_iter().zip(theirs).find(|(one, other)| one != other)
+    {
+        return Err(CompareError::Measures { a, b, what, values: [one, other] });
+    }
+    Ok([ours.detectors(), theirs.detectors()])
 }
 
 /// Every line of a file, read as a `T`.
@@ -256,11 +370,18 @@ fn reports(folder: &Path) -> Result<BTreeMap<Key, Line>, CompareError> {
     Ok(all)
 }
 
-/// The figures of frames with labels.
-fn measured(folder: &Path) -> Result<BTreeMap<Key, figure::Line>, CompareError> {
+/// The figures of frames with labels; of detectors by what they are called on a command line.
+fn measured(folder: &Path, detectors: &Detectors) -> Result<BTreeMap<Key, figure::Line>, CompareError> {
     let (mut all, path) = (BTreeMap::new(), folder.join(FIGURES));
     if path.exists() {
-        lines(&path, |line: figure::Line| insert(&mut all, line.recording, line.time, line))?;
+        lines(&path, |mut line: figure::Line| {
+            for (name, _) in &mut line.errors {
+                if let Some(id) = detectors.get(name) {
+                    name.clone_from(id);
+                }
+            }
+            insert(&mut all, line.recording, line.time, line);
+        })?;
     }
     Ok(all)
 }

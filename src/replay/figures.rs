@@ -1,5 +1,6 @@
 //! The figures of `synthcp evaluate`, of the frames of a replay that have labels.
 
+use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,8 @@ use crate::score::catalogue::Boxed;
 pub struct Measures {
     /// Detectors of errors.
     pub detectors: Vec<Boxed>,
+    /// What each is called on a command line, whatever the bundle calls its own.
+    pub ids: Vec<String>,
     /// At which size, and how pixels are kept.
     pub options: Options,
 }
@@ -31,6 +34,12 @@ impl Measures {
         let names: Vec<_> = self.detectors.iter().map(|detector| detector.name()).collect();
         let Options { at, memory, .. } = &self.options;
         format!("{} at {at:?}, {memory:?}", names.join(", "))
+    }
+
+    /// The detectors' names in figures, by what each is called on a command line.
+    pub(super) fn named(&self) -> BTreeMap<&str, &str> {
+        let names = self.detectors.iter().map(|detector| detector.name());
+        self.ids.iter().map(String::as_str).zip(names).collect()
     }
 }
 

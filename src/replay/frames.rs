@@ -47,7 +47,10 @@ pub(super) struct Frames {
     judged: Option<Judged>,
     recorded: i64,
     begin: i64,
+    /// Until when messages count; from before all on once one came from after the selection.
     end: i64,
+    /// When the selection ends.
+    selected: i64,
     every: u64,
     /// Messages that were read too early, each with its recording.
     ahead: VecDeque<(Message, usize)>,
@@ -85,6 +88,7 @@ impl Frames {
             recorded,
             begin,
             end,
+            selected: end,
             every,
             ahead,
             index: 0,
@@ -101,6 +105,12 @@ impl Frames {
     /// When the selection begins, in nanoseconds since 1970.
     pub(super) fn begin(&self) -> i64 {
         self.begin
+    }
+
+    /// When the selection ends, or the recording within it, of whatever topic; what is known of it, as long as
+    /// there is a next event.
+    pub(super) fn end(&self) -> Option<i64> {
+        Some(self.reader.end()?.min(self.selected))
     }
 
     /// How much of the recordings is read, of 1.
@@ -246,5 +256,13 @@ mod tests {
         let Some(Event::Frame(arriving)) = frames.next().unwrap() else { panic!("no frame") };
         assert_eq!(arriving.message.stamp, 3_000_000_000);
         assert!(frames.next().unwrap().is_none());
+        assert_eq!(frames.end(), Some(3_000_000_000));
+        for (ms, end) in [(500, 2_500_000_000), (60_000, 3_000_000_000)] {
+            let (start, duration) = (Duration::from_secs(1), Some(Duration::from_millis(ms)));
+            let selection = Selection { start, duration, ..selection.clone() };
+            let mut frames = Frames::open(&selection, "/front/image", None, None).unwrap();
+            while frames.next().unwrap().is_some() {}
+            assert_eq!(frames.end(), Some(end), "{ms} ms from 2 s on");
+        }
     }
 }

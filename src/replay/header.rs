@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
+use super::figures::Measures;
 use super::judged::Judged;
 use super::truth::Labels;
 use super::{ReplayError, Selection};
@@ -102,7 +103,7 @@ impl Header {
         monitor: &Monitor,
         topic: &str,
         judged: Option<&Judged>,
-        measures: &str,
+        measures: &Measures,
     ) -> Result<Self, ReplayError> {
         let recordings = selection.bags.iter().map(|bag| Recording::of(bag, &reader::files(bag)?));
         let recordings = recordings.collect::<Result<_, ReplayError>>()?;
@@ -181,7 +182,7 @@ fn configuration(
     selection: &Selection,
     topic: &str,
     judged: Option<&Judged>,
-    measures: &str,
+    measures: &Measures,
 ) -> Result<BTreeMap<String, Json>, ReplayError> {
     let Selection { start, duration, every, parameters, pace, labels, .. } = selection;
     let mut all = BTreeMap::from([
@@ -193,7 +194,8 @@ fn configuration(
     ]);
     if let Some(Labels { source, set, coding }) = labels {
         let coding = coding.map(|coding| coding.to_string());
-        all.insert("labels".to_owned(), json!([source, set, coding, measures]));
+        all.insert("labels".to_owned(), json!([source, set, coding, measures.description()]));
+        all.insert("detectors".to_owned(), json!(measures.named()));
     }
     if let Some(judged) = judged {
         all.insert("segmentation".to_owned(), judged.labels.as_str().into());

@@ -1,8 +1,11 @@
 //! What a replay keeps of the frames it has assessed, so that one that was interrupted goes on.
 //!
 //! ```text
-//! header | report | report | ...      each: length, CRC-32, bytes; what is not whole at the end is cut off
+//! form and header | scene, report | scene, report | ...   each: length, CRC-32, bytes; what is not whole is cut off
 //! ```
+//!
+//! The scene, which no report holds, is what the calibration is compared with: the count of its numbers (0 where there
+//! is none), brightness, features.
 //!
 //! A replay that goes on takes the whole way again, through the same stream; only the networks are not asked
 //! for what they have answered.
@@ -12,14 +15,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err::{File, OpenOptions};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::ReplayError;
 use super::header::Header;
 use crate::bag::cdr::{decode, encode};
 use crate::bag::message::{AnomalyRegion, ClassScore, MonitorReport};
-use crate::monitor::assessment::{self, Assessment, Latency, Maps, Mode, Region, Report};
+use crate::monitor::assessment::{self, Assessment, Latency, Maps, Mode, Region, Report, Scene};
 use crate::watch::validity::Validity;
 
+/// Journals of another form are refused.
+const FORM: u32 = 2;
 /// Largest record, in bytes.
 const LARGEST: u32 = 1 << 26;
 
@@ -29,6 +36,13 @@ pub(super) struct Journal {
     /// What was written before, as long as something of it is left.
     past: Option<Past>,
     file: File,
+}
+
+/// What a journal begins with.
+#[derive(Deserialize)]
+struct Begin {
+    form: u32,
+    header: Header,
 }
 
 struct Past {
@@ -61,7 +75,8 @@ impl Journal {
     /// Begins one.
     pub(super) fn create(path: &Path, header: &Header) -> Result<Self, ReplayError> {
         let mut journal = Self { path: path.to_owned(), past: None, file: File::create(path)? };
-        journal.write(&serde_json::to_vec(header).map_err(std::io::Error::from)?)?;
+        let begin = json!({ "form": FORM, "header": header });
+        journal.write(&serde_json::to_vec(&begin).map_err(std::io::Error::from)?)?;
         Ok(journal)
     }
 
@@ -72,9 +87,11 @@ impl Journal {
         }
         let mut past = Past { reader: BufReader::new(File::open(path)?), end: 0 };
         let Some(bytes) = past.record()? else { return Self::create(path, header) };
-        let earlier: Option<Header> = serde_json::from_slice(&bytes).ok();
-        let difference =
-            earlier.as_ref().map_or(Some("its form".to_owned()), |earlier| header.difference(earlier));
+        let earlier = serde_json::from_slice::<Begin>(&bytes).ok().filter(|earlier| earlier.form == FORM);
+        let difference = match &earlier {
+            Some(earlier) => header.difference(&earlier.header),
+            None => Some("its form".to_owned()),
+        };
         if let Some(what) = difference {
             return Err(ReplayError::Another { path: path.to_owned(), what });
         }
@@ -82,13 +99,13 @@ impl Journal {
         Ok(Self { path: path.to_owned(), past: Some(past), file })
     }
 
-    /// What was said of the next frame, if it was assessed before.
-    pub(super) fn next(&mut self) -> Result<Option<MonitorReport>, ReplayError> {
+    /// What was said of the next frame, and its scene, if it was assessed before.
+    pub(super) fn next(&mut self) -> Result<Option<(MonitorReport, Option<Scene>)>, ReplayError> {
         let Some(past) = &mut self.past else { return Ok(None) };
-        if let Some(report) = past.record()?.and_then(|bytes| decode(&bytes).ok()) {
-            return Ok(Some(report));
-        }
         let end = past.end;
+        if let Some(entry) = past.record()?.and_then(|bytes| entry(&bytes)) {
+            return Ok(Some(entry));
+        }
         self.past = None;
         self.file.set_len(end)?;
         self.file.seek(SeekFrom::Start(end))?;
@@ -96,8 +113,12 @@ impl Journal {
     }
 
     /// Keeps what was said of a frame that had not been assessed before.
-    pub(super) fn add(&mut self, report: &MonitorReport) -> Result<(), ReplayError> {
-        self.write(&encode(report)?)
+    pub(super) fn add(&mut self, report: &MonitorReport, scene: Option<&Scene>) -> Result<(), ReplayError> {
+        let numbers = scene.map_or(Vec::new(), |scene| [&[scene.brightness][..], &scene.features].concat());
+        let mut bytes = (numbers.len() as u32).to_le_bytes().to_vec();
+        bytes.extend(numbers.into_iter().flat_map(f32::to_le_bytes));
+        bytes.extend(encode(report)?);
+        self.write(&bytes)
     }
 
     /// The replay is complete.
@@ -115,8 +136,18 @@ impl Journal {
     }
 }
 
-/// What the assessor came to when it made this report.
-pub(super) fn outcome(report: MonitorReport) -> Result<Assessment, String> {
+/// A record's report and scene.
+fn entry(bytes: &[u8]) -> Option<(MonitorReport, Option<Scene>)> {
+    let (count, rest) = bytes.split_first_chunk()?;
+    let (numbers, report) = rest.split_at_checked(4 * u32::from_le_bytes(*count) as usize)?;
+    let (numbers, _) = numbers.as_chunks::<4>();
+    let mut numbers = numbers.iter().map(|number| f32::from_le_bytes(*number));
+    let scene = numbers.next().map(|brightness| Scene { brightness, features: numbers.collect() });
+    Some((decode(report).ok()?, scene))
+}
+
+/// What the assessor came to when it made this report on this scene.
+pub(super) fn outcome(report: MonitorReport, scene: Option<Scene>) -> Result<Assessment, String> {
     let degraded = report.validity == Validity::Degraded as u8;
     if !degraded && report.validity != Validity::Ok as u8 {
         return Err(report.reason);
@@ -137,7 +168,7 @@ pub(super) fn outcome(report: MonitorReport) -> Result<Assessment, String> {
         },
         classes: report.classes.into_iter().map(class).collect(),
         regions: report.regions.into_iter().map(region).collect(),
-        scene: None,
+        scene,
     };
     Ok(Assessment { report, maps: Maps::default() })
 }
@@ -201,10 +232,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let report = |received: u64| MonitorReport { frames_received: received, ..MonitorReport::default() };
+        let scene = |received: u64| {
+            (received > 0).then(|| Scene { brightness: received as f32 / 3., features: vec![0.1, 7e-9] })
+        };
         let mut journal = Journal::create(&path, &header("1")).unwrap();
         let mut ends = vec![std::fs::metadata(&path).unwrap().len()];
         for received in 0..3 {
-            journal.add(&report(received)).unwrap();
+            journal.add(&report(received), scene(received).as_ref()).unwrap();
             ends.push(std::fs::metadata(&path).unwrap().len());
         }
         let bytes = std::fs::read(&path).unwrap();
@@ -212,17 +246,23 @@ mod tests {
             std::fs::write(&path, &bytes[..length as usize]).unwrap();
             let mut journal = Journal::resume(&path, &header("1")).unwrap();
             let mut read = 0;
-            while let Some(found) = journal.next().unwrap() {
-                assert_eq!(found.frames_received, read);
+            while let Some((found, seen)) = journal.next().unwrap() {
+                assert_eq!((found.frames_received, &seen), (read, &scene(read)));
+                assert_eq!(outcome(found, seen).unwrap().report.scene, scene(read));
                 read += 1;
             }
             assert_eq!(read as usize, ends.iter().filter(|&&end| end <= length).count() - 1);
             for received in read..3 {
-                journal.add(&report(received)).unwrap();
+                journal.add(&report(received), scene(received).as_ref()).unwrap();
             }
             assert_eq!(std::fs::read(&path).unwrap(), bytes);
         }
         let error = Journal::resume(&path, &header("2")).err().unwrap().to_string();
         assert!(error.contains("version"), "{error}");
+        // As it was before there were scenes.
+        let mut before = Journal { path: path.clone(), past: None, file: File::create(&path).unwrap() };
+        before.write(&serde_json::to_vec(&header("1")).unwrap()).unwrap();
+        let error = Journal::resume(&path, &header("1")).err().unwrap().to_string();
+        assert!(error.contains("its form"), "{error}");
     }
 }

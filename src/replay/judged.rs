@@ -7,6 +7,7 @@ use super::{ReplayError, Selection};
 use crate::bag::cdr::decode;
 use crate::bag::message::{LabelInfo, Message as _};
 use crate::bag::reader::{Message, topics};
+use crate::watch::labels::paired;
 
 /// The topics that labels to be judged are recorded on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub(super) fn names(message: &Message) -> Result<Names, String> {
     }
     let LabelInfo { class_ids, class_names, ignore_id, .. } =
         decode(&message.data).map_err(|error| error.to_string())?;
-    Ok((class_ids.into_iter().map(i32::from).zip(class_names).collect(), Some(ignore_id.into())))
+    Ok((paired(class_ids, class_names)?, Some(ignore_id.into())))
 }
 
 /// How images and labels by topic met. All are counted: `frames_unmatched` and `labels_unmatched` hold those that

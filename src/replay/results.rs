@@ -36,6 +36,9 @@ pub(crate) const BAG: &str = "result.mcap";
 pub(crate) const SUMMARY: &str = "summary.json";
 /// Figures of single frames with labels.
 pub(super) const FIGURES: &str = "figures.jsonl";
+/// Metadata of result.mcap: what it is made of, and, once it is whole, that it is.
+pub(crate) const BEGUN: &str = "synthcp_replay";
+pub(crate) const ENDED: &str = "synthcp_replay_end";
 /// What is needed to go on; it is begun before all others.
 pub const JOURNAL: &str = "replay.journal";
 
@@ -98,7 +101,7 @@ impl Results {
             bundle: monitor.bundle_name().to_owned(),
             hash: monitor.bundle_hash().to_owned(),
         };
-        bag.note("synthcp_replay", BTreeMap::from([("header".to_owned(), json(header)?)]))?;
+        bag.note(BEGUN, BTreeMap::from([("header".to_owned(), json(header)?)]))?;
         let rises = Rises::default();
         Ok(Self { folder: folder.to_owned(), lines, table, bag, reports, pictures, rises, identity })
     }
@@ -159,7 +162,7 @@ impl Results {
         self.lines.flush()?;
         self.table.finish()?;
         let facts = [("complete", summary.complete.to_string()), ("host", json(&summary.host)?)];
-        self.bag.note("synthcp_replay_end", facts.map(|(name, fact)| (name.to_owned(), fact)).into())?;
+        self.bag.note(ENDED, facts.map(|(name, fact)| (name.to_owned(), fact)).into())?;
         self.bag.finish()?;
         let text = serde_json::to_vec_pretty(summary).map_err(std::io::Error::from)?;
         Ok(whole_file::write(&self.folder.join(SUMMARY), text)?)

@@ -31,7 +31,7 @@ use crate::watch::labels::LabelArrival;
 use crate::watch::mailbox::{Arrival, Counts};
 use crate::watch::parameters::{Parameters, Value};
 use crate::watch::shared::{Shared, SharedParameters};
-use crate::watch::stream::{Assessed, Assessor, Session, Taken, merged};
+use crate::watch::stream::{Assessed, Assessor, Session, Taken};
 use crate::watch::vigil::{Saying, Vigil};
 
 /// A replay under way.
@@ -84,7 +84,7 @@ impl Run {
         let of_day = Arc::new(move || of_day.time_of_day());
         let shared = Shared::new(parameters, of_day, Thresholds::unknown(), clock.now());
         let shared = Arc::new(shared.on(Arc::new(move || steady.now())));
-        shared.state().thresholds = merged(monitor.thresholds(), shared.parameters.live().thresholds);
+        shared.state().calibrated = monitor.thresholds().clone();
         shared.state().loaded(clock.now());
         if let Some(labels) = &shared.labels {
             labels.learn(monitor.labels())?;
@@ -121,20 +121,42 @@ impl Run {
         let began = Instant::now();
         while let Some(event) = self.frames.next()? {
             self.arrive(event)?;
-            while let Some(waiting) = self.waiting.take() {
-                self.frame(waiting)?;
-            }
+            self.take_up()?;
             let progressed = Progress { frames: self.summary.frames, share: self.frames.share() };
             if progress(progressed).is_break() {
                 self.summary.complete = false;
                 break;
             }
         }
+        let begin = self.frames.begin();
+        let end = self.frames.end().unwrap_or(begin).max(begin);
+        self.summary.selected = [begin, end];
+        if self.summary.complete {
+            self.silence(end)?;
+        }
         self.summary.met = self.frames.met;
         self.unpaired()?;
         self.summary.cost = self.cost(began.elapsed());
         if let Some(figures) = self.session.assessor().figures.take() {
             self.summary.measured(figures, self.frames.truth.as_ref().map_or(0, |truth| truth.unused))?;
+        }
+        Ok(())
+    }
+
+    /// Assesses what waits, and what comes meanwhile.
+    fn take_up(&mut self) -> Result<(), ReplayError> {
+        while let Some(waiting) = self.waiting.take() {
+            self.frame(waiting)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing more comes of the camera, though the recording goes on until `end`.
+    fn silence(&mut self, end: i64) -> Result<(), ReplayError> {
+        for tick in self.clock.ticks_until(self.clock.elapsed_at(end)) {
+            self.until(tick + 1)?;
+            // An image that has done without its labels for long enough.
+            self.take_up()?;
         }
         Ok(())
     }
@@ -169,8 +191,11 @@ impl Run {
         self.until(self.clock.elapsed_at(time))?;
         self.clock.advance(time);
         if !due {
-            // The camera was not silent.
-            self.shared.state().watchdog.feed(self.clock.now());
+            // The camera was not silent, and on the robot there would have been a report.
+            let (now, mut state) = (self.clock.now(), self.shared.state());
+            state.watchdog.feed(now);
+            state.last_said = Some(now);
+            drop(state);
             return self.not_assessed(label);
         }
         let image = match image {
@@ -308,15 +333,17 @@ impl Run {
             }
         };
         let mut assessed = assessed.leaving(&self.shared);
+        self.shared.state().reported(self.clock.now());
         self.summary.frame(time, trust, &assessed.verdict);
         for dropped in self.dropped.drain(..) {
             self.summary.misses.miss(dropped);
         }
         let report = self.results.frame(time, trust, recording, &mut assessed)?;
-        self.memory = assessed.image.map(RgbImage::into_raw).unwrap_or_default();
         if is_new {
-            self.journal.add(&report)?;
+            let scene = assessed.verdict.report.as_ref().and_then(|report| report.scene.as_ref());
+            self.journal.add(&report, scene)?;
         }
+        self.memory = assessed.image.map(RgbImage::into_raw).unwrap_or_default();
         Ok(())
     }
 
@@ -342,13 +369,13 @@ impl Run {
         let is_new = past.is_none();
         let wanted = self.results.wanted();
         let (outcome, total) = match past {
-            Some(report) => {
+            Some((report, scene)) => {
                 let again = is_measured || wanted != Wanted::default();
                 // For the figures, and for the picture of a rise.
                 let again = again.then(|| self.session.outcome(&taken, wanted)).and_then(Result::ok);
                 taken.decode = journal::millis(report.latency_decode_ms);
                 let total = journal::millis(report.latency_total_ms);
-                let outcome = journal::outcome(report).map(|assessment| match again {
+                let outcome = journal::outcome(report, scene).map(|assessment| match again {
                     Some(again) => Assessment { maps: again.maps, ..assessment },
                     None => assessment,
                 });

@@ -29,6 +29,8 @@ pub struct Summary {
     pub topic: String,
     /// When the recording begins, in nanoseconds since 1970.
     pub begin: i64,
+    /// When what was selected of it begins and ends, with the recording at the latest.
+    pub selected: [i64; 2],
     /// Whether it came to the end of what was selected.
     pub complete: bool,
     /// Frames in the selection.
@@ -83,6 +85,7 @@ impl Summary {
         Self {
             topic: topic.to_owned(),
             begin,
+            selected: [begin; 2],
             complete: true,
             met: 0,
             frames: 0,

@@ -122,7 +122,7 @@ impl Debounce {
         self.things.update(live, Patience { trigger: 1, ..patience });
     }
 
-    /// The same of a frame that came too late to say that there is none.
+    /// The same of a frame that cannot say that there is none: it came too late, or has no score.
     pub(crate) fn things_late(&mut self, live: bool, patience: Patience) {
         self.things(live || self.things.active, patience);
     }

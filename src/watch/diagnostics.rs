@@ -166,7 +166,7 @@ fn self_test(snapshot: &Snapshot) -> Status {
 fn labels(snapshot: &Snapshot) -> Option<Status> {
     let Snapshot { state, counts, settings, live, now, .. } = *snapshot;
     let options = settings.labels.as_ref()?;
-    let LabelState { last, matched, why, counts: labels } = &state.labels;
+    let LabelState { last, matched, why, counts: labels, names } = &state.labels;
     let since = |at: &Option<Instant>| at.map(|at| now.saturating_duration_since(at));
     // Of the last verdicts none is on an image, if labels stopped.
     let silent = unlabelled(state, live, state.watchdog.started(), now);
@@ -185,6 +185,10 @@ fn labels(snapshot: &Snapshot) -> Option<Status> {
         }
         (None, Some(_), Liveness::Alive) => (Severity::Ok, "labels belong to images".to_owned()),
     };
+    let (severity, message) = match names {
+        Some(trouble) if severity == Severity::Ok => (Severity::Warn, trouble.clone()),
+        _ => (severity, message),
+    };
     Some(Status {
         task: "labels",
         severity,
@@ -194,6 +198,7 @@ fn labels(snapshot: &Snapshot) -> Option<Status> {
             ("labels_unmatched", labels.unmatched.to_string()),
             ("frames_unmatched", counts.unmatched.to_string()),
             ("last_miss", why.clone().unwrap_or_default()),
+            ("unknown_names", names.clone().unwrap_or_default()),
             ("since_last_labels_ms", millis(since(last))),
             ("since_last_match_ms", millis(since(matched))),
             ("timeout_ms", millis(Some(options.timeout))),
@@ -366,7 +371,7 @@ fn processing_time(snapshot: &Snapshot) -> Status {
 
 fn segmentation(snapshot: &Snapshot) -> Status {
     let Snapshot { state, live, now, .. } = *snapshot;
-    let thresholds = &state.thresholds;
+    let thresholds = live.thresholds.in_place_of(&state.calibrated);
     let verdict = state
         .last_verdict
         .as_ref()
@@ -440,7 +445,7 @@ mod tests {
     use crate::monitor::assessment::{Latency, Report};
     use crate::watch::labels::LabelCounts;
     use crate::watch::likeness::{CalibrationState, Likeness};
-    use crate::watch::parameters::Parameters;
+    use crate::watch::parameters::{Parameters, Value};
     use crate::watch::shared::tests::state;
     use crate::watch::verdict::Verdict;
 
@@ -471,7 +476,11 @@ mod tests {
     }
 
     fn statuses_of(state: &State, now: Instant) -> Vec<Status> {
-        let settings = Parameters::default().settings();
+        statuses_by(&Parameters::default(), state, now)
+    }
+
+    fn statuses_by(parameters: &Parameters, state: &State, now: Instant) -> Vec<Status> {
+        let settings = parameters.settings();
         let snapshot = Snapshot {
             camera: &Camera::default(),
             state,
@@ -520,12 +529,16 @@ mod tests {
         state.health = Some(good);
         assert_eq!(beyond(&state, now), all(Ok, Ok, Ok, Ok, Ok));
         state.health = Some(Health { range: 0.1, sharpness: 0.05, covered: 0.9, ..good });
-        state.likeness = Likeness { state: CalibrationState::Invalid, shift: None };
+        state.likeness = Likeness { state: CalibrationState::Invalid, ..Likeness::default() };
         assert_eq!(beyond(&state, now), all(Warn, Warn, Warn, Ok, Warn));
         assert_eq!(value(&statuses_of(&state, now)[5], "state"), "INVALID");
         state.health = Some(Health { sharpness: f32::NAN, ..good });
         assert_eq!(beyond(&state, now), all(Warn, Ok, Warn, Warn, Ok));
         assert_eq!(beyond(&state, now + Duration::from_secs(9)), all(Warn, Stale, Stale, Stale, Stale));
+        state.likeness = Likeness { obstacle: Some("there is no anomalous area"), ..Likeness::default() };
+        let calibration = statuses_of(&state, now).swap_remove(5);
+        assert_eq!((calibration.severity, value(&calibration, "state")), (Warn, "UNKNOWN"));
+        assert!(calibration.message.contains("there is no anomalous area"), "{}", calibration.message);
     }
 
     #[test]
@@ -545,6 +558,16 @@ mod tests {
         );
         assert_eq!(value(&found[0], "state"), "waiting");
         assert_eq!(value(&found[3], "failure_score"), "nan");
+    }
+
+    #[test]
+    fn limits_set_by_hand_are_shown_before_the_next_image() {
+        let now = Instant::now();
+        let mut parameters = Parameters::default();
+        parameters.set("threshold.failure", &Value::Double(0.9)).unwrap();
+        let found = statuses_by(&parameters, &state(now), now);
+        assert_eq!(value(&found[3], "threshold_failure"), "0.9000");
+        assert_eq!(value(&found[3], "threshold_caution"), "0.5000", "the bundle's");
     }
 
     #[test]
@@ -600,6 +623,22 @@ mod tests {
         assert_eq!((found[1].severity, value(&found[1], "lifecycle")), (Severity::Warn, "inactive"));
         assert_eq!(found[1].message, "inactive: ~/change_state activate starts it");
         assert_eq!(found[3].severity, Severity::Stale);
+    }
+
+    #[test]
+    fn labels_whose_names_mean_nothing_are_a_warning() {
+        let now = Instant::now();
+        let mut state = state(now);
+        state.watchdog.feed(now);
+        (state.labels.last, state.labels.matched) = (Some(now), Some(now));
+        let topic = Parameters::with_overrides([("segmentation", Value::Text("topic".into()))]).unwrap();
+        let told = |state: &State| {
+            let status = statuses_by(&topic, state, now).pop().unwrap();
+            (status.task, status.severity, value(&status, "unknown_names").to_owned())
+        };
+        assert_eq!(told(&state), ("labels", Severity::Ok, String::new()));
+        state.labels.names = Some("no class: dragon".to_owned());
+        assert_eq!(told(&state), ("labels", Severity::Warn, "no class: dragon".to_owned()));
     }
 
     #[test]

@@ -92,7 +92,12 @@ impl Duplicates {
         if stamp == Stamp::default() {
             return vec![arrival];
         }
-        self.recent.retain(|seen| now.saturating_duration_since(seen.at) < Self::MEMORY);
+        // One that is set aside is remembered till it goes on: it has nobody else.
+        let spare = &self.spare;
+        self.recent.retain(|seen| {
+            now.saturating_duration_since(seen.at) < Self::MEMORY
+                || spare.as_ref().is_some_and(|spare| seen.is(&spare.image))
+        });
         let twin = self.recent.iter().position(|seen| seen.stamp == stamp && seen.compressed != compressed);
         let Some(twin) = twin else {
             self.recent.push_back(Seen { stamp, compressed, at: now, quality: None, admitted: false });
@@ -261,6 +266,19 @@ mod tests {
         assert_eq!(camera.sends(4, RAW), [(3, JPEG), (4, RAW)]);
         camera.now += Duration::from_secs(1);
         assert_eq!(camera.sends(5, JPEG), [(5, JPEG)], "the other transport is silent");
+    }
+
+    #[test]
+    fn an_image_set_aside_for_its_twin_is_judged_however_late_the_next_one_comes() {
+        let mut camera = Camera::new();
+        camera.sends(1, RAW);
+        camera.learns(1, RAW, Quality::Coloured);
+        camera.sends(1, JPEG);
+        assert_eq!(camera.sends(2, JPEG), [], "its raw twin is lost");
+        camera.now += Duration::from_millis(1100);
+        assert_eq!(camera.sends(3, JPEG), [(2, JPEG), (3, JPEG)]);
+        camera.now += Duration::from_secs(9);
+        assert_eq!(camera.sends(2, RAW), [(2, RAW)], "and is forgotten then");
     }
 
     #[test]

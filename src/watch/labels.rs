@@ -13,6 +13,7 @@ use image::GrayImage;
 
 use crate::frame::{CameraImage, Stamp};
 use crate::labels::{IGNORE, LabelSet};
+use crate::quote::quoted;
 use crate::whole_file;
 use fit::Fit;
 use matching::{Matcher, Rule};
@@ -107,19 +108,57 @@ struct Dictionary {
     of_set: Option<Meaning>,
     /// What is in force.
     meaning: Option<Arc<Meaning>>,
+    /// Why the last message of the segmenter was not taken, if it was not.
+    refused: Option<String>,
+    /// Which names in the one that was mean nothing to the bundle, in words.
+    strangers: Option<String>,
 }
 
 impl Dictionary {
+    /// What is wrong with the segmenter's names, if something is.
+    fn trouble(&self) -> Option<&str> {
+        self.refused.as_deref().or(self.strangers.as_deref())
+    }
+
     fn settle(&mut self) {
         let (Some(own), Some(of_set)) = (&self.own, &self.of_set) else { return };
-        let meaning = match &self.named {
+        let (meaning, strangers) = match &self.named {
             Some((classes, ignored)) => {
                 let classes = classes.iter().map(|(number, name)| (*number, name.as_str()));
                 of_set.clone().named(classes, *ignored, own)
             }
-            None => of_set.clone(),
+            None => (of_set.clone(), Vec::new()),
         };
+        self.strangers = unknown_names(&strangers);
         self.meaning = Some(Arc::new(meaning));
+    }
+}
+
+/// Most names that are told.
+const TOLD: usize = 5;
+
+/// That these names are no classes of the bundle, in words.
+fn unknown_names(names: &[&str]) -> Option<String> {
+    let told: Vec<_> = names.iter().take(TOLD).map(|name| quoted(name)).collect();
+    let more = match names.len().saturating_sub(TOLD) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!told.is_empty()).then(|| {
+        format!(
+            "label_info names no classes of the bundle: {}{more}; pixels of these have no label",
+            told.join(", ")
+        )
+    })
+}
+
+/// Numbers with their names, which a message has in two arrays.
+pub(crate) fn paired(numbers: Vec<u16>, names: Vec<String>) -> Result<Vec<(i32, String)>, String> {
+    match (numbers.len(), names.len()) {
+        (ids, told) if ids != told => Err(format!(
+            "label_info has {ids} class_ids and {told} class_names and is not taken; each id needs a name"
+        )),
+        _ => Ok(numbers.into_iter().map(i32::from).zip(names).collect()),
     }
 }
 
@@ -141,17 +180,44 @@ impl Labels {
         let Options { names, coding, channel, .. } = &self.options;
         let theirs = names.as_ref().map_or_else(|| Ok(own.clone()), |names| label_set(names))?;
         let of_set = Meaning::of(&theirs, own, *coding, *channel)?;
-        let mut dictionary = self.dictionary();
-        (dictionary.own, dictionary.of_set) = (Some(own.clone()), Some(of_set));
-        dictionary.settle();
+        self.change(|dictionary| {
+            (dictionary.own, dictionary.of_set) = (Some(own.clone()), Some(of_set));
+            dictionary.settle();
+        });
         Ok(())
     }
 
     /// The segmenter says which of its numbers has which name, and which is none.
     pub fn name(&self, classes: Vec<(i32, String)>, ignored: Option<i32>) {
-        let mut dictionary = self.dictionary();
-        dictionary.named = Some((classes, ignored));
-        dictionary.settle();
+        self.change(|dictionary| {
+            (dictionary.named, dictionary.refused) = (Some((classes, ignored)), None);
+            dictionary.settle();
+        });
+    }
+
+    /// What the segmenter says of its numbers cannot be taken: what it said before stays.
+    pub(crate) fn refuse(&self, why: String) {
+        self.change(|dictionary| dictionary.refused = Some(why));
+    }
+
+    /// What is wrong with the segmenter's names, if something is.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.dictionary().trouble().map(str::to_owned)
+    }
+
+    /// Changes what is known of the ids; what is wrong with that is said once.
+    fn change(&self, change: impl FnOnce(&mut Dictionary)) {
+        let (before, now) = {
+            let mut dictionary = self.dictionary();
+            let before = dictionary.trouble().map(str::to_owned);
+            change(&mut dictionary);
+            (before, dictionary.trouble().map(str::to_owned))
+        };
+        if let Some(trouble) = &now
+            && now != before
+        {
+            tracing::warn!("{trouble}");
+        }
     }
 
     fn dictionary(&self) -> MutexGuard<'_, Dictionary> {
@@ -180,5 +246,33 @@ impl Labels {
             ));
         }
         Ok(self.options.fit.onto(ids, size))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::parameters::{Parameters, Value};
+
+    #[test]
+    fn names_that_mean_nothing_and_messages_that_cannot_be_taken_are_told_till_better_ones_come() {
+        let topic = [("segmentation", Value::Text("topic".into()))];
+        let labels = Labels::new(Parameters::with_overrides(topic).unwrap().labels().unwrap());
+        let named = |names: &[&str]| -> Vec<(i32, String)> {
+            (1..).zip(names.iter().map(|&name| name.to_owned())).collect()
+        };
+        labels.name(named(&["Road", "dragon"]), Some(0));
+        assert_eq!(labels.trouble(), None, "the bundle's classes are not known yet");
+        labels.learn(&LabelSet::by_name("cityscapes").unwrap()).unwrap();
+        let told = labels.trouble().unwrap();
+        assert!(told.contains("\"dragon\"") && !told.contains("Road"), "{told}");
+        labels.name(named(&["a", "b", "c", "d", "e", "f", "g"]), Some(0));
+        let told = labels.trouble().unwrap();
+        assert!(told.contains("\"e\" and 2 more;") && !told.contains("\"f\""), "{told}");
+        labels.refuse(paired(vec![1, 2, 3], vec!["road".to_owned()]).unwrap_err());
+        assert!(labels.trouble().unwrap().contains("3 class_ids and 1 class_names"));
+        labels.name(named(&["road"]), Some(0));
+        assert_eq!(labels.trouble(), None);
+        assert_eq!(paired(vec![7], vec!["road".to_owned()]), Ok(vec![(7, "road".to_owned())]));
     }
 }

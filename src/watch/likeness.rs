@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use crate::frame::Stamp;
 use crate::model::reference::{Look, Reference, Shift};
-use crate::monitor::assessment::{Mode, Report};
+use crate::monitor::assessment::{Mode, Report, Scene};
 
 /// Whether the calibration holds for what is in view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum CalibrationState {
-    /// Nothing is known: the bundle keeps nothing to compare with, or too few frames were seen.
+    /// Nothing is known: the bundle keeps nothing to compare with, too few frames were seen, or no frame can be
+    /// compared.
     #[default]
     Unknown = 0,
     /// No window of late is farther from the calibration drives than they are from each other.
@@ -43,6 +44,15 @@ pub(crate) struct Likeness {
     pub state: CalibrationState,
     /// The last window's shift, and the limit.
     pub shift: Option<(Shift, f32)>,
+    /// Why no frame can be compared with what the bundle keeps, where none can.
+    pub obstacle: Option<&'static str>,
+}
+
+impl Likeness {
+    /// Whether what was promised may still hold.
+    pub(crate) fn keeps_promise(&self) -> bool {
+        self.state != CalibrationState::Invalid && self.obstacle.is_none()
+    }
 }
 
 /// Steps between frames that are missing before a window is begun anew.
@@ -61,12 +71,14 @@ pub(crate) struct LikenessCheck {
 }
 
 impl LikenessCheck {
-    /// Forgets what was in view: time has jumped. An alarm outlives that; that all was well does not.
+    /// Forgets what was in view: time has jumped. An alarm outlives that, and what stands in the way; that all was
+    /// well does not.
     pub fn forget(&mut self) {
-        let was = self.known.state;
+        let Likeness { state, obstacle, .. } = self.known;
         *self = Self::default();
-        if was == CalibrationState::Invalid {
-            self.known.state = was;
+        self.known.obstacle = obstacle;
+        if state == CalibrationState::Invalid {
+            self.known.state = state;
         }
     }
 
@@ -76,7 +88,13 @@ impl LikenessCheck {
             self.forget();
             return Likeness::default();
         };
-        match report.and_then(look).filter(|look| look.features.len() == reference.feature_means.len()) {
+        if let Some((report, scene)) = report.and_then(whole) {
+            self.known.obstacle = obstacle(report, scene, reference);
+            if self.known.obstacle.is_some() {
+                self.forget();
+            }
+        }
+        match report.and_then(look).filter(|_| self.known.obstacle.is_none()) {
             Some(look) => self.take(look, stamp, reference),
             // That all was well tells nothing of now.
             None if self.is_after_gap(stamp, reference) && self.known.state == CalibrationState::Valid => {
@@ -121,8 +139,24 @@ impl LikenessCheck {
     }
 }
 
+/// A report by the whole method, with its scene.
+fn whole(report: &Report) -> Option<(&Report, &Scene)> {
+    report.scene.as_ref().filter(|_| report.mode == Mode::Full).map(|scene| (report, scene))
+}
+
+/// What the reference asks for and no frame tells, by this bundle and these parameters.
+fn obstacle(report: &Report, scene: &Scene, reference: &Reference) -> Option<&'static str> {
+    if report.anomaly_area.is_nan() {
+        Some("the anomaly score is not computed (parameter anomaly)")
+    } else if scene.features.len() != reference.feature_means.len() {
+        Some("the segmenter has another number of features")
+    } else {
+        None
+    }
+}
+
 fn look(report: &Report) -> Option<Look> {
-    let scene = report.scene.as_ref().filter(|_| report.mode == Mode::Full)?;
+    let (report, scene) = whole(report)?;
     let look = Look {
         failure_score: report.failure_score,
         anomaly_area: report.anomaly_area,
@@ -143,7 +177,6 @@ mod tests {
 
     use super::*;
     use crate::model::reference::learn::tests::drives;
-    use crate::monitor::assessment::Scene;
 
     fn reference() -> Reference {
         Reference::learn(&drives(40, 1), 0.5, 4, 0.1).unwrap()
@@ -183,6 +216,26 @@ mod tests {
         let degraded = Report::example(Mode::LogitsOnly, 0.4);
         let mut state_at = |seconds| check.look(Some(&degraded), at(seconds), Some(&reference())).state;
         assert_eq!([state_at(2.), state_at(4.), state_at(4.1)], [Valid, Valid, Unknown]);
+    }
+
+    #[test]
+    fn what_can_never_be_compared_promises_nothing_and_says_why() {
+        let (reference, mut check) = (reference(), LikenessCheck::default());
+        let blind = Report { anomaly_area: f32::NAN, ..report(0.4) };
+        for second in 0..9 {
+            let known = check.look(Some(&blind), at(f64::from(second)), Some(&reference));
+            assert_eq!((known.state, known.keeps_promise()), (Unknown, false));
+            assert!(known.obstacle.is_some_and(|why| why.contains("anomaly")));
+        }
+        // Nor does a frame that cannot be read, or a jump, make it comparable.
+        check.forget();
+        assert!(!check.look(None, at(9.), Some(&reference)).keeps_promise());
+        let scene = Some(Scene { brightness: 0.4, features: vec![0.4; 2] });
+        assert!(
+            !check.look(Some(&Report { scene, ..report(0.4) }), at(10.), Some(&reference)).keeps_promise()
+        );
+        assert!(check.look(Some(&report(0.4)), at(11.), Some(&reference)).keeps_promise());
+        assert_eq!(check.look(Some(&blind), at(12.), None), Likeness::default(), "no reference");
     }
 
     #[test]

@@ -148,6 +148,13 @@ impl Parameters {
         Ok((parameters, unknown))
     }
 
+    /// The defaults, for the cameras that these overrides name where they can be cameras: whoever reads of one of them
+    /// is to read what is wrong with the others.
+    pub(crate) fn of_cameras_in<'a>(overrides: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
+        let cameras = overrides.into_iter().filter(|(name, _)| *name == table::CAMERAS.declaration.name);
+        Self::with_overrides(cameras).unwrap_or_default()
+    }
+
     /// The value of `name`; a camera that has none of its own has that of all.
     pub fn get(&self, name: &str) -> Result<&Value, ParameterError> {
         let row = self.row(name)?;

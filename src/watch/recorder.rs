@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -95,13 +95,20 @@ struct Item {
     /// Nanoseconds since 1970.
     time: u64,
     at: Instant,
+    /// Messages lost before it.
+    lost: u64,
+    /// The highest level of the reports that were lost since the one before it.
+    missed: Level,
 }
 
 #[derive(Default)]
 struct Common {
     queued: AtomicU64,
     messages_lost: AtomicU64,
+    /// The highest level of the reports that were lost since a message was taken, as its number.
+    missed: AtomicU8,
     ends: AtomicBool,
+    has_ended: AtomicBool,
     recorded: Mutex<Recorded>,
 }
 
@@ -131,8 +138,12 @@ impl Recorder {
         let (sender, receiver) = sync_channel(WAITING);
         let common = Arc::<Common>::default();
         let recorder = Self { common: common.clone(), sender, most: options.max_bytes, clock };
-        let tape = Tape::new(options, topics, facts, common);
-        (recorder, move || tape.run(&receiver))
+        let tape = Tape::new(options, topics, facts, common.clone());
+        let work = move || {
+            tape.run(&receiver);
+            common.has_ended.store(true, Ordering::Relaxed);
+        };
+        (recorder, work)
     }
 
     /// Takes an image that arrived at `at`.
@@ -156,6 +167,18 @@ impl Recorder {
         self.common.ends.store(true, Ordering::Relaxed);
     }
 
+    /// That it has not ended though nobody waits any longer, if so: what is under way is lost, and counts as that.
+    pub(crate) fn give_up(&self) -> Option<&'static str> {
+        const WHY: &str = "the node ended before the recording of the last rise was on the disk: it is lost";
+        if self.common.has_ended.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut recorded = self.common.recorded();
+        recorded.lost += 1;
+        recorded.last_error = Some(WHY.to_owned());
+        Some(WHY)
+    }
+
     fn offer(&self, what: What, at: Instant) {
         let bytes = what.bytes();
         let since_1970 = (self.clock)().or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).ok());
@@ -163,9 +186,17 @@ impl Recorder {
         let queued = self.common.queued.fetch_add(bytes, Ordering::Relaxed) + bytes;
         // One message is taken whatever its size, where nothing else waits.
         let fits = queued <= self.most.max(bytes);
-        if !fits || self.sender.try_send(Item { what, time, at }).is_err() {
+        let own = match &what {
+            What::Report(report) => report.level,
+            What::Image(..) => Level::Nominal.number(),
+        };
+        let missed = self.common.missed.swap(Level::Nominal.number(), Ordering::Relaxed);
+        let lost = self.common.messages_lost.load(Ordering::Relaxed);
+        let item = Item { what, time, at, lost, missed: Level::from_number(missed) };
+        if !fits || self.sender.try_send(item).is_err() {
             self.common.queued.fetch_sub(bytes, Ordering::Relaxed);
             self.common.messages_lost.fetch_add(1, Ordering::Relaxed);
+            self.common.missed.fetch_max(own.max(missed), Ordering::Relaxed);
         }
     }
 }
@@ -176,8 +207,6 @@ struct Event {
     time: u64,
     level: Level,
     until: Instant,
-    /// Messages lost before it.
-    lost_before: u64,
 }
 
 /// The last seconds, and the event in them.
@@ -188,6 +217,8 @@ struct Tape {
     common: Arc<Common>,
     items: VecDeque<Item>,
     bytes: u64,
+    /// Messages lost before those.
+    lost_before: u64,
     level: Option<Level>,
     event: Option<Event>,
     /// Held while it records there.
@@ -197,7 +228,19 @@ struct Tape {
 impl Tape {
     fn new(options: Recording, topics: Topics, facts: Facts, common: Arc<Common>) -> Self {
         let items = VecDeque::new();
-        Self { options, topics, facts, common, items, bytes: 0, level: None, event: None, lock: None }
+        let (bytes, lost_before) = (0, 0);
+        Self {
+            options,
+            topics,
+            facts,
+            common,
+            items,
+            bytes,
+            lost_before,
+            level: None,
+            event: None,
+            lock: None,
+        }
     }
 
     fn run(mut self, items: &Receiver<Item>) {
@@ -223,8 +266,13 @@ impl Tape {
     /// Takes in a message.
     fn add(&mut self, item: Item) {
         let (at, time) = (item.at, item.time);
-        if let What::Report(report) = &item.what {
-            let level = Level::from_number(report.level);
+        let reported = match &item.what {
+            What::Report(report) => Some(Level::from_number(report.level)),
+            What::Image(..) => None,
+        };
+        // A rise whose report was lost is one all the same.
+        let missed = Some(item.missed).filter(|missed| *missed > Level::Nominal);
+        for level in missed.into_iter().chain(reported) {
             let before = self.level.replace(level);
             if before.is_some_and(|before| before < level) {
                 self.rise(level, time, at);
@@ -237,8 +285,7 @@ impl Tape {
 
     fn rise(&mut self, level: Level, time: u64, at: Instant) {
         let until = at + self.options.seconds;
-        let lost_before = self.common.messages_lost.load(Ordering::Relaxed);
-        let event = self.event.get_or_insert(Event { time, level, until, lost_before });
+        let event = self.event.get_or_insert(Event { time, level, until });
         // One that follows soon belongs to the same recording.
         (event.level, event.until) = (event.level.max(level), until);
     }
@@ -263,6 +310,7 @@ impl Tape {
     fn forget_one(&mut self) {
         if let Some(item) = self.items.pop_front() {
             self.bytes -= item.what.bytes();
+            self.lost_before = item.lost;
         }
     }
 
@@ -270,6 +318,7 @@ impl Tape {
     fn write(&mut self) {
         let Some(event) = self.event.take() else { return };
         let written = self.written(event);
+        self.lost_before = self.items.back().map_or(self.lost_before, |last| last.lost);
         self.items.clear();
         self.bytes = 0;
         let mut recorded = self.common.recorded();
@@ -308,7 +357,13 @@ impl Tape {
         let dir = &self.options.dir;
         let [prefix, suffix] = [&self.prefix(), FILE[1]];
         let (secs, nanos) = (event.time / 1_000_000_000, event.time % 1_000_000_000);
-        let name = format!("{prefix}{secs:010}.{nanos:09}_{}{suffix}", event.level.name());
+        let stem = format!("{prefix}{secs:010}.{nanos:09}_{}", event.level.name());
+        // On a clock that stands, a later rise has the name of the one before.
+        let (mut name, mut rises) = (format!("{stem}{suffix}"), 1);
+        while dir.join(&name).exists() {
+            rises += 1;
+            name = format!("{stem}_{rises}{suffix}");
+        }
         let path = dir.join(&name);
         let part = dir.join(format!("{name}{PART}"));
         let written = self.file(&part, event).and_then(|()| {
@@ -325,6 +380,8 @@ impl Tape {
     }
 
     fn file(&self, part: &Path, event: Event) -> Result<(), BagError> {
+        // What is lost while it is written would have come after it.
+        let lost = self.common.messages_lost.load(Ordering::Relaxed).saturating_sub(self.lost_before);
         let mut bag = BagWriter::create(part)?;
         let reports = bag.topic(&self.topics.report, MonitorReport::DEFINITION, Offer::Reliable)?;
         let mut images = BTreeMap::new();
@@ -362,7 +419,6 @@ impl Tape {
                 }
             }
         }
-        let lost = self.common.messages_lost.load(Ordering::Relaxed) - event.lost_before;
         let mut facts = (self.facts)();
         facts.extend([
             ("level".to_owned(), event.level.name().to_owned()),

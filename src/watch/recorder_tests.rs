@@ -35,7 +35,8 @@ struct Clock(Instant);
 
 impl Clock {
     fn item(&self, ms: u64, what: What) -> Item {
-        Item { what, time: (1000 + ms) * 1_000_000, at: self.0 + Duration::from_millis(ms) }
+        let (time, at) = ((1000 + ms) * 1_000_000, self.0 + Duration::from_millis(ms));
+        Item { what, time, at, lost: 0, missed: Level::Nominal }
     }
 
     fn image(&self, ms: u64, bytes: usize) -> Item {
@@ -54,6 +55,15 @@ fn times(path: &Path, topic: &str) -> Vec<u64> {
     let messages = mcap::MessageStream::new(&file).unwrap().map(Result::unwrap);
     let of_topic = messages.filter(|message| message.channel.topic == topic);
     of_topic.map(|message| message.log_time / 1_000_000 - 1000).collect()
+}
+
+/// What a file says of itself.
+fn facts(path: &Path) -> BTreeMap<String, String> {
+    let file = std::fs::read(path).unwrap();
+    let summary = mcap::Summary::read(&file).unwrap().unwrap();
+    let note = mcap::read::metadata(&file, &summary.metadata_indexes[0]).unwrap();
+    assert_eq!(note.name, "synthcp_event");
+    note.metadata
 }
 
 fn written(tape: &Tape) -> Vec<String> {
@@ -82,11 +92,8 @@ fn a_rise_is_recorded_with_the_seconds_before_and_after_it() {
     let expected: Vec<_> = (3000..=7000).step_by(500).collect();
     assert_eq!(times(&path, "/image"), expected);
     assert_eq!(times(&path, "/monitor/report"), expected[..expected.len() - 1]);
-    let file = std::fs::read(&path).unwrap();
-    let summary = mcap::Summary::read(&file).unwrap().unwrap();
-    let note = mcap::read::metadata(&file, &summary.metadata_indexes[0]).unwrap();
-    assert_eq!(note.name, "synthcp_event");
-    let fact = |name: &str| note.metadata[name].as_str();
+    let facts = facts(&path);
+    let fact = |name: &str| facts[name].as_str();
     assert_eq!([fact("bundle_hash"), fact("level"), fact("messages_lost")], ["ff", "CAUTION", "0"]);
 }
 
@@ -185,8 +192,57 @@ fn a_recorder_that_hangs_keeps_nobody_and_counts_what_is_lost() {
     }
     assert_eq!(recorder.recorded().messages_lost, 20, "a megabyte waits");
     recorder.end();
+    assert!(recorder.give_up().is_some(), "it has not begun, and would have something to write");
+    assert_eq!(recorder.recorded().lost, 1);
     work();
-    assert_eq!(recorder.common.queued.load(Ordering::Relaxed), 0);
+    assert_eq!((recorder.common.queued.load(Ordering::Relaxed), recorder.give_up()), (0, None));
+}
+
+#[test]
+fn a_rise_whose_report_finds_the_queue_full_is_recorded_and_the_file_says_what_it_lacks() {
+    use Level::{Caution, Nominal};
+    let folder = tempfile::tempdir().unwrap();
+    let clock: NodeClock = Arc::new(|| Some(Duration::from_secs(5)));
+    let options = options(folder.path());
+    let topics = tape(options.clone()).topics;
+    let (recorder, work) = Recorder::new(options, topics, Box::new(BTreeMap::new), clock);
+    let start = Instant::now();
+    let report = |level: Level| {
+        recorder.report(MonitorReport { level: level.number(), ..MonitorReport::default() }, start);
+    };
+    report(Nominal);
+    recorder.image(Source::Camera, &image(1_000_000), start);
+    // While its thread hangs, the level rises and falls.
+    (0..5).for_each(|_| recorder.image(Source::Camera, &image(100_000), start));
+    recorder.common.queued.fetch_add(1 << 20, Ordering::Relaxed);
+    report(Caution);
+    recorder.common.queued.fetch_sub(1 << 20, Ordering::Relaxed);
+    report(Nominal);
+    recorder.end();
+    work();
+    let recorded = recorder.recorded();
+    assert_eq!(
+        (recorded.written, recorded.lost, recorded.messages_lost),
+        (1, 0, 6),
+        "{:?}",
+        recorded.last_error
+    );
+    let facts = facts(&recorded.last.unwrap());
+    assert_eq!([&facts["level"], &facts["messages_lost"]], ["CAUTION", "6"]);
+}
+
+#[test]
+fn on_a_clock_that_stands_no_recording_replaces_another() {
+    use Level::{Failure, Nominal};
+    let folder = tempfile::tempdir().unwrap();
+    let (mut tape, clock) = (tape(options(folder.path())), Clock(Instant::now()));
+    for ms in [0, 10_000] {
+        for (ms, level) in [(ms, Nominal), (ms + 1, Failure), (ms + 2900, Failure)] {
+            tape.add(Item { time: 7_000_000_000, ..clock.report(ms, level) });
+        }
+    }
+    let name = "event_0000000007.000000000_FAILURE";
+    assert_eq!(written(&tape), [format!("{name}.mcap"), format!("{name}_2.mcap")]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::labels;
 use super::labels::matching::Rule;
 use super::parameters::table as parameter;
 use super::parameters::{Match, Parameters, Qos, Source, Transport};
+use crate::model::bundle::Thresholds;
 use crate::monitor::pipeline::MonitorOptions;
 
 /// The node's settings.
@@ -83,16 +84,35 @@ pub struct Live {
 /// Thresholds set by hand; `None` leaves the bundle's.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Overrides {
-    /// See [`Thresholds`](crate::model::bundle::Thresholds).
+    /// See [`Thresholds`].
     pub caution: Option<f32>,
-    /// See [`Thresholds`](crate::model::bundle::Thresholds).
+    /// See [`Thresholds`].
     pub failure: Option<f32>,
-    /// See [`Thresholds`](crate::model::bundle::Thresholds).
+    /// See [`Thresholds`].
     pub error: Option<f32>,
-    /// See [`Thresholds`](crate::model::bundle::Thresholds).
+    /// See [`Thresholds`].
     pub anomaly: Option<f32>,
-    /// See [`Thresholds`](crate::model::bundle::Thresholds).
+    /// See [`Thresholds`].
     pub anomaly_area: Option<f32>,
+}
+
+impl Overrides {
+    /// The bundle's thresholds with those set by hand in their place. What was promised for the bundle's holds for
+    /// none that was touched.
+    pub(crate) fn in_place_of(self, calibrated: &Thresholds) -> Thresholds {
+        Thresholds {
+            caution: self.caution.unwrap_or(calibrated.caution),
+            failure: self.failure.unwrap_or(calibrated.failure),
+            error: self.error.unwrap_or(calibrated.error),
+            anomaly: self.anomaly.unwrap_or(calibrated.anomaly),
+            anomaly_area: self.anomaly_area.unwrap_or(calibrated.anomaly_area),
+            // Whoever limits the area by hand wants the level to go by it.
+            things: calibrated.things.clone().filter(|_| self.anomaly_area.is_none()),
+            evidence: calibrated.evidence.clone(),
+            labels_of: calibrated.labels_of.clone(),
+            guarantee: if self == Self::default() { calibrated.guarantee.clone() } else { String::new() },
+        }
+    }
 }
 
 impl Settings {

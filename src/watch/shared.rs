@@ -20,8 +20,8 @@ use crate::frame::health::Health;
 use crate::frame::{Stamp, shortened};
 use crate::model::bundle::Thresholds;
 use crate::monitor::assessment::Mode;
-use crate::watch::debounce::{Debounce, Level};
-use crate::watch::likeness::{CalibrationState, Likeness};
+use crate::watch::debounce::{Debounce, Level, Patience};
+use crate::watch::likeness::Likeness;
 use crate::watch::watchdog::Watchdog;
 
 /// Arrivals over which the frame rate is measured.
@@ -88,7 +88,7 @@ impl Shared {
     /// A verdict that there is no image to assess. Whatever was assessed before no longer counts; while the next report
     /// is but pending, it does.
     pub(crate) fn alarm(&self, validity: Validity, reason: String) -> Verdict {
-        let now = self.steady_now();
+        let (now, live) = (self.steady_now(), self.parameters.live());
         let mut state = self.state();
         let level = match validity {
             Validity::Pending => state.debounce.level(),
@@ -96,9 +96,8 @@ impl Shared {
         };
         let (raw, latched) = (state.raw, state.latch.update(level));
         state.last_said = Some(now);
-        let mut thresholds = self.promised(state.thresholds.clone());
-        let calibration = state.likeness.state;
-        if calibration == CalibrationState::Invalid {
+        let mut thresholds = self.promised(live.thresholds.in_place_of(&state.calibrated));
+        if !state.likeness.keeps_promise() {
             thresholds.guarantee.clear();
         }
         Verdict {
@@ -111,7 +110,7 @@ impl Shared {
             latched,
             report: None,
             thresholds,
-            calibration,
+            calibration: state.likeness.state,
             decode: None,
             total: None,
             labels_age_secs: None,
@@ -142,9 +141,12 @@ impl Shared {
 
     /// Limits without the promise that was made for the bundle's own segmenter, where another one is judged, or for
     /// another one, where the bundle's own is; and without any where a mask leaves a part out, as none did in
-    /// calibration.
+    /// calibration, or where things raise the level after other numbers of frames than were counted there.
     pub(crate) fn promised(&self, thresholds: Thresholds) -> Thresholds {
-        match self.labels.is_some() == thresholds.labels_of.is_some() && !self.is_masked() {
+        let are_its_labels = self.labels.is_some() == thresholds.labels_of.is_some();
+        let is_as_counted =
+            thresholds.things.is_none() || self.parameters.live().patience == Patience::DEFAULT;
+        match are_its_labels && is_as_counted && !self.is_masked() {
             true => thresholds,
             false => Thresholds { guarantee: String::new(), ..thresholds },
         }
@@ -176,6 +178,13 @@ impl Shared {
         }
     }
 
+    /// Takes in that what the segmenter says of its ids cannot be taken.
+    pub(crate) fn refuse_names(&self, why: String) {
+        if let Some(labels) = &self.labels {
+            labels.refuse(why);
+        }
+    }
+
     /// Gives up images and labels that have waited for too long.
     pub(crate) fn settle_labels(&self) {
         let Some(labels) = &self.labels else { return };
@@ -191,10 +200,11 @@ impl Shared {
             (matcher.take_images_lost(), matcher.miss(), matcher.counts())
         };
         self.mailbox.count_unmatched(lost);
+        let names = labels.trouble();
         {
             let mut state = self.state();
             let why = miss.map(|miss| miss.told(labels.options.rule));
-            state.labels = LabelState { why, counts, ..state.labels.clone() };
+            state.labels = LabelState { why, counts, names, ..state.labels.clone() };
         }
         for arrival in pairs {
             self.state().labels.matched = Some(now);
@@ -366,6 +376,8 @@ pub(crate) struct LabelState {
     pub why: Option<String>,
     /// How many came.
     pub counts: LabelCounts,
+    /// What is wrong with the names of their ids, if something is.
+    pub names: Option<String>,
 }
 
 /// What is known about camera, inference and verdict.
@@ -381,8 +393,8 @@ pub(crate) struct State {
     pub latch: AlarmLatch,
     /// Whether the networks do what they are expected to do.
     pub self_test: SelfTests,
-    /// Limits in force.
-    pub thresholds: Thresholds,
+    /// The bundle's limits; those in force are these but where others are set by hand.
+    pub calibrated: Thresholds,
     /// Stamp and `frame_id` of the newest image.
     pub newest: Option<(Stamp, String)>,
     /// Its encoding.
@@ -399,10 +411,10 @@ pub(crate) struct State {
     pub phase: Phase,
     /// Which images go on to inference.
     pub gate: Gate,
-    /// When a report last said that there is no image to assess.
+    /// When a report last said that there is no image to assess, or a self-test last failed.
     pub last_alarm: Option<Instant>,
-    /// Since when a report on an image is due: the first arrival since the last report, or that report where
-    /// a newer image waited already.
+    /// Since when a report on an image is due: the first arrival since the last one was assessed, or then where a newer
+    /// image waited already.
     pub owed_since: Option<Instant>,
     /// Since when every frame took longer than it should.
     pub slow_since: Option<Instant>,
@@ -428,14 +440,14 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(super) fn new(thresholds: Thresholds, now: Instant) -> Self {
+    pub(super) fn new(calibrated: Thresholds, now: Instant) -> Self {
         Self {
             watchdog: Watchdog::new(now),
             debounce: Debounce::new(),
             raw: Level::Failure,
             latch: AlarmLatch::new(None),
             self_test: SelfTests::default(),
-            thresholds,
+            calibrated,
             newest: None,
             encoding: String::new(),
             size: None,
@@ -493,7 +505,8 @@ impl State {
         self.arrivals.clear();
     }
 
-    /// Goes to FAILURE at once, because a report at `now` says that there is no image to assess.
+    /// Goes to FAILURE at once, because a report at `now` says that there is no image to assess, or a self-test has
+    /// failed.
     pub(crate) fn fail(&mut self, now: Instant) -> Level {
         self.last_alarm = Some(now);
         self.raw = Level::Failure;
@@ -512,10 +525,14 @@ impl State {
         matches!(self.gate, Gate::OpenSince(_))
     }
 
-    /// Notes the report on an image.
+    /// Notes that the report on an image has left.
+    pub(crate) fn reported(&mut self, now: Instant) {
+        (self.last_report, self.last_said) = (Some(now), Some(now));
+    }
+
+    /// Notes the report on an image, which has not left yet.
     pub fn assessed(&mut self, verdict: &Verdict, limit: Option<Duration>, now: Instant) {
         self.owed_since = (verdict.counts.outstanding() > 0).then_some(now);
-        (self.last_report, self.last_said) = (Some(now), Some(now));
         match verdict.validity {
             Validity::Ok | Validity::Degraded => {
                 self.mode = verdict.report.as_ref().map(|report| report.mode);
@@ -548,6 +565,7 @@ impl State {
 pub(crate) mod tests {
     use super::*;
     use crate::frame::{CameraImage, Content};
+    use crate::model::things::Things;
     use crate::watch::mailbox::Counts;
     use crate::watch::watchdog::Liveness;
 
@@ -612,6 +630,33 @@ pub(crate) mod tests {
         shared.activate();
         let state = shared.state();
         assert_eq!(state.latch.level(Level::Nominal), Level::Failure);
+    }
+
+    #[test]
+    fn limits_set_by_hand_are_those_of_reports_without_an_image_too() {
+        let parameters = SharedParameters::new(Parameters::default());
+        let calibrated = Thresholds { guarantee: "counted".to_owned(), ..Thresholds::uncalibrated() };
+        let shared = Shared::new(parameters, Arc::new(|| None), calibrated.clone(), Instant::now());
+        let told = || shared.alarm(Validity::Stale, "no image".to_owned()).thresholds;
+        assert_eq!(told(), calibrated);
+        shared.parameters.set("threshold.failure", &Value::Double(0.9)).unwrap();
+        assert_eq!(told(), Thresholds { failure: 0.9, guarantee: String::new(), ..calibrated.clone() });
+        shared.parameters.set("threshold.failure", &Value::Double(-1.)).unwrap();
+        assert_eq!(told(), calibrated);
+    }
+
+    #[test]
+    fn what_was_counted_of_things_holds_for_the_patience_it_was_counted_with() {
+        let told = |things: Option<Things>, frames: i64| {
+            let patience = [("trigger_frames", Value::Integer(frames))];
+            let parameters = SharedParameters::new(Parameters::with_overrides(patience).unwrap());
+            let limits = Thresholds { things, guarantee: "counted".to_owned(), ..Thresholds::uncalibrated() };
+            let shared = Shared::new(parameters, Arc::new(|| None), limits, Instant::now());
+            !shared.alarm(Validity::Stale, String::new()).thresholds.guarantee.is_empty()
+        };
+        let usual = i64::from(Patience::DEFAULT.trigger);
+        assert!(told(Some(Things::example(0.5)), usual) && !told(Some(Things::example(0.5)), usual + 1));
+        assert!(told(None, usual + 1), "of frames by themselves");
     }
 
     #[test]

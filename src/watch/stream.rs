@@ -92,9 +92,18 @@ pub struct Assessed {
 }
 
 impl Assessed {
-    /// The verdict as it leaves: a level that waited while the camera fell silent is no longer true.
+    /// The verdict as it leaves: a level that waited while the camera fell silent is no longer true, nor are scores
+    /// that waited while a self-test failed.
     pub(crate) fn leaving(mut self, shared: &Shared) -> Self {
         let state = shared.state();
+        if self.verdict.report.is_some()
+            && let Some(reason) = state.self_test.unfit()
+        {
+            let verdict = &mut self.verdict;
+            (verdict.validity, verdict.reason, verdict.report) = (Validity::Failed, reason, None);
+            verdict.raw = Level::Failure;
+            self.maps = Maps::default();
+        }
         self.verdict.level = state.level_of(self.verdict.level, self.at);
         self.verdict.latched = state.latch.level(self.verdict.level);
         drop(state);
@@ -161,8 +170,6 @@ impl<A: Assessor> Session<A> {
     where
         A: Clone,
     {
-        let live = self.shared.parameters.live();
-        self.shared.state().thresholds = merged(&self.calibrated, live.thresholds);
         Self { usual: self.usual, ..Self::new(self.assessor.clone(), self.shared.clone()) }
     }
 
@@ -292,9 +299,10 @@ impl<A: Assessor> Session<A> {
             self.tracks.jump(verdict.stamp);
             self.likeness.forget();
         }
-        let regions = verdict.report.as_mut().map_or(&mut [][..], |report| &mut report.regions);
-        self.tracks.follow(regions, verdict.stamp, verdict.thresholds.things.as_ref());
-        let live_things = self.tracks.live(live.patience.trigger);
+        let live_things = verdict.report.as_mut().is_some_and(|report| {
+            self.tracks.follow(&mut report.regions, verdict.stamp, verdict.thresholds.things.as_ref());
+            self.tracks.live(live.patience.trigger)
+        });
         let likeness = self.compare(&mut verdict);
         let (score, anomalous) = verdict
             .report
@@ -305,15 +313,15 @@ impl<A: Assessor> Session<A> {
             state.debounce.forget_good_runs();
         }
         let raw = Level::of(score, anomalous, &verdict.thresholds);
-        verdict.level = match verdict.is_late(live) {
-            true => {
-                state.debounce.things_late(live_things, live.patience);
-                state.debounce.update_late(raw, live.patience)
-            }
-            false => {
-                state.debounce.things(live_things, live.patience);
-                state.debounce.update(raw, live.patience)
-            }
+        let is_late = verdict.is_late(live);
+        // What has no score is no good frame: it does not say of a thing that it is gone.
+        match is_late || score.is_nan() {
+            true => state.debounce.things_late(live_things, live.patience),
+            false => state.debounce.things(live_things, live.patience),
+        }
+        verdict.level = match is_late {
+            true => state.debounce.update_late(raw, live.patience),
+            false => state.debounce.update(raw, live.patience),
         };
         (verdict.raw, state.raw) = (raw, raw);
         verdict.latched = state.latch.update(verdict.level);
@@ -334,7 +342,7 @@ impl<A: Assessor> Session<A> {
         let reference = evidence.and_then(|evidence| evidence.reference.as_ref()).filter(|_| is_own);
         let likeness = self.likeness.look(verdict.report.as_ref(), verdict.stamp, reference);
         verdict.calibration = likeness.state;
-        if likeness.state == CalibrationState::Invalid || verdict.validity == Validity::Degraded {
+        if !likeness.keeps_promise() || verdict.validity == Validity::Degraded {
             verdict.thresholds.guarantee.clear();
         }
         likeness
@@ -367,10 +375,8 @@ impl<A: Assessor> Session<A> {
         if overrides == self.overrides {
             return;
         }
-        let thresholds = merged(&self.calibrated, overrides);
         self.overrides = overrides;
-        self.shared.state().thresholds = thresholds.clone();
-        self.assessor.set_thresholds(thresholds);
+        self.assessor.set_thresholds(overrides.in_place_of(&self.calibrated));
     }
 }
 
@@ -403,31 +409,14 @@ pub(crate) fn self_test_if_due<A: Assessor>(sessions: &mut [Session<A>]) -> Opti
     first.shared.schedule.end();
     for (session, number) in sessions.iter().zip(due) {
         let now = session.shared.steady_now();
+        let mut state = session.shared.state();
         // One that was asked for meanwhile stays due.
-        session.shared.state().self_test.record(number.unwrap_or_default(), tested.clone(), now);
+        state.self_test.record(number.unwrap_or_default(), tested.clone(), now);
+        if state.self_test.unfit().is_some() {
+            state.fail(now);
+        }
     }
     Some(tested)
-}
-
-/// The bundle's thresholds with those set by hand in their place. What was promised for the
-/// bundle's holds for none that was touched.
-pub(crate) fn merged(calibrated: &Thresholds, overrides: Overrides) -> Thresholds {
-    Thresholds {
-        caution: overrides.caution.unwrap_or(calibrated.caution),
-        failure: overrides.failure.unwrap_or(calibrated.failure),
-        error: overrides.error.unwrap_or(calibrated.error),
-        anomaly: overrides.anomaly.unwrap_or(calibrated.anomaly),
-        anomaly_area: overrides.anomaly_area.unwrap_or(calibrated.anomaly_area),
-        // Whoever limits the area by hand wants the level to go by it.
-        things: calibrated.things.clone().filter(|_| overrides.anomaly_area.is_none()),
-        evidence: calibrated.evidence.clone(),
-        labels_of: calibrated.labels_of.clone(),
-        guarantee: if overrides == Overrides::default() {
-            calibrated.guarantee.clone()
-        } else {
-            String::new()
-        },
-    }
 }
 
 fn degraded_reason(live: Live) -> String {

@@ -4,6 +4,7 @@ use super::*;
 use crate::frame::{CameraImage, Content, Stamp};
 use crate::model::things::Things;
 use crate::monitor::assessment::{Region, Report};
+use crate::watch::debounce::Patience;
 use crate::watch::mailbox::Counts;
 use crate::watch::parameters::{Parameters, Value};
 use crate::watch::shared::SharedParameters;
@@ -175,11 +176,48 @@ fn a_thing_raises_caution_once_it_has_lived_and_its_regions_are_numbered() {
 }
 
 #[test]
+fn frames_without_a_score_let_no_thing_go() {
+    use Level::{Caution, Failure};
+    // Bad frames are none that this assessor sees.
+    let levels = |trigger: i64, release: i64, good: &[bool]| {
+        let limits = Thresholds { things: Some(Things::example(0.5)), ..thresholds() };
+        let overrides =
+            [("trigger_frames", Value::Integer(trigger)), ("release_frames", Value::Integer(release))];
+        let (_, shared) = session(|_| Ok(0.1), &overrides);
+        let mut session = Session::new(Looker(|| Some(0.9), limits), shared.clone());
+        let assess = |(sec, &is_good): (usize, &bool)| {
+            shared.mailbox.put(arrival(sec as i32, if is_good { "rgb8" } else { "rgb9" }));
+            let decoded = Decoded::new(shared.mailbox.take().unwrap(), &shared);
+            session.assess(decoded, Wanted::default()).verdict.level
+        };
+        good.iter().enumerate().map(assess).collect::<Vec<_>>()
+    };
+    let seldom = levels(3, 2, &[true, true, true, false, false, true, false, false, true]);
+    assert_eq!((seldom[0], &seldom[2..]), (Failure, &[Caution; 7][..]));
+    let none = [vec![true; 10], vec![false; 9]].concat();
+    assert_eq!(levels(10, 5, &none)[9..], [Caution; 10]);
+}
+
+#[test]
+fn nor_does_the_segmenters_own_confidence() {
+    let (_, shared) = session(|_| Ok(0.1), &[("release_frames", Value::Integer(1))]);
+    let limits = Thresholds { things: Some(Things::example(0.5)), ..thresholds() };
+    let mut session = Session::new(Looker(|| None, limits), shared.clone());
+    shared.state().debounce.things(true, Patience::DEFAULT);
+    shared.mailbox.put(arrival(1, "rgb8"));
+    let taken = session.take(Decoded::new(shared.mailbox.take().unwrap(), &shared)).ok().unwrap();
+    let report = Report::example(Mode::LogitsOnly, f32::NAN);
+    session.judge(taken, Ok(Assessment { report, maps: Maps::default() }), Duration::ZERO);
+    let mut state = shared.state();
+    assert_eq!(state.debounce.update(Level::Nominal, shared.parameters.live().patience), Level::Caution);
+}
+
+#[test]
 fn an_area_limited_by_hand_raises_the_level_instead_of_things() {
     let things = Things::example(0.5);
     let calibrated = Thresholds { things: Some(things), ..thresholds() };
-    assert_eq!(merged(&calibrated, Overrides::default()), calibrated);
-    let by_hand = merged(&calibrated, Overrides { anomaly_area: Some(0.1), ..Overrides::default() });
+    assert_eq!(Overrides::default().in_place_of(&calibrated), calibrated);
+    let by_hand = Overrides { anomaly_area: Some(0.1), ..Overrides::default() }.in_place_of(&calibrated);
     assert_eq!((by_hand.things, by_hand.anomaly_area, by_hand.guarantee.as_str()), (None, 0.1, ""));
 }
 
@@ -204,12 +242,16 @@ fn a_missed_deadline_degrades() {
         }
         Ok(if mode == Mode::Full { 0.1 } else { f32::NAN })
     };
-    let (mut session, shared) = session(slow, &[("degraded.deadline", Value::Double(0.001))]);
-    let verdicts: Vec<_> = (0..4).map(|sec| through(&mut session, &shared, arrival(sec, "rgb8"))).collect();
+    let overrides = [("degraded.deadline", Value::Double(0.001)), ("release_frames", Value::Integer(1))];
+    let (mut session, shared) = session(slow, &overrides);
+    let verdicts: Vec<_> = (0..6).map(|sec| through(&mut session, &shared, arrival(sec, "rgb8"))).collect();
     let promised: Vec<_> =
         verdicts.iter().map(|verdict| (verdict.validity, !verdict.thresholds.guarantee.is_empty())).collect();
-    let whole = (Validity::Ok, true);
-    assert_eq!(promised, [whole, whole, whole, (Validity::Degraded, false)]);
+    let (whole, degraded) = ((Validity::Ok, true), (Validity::Degraded, false));
+    assert_eq!(promised, [whole, whole, whole, degraded, degraded, degraded]);
+    // There is no failure score.
+    assert_eq!([3, 4, 5].map(|i: usize| verdicts[i].raw), [Level::Failure; 3]);
+    assert_eq!([2, 4, 5].map(|i: usize| verdicts[i].level), [Level::Nominal, Level::Nominal, Level::Failure]);
     assert_eq!(shared.state().mode, Some(Mode::LogitsOnly));
 }
 
@@ -265,6 +307,20 @@ fn nor_does_one_whose_report_was_due_longer_than_report_timeout() {
     assert_eq!(through(&mut session, &shared, aged(1, Duration::from_millis(800))).level, Level::Nominal);
     shared.state().fail(Instant::now());
     assert_eq!(through(&mut session, &shared, aged(2, Duration::from_secs(6))).level, Level::Failure);
+}
+
+#[test]
+fn what_is_assessed_is_said_only_once_it_has_left() {
+    let (mut session, shared) = session(|_| Ok(0.1), &[]);
+    shared.state().reported(Instant::now());
+    let (said, reported) = {
+        let state = shared.state();
+        (state.last_said, state.last_report)
+    };
+    through(&mut session, &shared, arrival(1, "rgb8"));
+    let state = shared.state();
+    assert_eq!((state.last_said, state.last_report, state.owed_since), (said, reported, None));
+    assert!(state.last_verdict.is_some());
 }
 
 #[test]
@@ -378,6 +434,24 @@ fn after_a_self_test_that_failed_every_report_says_so_till_one_passes() {
     assert!(shared.state().self_test.outcome_of(number).is_some());
     assert_eq!(next(&mut session, 2).validity, Validity::Ok);
     assert_eq!(shared.mailbox.counts().outstanding(), 0);
+}
+
+#[test]
+fn scores_that_waited_while_a_self_test_failed_leave_as_a_failure() {
+    let (_, shared) = session(|_| Ok(0.1), &[("release_frames", Value::Integer(1))]);
+    let mut session = Session::new(Tested { fails: || true }, shared.clone());
+    shared.mailbox.put(arrival(1, "rgb8"));
+    let assessed = session.assess(Decoded::new(shared.mailbox.take().unwrap(), &shared), Wanted::default());
+    assert_eq!((assessed.verdict.validity, assessed.verdict.level), (Validity::Ok, Level::Nominal));
+    self_test(from_mut(&mut session));
+    let Verdict { validity, reason, level, raw, report, .. } = assessed.leaving(&shared).verdict;
+    assert_eq!((validity, level, raw), (Validity::Failed, Level::Failure, Level::Failure));
+    assert!(reason.contains("a bit has flipped") && report.is_none(), "{reason}");
+    // What is said meanwhile without an image is no better.
+    assert_eq!(shared.alarm(Validity::Pending, String::new()).level, Level::Failure);
+    shared.mailbox.put(arrival(2, "rgb9"));
+    let unreadable = session.assess(Decoded::new(shared.mailbox.take().unwrap(), &shared), Wanted::default());
+    assert_eq!(unreadable.leaving(&shared).verdict.validity, Validity::InvalidInput, "as it was");
 }
 
 #[cfg(feature = "data")]

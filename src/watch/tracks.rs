@@ -3,7 +3,7 @@
 //! A region belongs to the thing whose last box it overlaps most, boxes grown by half their size on every side:
 //! between frames things move and grow. Nothing is asked of the stamps but ages; a clock, however wrong,
 //! keeps no alarm away. A thing that is not seen in two frames in a row is forgotten, so that there are never more
-//! than the regions of two frames.
+//! than the regions of two frames; a frame on which there is no report does not count as one.
 
 use crate::frame::Stamp;
 use crate::model::things::Things;

@@ -160,7 +160,7 @@ fn pending(state: &State, live: Live, now: Instant) -> Option<Saying> {
     (silence >= live.report_period).then(|| {
         let why = match in_hand {
             Some(seconds) => format!("an image has been in hand for {seconds:.1} s"),
-            None => "no image has come since".to_owned(),
+            None => "no image waits to be assessed".to_owned(),
         };
         let (silence, period) = (silence.as_secs_f64(), live.report_period.as_secs_f64());
         Saying::Report(

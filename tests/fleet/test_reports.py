@@ -3,13 +3,17 @@
 import json
 import math
 import random
+import re
 import shutil
 from collections import Counter
 
 import fsspec
 import pytest
-from conftest import BAGS, Journal, fleet, frames, options
-from synthcp_fleet import main
+from conftest import BAGS, ROOT, Journal, fleet, frames, options
+from fsspec.implementations.memory import MemoryFileSystem
+from synthcp_fleet import bag as task
+from synthcp_fleet import main, plan, reduce, table
+from synthcp_fleet.figures import WITHOUT_IMAGE, Figures
 from synthcp_fleet.histogram import quantiles, share_bin, share_of, time_bin, time_of
 from synthcp_fleet.scratch import PREFIX, scratch
 
@@ -21,7 +25,7 @@ def report(out) -> dict:
 def test_the_report_holds_what_all_lines_say(yard, single):
     lines = [json.loads(line) for file in single.glob("results/*/report.jsonl") for line in file.open()]
     told = report(single)
-    on_images = [line for line in lines if line["validity"] not in ("STALE", "STARTING")]
+    on_images = [line for line in lines if line["validity"] not in WITHOUT_IMAGE]
     assert told["bags"] == told["replayed"] == BAGS and told["failed"] == told["missing"] == []
     assert told["frames"] == len(on_images) == sum(map(frames, range(BAGS)))
     assert told["level"] == Counter(line["level"] for line in on_images)
@@ -39,6 +43,31 @@ def test_the_report_holds_what_all_lines_say(yard, single):
     assert times["latency_ms"]["p50"] > 0 and len(times["of_bags"]) == BAGS
     page = (single / "fleet.md").read_text()
     assert f"{BAGS} of {BAGS} bags, {len(on_images)} frames" in page and str(yard.bags[7]) in page
+
+
+def test_reports_without_an_image_are_those_of_the_monitor():
+    source = (ROOT / "src/watch/validity.rs").read_text()
+    listed = re.search(r"fn is_on_an_image.*?!matches!\(self, (.*?)\)", source, re.DOTALL).group(1)
+    assert {name.upper() for name in re.findall(r"Self::(\w+)", listed)} == set(WITHOUT_IMAGE)
+
+
+def test_what_was_listed_before_the_bags_were_replayed_is_not_believed(monkeypatch):
+    settings = plan.Settings("synthcp 0", "00", [])
+    planned = plan.Plan(settings, [plan.Bag("memory://drives/a.mcap")])
+    out, told, exists = "memory://listed", {}, MemoryFileSystem.exists
+
+    def as_listed(self, path, **more):
+        return told.setdefault(path, exists(self, path, **more))
+
+    # As file systems of object stores do.
+    monkeypatch.setattr(MemoryFileSystem, "exists", as_listed)
+    monkeypatch.setattr(MemoryFileSystem, "invalidate_cache", lambda self, path=None: told.clear())
+    assert reduce.gather(out, planned).missing == ["memory://drives/a.mcap"]
+    facts = table.Facts("memory://drives/a.mcap", 1, "/image", 1, 1, 0, 0, [], 0, None, None, None)
+    fsspec.filesystem("memory").pipe_file(
+        task.table_url("/listed", planned.bags[0]), table.pack(facts, Figures())
+    )
+    assert reduce.gather(out, planned).missing == []
 
 
 def test_bins_are_exact_and_quantiles_within_them():
@@ -92,6 +121,7 @@ def test_wrong_arguments_end_with_2(yard, single, tmp_path):
     for arguments, what in [
         (["run", bag, bag, *out, *options(yard)], "twice"),
         (["run", *out, *options(yard)], "no bags"),
+        (["run", bag, bag.parent / "none_*.mcap", *out, *options(yard)], "none_*.mcap matches no bag"),
         (["run", bag, *out, *options(yard, tmp_path / "nowhere")], "--synthcp"),
         (["run", bag, *out, *options(yard), "--bundle", tmp_path], "is no bundle"),
         (["run", bag, *out, *options(yard), "--workers", "0"], "--workers"),

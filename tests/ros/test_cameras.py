@@ -6,7 +6,9 @@ import time
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from harness import LEVEL, PATIENCE, VALIDITY, array_of, compressed_image, raw_image, road, wait_until
+from harness import (
+    LEVEL, PATIENCE, VALIDITY, MonitorProcess, array_of, compressed_image, raw_image, road, running, wait_until
+)
 from PIL import Image as Picture
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
@@ -70,6 +72,17 @@ def cameras(peer, monitor):
     peer.wait(ready, f"the monitor\n{monitor.command}")
     peer.parameter_names()
     return found
+
+
+def test_a_wrong_parameter_is_told_of_each_camera(peer, namespace, tmp_path):
+    found = [Camera(peer, name) for name in CAMERAS["cameras"]]
+    with running(MonitorProcess(namespace, tmp_path, {**CAMERAS, "trigger_frames": 0})) as monitor:
+        for camera in found:
+            report = peer.wait(
+                lambda camera=camera: [r for r in camera.reports if VALIDITY[r.validity] == "FAILED"], "FAILED"
+            )[0]
+            assert "trigger_frames" in report.reason
+        assert monitor.wait() == 2
 
 
 def test_a_camera_that_stops_is_stale_and_the_other_goes_on(start, peer, namespace):

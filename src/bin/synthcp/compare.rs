@@ -48,12 +48,12 @@ pub fn run(args: &Args) -> Outcome {
         };
     }
     let comparison = Comparison::of(a, b, args.max_drop).map_err(told)?;
-    say_as_is!("{comparison}");
+    say_if_read!("{comparison}");
     for Changed { recording, time, levels: [(one, of), (other, now)], .. } in
         comparison.changed.iter().take(args.list)
     {
         let score = |score: &Option<f64>| score.map_or("n/a".to_owned(), |score| format!("{score:.3}"));
-        say!("recording {recording} at {time}: {one} ({}) -> {other} ({})", score(of), score(now));
+        say_if_read!("recording {recording} at {time}: {one} ({}) -> {other} ({})\n", score(of), score(now));
     }
     if let Some(page) = &args.page {
         let held = [a, b].into_iter().flat_map(|folder| RESULTS.map(|name| folder.join(name)));

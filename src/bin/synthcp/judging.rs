@@ -41,7 +41,7 @@ pub fn judge(scenario: Option<&Scenario>, evidence: &Evidence, out: &Path) -> Re
     let verdict = scenario.map(|scenario| Verdict::of(scenario, evidence));
     if let Some(verdict) = &verdict {
         judge::write(verdict, out)?;
-        say_as_is!("{verdict}");
+        say_if_read!("{verdict}");
     }
     let events = scenario.map_or(&[][..], |scenario| &scenario.events);
     page::write(out, evidence, verdict.as_ref(), events)?;

@@ -1,8 +1,9 @@
 //! The command line: trains, packs, runs and measures bundles. No ROS needed.
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, or nobody reads on;
-//! 1 failed; 2 wrong arguments, a device or precision that this machine does not have among them; 3 done, but
-//! part of the input was lost; 130 stopped by Ctrl-C, what is written being whole.
+//! 1 failed, or a verdict that is not passed, whoever reads it; 2 wrong arguments, a device or precision that this
+//! machine does not have among them; 3 done, but part of the input was lost; 130 stopped by Ctrl-C, what is written
+//! being whole.
 
 /// Prints a line of the results; what cannot be printed ends the command.
 macro_rules! say {
@@ -12,6 +13,11 @@ macro_rules! say {
 /// The same without an end of line.
 macro_rules! say_as_is {
     ($($text:tt)*) => { $crate::output::print(format_args!($($text)*))? };
+}
+
+/// The same of a command that has a verdict to end with: it ends with that, whether or not anybody reads on.
+macro_rules! say_if_read {
+    ($($text:tt)*) => { $crate::output::print_if_read(format_args!($($text)*))? };
 }
 
 /// Says something beside the results, in a line.

@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> Outcome {
         Some(folder) => Source::Data { folder: folder.clone(), slice: args.slice.clone() },
         None => {
             let results = args.results.iter().map(|result| Replayed::open(result, limits));
-            Source::Results(results.collect::<Result<_, _>>()?)
+            Source::of_results(results.collect::<Result<_, _>>()?)
         }
     };
     let options =

@@ -34,6 +34,14 @@ pub fn print(text: Arguments) -> Result<(), Unwritten> {
     stdout().write_fmt(text).map_err(Unwritten)
 }
 
+/// Prints a part of the results, if anybody reads it; of a command that has a verdict to end with.
+pub fn print_if_read(text: Arguments) -> Result<(), Unwritten> {
+    match print(text) {
+        Err(Unwritten(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
 /// Says something beside the results. Who has closed standard error does not want to hear it.
 pub fn note(text: Arguments) {
     let _ = writeln!(stderr(), "{text}");

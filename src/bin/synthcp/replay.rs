@@ -139,12 +139,15 @@ impl Args {
     fn measures(&self, monitor: &Monitor) -> Result<Measures, Box<dyn std::error::Error>> {
         // Dropout is random.
         tch::manual_seed(1);
-        let detectors = match &self.labels {
-            Some(_) => catalogue::choose(&self.detectors, &Parts::of(monitor.networks()))?,
-            None => Vec::new(),
+        let (detectors, ids) = match &self.labels {
+            Some(_) => {
+                let detectors = catalogue::choose(&self.detectors, &Parts::of(monitor.networks()))?;
+                (detectors, self.detectors.clone())
+            }
+            None => (Vec::new(), Vec::new()),
         };
         let memory = if self.streaming { Memory::Streaming } else { Memory::Exact };
-        Ok(Measures { detectors, options: Options { at: self.at, memory, ..Options::default() } })
+        Ok(Measures { detectors, ids, options: Options { at: self.at, memory, ..Options::default() } })
     }
 }
 
@@ -228,7 +231,7 @@ pub fn run(args: &Args) -> Outcome {
             return judging::end(judge()?, lost);
         }
     };
-    say_as_is!("{summary}");
+    say_if_read!("{summary}");
     let passed = judge()?;
     match summary.complete {
         true if summary.frames == 0 => {

@@ -15,7 +15,7 @@ pub(super) struct Line {
     pixels: u64,
     wrong: u64,
     classes: Vec<[u64; 2]>,
-    errors: Vec<(String, TwoSided)>,
+    pub errors: Vec<(String, TwoSided)>,
 }
 
 /// Which way a figure should go.
@@ -37,7 +37,8 @@ enum Part {
     Iou,
     FrameIou,
     Prediction,
-    Error(usize, fn(&TwoSided) -> Option<f64>),
+    /// Of a detector, by its name: results may name the same ones in another order.
+    Error(String, fn(&TwoSided) -> Option<f64>),
 }
 
 /// A figure.
@@ -66,9 +67,9 @@ pub(super) fn figures(example: Option<&Line>) -> Vec<Figure> {
     all.push(figure("M's pixel accuracy", Better::Higher, Part::Accuracy));
     all.push(figure("true mIoU of a frame, mean", Better::Higher, Part::FrameIou));
     all.push(figure("predicted mIoU of a frame, mean error", Better::Lower, Part::Prediction));
-    for (place, (name, _)) in errors.iter().enumerate() {
+    for (name, _) in errors {
         let mut error = |what: &str, better, of| {
-            all.push(figure(&format!("{name}: {what} of a frame"), better, Part::Error(place, of)));
+            all.push(figure(&format!("{name}: {what} of a frame"), better, Part::Error(name.clone(), of)));
         };
         error("AP-Err", Better::Higher, |figures| figures.positive.average_precision);
         error("AUROC", Better::Higher, |figures| figures.positive.auroc);
@@ -105,9 +106,10 @@ impl Sums {
                 Part::Prediction => {
                     labelled(&|line| mean(line.predicted_miou.map(|miou| (miou - line.true_miou).abs())))
                 }
-                Part::Error(place, of) => {
-                    labelled(&|line| mean(line.errors.get(*place).and_then(|(_, figures)| of(figures))))
-                }
+                Part::Error(name, of) => labelled(&|line| {
+                    let found = line.errors.iter().find(|(known, _)| known == name);
+                    mean(found.and_then(|(_, figures)| of(figures)))
+                }),
                 Part::Iou => {
                     let classes = labels.map_or(&[][..], |line| &line.classes);
                     for (sum, [both, either]) in own.iter_mut().zip(classes) {

@@ -47,14 +47,14 @@ fn picture(monitor: HealthMonitor, health: Option<Health>) -> Status {
 }
 
 pub(super) fn calibration(snapshot: &Snapshot) -> Status {
-    let Likeness { state, shift } = snapshot.state.likeness;
-    let evidence = snapshot.state.thresholds.evidence.as_deref();
+    let Likeness { state, shift, obstacle } = snapshot.state.likeness;
+    let evidence = snapshot.state.calibrated.evidence.as_deref();
     let reference = evidence.and_then(|evidence| evidence.reference.as_ref());
-    let (severity, message) = match (state, shift, reference) {
+    let (severity, message) = match (state, obstacle, reference) {
         (CalibrationState::Valid, ..) => {
             (Severity::Ok, "what is in view is like the calibration drives".to_owned())
         }
-        (CalibrationState::Invalid, shift, _) => {
+        (CalibrationState::Invalid, ..) => {
             let signal = shift.map_or("a signal", |(shift, _)| shift.signal);
             (
                 Severity::Warn,
@@ -63,10 +63,16 @@ pub(super) fn calibration(snapshot: &Snapshot) -> Status {
                 ),
             )
         }
-        (CalibrationState::Unknown, _, None) => {
+        (CalibrationState::Unknown, Some(obstacle), _) => (
+            Severity::Warn,
+            format!(
+                "what is in view cannot be compared with the calibration drives: {obstacle}; nothing is promised"
+            ),
+        ),
+        (CalibrationState::Unknown, None, None) => {
             (Severity::Ok, "the bundle keeps no calibration drives to compare with".to_owned())
         }
-        (CalibrationState::Unknown, _, Some(_)) => {
+        (CalibrationState::Unknown, None, Some(_)) => {
             (Severity::Ok, "not known yet: too few frames by the bundle's own limits".to_owned())
         }
     };

@@ -96,17 +96,25 @@ impl Meaning {
         Ok(Self { numbers, colors, channel })
     }
 
-    /// The same, where a message says which number has which name. Names that the bundle does not know are of no class.
+    /// The same, where a message says which number has which name; and the names that the bundle does not know, which
+    /// are of no class. One of a number that is ignored on purpose is not among them.
     pub fn named<'a>(
         self,
         classes: impl IntoIterator<Item = (i32, &'a str)>,
         ignored: Option<i32>,
         own: &LabelSet,
-    ) -> Self {
-        let class = |name: &str| own.id(&name.trim().to_lowercase()).unwrap_or(IGNORE);
-        let numbers = classes.into_iter().map(|(number, name)| (number, class(name)));
+    ) -> (Self, Vec<&'a str>) {
         // An ignored number that has a name is that class: a message that does not say which is ignored says 0.
-        Self { numbers: ignored.map(|number| (number, IGNORE)).into_iter().chain(numbers).collect(), ..self }
+        let mut numbers: HashMap<i32, u8> = ignored.map(|number| (number, IGNORE)).into_iter().collect();
+        let mut strangers = Vec::new();
+        for (number, name) in classes {
+            let class = class_named(name, own);
+            if class.is_none() && ignored != Some(number) {
+                strangers.push(name);
+            }
+            numbers.insert(number, class.unwrap_or(IGNORE));
+        }
+        (Self { numbers, ..self }, strangers)
     }
 
     /// Class ids of the bundle's label set, [`IGNORE`] where there is none, and what was not known.
@@ -150,6 +158,13 @@ impl Meaning {
         let (width, height) = pixels.size;
         (GrayImage::from_raw(width, height, ids).expect("a value a pixel"), unknown)
     }
+}
+
+/// The class of this name, or else of one that differs in case and in blanks around it alone.
+fn class_named(name: &str, own: &LabelSet) -> Option<u8> {
+    let folded = |name: &str| name.trim().to_lowercase();
+    let alike = || own.classes.iter().find(|class| folded(&class.name) == folded(name));
+    own.id(name).or_else(|| alike().and_then(|class| own.id(&class.name)))
 }
 
 /// Classes of values, the look-ups of neighbours that are the same made once.
@@ -263,11 +278,22 @@ mod tests {
     #[test]
     fn names_in_a_message_replace_the_set() {
         let named = of(Coding::ClassIds, Channel::None);
-        let named = named.named([(5, "Road"), (6, "dragon")], Some(0), &cityscapes());
+        let (named, strangers) =
+            named.named([(0, "void"), (5, " Road"), (6, "dragon")], Some(0), &cityscapes());
+        assert_eq!(strangers, ["dragon"], "0 is ignored on purpose");
         let (ids, unknown) = classes(&named, Values::Bytes(vec![5, 6, 0, 1]));
         assert_eq!((ids, unknown.count), (vec![0, 255, 255, 255], 1));
         // A message that does not say which number is ignored says 0, and road stays road.
-        let named = of(Coding::ClassIds, Channel::None).named([(0, "road")], Some(0), &cityscapes());
+        let (named, _) = of(Coding::ClassIds, Channel::None).named([(0, "road")], Some(0), &cityscapes());
         assert_eq!(classes(&named, Values::Bytes(vec![0])).0, [0]);
+    }
+
+    #[test]
+    fn a_class_is_known_by_its_own_name_and_else_whatever_its_case() {
+        let classes = ["person", "Person", "Traffic Light "];
+        let own = classes.map(|name| format!("  - {{name: '{name}', color: '#0000{:02X}'}}\n", name.len()));
+        let own = LabelSet::from_yaml(&format!("name: mine\nclasses:\n{}", own.concat())).unwrap();
+        let ids = ["Person", "person", "PERSON", "traffic light", "lamp"].map(|name| class_named(name, &own));
+        assert_eq!(ids, [Some(1), Some(0), Some(0), Some(2), None]);
     }
 }

@@ -242,7 +242,7 @@ table! {
     DEGRADED_DEADLINE: Option<Duration> = live(
         "degraded.deadline",
         seconds_or_off(0.0, 3600.0),
-        "Seconds a frame may take before the monitor falls back to the segmenter's own confidence, in [0, 3600]; 0 never.",
+        "Seconds a frame may take before the monitor falls back to the segmenter's own confidence, by which the level is FAILURE, in [0, 3600]; 0 never.",
     );
     MAX_PROCESSING_TIME: Option<Duration> = live(
         "max_processing_time",

@@ -147,3 +147,15 @@ fn a_misspelt_name_is_refused_with_the_one_that_is_meant() {
     assert_eq!(refused, "parameter source_timeuot does not exist; source_timeout does, and is likely meant");
     assert!(matches!(with("frame_id", text("x")), Err(ParameterError::Unknown { .. })));
 }
+
+#[test]
+fn a_node_that_refuses_its_parameters_keeps_the_cameras_that_can_be() {
+    let cameras = |names: &[&str]| {
+        let names = Value::Texts(names.iter().map(|&name| name.to_owned()).collect());
+        let values = [("trigger_frames", Value::Integer(0)), ("cameras", names)];
+        assert!(Parameters::with_overrides(values.clone()).is_err());
+        Parameters::of_cameras_in(values).settings().cameras
+    };
+    assert_eq!(cameras(&["front", "left"]), Camera::all(&["front".to_owned(), "left".to_owned()]));
+    assert_eq!(cameras(&["front", "le ft"]), Camera::all(&[]));
+}
