@@ -88,8 +88,10 @@ fn publish(outcomes: Receiver<(usize, Assessed, Audience)>, stations: &[Station]
     let mut throttle = Throttle::default();
     for (camera, assessed, audience) in outcomes {
         let Station { shared, reports, images, log, .. } = &stations[camera];
+        let turn = shared.turn();
         let assessed = assessed.leaving(shared);
         let sent = reports.send(&assessed.verdict);
+        drop(turn);
         if sent.is_ok() {
             shared.state().reported(Instant::now());
         }

@@ -60,6 +60,7 @@ impl Timer {
 
     /// Publishes a report that assesses no image. Whatever was assessed before no longer counts.
     pub fn report(&self, validity: Validity, reason: String) -> r2r::Result<()> {
+        let _turn = self.station.shared.turn();
         let verdict = self.station.shared.alarm(validity, reason);
         debug_assert!(verdict.level == Level::Failure || validity == Validity::Pending);
         self.station.reports.send(&verdict)

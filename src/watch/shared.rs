@@ -50,6 +50,8 @@ pub struct Shared {
     /// This machine's steady time; a recording's, where one is replayed.
     steady: SteadyClock,
     state: Mutex<State>,
+    /// See [`Shared::turn`].
+    turn: Mutex<()>,
 }
 
 impl Shared {
@@ -66,7 +68,14 @@ impl Shared {
             clock,
             steady: Arc::new(Instant::now),
             state: Mutex::new(State { latch, ..State::new(thresholds, now) }),
+            turn: Mutex::default(),
         }
+    }
+
+    /// Held from the last look at what a report says until it is sent, and while a self-test is noted: what was
+    /// true before that does not leave after it. It is taken before the state is locked.
+    pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The same on another steady clock.

@@ -408,7 +408,7 @@ pub(crate) fn self_test_if_due<A: Assessor>(sessions: &mut [Session<A>]) -> Opti
     let tested = first.assessor.self_test();
     first.shared.schedule.end();
     for (session, number) in sessions.iter().zip(due) {
-        let now = session.shared.steady_now();
+        let (_turn, now) = (session.shared.turn(), session.shared.steady_now());
         let mut state = session.shared.state();
         // One that was asked for meanwhile stays due.
         state.self_test.record(number.unwrap_or_default(), tested.clone(), now);

@@ -454,6 +454,22 @@ fn scores_that_waited_while_a_self_test_failed_leave_as_a_failure() {
     assert_eq!(unreadable.leaving(&shared).verdict.validity, Validity::InvalidInput, "as it was");
 }
 
+#[test]
+fn a_self_test_is_noted_before_a_report_leaves_or_after_it_and_not_in_between() {
+    let (_, shared) = session(|_| Ok(0.1), &[]);
+    let mut session = Session::new(Tested { fails: || true }, shared.clone());
+    // A report is on its way.
+    let turn = shared.turn();
+    std::thread::scope(|threads| {
+        let tested = threads.spawn(|| self_test(from_mut(&mut session)));
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!tested.is_finished() && shared.state().self_test.unfit().is_none());
+        drop(turn);
+        tested.join().unwrap();
+    });
+    assert!(shared.state().self_test.unfit().is_some());
+}
+
 #[cfg(feature = "data")]
 #[test]
 fn where_the_scene_is_unlike_the_calibration_nothing_is_promised() {
