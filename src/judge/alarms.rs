@@ -3,13 +3,11 @@
 //! An alarm begins with the report whose level is at or above the asked one, after one whose level was below.
 //! The first report of a drive begins none: what was before it is not known.
 
-use super::limits::nanos;
+use super::limits::{MILLISECOND, nanos};
 use super::scenario::{Alarm, Event, FalseAlarms};
 use super::verdict::{Ruling, Scope};
 use crate::judge::evidence::{Evidence, Sighting};
 use crate::watch::debounce::Level;
-
-const MILLISECOND: f64 = 1e6;
 
 /// Places of the reports with which an alarm begins.
 pub(super) fn beginnings(evidence: &Evidence, level: Level) -> impl Iterator<Item = (usize, &Sighting)> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::limits::MILLISECOND;
 use super::scenario::Severity;
 use crate::bag::BagError;
 use crate::bag::cdr::{decode, decode_part};
@@ -27,8 +28,6 @@ const RECENT: usize = 4;
 /// A larger picture is left out, as is one that is no JPEG.
 const MOST_OF_A_PICTURE: usize = 2 << 20;
 const JPEG: [u8; 2] = [0xff, 0xd8];
-/// Nanoseconds.
-const MILLISECOND: f64 = 1e6;
 /// A larger summary is none.
 const MOST_BYTES: u64 = 64 << 20;
 

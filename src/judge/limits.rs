@@ -5,6 +5,9 @@ use std::fmt;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+/// In nanoseconds.
+pub(super) const MILLISECOND: f64 = 1e6;
+
 /// Nanoseconds of so many seconds.
 pub(super) fn nanos(seconds: f64) -> i64 {
     (seconds * 1e9).round() as i64
