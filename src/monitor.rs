@@ -3,6 +3,7 @@
 pub mod assessment;
 mod classes;
 mod ground;
+pub(crate) mod margin;
 pub(crate) mod pictures;
 pub mod pipeline;
 mod readout;

@@ -54,6 +54,10 @@ pub struct Thresholds {
     /// the area.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub things: Option<Things>,
+    /// Steps, at the working size, that a drivable label must lie inside drivable ground to be among the trusted ones;
+    /// none where nothing is promised of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drivable_margin: Option<u32>,
     /// What stands behind a promise; none of limits that were only counted out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Box<Evidence>>,
@@ -82,6 +86,7 @@ impl Thresholds {
             anomaly: 0.5,
             anomaly_area: not_known,
             things: None,
+            drivable_margin: None,
             evidence: None,
             labels_of: None,
             guarantee,
@@ -111,6 +116,7 @@ impl Thresholds {
             anomaly: 0.5,
             anomaly_area: 1.,
             things: None,
+            drivable_margin: None,
             evidence: None,
             labels_of: None,
             guarantee,
@@ -142,6 +148,7 @@ impl Thresholds {
             anomaly: limit,
             anomaly_area: limit,
             things: None,
+            drivable_margin: None,
             evidence: None,
             labels_of: None,
             guarantee,

@@ -41,7 +41,7 @@ pub enum Unit {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Promise {
-    /// Of what: `missed-frames`, `missed-pixels`, `missed-pixels-p90` or `false-alarms`.
+    /// Of what: `missed-frames`, `missed-pixels`, `missed-pixels-p90`, `false-alarms` or `drivable-margin`.
     pub target: String,
     /// Highest expected loss.
     pub rate: f64,

@@ -213,7 +213,8 @@ pub struct Maps {
     pub anomaly_score: Option<ScoreMap>,
     /// Class ids.
     pub labels: Option<GrayImage>,
-    /// Class ids; 255, no class, where the error probability reaches the threshold or the valid mask is 0.
+    /// Class ids; 255, no class, where the error probability reaches the threshold, the valid mask is 0 or drivable ground
+    /// is within its margin.
     pub trusted_labels: Option<GrayImage>,
     /// x', what G made of the labels.
     pub reconstruction: Option<RgbImage>,

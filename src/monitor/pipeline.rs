@@ -10,6 +10,7 @@ use tch::Kind;
 use super::assessment::{Assessment, Mode, Region, Report, Scene, ScoreMap, Wanted};
 use super::classes::{class_scores, predicted_miou};
 use super::ground;
+use super::margin;
 use super::pictures;
 use super::readout::Readout;
 use super::regions::{self, RegionError, RegionLimits};
@@ -258,6 +259,11 @@ impl Monitor {
         })
     }
 
+    /// By class id, whether a vehicle may drive on it, of a label set that says so.
+    pub(crate) fn drivable(&self) -> Option<&[bool; 256]> {
+        self.drivable.as_ref()
+    }
+
     /// Labels that came with the frame, at the working size.
     fn given_labels(&self, frame: &Frame) -> Option<GrayImage> {
         let (height, width) = self.networks.size();
@@ -330,6 +336,11 @@ impl Monitor {
             self.regions.keep(&mut regions, things);
         }
         let mut maps = pictures::render(&scores, &self.thresholds, wanted, image.dimensions())?;
+        if let (Some(margin), Some(drivable)) = (self.thresholds.drivable_margin, &self.drivable)
+            && let Some(trusted) = &mut maps.trusted_labels
+        {
+            margin::withhold(trusted, given.unwrap_or(labels), drivable, margin);
+        }
         if let Some(valid) = &self.valid {
             pictures::clear_invalid(&mut maps, valid);
         }

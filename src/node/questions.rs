@@ -11,6 +11,9 @@ use super::log::Log;
 /// question. Each try takes up to 0.1 s.
 const TRIES: u32 = 20;
 
+/// Questions that wait at most; those that come then are lost. By default it would be ten.
+const WAITING: usize = 256;
+
 /// The questions to a service of type `S`.
 pub(crate) struct Questions<S: WrappedServiceTypeSupport> {
     name: String,
@@ -27,7 +30,7 @@ where
     /// Offers the service under the node's name.
     pub fn create(node: &mut Node, name: &str) -> r2r::Result<Self> {
         let path = format!("{}/{name}", node.name()?);
-        let requests = Box::new(node.create_service::<S>(&path, QosProfile::default())?);
+        let requests = Box::new(node.create_service::<S>(&path, QosProfile::default().keep_last(WAITING))?);
         Ok(Self { name: name.to_owned(), requests, unsent: Vec::new() })
     }
 

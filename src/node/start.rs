@@ -19,6 +19,7 @@ use super::spin::{Inputs, spin};
 use super::station::Station;
 use super::timer::{TICK, Timer};
 use crate::model::bundle::Thresholds;
+use crate::model::compute::trim_memory;
 use crate::watch::events::Events;
 use crate::watch::shared::{NodeClock, Shared};
 use crate::watch::watchdog::REPEAT;
@@ -26,6 +27,12 @@ use crate::watch::workers::Workers;
 
 /// How long a node that cannot start says why, from when somebody listens.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Time between two returns of unused memory to the system.
+const TRIM: Duration = Duration::from_secs(60);
+
+/// How long the node stays after its last words, which are said twice.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// How long it waits for somebody who listens.
 const UNHEARD: Duration = Duration::from_secs(5);
@@ -115,14 +122,23 @@ pub fn run() -> Result<(), NodeError> {
     log.info("shutting down");
     managed.finish();
     // The last words need the node, which ends with the thread that spins it.
-    for timer in &timers {
-        let said = match &outcome {
-            Ok(()) => timer.farewell(),
-            Err(error) => timer.give_up(&error.to_string()),
-        };
-        if let Err(error) = said {
-            log.error(&format!("could not say that the node ends: {error}"));
+    let end = || {
+        for timer in &timers {
+            let said = match &outcome {
+                Ok(()) => timer.farewell(),
+                Err(error) => timer.give_up(&error.to_string()),
+            };
+            if let Err(error) = said {
+                log.error(&format!("could not say that the node ends: {error}"));
+            }
         }
+    };
+    end();
+    if timers.iter().any(Timer::has_listener) {
+        // What a busy reader has lost nobody sends again once the node is gone.
+        std::thread::sleep(LINGER);
+        end();
+        std::thread::sleep(LINGER);
     }
     stop.store(true, Ordering::Relaxed);
     receiving.join_within(SHUTDOWN_LIMIT);
@@ -183,7 +199,7 @@ async fn watch<T>(
     log: &Log,
     mut done: impl FnMut() -> Result<Option<T>, NodeError>,
 ) -> Result<Option<T>, NodeError> {
-    let (mut ticks, mut diagnoses) = (interval(TICK), interval(period));
+    let (mut ticks, mut diagnoses, mut trims) = (interval(TICK), interval(period), interval(TRIM));
     let mut throttle = Throttle::default();
     let mut complain = |sent: r2r::Result<()>| {
         if let Err(error) = sent
@@ -203,6 +219,7 @@ async fn watch<T>(
                     return Ok(Some(done));
                 }
             }
+            _ = trims.tick() => trim_memory(),
             _ = diagnoses.tick() => timers.iter().for_each(|timer| complain(timer.diagnose())),
         }
     }

@@ -6,7 +6,8 @@ use tch::{Kind, TchError, Tensor};
 
 use super::detector::{Detection, Detector};
 use super::entry::{Boxed, Entry, Parts, made};
-use super::frequencies::{BINS, Frequencies, bin, distances};
+use super::frequencies::{BINS, Frequencies, bin};
+use crate::labels::distances;
 use crate::model::inference::Inference;
 
 /// In the catalogue.

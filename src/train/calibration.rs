@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::TrainError;
-use super::things::{self, Drives, ThingsError};
+use super::things::{self, Drives, Learned, ThingsError};
 use super::training::GOES_ON;
 use crate::data::given::{GivenAt, GivenError};
 use crate::data::{self, Reading, Slice};
@@ -381,22 +381,25 @@ pub fn calibrate(
         anomaly: limit,
         anomaly_area: area_limit,
         things: None,
+        drivable_margin: None,
         evidence: None,
         labels_of: given.map(GivenAt::name),
         guarantee: String::new(),
     };
-    let (things, by_frames, of_things) = match drives {
-        None => (None, caution + anomalous_frame, String::new()),
+    let (things, caution_limit, by_frames, of_things) = match drives {
+        None => (None, caution_limit, caution + anomalous_frame, String::new()),
         Some(drives) => {
             monitor.set_thresholds(by_area.clone());
-            let (things, promise) = things::learn(&monitor, drives)?;
-            (Some(things), caution, format!("; {promise}"))
+            let Learned { things, caution: limit, promise } = things::learn(&monitor, drives)?;
+            // A higher limit is reached by no more frames.
+            (Some(things), limit, caution, format!("; {promise}"))
         }
     };
     let reason = if things.is_some() { " by the failure score" } else { "" };
     let name = folder.file_name().map_or_else(String::new, |name| format!("{} ", name.to_string_lossy()));
     let judged = given.map_or(String::new(), |at| format!(", labels of {}", at.name()));
     Ok(Thresholds {
+        caution: caution_limit,
         things,
         guarantee: format!(
             "on {frames} labelled frames {called} ({name}{slice}{judged}): CAUTION{reason} on at most {} % of frames, \

@@ -16,6 +16,7 @@ use crate::metric::conformal::{Chosen, NoLimit, choose};
 use crate::model::bundle::Thresholds;
 use crate::model::evidence::{Evidence, Promise, Unit};
 use crate::model::reference::{Look, Reference};
+use crate::monitor::margin::WIDEST;
 
 /// What is to be kept low.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::Display)]
@@ -30,6 +31,8 @@ pub enum Target {
     MissedPixelsOfMost,
     /// Share of a drive's good frames that reach FAILURE by themselves.
     FalseAlarms,
+    /// Share of a frame's pixels falsely labelled drivable that lie further inside drivable labels than the margin.
+    DrivableMargin,
 }
 
 /// Seed of the order in which drives are looked at.
@@ -53,8 +56,8 @@ impl FromStr for Aim {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "'{text}' is no target; NAME=RATE is one, with missed-frames, missed-pixels, missed-pixels-p90 or \
-                 false-alarms as name and a rate above 0 and below 1"
+                "'{text}' is no target; NAME=RATE is one, with missed-frames, missed-pixels, missed-pixels-p90, \
+                 false-alarms or drivable-margin as name and a rate above 0 and below 1"
             )
         };
         let (name, rate) = text.split_once('=').ok_or_else(wrong)?;
@@ -106,6 +109,8 @@ enum Frame {
     Wrong(Vec<f64>),
     /// The same, where only a share above this counts.
     WrongBeyond(Vec<f64>, f64),
+    /// Share of the falsely drivable pixels that lie further inside, by the margin.
+    Inside(Vec<f64>),
 }
 
 impl Frame {
@@ -116,6 +121,7 @@ impl Frame {
             Self::Good(score) => f64::from(*score >= limit),
             Self::Wrong(missed) => missed[step(limit)],
             Self::WrongBeyond(missed, most) => f64::from(missed[step(limit)] > *most),
+            Self::Inside(beyond) => beyond[limit as usize],
         }
     }
 }
@@ -146,6 +152,7 @@ impl Aim {
             Target::FalseAlarms => (!failing()?).then_some(Frame::Good(outcome.failure_score)),
             Target::MissedPixels => Some(Frame::Wrong(missed(&outcome.wrong)?)),
             Target::MissedPixelsOfMost => Some(Frame::WrongBeyond(missed(&outcome.wrong)?, self.rate)),
+            Target::DrivableMargin => Some(Frame::Inside(beyond(&outcome.falsely_drivable)?)),
         }
     }
 
@@ -176,10 +183,13 @@ impl Aim {
                 // A limit above 1 is none: scores of 1 reach FAILURE.
                 .filter(|limit| *limit <= 1.)
                 .collect(),
-            _ => (0..=STEPS).map(|step| step as f32 / STEPS as f32).collect(),
+            Target::DrivableMargin => (0..=WIDEST).map(|margin| margin as f32).collect(),
+            Target::MissedPixels | Target::MissedPixelsOfMost => {
+                (0..=STEPS).map(|step| step as f32 / STEPS as f32).collect()
+            }
         };
         limits.sort_by(f32::total_cmp);
-        if self.target != Target::FalseAlarms {
+        if !matches!(self.target, Target::FalseAlarms | Target::DrivableMargin) {
             limits.reverse();
         }
         choose(&limits, losses.len(), self.risk(), |limit| losses.iter().map(move |unit| unit.at(limit)))
@@ -191,10 +201,11 @@ impl Aim {
             Target::MissedFrames => "with failing frames",
             Target::FalseAlarms => "with good frames",
             Target::MissedPixels | Target::MissedPixelsOfMost => "with wrong pixels",
+            Target::DrivableMargin => "with pixels falsely labelled drivable",
         }
     }
 
-    fn promised(self, below_miou: f64, promise: &Promise, unit: Unit) -> String {
+    fn promised(self, below_miou: f64, (limit, promise): (f32, &Promise), unit: Unit) -> String {
         let Promise { units, bound, .. } = promise;
         let percent = |share: f64| format!("{} %", (share * 1e4).round() / 100.);
         let (rate, bound, which) = (percent(self.rate), percent(*bound), self.which());
@@ -212,9 +223,25 @@ impl Aim {
             Target::FalseAlarms => {
                 format!("at most {rate} of frames with an mIoU of {below_miou} or above reach FAILURE")
             }
+            Target::DrivableMargin => format!(
+                "at most {rate} of a frame's pixels falsely labelled drivable lie more than {limit} steps (at the working \
+                 size) inside drivable labels, where alone trusted_labels keeps these"
+            ),
         };
         format!("{what} (n = {units} {unit}s {which}, bound {bound})")
     }
+}
+
+/// Share of the falsely drivable pixels beyond each margin; `None` without any.
+fn beyond(by_depth: &[u32]) -> Option<Vec<f64>> {
+    let counts = || by_depth.iter().map(|&count| u64::from(count));
+    let total: u64 = counts().sum();
+    let mut within = 0;
+    let shares = counts().map(|count| {
+        within += count;
+        (total - within) as f64 / total as f64
+    });
+    (total > 0).then(|| shares.collect())
 }
 
 /// Share of the wrong pixels below each limit, from 0 to 1 by steps; `None` without wrong pixels.
@@ -268,7 +295,7 @@ pub fn promise(
     let (mut promises, mut sentences) = (Vec::new(), Vec::new());
     // The mask keeps the strictest of the promises on it.
     let mut error: Option<f32> = None;
-    let (mut caution, mut failure) = (None, None);
+    let (mut caution, mut failure, mut margin) = (None, None, None);
     for aim in &terms.aims {
         let losses = aim.losses(&units, terms.below_miou);
         let chosen =
@@ -289,13 +316,17 @@ pub fn promise(
         match aim.target {
             Target::MissedFrames => caution = Some(chosen.limit),
             Target::FalseAlarms => failure = Some(chosen.limit),
-            _ => error = Some(error.map_or(chosen.limit, |limit| limit.min(chosen.limit))),
+            Target::DrivableMargin => margin = Some(chosen.limit as u32),
+            Target::MissedPixels | Target::MissedPixelsOfMost => {
+                error = Some(error.map_or(chosen.limit, |limit| limit.min(chosen.limit)))
+            }
         }
-        sentences.push(aim.promised(terms.below_miou, &promise, terms.unit));
+        sentences.push(aim.promised(terms.below_miou, (chosen.limit, &promise), terms.unit));
         promises.push(promise);
     }
     // CAUTION is never above FAILURE: a lower one misses less, a higher one gives fewer false alarms.
     limits.error = error.unwrap_or(limits.error);
+    limits.drivable_margin = margin.or(limits.drivable_margin);
     limits.failure = failure.unwrap_or(limits.failure);
     limits.caution = caution.unwrap_or(limits.caution).min(limits.failure);
     let reference = terms.looks.and_then(|Looks { every, window, rate }| {
@@ -328,6 +359,7 @@ pub fn promise(
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::outcomes::DEPTHS;
     use super::*;
     use crate::frame::health::Health;
 
@@ -338,12 +370,17 @@ pub(super) mod tests {
             let (mut wrong, right) = (vec![0; STEPS], vec![1; STEPS]);
             wrong[i * 53 % STEPS] = 3;
             wrong[200] = 7;
+            // Mostly near the edge, and now and then deep inside.
+            let mut depths = vec![0; DEPTHS];
+            depths[1 + i * 31 % 20] = 5;
+            depths[DEPTHS - 1] = u32::from(i.is_multiple_of(30));
             Outcome {
                 name: format!("town_{:02}_{:03}", i / 3, i % 3),
                 failure_score: score,
                 miou: Some(1. - f64::from(score)),
                 wrong,
                 right,
+                falsely_drivable: depths,
                 anomaly_area: 0.01,
                 features: vec![score, 1. - score],
                 health: Health { brightness: 0.5, range: 0.9, sharpness: 0.5, covered: 0. },
@@ -353,6 +390,7 @@ pub(super) mod tests {
             scores_of: String::new(),
             data: "town ..".into(),
             data_sha256: "0123456789abcdef".into(),
+            labels_of: None,
             frames: (0..3 * drives).map(frame).collect(),
         }
     }

@@ -11,18 +11,22 @@ use serde::{Deserialize, Serialize};
 
 use super::calibration::{self, CalibrationError};
 use crate::data::degradation::Degradation;
+use crate::data::given::GivenAt;
 use crate::data::{self, Reading, Slice};
 use crate::frame::Frame;
 use crate::frame::health::Health;
-use crate::labels::{IGNORE, LabelSet};
+use crate::labels::{IGNORE, LabelSet, resize_labels};
 use crate::metric::segmentation::Confusion;
 use crate::model::bundle::{Bundle, BundleError, sha256};
 use crate::monitor::assessment::Wanted;
+use crate::monitor::margin;
 use crate::monitor::pipeline::{Monitor, MonitorOptions};
 use crate::whole_file;
 
 /// Error probabilities are counted in so many steps: limits lie between them.
 pub(crate) const STEPS: usize = 256;
+/// Margins that there are, and what lies beyond all.
+pub(crate) const DEPTHS: usize = margin::WIDEST as usize + 2;
 /// Largest file that is read.
 const MOST: u64 = 1 << 30;
 
@@ -39,6 +43,9 @@ pub struct Outcome {
     pub wrong: Vec<u32>,
     /// Right pixels by the step of theirs.
     pub right: Vec<u32>,
+    /// Pixels that are falsely labelled drivable, at the working size, by how many steps they lie inside drivable labels:
+    /// 0 (none), 1 and so on; the last are those beyond every margin.
+    pub falsely_drivable: Vec<u32>,
     /// Share of the image above the anomaly limit.
     pub anomaly_area: f32,
     /// M's features, each the mean over the image.
@@ -68,17 +75,19 @@ pub struct Outcomes {
     pub data: String,
     /// SHA-256 of the images and labels.
     pub data_sha256: String,
+    /// Whose labels were judged, if another segmenter's.
+    pub labels_of: Option<String>,
     /// The frames, in the order of their names.
     pub frames: Vec<Outcome>,
 }
 
 impl Outcomes {
-    /// Of the samples of `slice` in `folder`, none of which trained a network; `each` is called for every one.
+    /// Of the samples of `slice` in `folder`, none of which trained a network; with the labels that another segmenter has
+    /// `given` of them, of those. `each` is called for every one.
     pub fn of(
         bundle: &Path,
-        folder: &Path,
-        slice: &Slice,
-        reading: &Reading,
+        (folder, slice, reading): (&Path, &Slice, &Reading),
+        given: Option<&GivenAt>,
         mut each: impl FnMut(usize),
     ) -> Result<Self, CalibrationError> {
         let scores_of = scores_of(bundle)?;
@@ -93,13 +102,16 @@ impl Outcomes {
             let [data, bundle] = [source.labels.name, monitor.labels().name.clone()];
             return Err(CalibrationError::Labels { data, bundle });
         }
+        let theirs =
+            given.map(|given| given.open(folder, &source.pairs.pairs, monitor.labels())).transpose()?;
         let mut hashes = String::new();
         let mut frames = Vec::new();
-        for pair in &source.pairs.pairs {
+        for (place, pair) in source.pairs.pairs.iter().enumerate() {
             for file in [&pair.image, &pair.labels] {
                 hashes += &sha256(&fs_err::read(file)?);
             }
-            frames.push(outcome(&monitor, source.load(pair, None)?)?);
+            let labels = theirs.as_ref().map(|theirs| theirs.read(place)).transpose()?;
+            frames.push(outcome(&monitor, source.load(pair, None)?, labels.map(|given| given.labels))?);
             each(source.pairs.pairs.len());
         }
         let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -107,6 +119,7 @@ impl Outcomes {
             scores_of,
             data: format!("{name} {slice}"),
             data_sha256: sha256(hashes.as_bytes()),
+            labels_of: given.map(GivenAt::name),
             frames,
         })
     }
@@ -136,12 +149,12 @@ impl Outcomes {
             }
             let labels = GrayImage::from_pixel(image.width(), image.height(), image::Luma([IGNORE]));
             let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-            frames.push(outcome(&monitor, data::Sample { name, image, labels })?);
+            frames.push(outcome(&monitor, data::Sample { name, image, labels }, None)?);
             each(total);
         }
         let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let data = worse.map_or(name.clone(), |Worse { by, strength }| format!("{name}, {by} {strength}"));
-        Ok(Self { scores_of, data, data_sha256: sha256(hashes.as_bytes()), frames })
+        Ok(Self { scores_of, data, data_sha256: sha256(hashes.as_bytes()), labels_of: None, frames })
     }
 
     /// Reads what [`Outcomes::write`] wrote for a bundle of the same weights and anomaly limit.
@@ -155,12 +168,26 @@ impl Outcomes {
                 "its scores are of other weights or another anomaly limit than the bundle's".into(),
             ));
         }
+        let calibrated = Bundle::open(bundle)?.description.calibration.and_then(|limits| limits.labels_of);
+        if read.labels_of != calibrated {
+            let whose = |of: &Option<String>| {
+                of.as_ref()
+                    .map_or("the bundle's own segmenter".to_owned(), |name| format!("{name} (--predictions)"))
+            };
+            return Err(unusable(format!(
+                "its scores are of the labels of {}, and the bundle's limits are for those of {}",
+                whose(&read.labels_of),
+                whose(&calibrated)
+            )));
+        }
         let counted = |counts: &Vec<u32>| counts.len() == STEPS;
-        match read
-            .frames
-            .iter()
-            .find(|f| !(counted(&f.wrong) && counted(&f.right) && f.failure_score.is_finite()))
-        {
+        let measured = |counts: &Vec<u32>| counts.len() == DEPTHS;
+        match read.frames.iter().find(|f| {
+            !(counted(&f.wrong)
+                && counted(&f.right)
+                && measured(&f.falsely_drivable)
+                && f.failure_score.is_finite())
+        }) {
             Some(frame) => Err(unusable(format!("frame {} is not whole", frame.name))),
             None => Ok(read),
         }
@@ -204,22 +231,28 @@ fn scores_of(bundle: &Path) -> Result<String, BundleError> {
     Ok(sha256(format!("{parts:?}").as_bytes()))
 }
 
-fn outcome(monitor: &Monitor, sample: data::Sample) -> Result<Outcome, CalibrationError> {
+fn outcome(
+    monitor: &Monitor,
+    sample: data::Sample,
+    given: Option<GrayImage>,
+) -> Result<Outcome, CalibrationError> {
     let health = Health::of(&sample.image);
     let wanted = Wanted { error_probability: true, labels: true, ..Wanted::default() };
-    let assessment = monitor.process(&Frame::new(sample.image), wanted)?;
+    let assessment = monitor.process(&Frame { labels: given, ..Frame::new(sample.image) }, wanted)?;
     let (report, maps) = (assessment.report, assessment.maps);
-    let labels = maps.labels.map_or_else(Vec::new, |labels| labels.into_raw());
+    let labels = maps.labels.unwrap_or_default();
+    let falsely_drivable = falsely_drivable(monitor, &labels, &sample.labels);
     let errors = maps.error_probability.map_or_else(Vec::new, |map| map.data);
     let truth = sample.labels.as_raw();
     let (mut wrong, mut right) = (vec![0; STEPS], vec![0; STEPS]);
     for ((&label, &error), &truth) in labels.iter().zip(&errors).zip(truth) {
-        if truth != IGNORE {
+        if truth != IGNORE && label != IGNORE {
             let counts = if label == truth { &mut right } else { &mut wrong };
             counts[((error * STEPS as f32) as usize).min(STEPS - 1)] += 1;
         }
     }
-    let miou = Confusion::of(&labels, truth, monitor.labels().len()).ok().and_then(|c| c.mean_iou_in_view());
+    let miou =
+        Confusion::of(labels.as_raw(), truth, monitor.labels().len()).ok().and_then(|c| c.mean_iou_in_view());
     if !report.failure_score.is_finite() {
         let (what, value) = ("a failure score", report.failure_score);
         return Err(CalibrationError::NotFinite { what, image: sample.name, value });
@@ -230,8 +263,24 @@ fn outcome(monitor: &Monitor, sample: data::Sample) -> Result<Outcome, Calibrati
         miou,
         wrong,
         right,
+        falsely_drivable,
         anomaly_area: report.anomaly_area,
         features: report.scene.map_or_else(Vec::new, |scene| scene.features),
         health,
     })
+}
+
+/// Pixels at the working size that are labelled drivable and are not, by their depth.
+fn falsely_drivable(monitor: &Monitor, labels: &GrayImage, truth: &GrayImage) -> Vec<u32> {
+    let mut counts = vec![0; DEPTHS];
+    let Some(drivable) = monitor.drivable() else { return counts };
+    let (height, width) = monitor.networks().size();
+    let [labels, truth] =
+        [labels, truth].map(|map| resize_labels(map.clone(), (width as u32, height as u32)));
+    for (depth, &truth) in margin::depths(&labels, drivable).into_iter().zip(truth.as_raw()) {
+        if depth > 0 && truth != IGNORE && !drivable[usize::from(truth)] {
+            counts[(depth as usize).min(DEPTHS - 1)] += 1;
+        }
+    }
+    counts
 }

@@ -191,7 +191,13 @@ mod tests {
 
     #[test]
     fn on_average_over_the_halves_the_promised_rate_is_kept() {
-        let aims = ["missed-frames=0.1", "missed-pixels=0.3", "missed-pixels-p90=0.5", "false-alarms=0.1"];
+        let aims = [
+            "missed-frames=0.1",
+            "missed-pixels=0.3",
+            "missed-pixels-p90=0.5",
+            "false-alarms=0.1",
+            "drivable-margin=0.3",
+        ];
         let trial = Trial::of(&outcomes(60), &[], &terms(&aims), 200).unwrap();
         for row in &trial.rows {
             let (mean, error, _) = row.seen;

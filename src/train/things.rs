@@ -1,9 +1,9 @@
-//! Which regions are things: learned from marked anomalies and clean drives, with a limit under which clean drives
-//! give an alarm every two minutes at most.
+//! Which regions are things: learned from marked anomalies and clean drives, with limits under which clean drives
+//! give an alarm every two minutes at most, for things or for the failure score.
 //!
 //! ```text
 //! marked images, clean drives --regions--> logistic model of a thing    (without marked images: an order alone)
-//! clean drives --watch/rerun.rs, limit by limit--> the lowest limit that keeps the rate
+//! clean drives --watch/rerun.rs, limit by limit--> the lowest limits that keep the rate
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -58,8 +58,10 @@ pub struct Drives {
     pub marked: Option<PathBuf>,
 }
 
-/// Alarms by things a minute of clean drive.
+/// Alarms a minute of clean drive, for things and for the failure score.
 const ALARMS: f64 = 0.5;
+/// The failure score's share of them.
+const OF_FAILURE: f64 = 0.25;
 /// Less of it tells nothing of such a rate.
 const MINUTES: f64 = 4.;
 /// Examples of each kind without which a probability is not learned.
@@ -76,9 +78,18 @@ struct Said {
 /// Whether a region is a thing, by its features.
 type Example = ([f32; Features::COUNT], bool);
 
-/// Learns with the monitor's networks and limits. Returns the model and what
-/// can be promised of its limit.
-pub(super) fn learn(monitor: &Monitor, drives: &Drives) -> Result<(Things, String), ThingsError> {
+/// What clean drives told.
+pub(super) struct Learned {
+    /// Which regions are things.
+    pub things: Things,
+    /// Failure score from which a frame counts towards CAUTION: as before, or higher.
+    pub caution: f32,
+    /// What can be promised of both.
+    pub promise: String,
+}
+
+/// Learns with the monitor's networks and limits.
+pub(super) fn learn(monitor: &Monitor, drives: &Drives) -> Result<Learned, ThingsError> {
     let unusable = |reason| ThingsError::Drives { folder: drives.clean.clone(), reason };
     let rate = drives.rate;
     if !(rate.is_finite() && rate > 0.) {
@@ -117,20 +128,18 @@ pub(super) fn learn(monitor: &Monitor, drives: &Drives) -> Result<(Things, Strin
             region.probability = things.probability(features);
         }
     }
-    let (things, alarms) = with_lowest_limit(things, monitor.thresholds(), &said, rate, minutes)?;
-    let all = count(
-        &said,
-        &Thresholds { things: Some(things.clone()), ..monitor.thresholds().clone() },
-        rate,
-        |report| report.clone(),
-    )?;
+    let caution = lowest_caution(monitor.thresholds(), &said, rate, minutes)?;
+    let limits = Thresholds { caution, ..monitor.thresholds().clone() };
+    let (things, alarms) = with_lowest_limit(things, &limits, &said, rate, minutes)?;
+    let limits = Thresholds { things: Some(things.clone()), ..limits };
+    let all = count(&said, &limits, rate, |report| report.clone())?;
     let Patience { trigger, .. } = Patience::DEFAULT;
     let promise = format!(
         "CAUTION for a thing of {trigger} frames on or beside the road {alarms} times in {minutes:.1} minutes of clean \
          drive ({}, {rate} frames a second), and for any reason {all} times",
         name(&drives.clean)
     );
-    Ok((things, promise))
+    Ok(Learned { things, caution, promise })
 }
 
 fn name(folder: &Path) -> String {
@@ -220,7 +229,33 @@ fn order(examples: &[Example]) -> [f32; 3] {
     [-score * by_score - area * by_area, by_score, by_area]
 }
 
-/// The lowest limit down to which clean drives keep the rate of alarms, with one alarm to spare; and the alarms.
+/// The lowest limit of the failure score, from the one that there is up to that of FAILURE, at which clean drives keep
+/// their rate of alarms.
+fn lowest_caution(
+    thresholds: &Thresholds,
+    drives: &[Vec<Said>],
+    rate: f64,
+    minutes: f64,
+) -> Result<f32, ThingsError> {
+    let within = thresholds.caution..=thresholds.failure;
+    let scores = drives.iter().flatten().map(|said| said.report.failure_score.next_up());
+    let mut limits: Vec<f32> = scores.filter(|score| within.contains(score)).collect();
+    limits.push(thresholds.caution);
+    let alarms = |&caution: &f32| {
+        let limits = Thresholds { caution, ..thresholds.clone() };
+        // Nothing but the failure score raises the level.
+        count(drives, &limits, rate, |report| Report {
+            anomaly_area: f32::NAN,
+            regions: Vec::new(),
+            ..report.clone()
+        })
+    };
+    let found = lowest(limits, alarms, |alarms| f64::from(alarms) <= OF_FAILURE * ALARMS * minutes)?;
+    Ok(found.map_or(thresholds.failure, |(caution, _)| caution))
+}
+
+/// The lowest limit of a thing's probability down to which clean drives keep their rate of alarms, with one alarm to
+/// spare; and the alarms.
 fn with_lowest_limit(
     things: Things,
     thresholds: &Thresholds,
@@ -230,28 +265,41 @@ fn with_lowest_limit(
 ) -> Result<(Things, u32), ThingsError> {
     let regions = drives.iter().flatten().flat_map(|said| &said.report.regions);
     let mut limits: Vec<f32> = regions.map(|region| region.probability).filter(|p| p.is_finite()).collect();
+    // One that no region reaches, as far as there is any.
+    limits.push(limits.iter().copied().reduce(f32::max).map_or(0., |p| p.next_up().min(1.)));
+    let with = |limit: f32| Things { limit, ..things.clone() };
+    let alarms = |&limit: &f32| {
+        let limits = Thresholds { things: Some(with(limit)), ..thresholds.clone() };
+        // Nothing but things raises the level.
+        count(drives, &limits, rate, |report| Report { failure_score: 0., ..report.clone() })
+    };
+    let allowed = (1. - OF_FAILURE) * ALARMS * minutes;
+    let found = lowest(limits, alarms, |alarms| f64::from(alarms + 1) <= allowed)?;
+    // Where even the highest is too low, there is none that is higher; what it gives is said.
+    let (limit, alarms) = found.map_or_else(|| Ok((1., alarms(&1.)?)), Ok::<_, ThingsError>)?;
+    Ok((with(limit), alarms))
+}
+
+/// The lowest of some limits down to which the number of alarms is allowed, and that number.
+fn lowest(
+    mut limits: Vec<f32>,
+    alarms: impl Fn(&f32) -> Result<u32, ThingsError>,
+    is_allowed: impl Fn(u32) -> bool,
+) -> Result<Option<(f32, u32)>, ThingsError> {
     limits.sort_by(|a, b| b.total_cmp(a));
     limits.dedup();
-    // One that no region reaches, as far as there is any, and some of the others.
-    let highest = limits.first().map_or(0., |p| p.next_up().min(1.));
-    let step = limits.len().div_ceil(STEPS).max(1);
     let mut best = None;
-    let with = |limit| {
-        let things = Things { limit, ..things.clone() };
-        let limits = Thresholds { things: Some(things.clone()), ..thresholds.clone() };
-        // Nothing but things raises the level.
-        let alarms = count(drives, &limits, rate, |report| Report { failure_score: 0., ..report.clone() })?;
-        Ok::<_, ThingsError>((things, alarms))
-    };
-    for limit in std::iter::once(highest).chain(limits.into_iter().step_by(step)) {
-        let found = with(limit)?;
-        if f64::from(found.1 + 1) > ALARMS * minutes {
+    // The highest and the lowest are among those that are tried.
+    let (step, last) = (limits.len().div_ceil(STEPS).max(1), limits.len().saturating_sub(1));
+    let tried = limits.iter().enumerate().filter(|(place, _)| place % step == 0 || *place == last);
+    for (_, limit) in tried {
+        let found = alarms(limit)?;
+        if !is_allowed(found) {
             break;
         }
-        best = Some(found);
+        best = Some((*limit, found));
     }
-    // Where even the highest is too low, there is none that is higher; what it gives is said.
-    best.map_or_else(|| with(1.), Ok)
+    Ok(best)
 }
 
 /// How often the level leaves NOMINAL.
@@ -307,10 +355,32 @@ mod tests {
                 with_lowest_limit(things(), &Thresholds::uncalibrated(), &drives, 5., minutes).unwrap();
             (found.0.limit, found.1)
         };
-        assert_eq!(limit(8.), (0.7, 3));
-        assert_eq!(limit(4.), (0.9, 1));
+        assert_eq!(limit(12.), (0.7, 3));
+        assert_eq!(limit(6.), (0.9, 1));
         assert_eq!(limit(2.), (0.9_f32.next_up(), 0));
         assert_eq!(limit(60.), (0.1, 6));
+    }
+
+    #[test]
+    fn the_failure_score_has_the_lowest_limit_at_which_it_keeps_its_rate() {
+        // Five frames of each score with good ones between; the area counts for nothing here.
+        let said = |failure_score| Said {
+            report: Report { anomaly_area: 1., ..Report::example(Mode::Full, failure_score) },
+            features: Vec::new(),
+        };
+        let drive = |scores: &[f32]| -> Vec<Said> {
+            let each = |&score: &f32| (0..20).map(move |i| said(if i < 5 { score } else { 0.1 }));
+            scores.iter().flat_map(each).collect()
+        };
+        let drives = [drive(&[0.62, 0.55, 0.7]), drive(&[0.3, 0.66])];
+        let limits = Thresholds { caution: 0.5, failure: 0.8, ..Thresholds::uncalibrated() };
+        let limit = |limits: &Thresholds, minutes| lowest_caution(limits, &drives, 5., minutes).unwrap();
+        assert_eq!(limit(&limits, 60.), 0.5, "four alarms are allowed there");
+        assert_eq!(limit(&limits, 24.), 0.55_f32.next_up());
+        assert_eq!(limit(&limits, 8.), 0.66_f32.next_up());
+        assert_eq!(limit(&limits, 4.), 0.7_f32.next_up());
+        // Not above FAILURE's, whose alarms stay.
+        assert_eq!(limit(&Thresholds { failure: 0.6, ..limits }, 4.), 0.6);
     }
 
     #[test]

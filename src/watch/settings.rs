@@ -108,6 +108,7 @@ impl Overrides {
             anomaly_area: self.anomaly_area.unwrap_or(calibrated.anomaly_area),
             // Whoever limits the area by hand wants the level to go by it.
             things: calibrated.things.clone().filter(|_| self.anomaly_area.is_none()),
+            drivable_margin: calibrated.drivable_margin,
             evidence: calibrated.evidence.clone(),
             labels_of: calibrated.labels_of.clone(),
             guarantee: if self == Self::default() { calibrated.guarantee.clone() } else { String::new() },

@@ -161,7 +161,10 @@ def campaign(fault, times, stage):
             # Whatever state it is in, the next trial begins with a good one.
             if stage.is_alive():
                 stage.kill()
+            number = len(stage.peer.reports)
             stage.monitor = stage.process()
+            # What the one before said last is no word of this one.
+            stage.until(lambda: len(stage.peer.reports) > number, "a report of the next node", PATIENCE)
     return row
 
 

@@ -94,8 +94,8 @@ pub enum Action {
         #[arg(long)]
         scores: PathBuf,
         /// NAME=RATE: missed-frames (failing frames below CAUTION), missed-pixels (a frame's wrong pixels outside
-        /// the error mask), missed-pixels-p90 (the same of all but one in ten frames) or false-alarms (good frames
-        /// at FAILURE).
+        /// the error mask), missed-pixels-p90 (the same of all but one in ten frames), false-alarms (good frames
+        /// at FAILURE) or drivable-margin (of the pixels falsely labelled drivable, those deep inside).
         #[arg(long = "target", required = true)]
         targets: Vec<Aim>,
         /// A frame has failed whose labels have a mean IoU below this.
@@ -135,6 +135,8 @@ pub enum Action {
         slice: Slice,
         #[command(flatten)]
         reading: Reading,
+        #[command(flatten)]
+        given: Given,
         /// Folder with frames of drives, without labels.
         #[arg(long)]
         images: Option<PathBuf>,
@@ -215,14 +217,17 @@ pub fn run(action: &Action) -> Outcome {
                 None => promise(bundle, &outcomes, &terms),
             }
         }
-        Action::Scores { bundle, data, slice, reading, images, worse, out } => {
+        Action::Scores { bundle, data, slice, reading, given, images, worse, out } => {
             let bar = ProgressBar::new(0);
             let each = |count: usize| {
                 bar.set_length(count as u64);
                 bar.inc(1);
             };
             let outcomes = match (data, images) {
-                (Some(data), _) => Outcomes::of(bundle, data, slice, &reading.of_data(), each)?,
+                (Some(data), _) => {
+                    let samples = (data.as_path(), slice, &reading.of_data());
+                    Outcomes::of(bundle, samples, given.at().as_ref(), each)?
+                }
                 (None, Some(images)) => Outcomes::unlabelled(bundle, images, *worse, each)?,
                 (None, None) => return Err("--data or --images is needed".into()),
             };

@@ -284,7 +284,8 @@ impl Modulation {
     }
 }
 
-/// The rows of every patch that an index knows, slot by slot, in memory that grows by doubling.
+/// The rows of every patch that an index knows, slot by slot. The memory for all that it may ever know is
+/// taken, and written to, with the first map of a size: nothing of it is left to be missing, or to grow, later.
 #[derive(Debug)]
 pub struct Table {
     rows: Tensor,
@@ -306,8 +307,8 @@ impl Table {
         }
         let (mut start, capacity) = ((len - plan.new.len()) as i64, self.rows.size()[0]);
         if len as i64 > capacity {
-            let size = [(len as i64).max(2 * capacity), self.rows.size()[1]];
-            let grown = Tensor::empty(size, (self.rows.kind(), self.rows.device()));
+            let size = [plan.room as i64, self.rows.size()[1]];
+            let grown = Tensor::zeros(size, (self.rows.kind(), self.rows.device()));
             grown.narrow(0, 0, start).copy_(&self.rows.narrow(0, 0, start));
             self.rows = grown;
         }
@@ -326,6 +327,7 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use super::super::patches::Patch;
     use super::*;
 
     #[test]
@@ -345,6 +347,25 @@ mod tests {
                 assert!(apart < most, "{count}, {kind:?}: {apart}");
             }
         }
+    }
+
+    #[test]
+    fn a_table_takes_its_memory_once_and_keeps_its_rows() {
+        let rows =
+            |from: i64, count: i64| Tensor::arange_start(from, from + count, (Kind::Float, Device::Cpu));
+        let plan = |kept: Option<Vec<i64>>| Plan { slots: Vec::new(), new: Vec::new(), kept, room: 10 };
+        let mut table = Table { rows: Tensor::empty([0, 1], (Kind::Float, Device::Cpu)) };
+        let mut step = |kept: Option<Vec<i64>>, count: usize, len: usize, from: i64| {
+            let new = vec![Patch::default(); count];
+            table.update(&Plan { new, ..plan(kept) }, len, &[rows(from, count as i64).view([-1, 1])]);
+            assert_eq!(table.rows.size(), [10, 1]);
+            let held = table.rows.narrow(0, 0, len as i64).flatten(0, 1);
+            (Vec::<f32>::try_from(held).unwrap(), table.rows.data_ptr())
+        };
+        let (held, at) = step(None, 3, 3, 0);
+        assert_eq!(held, [0., 1., 2.]);
+        assert_eq!(step(None, 7, 10, 3).0, (0..10).map(|i| i as f32).collect::<Vec<_>>());
+        assert_eq!(step(Some(vec![1, 8]), 2, 4, 20), (vec![1., 8., 20., 21.], at));
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl LabelMaps {
 }
 
 /// 5x5 labels: three rows and two rows of five bytes, the first label highest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Patch(u128, u128);
 
 /// 3x3 labels, nine bytes.
@@ -192,6 +192,8 @@ pub struct Plan {
     pub new: Vec<Patch>,
     /// Where room had to be made: the former slots that stay, in their new order.
     pub kept: Option<Vec<i64>>,
+    /// Slots that there are at most for maps of this size.
+    pub room: usize,
 }
 
 /// How many patches an index has met since it was made.
@@ -245,11 +247,13 @@ impl PatchIndex {
     pub fn plan(&mut self, maps: &LabelMaps, most_new: usize) -> Option<Plan> {
         let known = self.patches.len();
         let limit = self.limit.min(FRAMES * maps.pixels());
+        // At once, so that the first unusual map is not where memory grows.
+        self.slots.reserve((limit + most_new.min(maps.pixels())).saturating_sub(known));
         let slots = self.number(maps, known.saturating_add(most_new));
         self.counts.pixels += maps.pixels() as u64;
         let plan = match slots {
             Some(slots) if self.patches.len() <= limit => {
-                Some(Plan { slots, new: self.patches[known..].to_vec(), kept: None })
+                Some(Plan { slots, new: self.patches[known..].to_vec(), kept: None, room: limit })
             }
             Some(slots) => self.make_room(slots, known, limit),
             None => None,
@@ -325,7 +329,8 @@ impl PatchIndex {
             .collect();
         self.slots = self.patches.iter().enumerate().map(|(slot, &patch)| (patch, slot as u32)).collect();
         slots.iter_mut().for_each(|slot| *slot = moved[*slot as usize]);
-        Some(Plan { slots, new: self.patches[kept.len()..].to_vec(), kept: Some(kept) })
+        let new = self.patches[kept.len()..].to_vec();
+        Some(Plan { slots, new, kept: Some(kept), room: limit })
     }
 }
 

@@ -126,6 +126,19 @@ fn a_map_that_repeats_nothing_is_left_alone() {
 }
 
 #[test]
+fn no_map_of_a_size_takes_more_memory_than_the_first() {
+    let index = &mut PatchIndex::new(300);
+    index.plan(&maps(1, 12, 12, |_| 0), 144).unwrap();
+    let taken = index.slots.capacity();
+    for shift in 0..20 {
+        index.plan(&maps(1, 12, 12, move |i| noise(i + 3 * shift)), if shift % 5 == 0 { 100 } else { 144 });
+        assert_eq!(index.slots.capacity(), taken);
+    }
+    let counts = index.counts();
+    assert!(counts.dense > 0 && counts.evicted > 0, "{counts:?}: some are refused, some make room");
+}
+
+#[test]
 fn the_limit_holds_and_what_is_in_view_stays() {
     let (limit, index) = (200, &mut PatchIndex::new(200));
     let view = |shift: usize| maps(1, 10, 10, move |i| noise(i + 3 * shift));
@@ -133,7 +146,7 @@ fn the_limit_holds_and_what_is_in_view_stays() {
         let maps = view(shift);
         let before = index.patches.clone();
         let plan = index.plan(&maps, usize::MAX).unwrap();
-        assert!(index.len() <= limit);
+        assert!(index.len() <= limit && plan.room == limit);
         for (pixel, &slot) in plan.slots.iter().enumerate() {
             let rows = patch_at(&maps, pixel);
             let row = |y: usize| rows[5 * y..5 * y + 5].iter().fold(0, |code, &s| code << 8 | u64::from(s));
