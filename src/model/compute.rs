@@ -12,6 +12,7 @@ pub mod machine;
 
 pub use gpu::{NoGpu, gpus, why_none};
 pub use library::Gpu;
+#[cfg(feature = "ros")]
 pub(crate) use library::trim_memory;
 
 /// Where the networks shall run.

@@ -66,6 +66,7 @@ macro_rules! call {
 
 /// Gives the system the memory that nothing uses, where the C library can, as glibc does. What lies between blocks in
 /// use it would keep, and more and more of it as errors come and go.
+#[cfg(any(feature = "ros", test))]
 #[expect(unsafe_code)]
 pub(crate) fn trim_memory() {
     // Sound: glibc declares it so, and it locks what it works on.
@@ -192,7 +193,8 @@ impl Driver {
     }
 }
 
-#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+#[cfg(test)]
+#[cfg(target_env = "gnu")]
 mod tests {
     use super::*;
 
