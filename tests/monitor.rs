@@ -736,3 +736,30 @@ fn a_wrong_description_is_named() {
     let error = load(unknown.path()).err().unwrap();
     assert!(error.contains("bundle.yaml") && error.contains("surprise"), "{error}");
 }
+
+#[test]
+fn drivable_labels_within_the_margin_are_not_among_the_trusted_and_all_else_is_as_without() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/street");
+    let with_margin = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(&shipped).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), with_margin.path().join(file.file_name())).unwrap();
+    }
+    let text = std::fs::read_to_string(shipped.join(DESCRIPTION)).unwrap();
+    let text = text.replacen("calibration:\n", "calibration:\n  drivable_margin: 5\n", 1);
+    std::fs::write(with_margin.path().join(DESCRIPTION), text).unwrap();
+    let frame = Frame::new(image::open(shipped.join("self_test.png")).unwrap().into_rgb8());
+    let [without, with] = [shipped.as_path(), with_margin.path()].map(|bundle| {
+        let maps = Monitor::load(bundle, &options()).unwrap().process(&frame, Wanted::ALL).unwrap().maps;
+        (maps.labels.unwrap(), maps.trusted_labels.unwrap())
+    });
+    assert_eq!(without.0, with.0, "labels stay");
+    let road = 0;
+    let (mut withheld, mut kept) = (0, 0);
+    for (before, after) in without.1.iter().zip(with.1.iter()) {
+        kept += u32::from(before == after && *before == road);
+        withheld += u32::from(before != after);
+        assert!(before == after || (*before == road && *after == 255), "{before} became {after}");
+    }
+    assert!(withheld > 100 && kept > 1000, "{withheld} withheld, {kept} kept");
+}
