@@ -393,6 +393,7 @@ mod tests {
     use super::*;
 
     const STREET: &str = include_str!("../../models/street/bundle.yaml");
+    const CITYSCAPES: &str = include_str!("../../models/cityscapes/bundle.yaml");
 
     fn opened(text: &str) -> Result<Bundle, BundleError> {
         let folder = tempfile::tempdir().unwrap();
@@ -423,7 +424,11 @@ mod tests {
             ("ngf: 16", "ngf: -3", "synthesis.network.ngf is -3, it must be in [1, 128]"),
             ("hidden: 32", "hidden: 0", "synthesis.network.hidden is 0"),
             ("width: 32", "width: -1", "comparison.network.width is -1, it must be in [1, 1024]"),
-            ("shrink: 2", "shrink: 200", "comparison.network.shrink is 200, it must be in [1, 16]"),
+            (
+                "of_synth: disagreement",
+                "of_synth: disagreement\n    shrink: 200",
+                "comparison.network.shrink is 200, it must be in [1, 16]",
+            ),
             (
                 "segmentation.safetensors",
                 "/dev/zero",
@@ -461,10 +466,11 @@ mod tests {
     #[test]
     fn things_are_part_of_a_calibration_and_a_bundle_without_goes_by_the_area() {
         let of = |text: &str| opened(text).map(|bundle| bundle.description.calibration.unwrap());
-        assert_eq!(of(STREET).unwrap().things, None);
+        assert!(of(STREET).unwrap().things.is_some());
+        assert_eq!(of(CITYSCAPES).unwrap().things, None);
         let things = "  things:\n    intercept: -3.0\n    weights: {mean_score: 1.0, peak_score: 2.0, log_area: 0.5, \
                       on_road: 1.5, log_elongation: 0.0, bottom: 0.25}\n    limit: 0.75\n    stands_on: a test\n";
-        let with = STREET.replacen("  guarantee:", &format!("{things}  guarantee:"), 1);
+        let with = CITYSCAPES.replacen("  guarantee:", &format!("{things}  guarantee:"), 1);
         let read = of(&with).unwrap();
         assert_eq!(read.things.as_ref().map(|t| (t.limit, t.weights.on_road)), Some((0.75, 1.5)));
         let written = serde_norway::to_string(&read).unwrap();

@@ -237,7 +237,7 @@ mod tests {
         }
         description.write(folder.path()).unwrap();
         let reason = failure(&mut monitor(folder.path(), Precision::Fp32));
-        assert!(reason.starts_with("failure_score of the known good picture is 0.43"), "{reason}");
+        assert!(reason.starts_with("failure_score of the known good picture is 0.42"), "{reason}");
         let picture = frame::open(&folder.path().join(PICTURE)).unwrap().into_rgb8();
         let test = create(folder.path(), &picture, 0.05).unwrap();
         assert_eq!(Bundle::open(folder.path()).unwrap().description.self_test, Some(test));

@@ -357,7 +357,7 @@ mod tests {
         };
         assert_eq!(limit(12.), (0.7, 3));
         assert_eq!(limit(6.), (0.9, 1));
-        assert_eq!(limit(2.), (0.9_f32.next_up(), 0));
+        assert_eq!(limit(3.), (0.9_f32.next_up(), 0));
         assert_eq!(limit(60.), (0.1, 6));
     }
 

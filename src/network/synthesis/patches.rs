@@ -327,7 +327,8 @@ impl PatchIndex {
                 self.patches[from]
             })
             .collect();
-        self.slots = self.patches.iter().enumerate().map(|(slot, &patch)| (patch, slot as u32)).collect();
+        self.slots.clear();
+        self.slots.extend(self.patches.iter().enumerate().map(|(slot, &patch)| (patch, slot as u32)));
         slots.iter_mut().for_each(|slot| *slot = moved[*slot as usize]);
         let new = self.patches[kept.len()..].to_vec();
         Some(Plan { slots, new, kept: Some(kept), room: limit })
