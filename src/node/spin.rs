@@ -57,6 +57,8 @@ pub(crate) struct CameraInputs {
     camera: Camera,
     raw: Option<Queue<Image>>,
     compressed: Option<Queue<CompressedImage>>,
+    /// Compressed images are not wanted, since raw ones come: the subscription ends with the next that does.
+    is_given_up: bool,
     camera_info: Queue<CameraInfo>,
     labels: Option<LabelQueues>,
     acknowledge: Questions<Trigger::Service>,
@@ -206,6 +208,7 @@ impl CameraInputs {
         Ok(Self {
             raw,
             compressed,
+            is_given_up: false,
             camera_info: queue(node.subscribe(&camera.input("camera_info"), qos.clone())?),
             labels: settings.labels.is_some().then(|| LabelQueues::create(node, camera, &qos)).transpose()?,
             acknowledge,
@@ -224,8 +227,7 @@ impl CameraInputs {
         self.recorder = Some(recorder);
     }
 
-    /// Looks at the graph from time to time, and subscribes to the compressed topic or gives it up. One that is
-    /// given up leaves the node with the next image that comes by it, so it is kept where nobody publishes there.
+    /// Looks at the graph from time to time, and subscribes to the compressed topic or gives it up.
     fn look(&mut self, node: &mut Node, shared: &Shared) -> r2r::Result<()> {
         let now = Instant::now();
         if self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < LOOK) {
@@ -247,12 +249,14 @@ impl CameraInputs {
         }
         let quality = shared.duplicates().quality();
         match self.transports.want_compressed(seen.raw, quality, now) {
-            true if self.compressed.is_none() => {
-                let images = node.subscribe(&self.camera.input("image/compressed"), self.qos.clone())?;
-                self.compressed = Some(queue(images));
+            true => {
+                self.is_given_up = false;
+                if self.compressed.is_none() {
+                    let images = node.subscribe(&self.camera.input("image/compressed"), self.qos.clone())?;
+                    self.compressed = Some(queue(images));
+                }
             }
-            false if seen.compressed > 0 => self.compressed = None,
-            _ => {}
+            false => self.is_given_up = true,
         }
         Ok(())
     }
@@ -267,6 +271,12 @@ impl CameraInputs {
             shared.accept(Arrival::new(image, at));
         }
         while let Some(message) = self.compressed.as_mut().and_then(ready) {
+            // r2r ends a subscription with the first message that nobody takes. One dropped where none comes would
+            // stay in the middleware, and another be made beside it whenever the raw images pause.
+            if self.is_given_up {
+                self.compressed = None;
+                break;
+            }
             let (image, at) = (compressed(message), Instant::now());
             record(recorder, Source::Camera, &image, at);
             shared.accept(Arrival::new(image, at));
