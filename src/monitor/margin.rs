@@ -1,7 +1,6 @@
 //! The margin of drivable ground: how far inside it a label must lie to be trusted. It asks for labels alone, so that it
-//! can be had of any segmenter, as erosion by a structuring element is a limit that needs no score (Mossina, Dalmau,
-//! Andeol, "Conformal Semantic Image Segmentation: Post-hoc Quantification of Predictive Uncertainty", 2024, widens
-//! masks so; what may be driven on has to shrink).
+//! can be had of any segmenter, as morphological prediction sets can (arXiv 2503.05618): those widen a mask till it
+//! covers what is there; what may be driven on has to shrink.
 
 use image::GrayImage;
 
