@@ -206,7 +206,9 @@ class Peer:
         for topic in topics:
             name = f"/{self.name}/{topic}"
             self.wait(lambda name=name: self.node.count_publishers(name), name)
-        self.spin(0.5)
+        # This peer knows of the monitor's topics before the monitor knows of these subscriptions; an answer to a
+        # client made after them says that it does.
+        self.parameter_names()
 
     def latched(self, kind, topic):
         """The message that a late subscriber gets."""
