@@ -135,6 +135,7 @@ impl Thresholds {
             within(name, value, 0. ..=1.)?;
         }
         within("caution", self.caution, 0. ..=self.failure)?;
+        within("drivable_margin", self.drivable_margin.unwrap_or(0), 0..=MOST_SIDE)?;
         self.things.as_ref().map_or(Ok(()), Things::check).map_err(|e| e.under("things"))?;
         self.evidence.as_ref().map_or(Ok(()), |evidence| evidence.check()).map_err(|e| e.under("evidence"))
     }
@@ -483,6 +484,16 @@ mod tests {
             let error = of(&with.replacen(from, to, 1)).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn a_margin_is_no_longer_than_an_image() {
+        let of = |margin: u32| {
+            opened(&STREET.replacen("  guarantee:", &format!("  drivable_margin: {margin}\n  guarantee:"), 1))
+        };
+        assert_eq!(of(12).unwrap().description.calibration.unwrap().drivable_margin, Some(12));
+        let error = of(4097).unwrap_err().to_string();
+        assert!(error.contains("calibration.drivable_margin is 4097, it must be in [0, 4096]"), "{error}");
     }
 
     #[test]

@@ -113,16 +113,29 @@ pub(crate) fn label_info(labels: &LabelSet, stamp: Stamp) -> msg::LabelInfo {
     }
 }
 
+/// What vision_msgs calls the id of pixels without a label.
+#[cfg(vision_msgs)]
+const UNLABELED: &str = "UNLABELED";
+
 /// Names of the label ids as vision_msgs has them. The last id of a byte is for pixels without a label there:
 /// those of `~/trusted_labels` that are not to be trusted.
 #[cfg(vision_msgs)]
 pub(crate) fn vision_label_info(labels: &LabelSet, stamp: Stamp) -> r2r::vision_msgs::msg::LabelInfo {
     use r2r::vision_msgs::msg::{LabelInfo, VisionClass};
     let named = (0..).zip(labels.classes.iter().map(|class| class.name.as_str()));
-    let named = named.chain([(u16::from(IGNORE), "UNLABELED")]);
+    let named = named.chain([(u16::from(IGNORE), UNLABELED)]);
     let class_map = named.map(|(class_id, name)| VisionClass { class_id, class_name: text(name) }).collect();
     // Labels are published whatever their confidence.
     LabelInfo { header: header(stamp, ""), class_map, threshold: 0. }
+}
+
+/// Another segmenter's ids with their names, and the id of what has no label if it names one so.
+#[cfg(vision_msgs)]
+pub(crate) fn vision_classes(info: r2r::vision_msgs::msg::LabelInfo) -> (Vec<(i32, String)>, Option<i32>) {
+    let named = info.class_map.into_iter().map(|class| (i32::from(class.class_id), class.class_name));
+    let (none, classes): (Vec<_>, Vec<_>) =
+        named.partition(|(_, name)| name.trim().eq_ignore_ascii_case(UNLABELED));
+    (classes, none.first().map(|(id, _)| *id))
 }
 
 /// A mono8 image.

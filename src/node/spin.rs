@@ -75,6 +75,8 @@ struct LabelQueues {
     raw: Queue<Image>,
     compressed: Queue<CompressedImage>,
     info: Queue<LabelInfo>,
+    #[cfg(vision_msgs)]
+    vision_info: Queue<r2r::vision_msgs::msg::LabelInfo>,
 }
 
 impl LabelQueues {
@@ -86,6 +88,8 @@ impl LabelQueues {
             compressed: queue(
                 node.subscribe::<CompressedImage>(&camera.input("labels/compressed"), qos.clone())?,
             ),
+            #[cfg(vision_msgs)]
+            vision_info: queue(node.subscribe(&camera.input("vision_label_info"), info.clone())?),
             info: queue(node.subscribe::<LabelInfo>(&camera.input("label_info"), info)?),
         })
     }
@@ -97,6 +101,11 @@ impl LabelQueues {
                 Ok(classes) => shared.name_labels(classes, Some(ignore_id.into())),
                 Err(why) => shared.refuse_names(why),
             }
+        }
+        #[cfg(vision_msgs)]
+        while let Some(message) = ready(&mut self.vision_info) {
+            let (classes, ignored) = super::messages::vision_classes(message);
+            shared.name_labels(classes, ignored);
         }
         let accept = |arrival: LabelArrival| {
             record(recorder, Source::Labels, &arrival.image, arrival.at);

@@ -89,6 +89,7 @@ def trial(stage, fault, row):
     """Makes the fault once, and books what is seen of it."""
     until_usable(stage, stage.is_usable)
     row.tried += 1
+    stage.latest = 0.0
     number = len(stage.peer.reports)
     with contextlib.ExitStack() as undo:
         # Whatever happens inside, the camera is a good one afterwards.
@@ -142,7 +143,8 @@ def attempt(stage, fault, row):
         row.misses.append(str(error))
         missed = error
     row.deaths += not (stage.is_alive() or fault.ends)
-    print(f"  {fault.name}, trial {row.tried}: {str(missed)[:300]}", file=sys.stderr)
+    late = f" (a frame was {stage.latest:.2f} s late here)" if stage.latest > 0.1 else ""
+    print(f"  {fault.name}, trial {row.tried}: {str(missed)[:300]}{late}", file=sys.stderr)
     stage.injector.set("nothing")
     return False
 

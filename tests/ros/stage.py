@@ -54,8 +54,10 @@ class Stage:
         self.restore_camera()
         self.frames_sent = self.published = 0
         self.last_sent = self.altered_at = -1.0
-        self._next = 0.0
+        self._next = time.monotonic()
         self._next_tick = 0.0
+        # Seconds by which a frame was late, because this process had no time.
+        self.latest = 0.0
         self.clock = None
         self.labels = None
         self.log_folder = self.folder
@@ -126,6 +128,7 @@ class Stage:
             if self.clock_runs:
                 self.clock.publish(Clock(clock=time_message(self.simulated())))
         if now >= self._next:
+            self.latest = max(self.latest, now - self._next)
             self._next = max(self._next + self.period, now)
             self.shoot()
         self.peer.spin(max(0.001, min(0.01, self._next - time.monotonic())))

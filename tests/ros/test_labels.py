@@ -135,6 +135,24 @@ def test_every_form_is_read(judged, peer):
         assert shares(report) == {5: 1.0}
 
 
+def test_names_of_ids_are_taken_from_vision_msgs_too(judged, peer):
+    messages = pytest.importorskip("vision_msgs.msg", reason="the node hears it where vision_msgs is")
+    with judged() as segmenter:
+        ours = peer.label_info()
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        info = peer.node.create_publisher(messages.LabelInfo, "vision_label_info", latched)
+        named = [(70, ours.class_names[5].upper()), (9, "unlabeled")]
+        classes = [messages.VisionClass(class_id=id, class_name=name) for id, name in named]
+        info.publish(messages.LabelInfo(class_map=classes))
+        peer.wait(info.get_subscription_count, "somebody who hears names")
+        peer.spin(1)
+        ids = one_class(70)
+        ids[:24] = 9
+        report = ask(segmenter, raw_image(ids, "mono8"))
+        assert shares(report) == {5: 1.0} and abs(report.unlabelled_area - 0.5) < 0.02
+        assert not any("label_info names no" in line for line in segmenter.monitor.log.splitlines())
+
+
 def test_a_wrong_form_is_named_in_one_line(judged, peer):
     with judged(labels__max_unknown=0.25) as segmenter:
         wrong = [

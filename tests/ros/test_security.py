@@ -7,7 +7,9 @@ from harness import ROOT
 POLICY = ROOT / "config" / "sros2" / "monitor.policy.xml"
 
 # What the node has for some parameters, or in some builds, only.
-SOMETIMES = {"labels", "labels/compressed", "label_info", "/clock", "~/vision_label_info"}
+SOMETIMES = {
+    "labels", "labels/compressed", "label_info", "vision_label_info", "/clock", "~/vision_label_info",
+}
 
 # What comes with ROS itself, in some versions of it.
 OF_ROS = {"/parameter_events", "/rosout"}
