@@ -143,8 +143,9 @@ def attempt(stage, fault, row):
         row.misses.append(str(error))
         missed = error
     row.deaths += not (stage.is_alive() or fault.ends)
-    late = f" (a frame was {stage.latest:.2f} s late here)" if stage.latest > 0.1 else ""
-    print(f"  {fault.name}, trial {row.tried}: {str(missed)[:300]}{late}", file=sys.stderr)
+    received = stage.peer.reports[-1].frames_received if stage.peer.reports else 0
+    print(f"  {fault.name}, trial {row.tried}: {str(missed)[:300]} (a frame was {stage.latest:.2f} s late here; "
+          f"{stage.published} sent in all, {received} received by this node)", file=sys.stderr)
     stage.injector.set("nothing")
     return False
 
