@@ -661,6 +661,37 @@ fn a_checkpoint_in_several_files_goes_into_a_bundle() {
 }
 
 #[test]
+fn of_a_work_folders_checkpoint_the_network_is_taken_and_its_samples_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bundle, file) = (folder.path().join("bundle"), folder.path().join("checkpoint.safetensors"));
+    let mut random = Command::new(env!("CARGO_BIN_EXE_synthcp"));
+    assert!(random.args(["bundle", "random", "--out"]).arg(&bundle).status().unwrap().success());
+    let arch = "{architecture: pspnet, encoder: {width: 4, blocks: [1, 1, 1, 1]}, pyramid: 4}";
+    let vs = VarStore::new(Device::Cpu);
+    arch.parse::<Architecture>().unwrap().build(&vs, 19).unwrap();
+    let own = weights::tensors(&vs);
+    let mut tensors: Tensors = own.iter().map(|(name, t)| (format!("m/{name}"), t.shallow_clone())).collect();
+    tensors.insert("m.adam/first/row".into(), Tensor::from_slice(&[1f32]));
+    tensors.insert("m.adam/steps".into(), Tensor::from(7i64));
+    let facts = [("number of samples", "12"), ("first sample", "a_0"), ("last sample", "b_9")];
+    let metadata = facts.map(|(fact, value)| (format!("identity.the {fact}"), value.to_owned())).into();
+    weights::write_with(&tensors, Some(metadata), &file, None).unwrap();
+
+    let out = import(arch, &[&file], &bundle);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let imported = Bundle::open(&bundle).unwrap().description.segmentation;
+    assert!(imported.trained_on.starts_with("12 samples, a_0 to b_9 ("), "{}", imported.trained_on);
+    let written = weights::read(&bundle.join(&imported.weights)).unwrap();
+    assert!(written.keys().eq(own.keys()) && own.iter().all(|(name, t)| written[name] == *t));
+
+    let before = Bundle::open(&bundle).unwrap().hash;
+    let out = import("{architecture: spade, ngf: 2, hidden: 4}", &[&file], &bundle);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(1) && said.contains("a training of M; --arch is of G"), "{said}");
+    assert_eq!(Bundle::open(&bundle).unwrap().hash, before);
+}
+
+#[test]
 fn an_import_that_is_cut_short_leaves_the_bundle_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("bundle");

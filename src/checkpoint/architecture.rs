@@ -75,6 +75,15 @@ impl Architecture {
         }
     }
 
+    /// The method's letter for a network of this role, by which trainings name it: `m`, `g` or `f`.
+    pub fn symbol(&self) -> &'static str {
+        match self {
+            Self::Segmentation(_) => "m",
+            Self::Synthesis(_) => "g",
+            Self::Comparison(_) => "f",
+        }
+    }
+
     /// Builds the network's parameters for `classes` classes in `vs`.
     pub fn build(&self, vs: &VarStore, classes: i64) -> Result<(), NotBuilt> {
         match self {

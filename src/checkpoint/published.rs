@@ -59,6 +59,28 @@ pub fn renamed<T>(tensors: BTreeMap<String, T>) -> BTreeMap<String, T> {
     tensors
 }
 
+/// How a training here names its networks, before a `/`, in the checkpoint of a work folder.
+const TRAINED: [&str; 3] = ["m", "g", "f"];
+
+/// Which network a training's checkpoint is of, by its tensors' names: `m`, `g` or `f`. `None` of any other file.
+pub fn trained<T>(tensors: &BTreeMap<String, T>) -> Option<&'static str> {
+    let is_of = |symbol: &&str| {
+        let mut first = tensors.keys().filter_map(|name| name.split_once('/'));
+        first.any(|(before, _)| before == *symbol)
+    };
+    TRAINED.into_iter().find(is_of)
+}
+
+/// Of a training's checkpoint the tensors of the network itself, without its optimizer's; of any other file all.
+pub fn without_training<T>(tensors: BTreeMap<String, T>) -> BTreeMap<String, T> {
+    let Some(symbol) = trained(&tensors) else { return tensors };
+    let own = |(name, tensor): (String, T)| match name.split_once('/') {
+        Some((before, name)) if before == symbol => Some((name.to_owned(), tensor)),
+        _ => None,
+    };
+    tensors.into_iter().filter_map(own).collect()
+}
+
 /// Names, by which anything is kept, without what stands before every one of them, if that makes them the
 /// network's: a trainer's `model.`, for one. `prefix` begins the network's names of this file. Also what was
 /// taken off.
@@ -258,6 +280,20 @@ mod tests {
         assert_eq!(names(&["a", "n_averaged"]), ["a", "n_averaged"]);
         // Nothing is lost where two would become one.
         assert_eq!(names(&["_orig_mod.a", "a"]), ["_orig_mod.a", "a"]);
+    }
+
+    #[test]
+    fn of_a_trainings_checkpoint_the_network_is_taken_alone() {
+        let map = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), ())).collect();
+        let taken = |names: &[&str]| without_training(map(names)).into_keys().collect::<Vec<_>>();
+        let checkpoint = ["f.adam/first/a.weight", "f.adam/steps", "f/a.bias", "f/a.weight"];
+        assert_eq!(
+            (trained(&map(&checkpoint)), taken(&checkpoint)),
+            (Some("f"), vec!["a.bias".into(), "a.weight".into()])
+        );
+        // Anybody else's, with names that begin alike.
+        let other = ["f.weight", "m", "x/f/a"];
+        assert_eq!((trained(&map(&other)), taken(&other)), (None, other.map(str::to_owned).to_vec()));
     }
 
     #[test]

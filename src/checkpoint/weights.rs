@@ -80,7 +80,7 @@ pub enum WeightsError {
 pub const MOST: u64 = 4 << 30;
 
 /// What a file says beside its tensors, by name.
-pub(crate) type Metadata = HashMap<String, String>;
+pub type Metadata = HashMap<String, String>;
 
 /// Reads every tensor of a safetensors file, as it is stored.
 pub fn read(path: &Path) -> Result<Tensors, WeightsError> {
@@ -201,7 +201,7 @@ pub fn write(tensors: &Tensors, path: &Path, kind: Option<Kind>) -> Result<(), W
 }
 
 /// The same, with something to say beside the tensors.
-pub(crate) fn write_with(
+pub fn write_with(
     tensors: &Tensors,
     metadata: Option<Metadata>,
     path: &Path,

@@ -4,6 +4,7 @@
 //! How long is no part of it: a training that was cut short goes on for longer.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_norway::Value;
@@ -11,7 +12,7 @@ use tch::Tensor;
 
 use super::TrainError;
 use super::batch::TensorSet;
-use crate::checkpoint::weights::Metadata;
+use crate::checkpoint::weights::{self, Metadata};
 use crate::data::Pair;
 use crate::model::bundle::sha256;
 
@@ -22,6 +23,8 @@ pub struct Identity(BTreeMap<String, String>);
 const PREFIX: &str = "identity.";
 /// The value of a fact that is not there.
 pub(crate) const NOTHING: &str = "nothing";
+/// Facts that tell the samples apart for people.
+const SAMPLES: [&str; 3] = ["the number of samples", "the first sample", "the last sample"];
 /// Facts that only whoever has read the samples can tell.
 const CONTENTS: [&str; 3] =
     ["what the images hold", "what the labels hold", "what the labels of another segmenter hold"];
@@ -87,10 +90,18 @@ impl Identity {
     pub(crate) fn of_names(self, pairs: &[Pair]) -> Self {
         let names: String = pairs.iter().map(|pair| format!("{}\n", pair.name)).collect();
         let ends = [pairs.first(), pairs.last()].map(|pair| pair.map_or("none", |pair| &pair.name));
-        self.with("the number of samples", pairs.len())
-            .with("the first sample", ends[0])
-            .with("the last sample", ends[1])
+        self.with(SAMPLES[0], pairs.len())
+            .with(SAMPLES[1], ends[0])
+            .with(SAMPLES[2], ends[1])
             .with("the list of samples", sha256(names.as_bytes()))
+    }
+
+    /// The samples of the training whose checkpoint lies at `path`, in words: how many, the first and the last.
+    /// `None` of any other file.
+    pub fn samples_of(path: &Path) -> Option<String> {
+        let facts = Self::parse(&weights::metadata(path).ok()?)?;
+        let [count, first, last] = SAMPLES.map(|fact| facts.0.get(fact));
+        Some(format!("{} samples, {} to {}", count?, first?, last?))
     }
 
     /// With what the samples hold.
@@ -124,7 +135,7 @@ impl Identity {
     }
 
     /// Fails with that fact, if there is one; `found` is kept at `path`.
-    pub(crate) fn check(&self, found: &Self, path: &std::path::Path) -> Result<(), TrainError> {
+    pub(crate) fn check(&self, found: &Self, path: &Path) -> Result<(), TrainError> {
         match self.differs(found) {
             None => Ok(()),
             Some((field, found, expected)) => {
@@ -161,8 +172,6 @@ impl Identity {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use tch::{Device, Kind};
 
     use super::*;

@@ -6,6 +6,7 @@ use tch::Device;
 use tch::nn::VarStore;
 
 use super::TrainError;
+use crate::checkpoint::published;
 use crate::checkpoint::weights::{self, Tensors, WeightsError};
 use crate::model::bundle::sha256;
 use crate::network::segmentation::SegmenterConfig;
@@ -29,19 +30,11 @@ pub(crate) struct Start {
     tensors: Tensors,
 }
 
-/// How the names of M's tensors begin in a checkpoint.
-const OF_M: &str = "m/";
-
 impl Start {
-    /// Reads the M of `path`: of a checkpoint the tensors under `m/`, else all.
+    /// Reads the M of `path`, a bundle's weights or a work folder's checkpoint.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
         let bytes = whole_file::read(path, weights::MOST)?;
-        let mut tensors = weights::parse(&bytes, path)?;
-        if tensors.keys().any(|name| name.starts_with(OF_M)) {
-            let own =
-                |(name, tensor): (String, _)| name.strip_prefix(OF_M).map(|name| (name.to_owned(), tensor));
-            tensors = tensors.into_iter().filter_map(own).collect();
-        }
+        let tensors = published::without_training(weights::parse(&bytes, path)?);
         Ok(Self { path: path.into(), sha256: sha256(&bytes), tensors })
     }
 

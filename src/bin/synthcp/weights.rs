@@ -17,6 +17,7 @@ use synthcp_monitor::network::fault::one_line;
 use synthcp_monitor::network::segmentation::SegmenterConfig;
 use synthcp_monitor::network::segmentation::torchscript::{self, TorchScript};
 use synthcp_monitor::train::foreign;
+use synthcp_monitor::train::identity::Identity;
 use synthcp_monitor::whole_file;
 use tch::nn::VarStore;
 use tch::{Device, Kind};
@@ -57,7 +58,7 @@ pub struct Import {
     /// Classes of the label set; of a bundle, those of its own.
     #[arg(long, default_value_t = 19)]
     classes: i64,
-    /// The checkpoint; if it comes in several files, each, with what its names begin with in the
+    /// The checkpoint, also of a training here, WORK/segmentation/checkpoint.safetensors; if it comes in several files, each, with what its names begin with in the
     /// network: --from encoder.=enc.pth --from decoder.=dec.pth.
     #[arg(long, required = true)]
     from: Vec<Source>,
@@ -182,7 +183,12 @@ fn checkpoint(import: &Import, classes: i64) -> Result<Tensors, Box<dyn Error>> 
         tell(&checkpoint, path);
         // By the name in the network, that in the file.
         let named = checkpoint.shapes().keys().map(|name| (name.clone(), name.clone())).collect();
-        let (names, taken_off) = published::fitted(published::renamed(named), &network, prefix);
+        if let Some(theirs) = published::trained(&named).filter(|theirs| *theirs != arch.symbol()) {
+            let [theirs, ours] = [theirs, arch.symbol()].map(str::to_uppercase);
+            return Err(format!("{}: a training of {theirs}; --arch is of {ours}", path.display()).into());
+        }
+        let own = published::renamed(published::without_training(named));
+        let (names, taken_off) = published::fitted(own, &network, prefix);
         if !taken_off.is_empty() {
             note!("{}: '{taken_off}' taken off every name", path.display());
         }
@@ -307,6 +313,14 @@ fn fed(config: &torchscript::Config, working_size: [u32; 2]) -> String {
     )
 }
 
+/// What the weights of a file have learned from, as far as it says.
+fn origin_of(path: &Path) -> String {
+    match Identity::samples_of(path) {
+        Some(samples) => format!("{samples} ({})", path.display()),
+        None => format!("not known: {}", path.display()),
+    }
+}
+
 /// Puts a network into a bundle in place of the one that is there.
 fn import_into(bundle: Bundle, import: &Import) -> Outcome {
     let (mut arch, from) = (import.arch.clone(), &import.from);
@@ -366,10 +380,15 @@ fn import_into(bundle: Bundle, import: &Import) -> Outcome {
         weights::write(&checkpoint(import, classes)?, &path, None)?;
     }
     let hash = sha256(&fs_err::read(&path)?);
-    let origin = from.iter().map(|source| source.path.display().to_string()).collect::<Vec<_>>().join(", ");
-    fn entry<C: Clone>(network: &C, file: &str, sha256: String, origin: String) -> Entry<C> {
-        let (trained_on, command) = (format!("not known: {origin}"), "synthcp weights import".into());
-        Entry { network: network.clone(), weights: file.into(), sha256, trained_on, command }
+    let origin = from.iter().map(|source| origin_of(&source.path)).collect::<Vec<_>>().join(", ");
+    fn entry<C: Clone>(network: &C, file: &str, sha256: String, trained_on: String) -> Entry<C> {
+        Entry {
+            network: network.clone(),
+            weights: file.into(),
+            sha256,
+            trained_on,
+            command: "synthcp weights import".into(),
+        }
     }
     match arch {
         Architecture::Segmentation(c) => description.segmentation = entry(c, file, hash, origin),
