@@ -2,25 +2,25 @@
 //! "Detecting Road Obstacles by Erasing Them", 2020): things of no class, pasted into training images, and ordinary
 //! patches pasted in the same way, so that objects are learned and not their edges.
 
+mod body;
+mod cutouts;
 mod fill;
 mod shape;
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 
-use image::RgbaImage;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tch::{IndexOp, Kind, Tensor};
 
-use super::TrainError;
 use super::batch::{TensorSet, draws};
 use crate::labels::{Class, IGNORE, LabelSet};
-use crate::model::bundle::sha256;
 use crate::network::layers::spatial;
 use crate::network::range::{OutOfRange, all_within, within};
+pub use cutouts::Cutouts;
+pub(super) use cutouts::fingerprint;
 use shape::Shape;
 
 /// What is pasted.
@@ -33,11 +33,19 @@ pub struct Config {
     pub most: u32,
     /// Heights of things, as shares of the image's.
     pub heights: [f64; 2],
+    /// Share of the things that are bodies: boxes, eggs and drums put together, seen in light.
+    #[serde(skip_serializing_if = "is_none")]
+    pub bodies: f64,
+}
+
+/// What a recipe without them does not name.
+fn is_none(share: &f64) -> bool {
+    *share == 0.
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { copies: 1, most: 9, heights: [0.02, 0.45] }
+        Self { copies: 1, most: 9, heights: [0.02, 0.45], bodies: 0. }
     }
 }
 
@@ -46,6 +54,7 @@ impl Config {
     pub(super) fn check(&self) -> Result<(), OutOfRange> {
         within("copies", self.copies, 1..=16)?;
         within("most", self.most, 1..=64)?;
+        within("bodies", self.bodies, 0.0..=1.)?;
         all_within("heights", &self.heights, 0.001..=1.)?;
         within("heights", self.heights[1], self.heights[0]..=1.)
     }
@@ -72,69 +81,6 @@ pub(crate) fn with_own_vehicle(marks: &Tensor, labels: &Tensor) -> Tensor {
     let unlabelled = labels.eq(i64::from(IGNORE)).logical_and(&marks.eq(i64::from(mark::IGNORED)));
     let vehicle = unlabelled.to_kind(Kind::Uint8).flip([1]).cumprod(1, Kind::Uint8).flip([1]);
     marks * (1 - vehicle)
-}
-
-/// Pictures of things of no class, cut out.
-#[derive(Clone, Debug, Default)]
-pub struct Cutouts(Vec<RgbaImage>);
-
-/// Side to which larger cut-outs are reduced.
-const LARGEST: u32 = 256;
-
-impl Cutouts {
-    /// Every PNG in `folder`, in the order of their names; each must have an alpha channel.
-    pub fn read(folder: &Path) -> Result<Self, TrainError> {
-        let wrong = |path: &Path, reason: String| TrainError::Format { path: path.into(), reason };
-        let paths = pictures(folder)?;
-        let read = |path: &PathBuf| {
-            let picture = image::open(path).map_err(|e| wrong(path, e.to_string()))?;
-            if !picture.color().has_alpha() {
-                return Err(wrong(
-                    path,
-                    "it has no alpha channel; a cut-out is opaque where the thing is".into(),
-                ));
-            }
-            Ok(picture.thumbnail(LARGEST.min(picture.width()), LARGEST.min(picture.height())).to_rgba8())
-        };
-        let cutouts = paths.iter().map(read).collect::<Result<Vec<_>, TrainError>>()?;
-        match cutouts.is_empty() {
-            true => Err(wrong(
-                folder,
-                "it holds no cut-outs; PNG files with an alpha channel are expected".into(),
-            )),
-            false => Ok(Self(cutouts)),
-        }
-    }
-
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-/// The PNG files in `folder`, in the order of their names.
-fn pictures(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let paths: Result<Vec<_>, std::io::Error> =
-        fs_err::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect();
-    let mut paths = paths?;
-    paths.retain(|path: &PathBuf| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")));
-    paths.sort();
-    Ok(paths)
-}
-
-/// SHA-256 over the names and bytes of the cut-outs in `folder`, in hex.
-pub(super) fn fingerprint(folder: &Path) -> Result<String, TrainError> {
-    let mut facts = String::new();
-    for path in pictures(folder)? {
-        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        facts += &format!("{name} {}\n", sha256(&fs_err::read(&path)?));
-    }
-    Ok(sha256(facts.as_bytes()))
 }
 
 /// Where most things stand beside drivable classes, by the names of classes.
@@ -287,7 +233,10 @@ impl Outliers {
         rng: &mut ChaCha8Rng,
     ) {
         let height = self.height(canvas.height, rng);
-        let thing = fill::thing(&self.cutouts.0, texture, height, rng);
+        let thing = match self.config.bodies {
+            bodies if bodies > 0. && rng.random_bool(bodies) => body::body(height, rng),
+            _ => fill::thing(&self.cutouts.0, texture, height, rng),
+        };
         let standing = if rng.random_bool(STANDING) { self.standing(labels, rng) } else { None };
         let (bottom, middle) = match standing {
             Some(place) => (place / canvas.width, place % canvas.width),
@@ -447,6 +396,7 @@ fn sensor(canvas: &mut Canvas, rng: &mut ChaCha8Rng) {
 
 #[cfg(test)]
 mod tests {
+    use image::RgbaImage;
     use rand::SeedableRng;
     use tch::Device;
 
@@ -547,6 +497,17 @@ mod tests {
     }
 
     #[test]
+    fn bodies_are_pasted_where_a_recipe_asks_for_them() {
+        let with = |bodies: f64| {
+            let config = Config { bodies, ..Config::default() };
+            outliers(&config).expose(&set(), 1, &mut ChaCha8Rng::seed_from_u64(7)).image
+        };
+        assert_ne!(with(1.), with(0.));
+        // A recipe of before they were there is the same training.
+        assert!(!serde_norway::to_string(&Config::default()).unwrap().contains("bodies"));
+    }
+
+    #[test]
     fn most_things_stand_on_the_ground() {
         // Small ones, so that where they are is where they stand.
         let config = Config { heights: [0.02, 0.05], ..Config::default() };
@@ -563,27 +524,11 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_cut_outs_and_a_picture_without_alpha_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let message = Cutouts::read(folder.path()).unwrap_err().to_string();
-        assert!(message.contains("no cut-outs"), "{message}");
-        image::RgbImage::new(4, 4).save(folder.path().join("a.png")).unwrap();
-        let message = Cutouts::read(folder.path()).unwrap_err().to_string();
-        assert!(message.contains("a.png") && message.contains("no alpha channel"), "{message}");
-        RgbaImage::new(600, 300).save(folder.path().join("a.png")).unwrap();
-        let cutouts = Cutouts::read(folder.path()).unwrap();
-        assert_eq!(cutouts.0[0].dimensions(), (256, 128));
-        // What they are tells them from others.
-        let before = fingerprint(folder.path()).unwrap();
-        RgbaImage::new(9, 9).save(folder.path().join("b.png")).unwrap();
-        assert_ne!(fingerprint(folder.path()).unwrap(), before);
-    }
-
-    #[test]
     fn numbers_out_of_range_are_named() {
         let message = |config: Config| config.check().unwrap_err().to_string();
         assert!(message(Config { copies: 0, ..Config::default() }).contains("copies"));
         assert!(message(Config { heights: [0.4, 0.1], ..Config::default() }).contains("heights"));
+        assert!(message(Config { bodies: 1.2, ..Config::default() }).contains("bodies"));
         assert!(Config::default().check().is_ok());
     }
 }
