@@ -26,6 +26,7 @@ pub mod synthesis;
 pub mod things;
 mod tone;
 pub mod training;
+pub mod workspace;
 
 use std::path::PathBuf;
 

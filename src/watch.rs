@@ -26,6 +26,8 @@ pub(crate) mod schedule;
 pub(crate) mod self_test;
 pub(crate) mod settings;
 pub mod shared;
+pub mod shared_parameters;
+pub(crate) mod state;
 pub mod stream;
 pub(crate) mod time_base;
 pub(crate) mod topic_names;

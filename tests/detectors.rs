@@ -14,7 +14,8 @@ use synthcp_monitor::model::networks::{Arithmetic, Networks, Specification};
 use synthcp_monitor::network::segmentation::{Sampler, Segmented, Segmenter};
 use synthcp_monitor::score::trained;
 use synthcp_monitor::train::recipe::Recipe;
-use synthcp_monitor::train::training::{DETECTORS, Training, Workspace};
+use synthcp_monitor::train::training::Training;
+use synthcp_monitor::train::workspace::{DETECTORS, Workspace};
 use tch::{Device, Kind, Tensor};
 
 /// Classes of the label set `camvid`.

@@ -4,7 +4,7 @@ use r2r::indexmap::IndexMap;
 use r2r::{Parameter, ParameterValue};
 
 use crate::watch::parameters::{ParameterError, Parameters, Value, files};
-use crate::watch::shared::SharedParameters;
+use crate::watch::shared_parameters::SharedParameters;
 
 /// What launch file and command line say.
 pub(crate) struct Overrides {

@@ -18,7 +18,7 @@ use super::messages::text;
 use super::questions::Questions;
 use crate::watch::parameters::listing::listed;
 use crate::watch::parameters::{Declaration, Kind, ParameterError, Value};
-use crate::watch::shared::SharedParameters;
+use crate::watch::shared_parameters::SharedParameters;
 
 const NOT_SET: u8 = ParameterType::PARAMETER_NOT_SET as u8;
 const BOOL: u8 = ParameterType::PARAMETER_BOOL as u8;

@@ -10,7 +10,8 @@ use crate::model::bundle::sha256;
 use crate::watch::cameras::Camera;
 use crate::watch::recorder::{Recorder, Topics};
 use crate::watch::settings::Recording;
-use crate::watch::shared::{NodeClock, SharedParameters};
+use crate::watch::shared::NodeClock;
+use crate::watch::shared_parameters::SharedParameters;
 use crate::watch::topic_names::resolved;
 
 /// The recorder, and the work of its thread.

@@ -31,7 +31,8 @@ use crate::watch::parameters::Transport;
 use crate::watch::publishers::{Publishers, Seen};
 use crate::watch::recorder::{Recorder, Source};
 use crate::watch::settings::Settings;
-use crate::watch::shared::{Shared, SharedParameters};
+use crate::watch::shared::Shared;
+use crate::watch::shared_parameters::SharedParameters;
 use crate::watch::topic_names::resolved;
 use crate::watch::transports::Transports;
 

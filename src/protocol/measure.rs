@@ -19,7 +19,7 @@ use crate::evaluate::summary::{WORST, anomaly_dossier, detectors, dossier};
 use crate::monitor::pipeline::{Monitor, MonitorOptions};
 use crate::score::catalogue::Boxed;
 use crate::score::trained;
-use crate::train::training::DETECTORS;
+use crate::train::workspace::DETECTORS;
 
 /// Images of the test on which costs are measured.
 const TIMED: usize = 9;

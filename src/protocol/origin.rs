@@ -8,7 +8,7 @@ use super::plan::{Protocol, ProtocolError, System};
 use super::stage::{Setup, Task, Test, name};
 use crate::train::identity::Identity;
 use crate::train::recipe::Recipe;
-use crate::train::training::{DETECTORS, Workspace};
+use crate::train::workspace::{DETECTORS, Workspace};
 
 impl Protocol {
     /// What `task` makes its result from; `None` of one whose checkpoint says so itself.

@@ -11,7 +11,8 @@ use super::stage::{Setup, Stage, Task, Test};
 use crate::train::TrainError;
 use crate::train::packing::pack;
 use crate::train::recipe::Recipe;
-use crate::train::training::{DETECTORS, Training, Workspace};
+use crate::train::training::Training;
+use crate::train::workspace::{DETECTORS, Workspace};
 
 /// How a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::plan::{Protocol, ProtocolError, System};
 use crate::data::Reading;
 use crate::model::bundle::DESCRIPTION;
 use crate::train::checkpoint;
-use crate::train::training::{BASELINES, DETECTORS, FOLD, SEGMENTATION, SYNTHESIS, Workspace};
+use crate::train::workspace::{BASELINES, DETECTORS, FOLD, SEGMENTATION, SYNTHESIS, Workspace};
 
 /// Where and how a protocol is carried out.
 #[derive(Clone, Debug)]

@@ -30,7 +30,8 @@ use crate::watch::decoding::Decoded;
 use crate::watch::labels::LabelArrival;
 use crate::watch::mailbox::{Arrival, Counts};
 use crate::watch::parameters::{Parameters, Value};
-use crate::watch::shared::{Shared, SharedParameters};
+use crate::watch::shared::Shared;
+use crate::watch::shared_parameters::SharedParameters;
 use crate::watch::stream::{Assessed, Assessor, Session, Taken};
 use crate::watch::vigil::{Saying, Vigil};
 

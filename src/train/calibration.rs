@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::TrainError;
 use super::things::{self, Drives, Learned, ThingsError};
-use super::training::GOES_ON;
+use super::workspace::GOES_ON;
 use crate::data::given::{GivenAt, GivenError};
 use crate::data::{self, Reading, Slice};
 use crate::frame::Frame;

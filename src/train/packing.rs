@@ -11,7 +11,7 @@ use super::TrainError;
 use super::calibration::{self, CalibrationError, SEEN, calibrate};
 use super::foreign::Foreign;
 use super::recipe::Recipe;
-use super::training::{COMPARISON, SEGMENTATION, SYNTHESIS, Workspace};
+use super::workspace::{COMPARISON, SEGMENTATION, SYNTHESIS, Workspace};
 use crate::checkpoint::{pytorch, weights};
 use crate::data::{self, Slice};
 use crate::labels::LabelSet;

@@ -10,7 +10,7 @@ use super::mailbox::Counts;
 use super::parameters::Transport;
 use super::recorded::Recorded;
 use super::settings::{Live, Settings};
-use super::shared::{LabelState, State};
+use super::state::{LabelState, State};
 use super::verdict::Validity;
 use crate::model::bundle::CALIBRATE;
 use crate::monitor::assessment::Mode;
@@ -446,7 +446,7 @@ mod tests {
     use crate::watch::labels::LabelCounts;
     use crate::watch::likeness::{CalibrationState, Likeness};
     use crate::watch::parameters::{Parameters, Value};
-    use crate::watch::shared::tests::state;
+    use crate::watch::state::tests::state;
     use crate::watch::verdict::Verdict;
 
     fn verdict(validity: Validity, reason: &str, total: Duration) -> Verdict {

@@ -7,7 +7,7 @@ use crate::monitor::assessment::{Region, Report};
 use crate::watch::debounce::Patience;
 use crate::watch::mailbox::Counts;
 use crate::watch::parameters::{Parameters, Value};
-use crate::watch::shared::SharedParameters;
+use crate::watch::shared_parameters::SharedParameters;
 
 /// Does with each frame what the test says.
 struct Puppet<F> {

@@ -55,7 +55,7 @@ mod tests {
     use crate::frame::{CameraImage, Content, Stamp};
     use crate::model::bundle::Thresholds;
     use crate::watch::parameters::Parameters;
-    use crate::watch::shared::SharedParameters;
+    use crate::watch::shared_parameters::SharedParameters;
 
     /// Which cameras have their turns, where some have an image every so many turns.
     fn turns(every: &[usize], count: usize) -> Vec<usize> {

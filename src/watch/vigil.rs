@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::diagnostics::{hanging, unlabelled};
 use super::lifecycle::{self, Phase};
 use super::settings::Live;
-use super::shared::State;
+use super::state::State;
 use super::validity::Validity;
 use super::watchdog::{Alarm, Liveness, REPEAT};
 
@@ -189,8 +189,8 @@ mod tests {
     use crate::model::bundle::Thresholds;
     use crate::watch::parameters::{Parameters, Value};
     use crate::watch::publishers::{Publishers, Seen};
-    use crate::watch::shared::Gate;
-    use crate::watch::shared::tests::state;
+    use crate::watch::state::Gate;
+    use crate::watch::state::tests::state;
 
     fn live(overrides: &[(&str, f64)]) -> Live {
         let overrides = overrides.iter().map(|&(name, value)| (name, Value::Double(value)));

@@ -17,7 +17,7 @@ use synthcp_monitor::score::frequencies::OfGiven;
 use synthcp_monitor::score::statistics::Statistics;
 use synthcp_monitor::score::trained;
 use synthcp_monitor::train::calibration::count_seen;
-use synthcp_monitor::train::training::DETECTORS;
+use synthcp_monitor::train::workspace::DETECTORS;
 
 /// Which bundle, which detectors, and where the figures go.
 #[derive(ClapArgs)]

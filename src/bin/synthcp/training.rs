@@ -10,7 +10,7 @@ use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::network::segmentation::{SegmenterConfig, torchscript};
 use synthcp_monitor::train::packing;
 use synthcp_monitor::train::recipe::Recipe;
-use synthcp_monitor::train::training::Workspace;
+use synthcp_monitor::train::workspace::Workspace;
 
 use super::given::Given;
 use super::reading::Reading;
