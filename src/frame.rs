@@ -42,8 +42,8 @@ pub struct Frame {
     pub stamp: Stamp,
     /// The header's `frame_id`, copied unchanged into every output.
     pub camera: String,
-    /// Class ids of a segmenter of one's own, covering what the image covers at any size: what is judged in place of
-    /// the monitor's own segmentation. An id that is no class's is no label.
+    /// Another segmenter's class ids, covering what the image covers at any size: assessed in place of M's. An id that
+    /// is no class's is no label.
     pub labels: Option<GrayImage>,
 }
 

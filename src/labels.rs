@@ -47,7 +47,7 @@ pub enum LabelError {
         /// All there are, comma separated.
         known: String,
     },
-    /// One of one's own that is called like a built-in one.
+    /// A user's label set with the name of a built-in one.
     #[error("label set {} is built in and has other classes; choose another name", quoted(name))]
     Taken {
         /// The name.

@@ -25,8 +25,8 @@
 //!
 //! The modules follow the data: an image becomes a [`Frame`], the networks of a [`Bundle`] take it through one
 //! [`Inference`], a [`Monitor`] makes an [`Assessment`] of that, and a stream of those becomes debounced levels and
-//! alarms in [`watch`]. No module but `node` (feature `ros`) knows ROS, and none reads a clock but to measure its
-//! own latency. ARCHITECTURE.md draws the way of a frame and says where to add what.
+//! alarms in [`watch`]. No module but `node` (feature `ros`) knows ROS, and what decides a verdict is given its
+//! clock. ARCHITECTURE.md draws the way of a frame and says where to add what.
 
 // A smaller build leaves parts without the only ones who use them; the whole one is held to use all.
 #![cfg_attr(

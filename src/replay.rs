@@ -16,7 +16,7 @@ mod figures;
 mod frames;
 mod header;
 mod journal;
-mod judged;
+mod label_topics;
 mod latencies;
 mod misses;
 mod pace;
@@ -49,8 +49,8 @@ pub use figures::{Matches, Measures};
 use frames::Frames;
 pub use header::{BundleFacts, FileFacts, Header, Host, Recording};
 use journal::Journal;
-use judged::Judged;
-pub use judged::Pairs;
+use label_topics::LabelTopics;
+pub use label_topics::Pairs;
 pub use misses::Misses;
 pub use pace::{Pace, UnknownLatency};
 pub(crate) use results::{BAG, BEGUN, ENDED, LINES, SUMMARY};
@@ -167,7 +167,7 @@ pub struct Selection {
     pub parameters: Parameters,
     /// Which frames are taken up.
     pub pace: Pace,
-    /// The topic of the labels that are judged where the parameters want labels by topic; without, the only one
+    /// The topic of the labels that are assessed where the parameters want labels by topic; without, the only one
     /// there is that is named `labels`.
     pub segmentation: Option<String>,
     /// Labels of some of the frames.
@@ -179,13 +179,14 @@ pub struct Selection {
 impl Selection {
     /// The camera's topic.
     pub fn camera(&self) -> Result<String, ReplayError> {
-        let judged = Judged::find(self)?;
-        self.camera_beside(judged.as_ref())
+        let label_topics = LabelTopics::find(self)?;
+        self.camera_beside(label_topics.as_ref())
     }
 
-    fn camera_beside(&self, judged: Option<&Judged>) -> Result<String, ReplayError> {
+    fn camera_beside(&self, label_topics: Option<&LabelTopics>) -> Result<String, ReplayError> {
         let truth = self.labels.as_ref().and_then(|labels| labels.source.to_str());
-        let is_other = |topic: &str| truth == Some(topic) || judged.is_some_and(|judged| judged.is_on(topic));
+        let is_other =
+            |topic: &str| truth == Some(topic) || label_topics.is_some_and(|topics| topics.is_on(topic));
         Ok(topics::camera_beside(&self.bags, self.topic.as_deref(), is_other)?.name)
     }
 }
@@ -233,13 +234,13 @@ pub fn replay(
     out: &Path,
     progress: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Replayed, ReplayError> {
-    let judged = Judged::find(selection)?;
-    let topic = selection.camera_beside(judged.as_ref())?;
+    let label_topics = LabelTopics::find(selection)?;
+    let topic = selection.camera_beside(label_topics.as_ref())?;
     let truth = selection.labels.as_ref();
     let truth = truth.map(|labels| Truth::open(labels, &selection.bags, monitor.labels())).transpose()?;
-    let frames = Frames::open(selection, &topic, judged.clone(), truth)?;
+    let frames = Frames::open(selection, &topic, label_topics.clone(), truth)?;
 
-    let header = Header::of(selection, &monitor, &topic, judged.as_ref(), &measures)?;
+    let header = Header::of(selection, &monitor, &topic, label_topics.as_ref(), &measures)?;
     fs_err::create_dir_all(out)?;
     if selection.resume
         && let Some(lost) = completed(&out.join(SUMMARY), &header)?
@@ -256,7 +257,7 @@ pub fn replay(
     };
     let figures = frames.truth.as_ref().map(of_labels).transpose()?;
     let mut summary = Summary::new(&topic, frames.recorded(), header);
-    summary.pairs = judged.map(|judged| Pairs { topic: judged.labels, ..Pairs::default() });
+    summary.pairs = label_topics.map(|topics| Pairs { topic: topics.labels, ..Pairs::default() });
     let (parameters, pace) = (&selection.parameters, selection.pace);
     let mut run = Run::new((monitor, figures), (parameters, pace), frames, (results, summary, journal))?;
     run.all(progress)?;

@@ -280,11 +280,11 @@ fn images_that_trained_the_bundle_are_counted_and_those_that_calibrate_are_not_j
     let output = synthcp(&[&evaluate[..], &["--slice", "1..4", "--calibration", "0..2"]].concat());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{said}");
-    assert!(said.contains("--calibration 0..2: 1 of its images are judged as well"), "{said}");
+    assert!(said.contains("--calibration 0..2: 1 of its images are assessed as well"), "{said}");
     let street = files.path("streethazards");
     let anomalies = ["anomalies", "--bundle", &bundle, "--data", &street, "--calibration", ".."];
     let said = String::from_utf8(synthcp(&anomalies).stderr).unwrap();
-    assert!(said.contains("4 of its images are judged as well"), "{said}");
+    assert!(said.contains("4 of its images are assessed as well"), "{said}");
 }
 
 #[test]

@@ -114,7 +114,8 @@ fn frame(subject: &Subject, arithmetic: Arithmetic, sample: &Sample) -> Result<T
     let networks = subject.networks(Arithmetic { kind: Kind::Float, ..arithmetic })?;
     let labels = label_batch(&[sample], subject.size(), arithmetic.device).to_kind(Kind::Int64);
     tch::no_grad(|| {
-        let inference = Inference::of_image(&networks, &sample.image)?.with_labels(labels.shallow_clone());
+        let inference =
+            Inference::of_image(&networks, &sample.image)?.with_labels_for_g(labels.shallow_clone());
         let compared = inference.comparison();
         let known = [
             ("image", Some(inference.image())),

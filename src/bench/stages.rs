@@ -248,7 +248,7 @@ impl Meter<'_> {
             let with_first = Trio { generator: &*first, ..next.trio() };
             let first = Inference::of_batch(with_first, x.shallow_clone());
             let next: &Networks = next;
-            let next = Inference::of_batch(next.trio(), x).with_second_look(next, next.uploaded(&image)?);
+            let next = Inference::of_batch(next.trio(), x).with_enlarged_band(next, next.uploaded(&image)?);
             let labels_of =
                 |inference: &Inference| finished(inference.segmentation().softmax.labels.shallow_clone());
             drop(times.run(Stage::SegmentDense, || labels_of(&dense)));
@@ -258,7 +258,7 @@ impl Meter<'_> {
                 false => labels,
             };
             let [dense, first, next] =
-                [dense, first, next].map(|inference| inference.with_labels(labels.shallow_clone()));
+                [dense, first, next].map(|inference| inference.with_labels_for_g(labels.shallow_clone()));
             let mut synthesize = |stage, inference: &Inference| {
                 times.run(stage, || finished(inference.synthesized().shallow_clone()))
             };

@@ -111,7 +111,7 @@ fn point(
             let x = Tensor::cat(&images.collect::<Result<Vec<_>, _>>()?, 0);
             let labels =
                 label_batch(&frames, size, arithmetic.device).to_kind(Kind::Int64).remainder(classes);
-            let inference = Inference::of_batch(networks.trio(), x).with_labels(labels);
+            let inference = Inference::of_batch(networks.trio(), x).with_labels_for_g(labels);
             let done = |tensor: &Tensor| drop(finished(tensor.shallow_clone()));
             let ((), m) = timed(|| done(&inference.segmentation().softmax.largest));
             let ((), g) = timed(|| done(inference.synthesized()));

@@ -65,7 +65,7 @@ pub struct Options {
     pub slice: Slice,
     /// How their labels are read.
     pub reading: Reading,
-    /// The labels that are judged, where they are not M's.
+    /// The labels that are assessed, where they are not M's.
     pub given: Option<GivenAt>,
     /// At which size.
     pub at: At,
@@ -102,7 +102,7 @@ pub struct Evaluation {
     pub wrong: f64,
     /// Pixels that count.
     pub pixels: u64,
-    /// Labelled pixels that another segmenter, whose labels are judged, gave no class.
+    /// Labelled pixels that another segmenter, whose labels are assessed, gave no class.
     pub unlabelled: u64,
     /// Error detectors.
     pub errors: Vec<Scored>,
@@ -170,9 +170,11 @@ impl Evaluation {
             let name = pair.image.strip_prefix(folder).unwrap_or(&pair.image).with_extension("");
             let inference = Inference::of_image(networks, &sample.image)?;
             let inference = match &given {
-                Some(given) => {
-                    inference.judging(at_size(&given.read(place)?, networks.size(), networks.device()))
-                }
+                Some(given) => inference.with_given_labels(at_size(
+                    &given.read(place)?,
+                    networks.size(),
+                    networks.device(),
+                )),
                 None => inference,
             };
             let detections = run.detect(detectors, &inference)?;
@@ -455,7 +457,7 @@ impl fmt::Display for Evaluation {
             100. * self.wrong
         )?;
         if self.unlabelled > 0 {
-            writeln!(f, "{} labelled pixels have no class in the labels that are judged", self.unlabelled)?;
+            writeln!(f, "{} labelled pixels have no class in the labels that are assessed", self.unlabelled)?;
         }
         // The tables of classes are for files.
         let tables = self.tables().map_err(|_| fmt::Error)?;

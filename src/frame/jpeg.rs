@@ -1,6 +1,6 @@
 //! What the JPEG decoder does not tell: whether every block of the picture is in the file.
 //!
-//! The decoder fills what is missing with grey and says nothing, so half a picture would be judged
+//! The decoder fills what is missing with grey and says nothing, so half a picture would be assessed
 //! as a whole one. Here the entropy-coded data is walked once, without computing a pixel: every
 //! block of every scan has to be there. Only the end marker may be missing.
 //!

@@ -94,7 +94,7 @@ pub struct Config {
     pub smoothing: Smoothing,
     /// What the unknown does that F has learned.
     pub unknown: Unknown,
-    /// A second look at the band where the drivable ground ends; none by default.
+    /// The band where the drivable ground ends, assessed once more, enlarged; none by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fovea: Option<Fovea>,
 }
@@ -112,7 +112,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Says what is wrong with the second look, if there is one.
+    /// Says what is wrong with the enlarged band, if there is one.
     pub(crate) fn check_fovea(
         &self,
         working_size: [u32; 2],

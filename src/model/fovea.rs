@@ -1,4 +1,4 @@
-//! A second look, larger, at the band of an image in which the drivable ground ends: what is far away is small there,
+//! Which band of an image is assessed once more, enlarged: where the drivable ground ends; what is far away is small there,
 //! and what F has learned of the unknown finds more of it when it is larger.
 
 use serde::{Deserialize, Serialize};

@@ -8,17 +8,19 @@
 //!    '----------------+---------- F ------'--------------------- (where F asks)
 //! ```
 //!
-//! Each step is taken when somebody asks for what it gives, and once. Whoever reads no comparison does not
+//! Each step is taken when somebody asks for what it gives, and once; on the enlarged band, where a bundle asks for one,
+//! all of them once more (`band.rs`). Whoever reads no comparison does not
 //! pay for F; two detectors that read x' share it.
 
-use std::cell::{Cell, OnceCell};
-use std::time::{Duration, Instant};
+mod band;
+mod stopwatch;
+
+use std::cell::OnceCell;
 
 use image::RgbImage;
 use tch::{Kind, TchError, Tensor};
 
 use super::anomaly::{self, Features};
-use super::fovea::Fovea;
 use super::given::Given;
 use super::networks::{Networks, Trio};
 use crate::network::comparison::disagreement::{View, disagreement};
@@ -26,6 +28,10 @@ use crate::network::comparison::{Comparator, ComparatorInput, Compared};
 use crate::network::layers::{channels_last, spatial};
 use crate::network::segmentation::{Segmented, Segmenter};
 use crate::network::softmax::Softmax;
+use band::EnlargedBand;
+pub use stopwatch::Latency;
+pub(crate) use stopwatch::Step;
+use stopwatch::Stopwatch;
 
 /// What M says of a batch at the working size.
 #[derive(Debug)]
@@ -36,38 +42,6 @@ pub struct Segmentation {
     pub features: Tensor,
     /// M's logits on their own grid: `N x classes x h x w`.
     pub grid_logits: Tensor,
-}
-
-/// A step of an inference that is timed by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// From the camera's image to x at the working size.
-    Resize,
-    /// M on x.
-    Segment,
-    /// G on M's labels.
-    Synthesize,
-    /// F on x and x'; M on x' too, where F asks what M makes of it.
-    Compare,
-    /// Everything else: M on x' unless F has asked, and all that is done with the scores.
-    Score,
-}
-
-/// Time spent on each step, none of it twice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Latency {
-    /// See `Step::Resize`.
-    pub resize: Duration,
-    /// See `Step::Segment`.
-    pub segment: Duration,
-    /// See `Step::Synthesize`.
-    pub synthesize: Duration,
-    /// See `Step::Compare`.
-    pub compare: Duration,
-    /// See `Step::Score`.
-    pub score: Duration,
-    /// All of it.
-    pub total: Duration,
 }
 
 /// A batch of images, and as much of the method as anybody has asked for.
@@ -81,7 +55,7 @@ pub struct Inference<'a> {
     second_segmentation: OnceCell<Segmented>,
     second_features: OnceCell<Tensor>,
     comparison: OnceCell<Compared>,
-    second_look: Option<SecondLook<'a>>,
+    band: Option<EnlargedBand<'a>>,
     stopwatch: Stopwatch,
 }
 
@@ -92,7 +66,7 @@ struct Synthetic {
 }
 
 impl<'a> Inference<'a> {
-    /// Of one image of any size.
+    /// An inference on one image of any size.
     pub fn of_image(networks: &'a Networks, image: &RgbImage) -> Result<Self, TchError> {
         let stopwatch = Stopwatch::start();
         let (x, image) = stopwatch.run(Step::Resize, || {
@@ -100,16 +74,17 @@ impl<'a> Inference<'a> {
             Ok::<_, TchError>((networks.resized(&image, networks.size())?, image))
         })?;
         let inference = Self { stopwatch, ..Self::of_batch(networks.trio(), x) };
-        Ok(inference.with_second_look(networks, image))
+        Ok(inference.with_enlarged_band(networks, image))
     }
 
-    /// The same with a second look at the image as it came, `1 x 3 x H x W` from 0 to 255, where the bundle asks for it.
-    pub(crate) fn with_second_look(self, networks: &'a Networks, image: Tensor) -> Self {
-        let second_look = networks.anomaly_config().fovea.map(|fovea| SecondLook { networks, fovea, image });
-        Self { second_look, ..self }
+    /// The same, which assesses a band of the image once more, enlarged, where the bundle asks for it. `image` is as it
+    /// came, `1 x 3 x H x W` from 0 to 255.
+    pub(crate) fn with_enlarged_band(self, networks: &'a Networks, image: Tensor) -> Self {
+        let band = networks.anomaly_config().fovea.map(|fovea| EnlargedBand { networks, fovea, image });
+        Self { band, ..self }
     }
 
-    /// Of a batch at the working size: `N x 3 x H x W`, RGB in \[0, 1\], in the networks' precision.
+    /// An inference on a batch at the working size: `N x 3 x H x W`, RGB in \[0, 1\], in the networks' precision.
     pub fn of_batch(networks: Trio<'a>, image: Tensor) -> Self {
         Self {
             networks,
@@ -121,29 +96,29 @@ impl<'a> Inference<'a> {
             second_segmentation: OnceCell::new(),
             second_features: OnceCell::new(),
             comparison: OnceCell::new(),
-            second_look: None,
+            band: None,
             stopwatch: Stopwatch::start(),
         }
     }
 
-    /// The same with labels for G in place of M's, `N x H x W` ids: networks with random weights say noise,
-    /// of which G would learn nothing about its cost.
-    pub(crate) fn with_labels(self, labels: Tensor) -> Self {
+    /// The same with labels for G in place of M's, `N x H x W` ids. For benches: what G costs depends on its labels,
+    /// and those of random weights are noise.
+    pub(crate) fn with_labels_for_g(self, labels: Tensor) -> Self {
         Self { labels_for_g: Some(labels), ..self }
     }
 
-    /// The same on the labels of another segmenter. M then says how probable it finds them, unless they came with a
+    /// The same, which assesses the labels of another segmenter. M then says how probable it finds them, unless they came with a
     /// softmax, and what it makes of x and of x'; where there is no label, M's own stand in.
-    pub(crate) fn judging(self, given: Given) -> Self {
+    pub(crate) fn with_given_labels(self, given: Given) -> Self {
         Self { given: Some(given), ..self }
     }
 
-    /// What another segmenter gave, where that is judged.
+    /// What another segmenter gave, where that is assessed.
     pub(crate) fn given(&self) -> Option<&Given> {
         self.given.as_ref()
     }
 
-    /// The labels that are judged, `N x H x W`: another segmenter's as they came, or M's.
+    /// The labels that are assessed, `N x H x W`: another segmenter's as they came, or M's.
     pub(crate) fn labels(&self) -> &Tensor {
         self.given.as_ref().map_or_else(|| &self.segmentation().softmax.labels, |given| &given.labels)
     }
@@ -253,8 +228,8 @@ impl<'a> Inference<'a> {
     }
 
     /// Anomaly score of x by `config`, `N x 1 x H x W` in \[0, 1\], fp32 (Section 3.3), by what F has learned of the
-    /// unknown, and by a second look, each where the configuration asks for it. Of labels that are given there is no
-    /// second look: nobody knows what that segmenter says of a larger image.
+    /// unknown, and in the enlarged band, each where the configuration asks for it. Labels that are given have no such
+    /// band: nobody knows what that segmenter says of a larger image.
     pub fn anomaly(&self, config: anomaly::Config) -> Result<Tensor, TchError> {
         let unknown = match config.unknown {
             anomaly::Unknown::Ignored => None,
@@ -266,8 +241,8 @@ impl<'a> Inference<'a> {
                 .map(|u| u.where_scalarother(&u.isfinite(), f64::NAN).sigmoid()),
         };
         let score = config.unknown.score(unknown, || self.anomaly_by_synthesis(config));
-        match (&self.second_look, config.fovea, &self.given) {
-            (Some(look), Some(_), None) => look.joined(score, self.labels(), config),
+        match (&self.band, config.fovea, &self.given) {
+            (Some(band), Some(_), None) => band.joined(score, self.labels(), config),
             _ => Ok(score),
         }
     }
@@ -293,93 +268,16 @@ impl<'a> Inference<'a> {
     }
 }
 
-/// The image as it came, for a second look at it.
-struct SecondLook<'a> {
-    networks: &'a Networks,
-    fovea: Fovea,
-    /// `1 x 3 x H x W`, RGB from 0 to 255.
-    image: Tensor,
-}
-
-impl SecondLook<'_> {
-    /// `score`, `1 x 1 x H x W` at the working size, with the mean of both looks in the band. `labels`, `1 x H x W`, say
-    /// where the ground is.
-    fn joined(&self, score: Tensor, labels: &Tensor, config: anomaly::Config) -> Result<Tensor, TchError> {
-        let ground = self.networks.drivable(&labels.get(0));
-        let Some(begin) = self.fovea.begin(&ground)? else { return Ok(score) };
-        let (height, width) = spatial(&score);
-        let rows = i64::from(self.fovea.rows);
-        let [high, wide] = self.fovea.size([height as u32, width as u32]).map(i64::from);
-        // The same rows of the image as it came.
-        let of_image = |row: i64| (row as f64 / height as f64 * spatial(&self.image).0 as f64).round() as i64;
-        let (from, to) = (of_image(begin), of_image(begin + rows));
-        let band = self.image.narrow(2, from, (to - from).max(1));
-        let band = self.networks.resized(&band, (high, wide))?;
-        let inference = Inference::of_batch(self.networks.trio(), channels_last(&band));
-        let again = inference.anomaly(config)?;
-        let again = again.f_internal_upsample_bilinear2d_aa([rows, width], false, None, None)?;
-        let joined = score.copy();
-        let first = score.f_narrow(2, begin, rows)?;
-        joined.f_narrow(2, begin, rows)?.f_copy_(&((first + again) / 2.))?;
-        Ok(joined)
-    }
-}
-
-/// Shares out the time since its start among the steps; a step within another stops the outer one.
-#[derive(Debug)]
-struct Stopwatch {
-    step: Cell<Step>,
-    since: Cell<Instant>,
-    spent: Cell<Latency>,
-}
-
-impl Stopwatch {
-    fn start() -> Self {
-        Self {
-            step: Cell::new(Step::Score),
-            since: Cell::new(Instant::now()),
-            spent: Cell::new(Latency::default()),
-        }
-    }
-
-    fn run<R>(&self, step: Step, work: impl FnOnce() -> R) -> R {
-        let outer = self.turn_to(step);
-        let result = work();
-        self.turn_to(outer);
-        result
-    }
-
-    /// Books the time since the last call on the step so far, and returns that.
-    fn turn_to(&self, step: Step) -> Step {
-        let now = Instant::now();
-        let passed = now - self.since.replace(now);
-        let mut spent = self.spent.get();
-        let booked = match self.step.get() {
-            Step::Resize => &mut spent.resize,
-            Step::Segment => &mut spent.segment,
-            Step::Synthesize => &mut spent.synthesize,
-            Step::Compare => &mut spent.compare,
-            Step::Score => &mut spent.score,
-        };
-        *booked += passed;
-        spent.total += passed;
-        self.spent.set(spent);
-        self.step.replace(step)
-    }
-
-    fn read(&self) -> Latency {
-        self.turn_to(self.step.get());
-        self.spent.get()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tch::Device;
 
     use super::*;
     use crate::frame;
     use crate::model::bundle::Bundle;
+    use crate::model::fovea::Fovea;
     use crate::model::networks::Arithmetic;
 
     #[test]
@@ -397,13 +295,13 @@ mod tests {
     }
 
     #[test]
-    fn the_band_is_the_mean_of_both_looks_and_the_rest_is_as_it_was() {
+    fn the_band_is_the_mean_of_both_scores_and_the_rest_is_as_it_was() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/models/street");
         let mut bundle = Bundle::open(folder.as_ref()).unwrap();
         let picture = frame::open(format!("{folder}/self_test.png").as_ref()).unwrap().into_rgb8();
         let arithmetic = Arithmetic { device: Device::Cpu, kind: Kind::Float, memoise: false };
         let fovea = Fovea { scale: 2., rows: 64 };
-        let mut look = |fovea: Option<Fovea>| {
+        let mut scored = |fovea: Option<Fovea>| {
             bundle.description.anomaly.fovea = fovea;
             let networks = Networks::load(&bundle, arithmetic).unwrap();
             tch::no_grad(|| {
@@ -415,7 +313,7 @@ mod tests {
                 (score, band)
             })
         };
-        let ((once, _), (twice, band)) = (look(None), look(Some(fovea)));
+        let ((once, _), (twice, band)) = (scored(None), scored(Some(fovea)));
         let (begin, rows) = (band.unwrap(), i64::from(fovea.rows));
         let part = |score: &Tensor, from: i64, rows: i64| score.narrow(2, from, rows);
         let after = begin + rows;
@@ -424,7 +322,7 @@ mod tests {
         }
         let again: Tensor = 2. * part(&twice, begin, rows) - part(&once, begin, rows);
         assert!(again.min().double_value(&[]) > -1e-5 && again.max().double_value(&[]) < 1. + 1e-5);
-        // The second look sees the same street, and not the same way.
+        // The enlarged band shows the same street, and not the same way.
         let apart = (part(&twice, begin, rows) - part(&once, begin, rows)).abs();
         let (mean, most) = (apart.mean(Kind::Float).double_value(&[]), apart.max().double_value(&[]));
         assert!(mean < 0.1 && most > 0.01, "{mean}, {most}");

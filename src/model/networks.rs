@@ -31,7 +31,7 @@ pub struct Networks {
     drivable: Vec<i64>,
 }
 
-/// The networks that an inference asks.
+/// M, G and F as one inference calls them.
 #[derive(Clone, Copy)]
 pub struct Trio<'a> {
     /// M.

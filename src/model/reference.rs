@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::range::{OutOfRange, all_within, within};
 
-/// One frame, as it is compared.
+/// The numbers of one frame that tell its scene from others.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Look {
+pub struct FrameSignals {
     /// The frame's failure score.
     pub failure_score: f32,
     /// Share of the image above the anomaly limit.
@@ -27,7 +27,7 @@ pub struct Look {
     pub features: Vec<f32>,
 }
 
-impl Look {
+impl FrameSignals {
     /// Whether all of it are numbers.
     pub(crate) fn is_finite(&self) -> bool {
         [self.failure_score, self.anomaly_area, self.brightness]
@@ -105,12 +105,12 @@ pub struct Shift {
 
 impl Reference {
     /// How far each window of a drive is shifted.
-    pub fn shifts<'a>(&'a self, drive: &'a [Look]) -> impl Iterator<Item = Shift> + 'a {
+    pub fn shifts<'a>(&'a self, drive: &'a [FrameSignals]) -> impl Iterator<Item = Shift> + 'a {
         drive.windows(self.window).map(|frames| self.shift(frames))
     }
 
     /// How far a window is shifted.
-    pub fn shift(&self, frames: &[Look]) -> Shift {
+    pub fn shift(&self, frames: &[FrameSignals]) -> Shift {
         let values = self.values(frames);
         let mut farthest = Shift { size: 0., signal: NAMES[0] };
         for ((value, scale), signal) in values.into_iter().zip(self.signals.values()).zip(NAMES) {
@@ -124,16 +124,17 @@ impl Reference {
         farthest
     }
 
-    fn values(&self, frames: &[Look]) -> [f32; 4] {
-        let mean = |of: fn(&Look) -> f32| frames.iter().map(of).sum::<f32>() / frames.len().max(1) as f32;
+    fn values(&self, frames: &[FrameSignals]) -> [f32; 4] {
+        let mean =
+            |of: fn(&FrameSignals) -> f32| frames.iter().map(of).sum::<f32>() / frames.len().max(1) as f32;
         let features = mean_features(frames);
         let scales = self.feature_means.iter().zip(&self.feature_spreads);
         let away = features.iter().zip(scales).map(|(value, (mean, spread))| (value - mean).abs() / spread);
         let distance = away.sum::<f32>() / features.len().max(1) as f32;
         [
-            mean(|look| look.failure_score),
-            mean(|look| look.anomaly_area),
-            mean(|look| look.brightness),
+            mean(|frame| frame.failure_score),
+            mean(|frame| frame.anomaly_area),
+            mean(|frame| frame.brightness),
             distance,
         ]
     }
@@ -158,8 +159,8 @@ impl Reference {
     }
 }
 
-fn mean_features(frames: &[Look]) -> Vec<f32> {
-    let channels = frames.iter().map(|look| look.features.len()).min().unwrap_or(0);
-    let mean = |c: usize| frames.iter().map(|look| look.features[c]).sum::<f32>() / frames.len() as f32;
+fn mean_features(frames: &[FrameSignals]) -> Vec<f32> {
+    let channels = frames.iter().map(|frame| frame.features.len()).min().unwrap_or(0);
+    let mean = |c: usize| frames.iter().map(|frame| frame.features[c]).sum::<f32>() / frames.len() as f32;
     (0..channels).map(mean).collect()
 }

@@ -43,7 +43,7 @@ pub struct Region {
     pub mean_score: f32,
     /// Highest anomaly score inside, in \[0, 1\].
     pub peak_score: f32,
-    /// The class most of the region was rendered as.
+    /// The label of most of its pixels.
     pub class_id: u16,
     /// Probability that it is a thing, in \[0, 1\]; NaN where the bundle does not tell, and of scores by M
     /// alone.
@@ -112,7 +112,7 @@ pub struct Report {
     pub error_area: f32,
     /// Share of the valid image whose anomaly score reaches the threshold.
     pub anomaly_area: f32,
-    /// Share of the valid image for which the segmenter that is judged gave no label; it counts for nothing else. 0
+    /// Share of the valid image for which the segmenter that is assessed gave no label; it counts for nothing else. 0
     /// of the monitor's own.
     pub unlabelled_area: f32,
     /// Connected anomalous regions, largest first.

@@ -230,12 +230,12 @@ impl Monitor {
         self.process_with(frame, wanted, |_, _| ())
     }
 
-    /// The same, and shows `look` the inference with its report before it is gone.
+    /// The same; `inspect` is called with the inference and its report before they are gone.
     pub(crate) fn process_with(
         &self,
         frame: &Frame,
         wanted: Wanted,
-        look: impl FnOnce(&Inference, &Report),
+        inspect: impl FnOnce(&Inference, &Report),
     ) -> Result<Assessment, MonitorError> {
         tch::no_grad(|| {
             let given = self.given_labels(frame);
@@ -243,7 +243,7 @@ impl Monitor {
             let anomaly = self.anomaly.then(|| self.networks.anomaly_config());
             let scores = Scores::by_method(&inference, anomaly)?;
             let assessment = self.assess((&frame.image, given.as_ref()), &inference, scores, wanted)?;
-            look(&inference, &assessment.report);
+            inspect(&inference, &assessment.report);
             Ok(assessment)
         })
     }
@@ -274,7 +274,7 @@ impl Monitor {
         let inference = Inference::of_image(&self.networks, &frame.image)?;
         let Some(labels) = given else { return Ok(inference) };
         let labels = grey_to_tensor(labels).f_unsqueeze(0)?.f_to_kind(Kind::Int64)?;
-        Ok(inference.judging(Given::labels_alone(labels.f_to_device(self.networks.device())?)))
+        Ok(inference.with_given_labels(Given::labels_alone(labels.f_to_device(self.networks.device())?)))
     }
 
     /// Assesses an image from an inference on it that others use as well, without the anomaly score.

@@ -46,7 +46,7 @@ pub(crate) fn assess(
     })
 }
 
-/// Assesses what is decoded until there will be no more. Whatever belongs to one camera has its number.
+/// Assesses what is decoded until there will be no more. Sessions and stations have the numbers of their cameras.
 fn infer<A: Assessor>(
     mut sessions: Vec<Session<A>>,
     decoded: &Receiver<(usize, Decoded)>,

@@ -39,7 +39,7 @@ use crate::watch::transports::Transports;
 /// Longest wait for a message; bounds how long the end of the node takes.
 const WAIT: Duration = Duration::from_millis(20);
 
-/// Time between two looks at the ROS graph.
+/// Time between two readings of the ROS graph.
 const LOOK: Duration = Duration::from_millis(200);
 
 type Queue<T> = Box<dyn Stream<Item = T> + Unpin + Send>;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::judged::{Judged, Names, names};
+use super::label_topics::{LabelTopics, Names, names};
 use super::truth::{Label, Place, Truth, stamp_of};
 use super::{ReplayError, Selection, topics};
 use crate::bag::camera::{CAMERA_INFO, calibrated_size, camera_image};
@@ -17,7 +17,7 @@ pub(super) enum Event {
     Size((u32, u32)),
     /// A frame.
     Frame(Box<Arriving>),
-    /// Labels of a frame that are judged, recorded at this time.
+    /// Labels of a frame that are assessed, recorded at this time.
     Labels(i64, Result<CameraImage, BagError>),
     /// What the ids in those mean, recorded at this time.
     Names(i64, Result<Names, String>),
@@ -44,7 +44,7 @@ pub(super) struct Frames {
     pub truth: Option<Truth>,
     topic: String,
     info: String,
-    judged: Option<Judged>,
+    label_topics: Option<LabelTopics>,
     recorded: i64,
     begin: i64,
     /// Until when messages count; from before all on once one came from after the selection.
@@ -66,12 +66,12 @@ impl Frames {
     pub(super) fn open(
         selection: &Selection,
         topic: &str,
-        judged: Option<Judged>,
+        label_topics: Option<LabelTopics>,
         truth: Option<Truth>,
     ) -> Result<Self, ReplayError> {
         let info = topics::camera_info(topic);
         let mut all = vec![topic.to_owned(), info.clone()];
-        all.extend(judged.iter().flat_map(|judged| [judged.labels.clone(), judged.info.clone()]));
+        all.extend(label_topics.iter().flat_map(|topics| [topics.labels.clone(), topics.info.clone()]));
         let wish = Wish { topics: all, kinds: Vec::new() };
         let reader = Reader::open(&selection.bags, &wish)?;
         let recorded = reader.start().unwrap_or_default();
@@ -84,7 +84,7 @@ impl Frames {
             truth,
             topic: topic.to_owned(),
             info,
-            judged,
+            label_topics,
             recorded,
             begin,
             end,
@@ -167,8 +167,8 @@ impl Frames {
 
     /// Labels of the selection, or what is said of their ids, which holds from the beginning of the recording.
     fn of_labels(&self, message: &Message) -> Option<Event> {
-        let judged = self.judged.as_ref()?;
-        if *message.topic == *judged.info {
+        let label_topics = self.label_topics.as_ref()?;
+        if *message.topic == *label_topics.info {
             return Some(Event::Names(message.stamp, names(message)));
         }
         (self.begin..=self.end)

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::figures::Measures;
-use super::judged::Judged;
+use super::label_topics::LabelTopics;
 use super::truth::Labels;
 use super::{ReplayError, Selection};
 use crate::bag::reader;
@@ -102,7 +102,7 @@ impl Header {
         selection: &Selection,
         monitor: &Monitor,
         topic: &str,
-        judged: Option<&Judged>,
+        label_topics: Option<&LabelTopics>,
         measures: &Measures,
     ) -> Result<Self, ReplayError> {
         let recordings = selection.bags.iter().map(|bag| Recording::of(bag, &reader::files(bag)?));
@@ -116,7 +116,7 @@ impl Header {
             Recording::of(folder, &files)
         });
         let labels = labels.transpose()?;
-        let configuration = configuration(selection, topic, judged, measures)?;
+        let configuration = configuration(selection, topic, label_topics, measures)?;
         Ok(Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             recordings,
@@ -181,7 +181,7 @@ impl FileFacts {
 fn configuration(
     selection: &Selection,
     topic: &str,
-    judged: Option<&Judged>,
+    label_topics: Option<&LabelTopics>,
     measures: &Measures,
 ) -> Result<BTreeMap<String, Json>, ReplayError> {
     let Selection { start, duration, every, parameters, pace, labels, .. } = selection;
@@ -197,8 +197,8 @@ fn configuration(
         all.insert("labels".to_owned(), json!([source, set, coding, measures.description()]));
         all.insert("detectors".to_owned(), json!(measures.named()));
     }
-    if let Some(judged) = judged {
-        all.insert("segmentation".to_owned(), judged.labels.as_str().into());
+    if let Some(label_topics) = label_topics {
+        all.insert("segmentation".to_owned(), label_topics.labels.as_str().into());
     }
     let names = parameters.labels().and_then(|labels| labels.names).map(PathBuf::from);
     if let Some(file) = names.filter(|names| names.is_file()) {

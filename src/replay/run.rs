@@ -12,7 +12,7 @@ use super::cost::Cost;
 use super::figures::Figures;
 use super::frames::{Arriving, Event, Frames};
 use super::journal::{self, Journal};
-use super::judged::Pairs;
+use super::label_topics::Pairs;
 use super::pace::Pace;
 use super::results::Results;
 use super::summary::Summary;
@@ -43,13 +43,13 @@ pub(super) struct Run {
     pub journal: Journal,
     clock: Arc<BagClock>,
     shared: Arc<Shared>,
-    session: Session<Judge>,
+    session: Session<MeasuredMonitor>,
     vigil: Vigil,
     pace: Pace,
     /// What is known of the image in the mailbox.
     waiting: Option<Waiting>,
     /// What is known of images on their way to the mailbox, in the order in which they came and leave; they wait for
-    /// their labels, where those are judged.
+    /// their labels, where those are assessed.
     coming: VecDeque<((Instant, Stamp), Waiting)>,
     /// Images that have left, as far as was noted.
     counts: Counts,
@@ -90,11 +90,12 @@ impl Run {
         if let Some(labels) = &shared.labels {
             labels.learn(monitor.labels())?;
         }
-        let judge = Judge { monitor, figures, due: None, error: None, asked: 0, took: Duration::ZERO };
-        let mut session = Session::new(judge, shared.clone());
+        let assessor =
+            MeasuredMonitor { monitor, figures, due: None, error: None, asked: 0, took: Duration::ZERO };
+        let mut session = Session::new(assessor, shared.clone());
         session.warm_up().map_err(ReplayError::WarmUp)?;
-        let judge = session.assessor();
-        (judge.asked, judge.took) = (0, Duration::ZERO);
+        let assessor = session.assessor();
+        (assessor.asked, assessor.took) = (0, Duration::ZERO);
         let vigil = Vigil::new();
         Ok(Self {
             frames,
@@ -164,7 +165,7 @@ impl Run {
 
     /// What all of it cost, if the monitor was asked for each frame and figures were not measured beside.
     fn cost(&mut self, whole: Duration) -> Option<Cost> {
-        let Judge { asked, took, ref figures, .. } = *self.session.assessor();
+        let MeasuredMonitor { asked, took, ref figures, .. } = *self.session.assessor();
         let is_all = asked > 0 && asked == self.summary.frames && figures.is_none();
         is_all.then_some(Cost { whole, monitor: took })
     }
@@ -214,7 +215,7 @@ impl Run {
         self.settle()
     }
 
-    /// Labels that are judged.
+    /// Labels that are assessed.
     fn labels(&mut self, time: i64, image: Result<CameraImage, BagError>) -> Result<(), ReplayError> {
         self.until(self.clock.elapsed_at(time))?;
         self.clock.advance(time);
@@ -361,11 +362,11 @@ impl Run {
             _ => None,
         };
         let is_measured = labels.is_some();
-        let judge = self.session.assessor();
-        if let Some(figures) = &mut judge.figures {
+        let assessor = self.session.assessor();
+        if let Some(figures) = &mut assessor.figures {
             figures.matches.without_label += u64::from(label.is_none());
         }
-        judge.due = labels.map(|labels| (place, judge.without_invalid(labels)));
+        assessor.due = labels.map(|labels| (place, assessor.without_invalid(labels)));
         let past = self.journal.next()?;
         let is_new = past.is_none();
         let wanted = self.results.wanted();
@@ -387,23 +388,23 @@ impl Run {
                 (outcome, self.pace.total(taken.mode, taken.elapsed()))
             }
         };
-        let judge = self.session.assessor();
-        if let Some(error) = judge.error.take() {
+        let assessor = self.session.assessor();
+        if let Some(error) = assessor.error.take() {
             return Err(error);
         }
         // It is still there where the networks failed, and there never was one of a DEGRADED report.
-        if judge.due.take().is_some() || !is_measured {
+        if assessor.due.take().is_some() || !is_measured {
             self.not_assessed(label)?;
         }
         if self.pace != Pace::EveryFrame {
             self.pass(total)?;
         }
-        Ok((self.session.judge(taken, outcome, total), is_new))
+        Ok((self.session.conclude(taken, outcome, total), is_new))
     }
 }
 
 /// The monitor, measured where there are labels.
-struct Judge {
+struct MeasuredMonitor {
     monitor: Monitor,
     figures: Option<Figures>,
     /// Recording, time and labels of the next frame.
@@ -414,7 +415,7 @@ struct Judge {
     took: Duration,
 }
 
-impl Judge {
+impl MeasuredMonitor {
     /// Labels without what the valid mask leaves out.
     fn without_invalid(&self, mut labels: GrayImage) -> GrayImage {
         if let Some(mask) = self.monitor.valid_mask().filter(|mask| mask.dimensions() == labels.dimensions())
@@ -441,7 +442,7 @@ impl Judge {
     }
 }
 
-impl Assessor for Judge {
+impl Assessor for MeasuredMonitor {
     fn assess(&mut self, frame: &Frame, mode: Mode, wanted: Wanted) -> Result<Assessment, String> {
         let began = Instant::now();
         let assessed = self.ask(frame, mode, wanted);

@@ -10,7 +10,7 @@ use super::ReplayError;
 use super::cost::Cost;
 use super::figures::{Figures, Matches, summed};
 use super::header::{Header, Host};
-use super::judged::Pairs;
+use super::label_topics::Pairs;
 use super::latencies::Latencies;
 use super::misses::Misses;
 use crate::bag::Losses;
@@ -51,7 +51,7 @@ pub struct Summary {
     pub lost: u64,
     /// The first of that, by name.
     pub losses: Vec<String>,
-    /// How images and the labels that are judged met, where those come by topic.
+    /// How images and the labels that are assessed met, where those come by topic.
     #[serde(rename = "segmentation", skip_serializing_if = "Option::is_none")]
     pub pairs: Option<Pairs>,
     /// How frames and labels met, where there are labels.

@@ -33,7 +33,7 @@ pub enum NoTopic {
         /// They.
         found: Vec<Topic>,
     },
-    /// None of labels that are to be judged.
+    /// None of labels that are to be assessed.
     #[error(
         "segmentation is topic, and the recording has no topic labels of images; --segmentation takes one of {}",
         list(.found)

@@ -11,7 +11,7 @@ pub struct Parts<'a> {
     pub networks: &'a Networks,
     /// What a calibration slice told of M.
     pub statistics: Option<Statistics>,
-    /// Where the labels of another segmenter are judged: what is known of it.
+    /// Where the labels of another segmenter are assessed: what is known of it.
     pub given: Option<OfGiven>,
     /// Passes with dropout.
     pub passes: usize,

@@ -4,7 +4,7 @@ use image::GrayImage;
 
 use crate::labels::distances;
 
-/// What is known of another segmenter whose labels are judged.
+/// What is known of another segmenter whose labels are assessed.
 #[derive(Clone, Debug, Default)]
 pub struct OfGiven {
     /// How often its labels are wrong, where a calibration slice told.

@@ -15,7 +15,7 @@ use super::outcomes::{Outcome, Outcomes, STEPS};
 use crate::metric::conformal::{Chosen, NoLimit, choose};
 use crate::model::bundle::Thresholds;
 use crate::model::evidence::{Evidence, Promise, Unit};
-use crate::model::reference::{Look, Reference};
+use crate::model::reference::{FrameSignals, Reference};
 use crate::monitor::margin::WIDEST;
 
 /// What is to be kept low.
@@ -85,12 +85,12 @@ pub struct Terms {
     /// What is exchangeable.
     pub unit: Unit,
     /// What the drives look like is kept, and how.
-    pub looks: Option<Looks>,
+    pub reference: Option<ReferenceOptions>,
 }
 
 /// How drives are looked at for the question whether another is like them.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Looks {
+pub struct ReferenceOptions {
     /// Seconds from frame to frame.
     pub every: f64,
     /// Frames of a window.
@@ -273,14 +273,14 @@ pub(super) fn units(frames: &[Outcome], unit: Unit) -> Vec<Vec<&Outcome>> {
 }
 
 /// A drive as it is compared with others.
-pub(super) fn looks(frames: &[&Outcome]) -> Vec<Look> {
-    let look = |frame: &&Outcome| Look {
+pub(super) fn signals_of(frames: &[&Outcome]) -> Vec<FrameSignals> {
+    let of = |frame: &&Outcome| FrameSignals {
         failure_score: frame.failure_score,
         anomaly_area: frame.anomaly_area,
         brightness: frame.health.brightness,
         features: frame.features.clone(),
     };
-    frames.iter().map(look).collect()
+    frames.iter().map(of).collect()
 }
 
 /// The limits with those in place that keep what `terms` ask for. What no target names stays as it was, and is
@@ -329,8 +329,8 @@ pub fn promise(
     limits.drivable_margin = margin.or(limits.drivable_margin);
     limits.failure = failure.unwrap_or(limits.failure);
     limits.caution = caution.unwrap_or(limits.caution).min(limits.failure);
-    let reference = terms.looks.and_then(|Looks { every, window, rate }| {
-        let mut drives: Vec<Vec<Look>> = units.iter().map(|frames| looks(frames)).collect();
+    let reference = terms.reference.and_then(|ReferenceOptions { every, window, rate }| {
+        let mut drives: Vec<Vec<FrameSignals>> = units.iter().map(|frames| signals_of(frames)).collect();
         // By name, every other one may be of the same kind.
         drives.shuffle(&mut ChaCha8Rng::seed_from_u64(ORDER));
         Reference::learn(&drives, every, window, rate)
@@ -397,7 +397,7 @@ pub(super) mod tests {
 
     pub(in crate::train) fn terms(aims: &[&str]) -> Terms {
         let aims = aims.iter().map(|aim| aim.parse().unwrap()).collect();
-        Terms { aims, below_miou: 0.5, unit: Unit::Drive, looks: None }
+        Terms { aims, below_miou: 0.5, unit: Unit::Drive, reference: None }
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub struct Config {
     pub most: u32,
     /// Heights of things, as shares of the image's.
     pub heights: [f64; 2],
-    /// Share of the things that are bodies: boxes, eggs and drums put together, seen in light.
+    /// Share of the things that are bodies: boxes, ellipsoids and cylinders put together, seen in light.
     #[serde(skip_serializing_if = "is_none")]
     pub bodies: f64,
 }
@@ -234,7 +234,7 @@ impl Outliers {
     ) {
         let height = self.height(canvas.height, rng);
         let thing = match self.config.bodies {
-            bodies if bodies > 0. && rng.random_bool(bodies) => body::body(height, rng),
+            bodies if bodies > 0. && rng.random_bool(bodies) => body::draw(height, rng),
             _ => fill::thing(&self.cutouts.0, texture, height, rng),
         };
         let standing = if rng.random_bool(STANDING) { self.standing(labels, rng) } else { None };

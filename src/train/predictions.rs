@@ -160,7 +160,7 @@ fn predict_batch(
         let inference = Inference::of_batch(trio, to_input(images, device, kind));
         let inference = match &given {
             Some(given) => {
-                inference.judging(Given::labels_alone(given.to_kind(Kind::Int64).to_device(device)))
+                inference.with_given_labels(Given::labels_alone(given.to_kind(Kind::Int64).to_device(device)))
             }
             None => inference,
         };

@@ -8,9 +8,9 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::calibration::CalibrationError;
-use super::guarantee::{Aim, Looks, Terms, looks, units};
+use super::guarantee::{Aim, ReferenceOptions, Terms, signals_of, units};
 use super::outcomes::Outcomes;
-use crate::model::reference::{Look, Reference};
+use crate::model::reference::{FrameSignals, Reference};
 
 /// What was seen of one target over all splits.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,14 +63,14 @@ impl Trial {
             rows.push(row(aim, terms, &units, splits, &mut rng)?);
         }
         let mut found = Vec::new();
-        if let Some(by) = terms.looks {
-            let drives: Vec<Vec<Look>> = units.iter().map(|unit| looks(unit)).collect();
+        if let Some(by) = terms.reference {
+            let drives: Vec<Vec<FrameSignals>> = units.iter().map(|unit| signals_of(unit)).collect();
             let others = shifted.iter().map(|other| {
                 let frames: Vec<_> = other.frames.iter().collect();
                 let length = drives.iter().map(Vec::len).min().unwrap_or(1).max(1);
-                (other.data.clone(), frames.chunks_exact(length).map(looks).collect())
+                (other.data.clone(), frames.chunks_exact(length).map(signals_of).collect())
             });
-            let (row, rest) = look(&drives, &others.collect::<Vec<_>>(), by, splits, &mut rng);
+            let (row, rest) = unlike(&drives, &others.collect::<Vec<_>>(), by, splits, &mut rng);
             rows.extend(row);
             found = rest;
         }
@@ -107,14 +107,14 @@ fn row(
 }
 
 /// False alarms of the question whether a drive is like those of the calibration, and what it finds.
-fn look(
-    drives: &[Vec<Look>],
-    others: &[(String, Vec<Vec<Look>>)],
-    by: Looks,
+fn unlike(
+    drives: &[Vec<FrameSignals>],
+    others: &[(String, Vec<Vec<FrameSignals>>)],
+    by: ReferenceOptions,
     splits: usize,
     rng: &mut ChaCha8Rng,
 ) -> (Option<Row>, Vec<Found>) {
-    let mut order: Vec<Vec<Look>> = drives.to_vec();
+    let mut order: Vec<Vec<FrameSignals>> = drives.to_vec();
     // The more choose, the lower a rate can be: a quarter judges.
     let choosing = order.len() * 3 / 4;
     let (mut seen, mut limits) = (Vec::new(), 0.);
@@ -124,8 +124,9 @@ fn look(
         let Some(reference) = Reference::learn(&order[..choosing], by.every, by.window, by.rate) else {
             return (None, Vec::new());
         };
-        let first =
-            |drive: &Vec<Look>| reference.shifts(drive).position(|shift| shift.size > reference.limit);
+        let first = |drive: &Vec<FrameSignals>| {
+            reference.shifts(drive).position(|shift| shift.size > reference.limit)
+        };
         let judging = &order[choosing..];
         let alarms = judging.iter().filter(|drive| first(drive).is_some()).count();
         seen.push(alarms as f64 / judging.len().max(1) as f64);
@@ -213,8 +214,8 @@ mod tests {
         let mut other = clean.clone();
         other.data = "other".into();
         other.frames.iter_mut().for_each(|frame| frame.features = vec![9., -9.]);
-        let by = Looks { every: 0.5, window: 2, rate: 0.1 };
-        let terms = Terms { looks: Some(by), ..terms(&[]) };
+        let by = ReferenceOptions { every: 0.5, window: 2, rate: 0.1 };
+        let terms = Terms { reference: Some(by), ..terms(&[]) };
         let trial = Trial::of(&clean, &[other], &terms, 50).unwrap();
         assert!(trial.rows[0].seen.0 <= 0.1 + 3. * trial.rows[0].seen.1, "{trial}");
         assert_eq!((trial.found[0].found, trial.found[0].delay), (1., Some(2)));

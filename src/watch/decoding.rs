@@ -22,7 +22,7 @@ use crate::network::fault;
 pub(crate) struct Decoded {
     /// The image.
     pub arrival: Arrival,
-    /// Its pixels and another segmenter's labels of it, where those are judged; or why there are none.
+    /// Its pixels and another segmenter's labels of it, where those are assessed; or why there are none.
     pub image: Result<(RgbImage, Option<GrayImage>), String>,
     /// How long that took.
     pub took: Duration,
@@ -64,7 +64,7 @@ fn pixels(arrival: &Arrival, memory: Vec<u8>) -> Result<RgbImage, String> {
         .and_then(|result| result.map_err(|error| error.to_string()))
 }
 
-/// Labels of an image of this size, where labels are judged. A panic inside is but another reason.
+/// Labels of an image of this size, where labels are assessed. A panic inside is but another reason.
 fn labels(arrival: &Arrival, shared: &Shared, size: (u32, u32)) -> Result<Option<GrayImage>, String> {
     let (Some(labels), Some(came)) = (&shared.labels, &arrival.labels) else { return Ok(None) };
     catch_unwind(AssertUnwindSafe(|| labels.read(came, size)))

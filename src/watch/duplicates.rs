@@ -1,7 +1,7 @@
 //! Frames that arrive twice, by both transports.
 //!
 //! A camera that offers both topics to a node that listens to both must still get one report a
-//! frame. Which of the two is judged is not left to chance, or scores would flicker:
+//! frame. Which of the two is assessed is not left to chance, or scores would flicker:
 //!
 //! - One transport is kept while it works: the coloured rather than the grey one, the readable
 //!   rather than the unreadable one, and between equals the one that came first.
@@ -61,7 +61,7 @@ struct Seen {
     compressed: bool,
     at: Instant,
     quality: Option<Quality>,
-    /// Whether it went on to be judged.
+    /// Whether it went on to be assessed.
     admitted: bool,
 }
 
@@ -84,7 +84,7 @@ impl Duplicates {
         self.quality
     }
 
-    /// What is to be judged now that `arrival` has come: nothing, it, or first the one before it
+    /// What is to be assessed now that `arrival` has come: nothing, it, or first the one before it
     /// whose twin did not come.
     pub(crate) fn admit(&mut self, arrival: Arrival) -> Vec<Arrival> {
         let (stamp, compressed, now) = (arrival.image.stamp, arrival.image.is_compressed(), arrival.at);
@@ -210,7 +210,7 @@ mod tests {
             Self { duplicates: Duplicates::default(), now: Instant::now() }
         }
 
-        /// The stamps and transports that are judged after one more image, a hundredth later.
+        /// The stamps and transports that are assessed after one more image, a hundredth later.
         fn sends(&mut self, stamp: i32, compressed: bool) -> Vec<(i32, bool)> {
             self.now += Duration::from_millis(10);
             let arrival = Arrival::new(image(stamp, compressed), self.now);

@@ -25,7 +25,7 @@ struct Last {
 impl Freshness {
     /// Why an image that can be read says nothing about now, if it does not: its stamp or its pixels repeat, or it is
     /// `age` seconds old.
-    pub fn judge(&mut self, arrival: &Arrival, age: Option<f64>, live: Live) -> Option<String> {
+    pub fn check(&mut self, arrival: &Arrival, age: Option<f64>, live: Live) -> Option<String> {
         let Arrival { image, at, .. } = arrival;
         let Last { image: last, same_since } = &mut self.0[usize::from(image.is_compressed())];
         let last = last.replace(image.clone());
@@ -77,7 +77,7 @@ mod tests {
             let stamp = Stamp { sec, nanosec: 0 };
             let image = CameraImage { stamp, frame_id: String::new(), content };
             let at = start + Duration::from_millis(400 * place as u64);
-            freshness.judge(&Arrival::new(image, at), age, live).is_some()
+            freshness.check(&Arrival::new(image, at), age, live).is_some()
         };
         images.iter().enumerate().map(judge).collect()
     }
@@ -114,7 +114,7 @@ mod tests {
             let stamp = Stamp { sec: place + 1, nanosec: 0 };
             let image = CameraImage { stamp, frame_id: String::new(), content };
             let at = start + Duration::from_millis(400 * place as u64);
-            freshness.judge(&Arrival::new(image, at), None, live(&[])).is_some()
+            freshness.check(&Arrival::new(image, at), None, live(&[])).is_some()
         };
         assert_eq!([0, 1, 2, 3, 4, 5].map(&mut said), [false, false, false, false, true, true]);
     }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::frame::Stamp;
-use crate::model::reference::{Look, Reference, Shift};
+use crate::model::reference::{FrameSignals, Reference, Shift};
 use crate::monitor::assessment::{Mode, Report, Scene};
 
 /// Whether the calibration holds for what is in view.
@@ -60,10 +60,10 @@ const GAP: f64 = 5.;
 /// A frame is taken a little early rather than the next one late.
 const EARLY: f64 = 0.9;
 
-/// Looks at the frames of a stream.
+/// Compares the frames of a stream with the calibration drives.
 #[derive(Debug, Default)]
 pub(crate) struct LikenessCheck {
-    window: VecDeque<Look>,
+    window: VecDeque<FrameSignals>,
     last: Option<Stamp>,
     /// Windows in a row that were near.
     near: usize,
@@ -83,7 +83,12 @@ impl LikenessCheck {
     }
 
     /// Takes in a report by the whole method; others tell nothing. `reference` is the bundle's.
-    pub fn look(&mut self, report: Option<&Report>, stamp: Stamp, reference: Option<&Reference>) -> Likeness {
+    pub fn check(
+        &mut self,
+        report: Option<&Report>,
+        stamp: Stamp,
+        reference: Option<&Reference>,
+    ) -> Likeness {
         let Some(reference) = reference else {
             self.forget();
             return Likeness::default();
@@ -94,8 +99,8 @@ impl LikenessCheck {
                 self.forget();
             }
         }
-        match report.and_then(look).filter(|_| self.known.obstacle.is_none()) {
-            Some(look) => self.take(look, stamp, reference),
+        match report.and_then(signals_of).filter(|_| self.known.obstacle.is_none()) {
+            Some(frame) => self.take(frame, stamp, reference),
             // That all was well tells nothing of now.
             None if self.is_after_gap(stamp, reference) && self.known.state == CalibrationState::Valid => {
                 self.known = Likeness::default();
@@ -111,7 +116,7 @@ impl LikenessCheck {
         passed.is_some_and(|passed| passed < 0. || passed > GAP * reference.every)
     }
 
-    fn take(&mut self, look: Look, stamp: Stamp, reference: &Reference) {
+    fn take(&mut self, frame: FrameSignals, stamp: Stamp, reference: &Reference) {
         if self.is_after_gap(stamp, reference) {
             self.forget();
         }
@@ -119,7 +124,7 @@ impl LikenessCheck {
             return;
         }
         self.last = Some(stamp);
-        self.window.push_back(look);
+        self.window.push_back(frame);
         if self.window.len() > reference.window {
             self.window.pop_front();
         }
@@ -155,15 +160,15 @@ fn obstacle(report: &Report, scene: &Scene, reference: &Reference) -> Option<&'s
     }
 }
 
-fn look(report: &Report) -> Option<Look> {
+fn signals_of(report: &Report) -> Option<FrameSignals> {
     let (report, scene) = whole(report)?;
-    let look = Look {
+    let frame = FrameSignals {
         failure_score: report.failure_score,
         anomaly_area: report.anomaly_area,
         brightness: scene.brightness,
         features: scene.features.clone(),
     };
-    look.is_finite().then_some(look)
+    frame.is_finite().then_some(frame)
 }
 
 fn seconds(stamp: Stamp) -> f64 {
@@ -193,78 +198,80 @@ mod tests {
     }
 
     /// The states after each of the frames, `step` seconds apart.
-    fn states(check: &mut LikenessCheck, from: f64, step: f64, frames: &[f32]) -> Vec<CalibrationState> {
+    fn states(likeness: &mut LikenessCheck, from: f64, step: f64, frames: &[f32]) -> Vec<CalibrationState> {
         let reference = reference();
         let state = |(i, &brightness): (usize, &f32)| {
-            check.look(Some(&report(brightness)), at(from + step * i as f64), Some(&reference)).state
+            likeness.check(Some(&report(brightness)), at(from + step * i as f64), Some(&reference)).state
         };
         frames.iter().enumerate().map(state).collect()
     }
 
     #[test]
     fn a_window_tells_and_one_that_is_far_holds_until_a_whole_one_is_near() {
-        let mut check = LikenessCheck::default();
-        assert_eq!(states(&mut check, 0., 0.5, &[0.4; 5]), [Unknown, Unknown, Unknown, Valid, Valid]);
-        let dark = states(&mut check, 2.5, 0.5, &[-9., 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4]);
+        let mut likeness = LikenessCheck::default();
+        assert_eq!(states(&mut likeness, 0., 0.5, &[0.4; 5]), [Unknown, Unknown, Unknown, Valid, Valid]);
+        let dark = states(&mut likeness, 2.5, 0.5, &[-9., 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4]);
         assert_eq!(dark, [Invalid, Invalid, Invalid, Invalid, Invalid, Invalid, Invalid, Valid]);
     }
 
     #[test]
     fn that_all_was_well_is_forgotten_while_nothing_can_be_looked_at() {
-        let mut check = LikenessCheck::default();
-        assert_eq!(states(&mut check, 0., 0.5, &[0.4; 4]), [Unknown, Unknown, Unknown, Valid]);
+        let mut likeness = LikenessCheck::default();
+        assert_eq!(states(&mut likeness, 0., 0.5, &[0.4; 4]), [Unknown, Unknown, Unknown, Valid]);
         let degraded = Report::example(Mode::LogitsOnly, 0.4);
-        let mut state_at = |seconds| check.look(Some(&degraded), at(seconds), Some(&reference())).state;
+        let mut state_at = |seconds| likeness.check(Some(&degraded), at(seconds), Some(&reference())).state;
         assert_eq!([state_at(2.), state_at(4.), state_at(4.1)], [Valid, Valid, Unknown]);
     }
 
     #[test]
     fn what_can_never_be_compared_promises_nothing_and_says_why() {
-        let (reference, mut check) = (reference(), LikenessCheck::default());
+        let (reference, mut likeness) = (reference(), LikenessCheck::default());
         let blind = Report { anomaly_area: f32::NAN, ..report(0.4) };
         for second in 0..9 {
-            let known = check.look(Some(&blind), at(f64::from(second)), Some(&reference));
+            let known = likeness.check(Some(&blind), at(f64::from(second)), Some(&reference));
             assert_eq!((known.state, known.keeps_promise()), (Unknown, false));
             assert!(known.obstacle.is_some_and(|why| why.contains("anomaly")));
         }
         // Nor does a frame that cannot be read, or a jump, make it comparable.
-        check.forget();
-        assert!(!check.look(None, at(9.), Some(&reference)).keeps_promise());
+        likeness.forget();
+        assert!(!likeness.check(None, at(9.), Some(&reference)).keeps_promise());
         let scene = Some(Scene { brightness: 0.4, features: vec![0.4; 2] });
         assert!(
-            !check.look(Some(&Report { scene, ..report(0.4) }), at(10.), Some(&reference)).keeps_promise()
+            !likeness
+                .check(Some(&Report { scene, ..report(0.4) }), at(10.), Some(&reference))
+                .keeps_promise()
         );
-        assert!(check.look(Some(&report(0.4)), at(11.), Some(&reference)).keeps_promise());
-        assert_eq!(check.look(Some(&blind), at(12.), None), Likeness::default(), "no reference");
+        assert!(likeness.check(Some(&report(0.4)), at(11.), Some(&reference)).keeps_promise());
+        assert_eq!(likeness.check(Some(&blind), at(12.), None), Likeness::default(), "no reference");
     }
 
     #[test]
     fn a_faster_camera_does_not_shorten_the_window() {
-        let mut check = LikenessCheck::default();
-        let found = states(&mut check, 0., 0.1, &[0.4; 17]);
+        let mut likeness = LikenessCheck::default();
+        let found = states(&mut likeness, 0., 0.1, &[0.4; 17]);
         assert_eq!(found.iter().position(|state| *state == Valid), Some(15));
     }
 
     #[test]
     fn what_says_nothing_is_left_out_and_a_gap_begins_anew() {
         let reference = reference();
-        let mut check = LikenessCheck::default();
+        let mut likeness = LikenessCheck::default();
         let nan = Report { failure_score: f32::NAN, ..report(-9.) };
         let by_softmax = Report { mode: Mode::LogitsOnly, ..report(-9.) };
         let read = Report { scene: None, ..report(-9.) };
         for (i, report) in [nan, by_softmax, read].iter().cycle().take(12).enumerate() {
-            assert_eq!(check.look(Some(report), at(i as f64), Some(&reference)).state, Unknown);
+            assert_eq!(likeness.check(Some(report), at(i as f64), Some(&reference)).state, Unknown);
         }
-        assert_eq!(states(&mut check, 20., 0.5, &[0.4; 4]).last(), Some(&Valid));
-        assert_eq!(states(&mut check, 40., 0.5, &[0.4; 1]), [Unknown]);
+        assert_eq!(states(&mut likeness, 20., 0.5, &[0.4; 4]).last(), Some(&Valid));
+        assert_eq!(states(&mut likeness, 40., 0.5, &[0.4; 1]), [Unknown]);
         // An alarm is not forgotten over a gap.
-        assert_eq!(states(&mut check, 41., 0.5, &[-9.; 4]).last(), Some(&Invalid));
-        assert_eq!(states(&mut check, 60., 0.5, &[0.4; 1]), [Invalid]);
-        assert_eq!(check.look(Some(&report(0.4)), at(61.), None).state, Unknown);
+        assert_eq!(states(&mut likeness, 41., 0.5, &[-9.; 4]).last(), Some(&Invalid));
+        assert_eq!(states(&mut likeness, 60., 0.5, &[0.4; 1]), [Invalid]);
+        assert_eq!(likeness.check(Some(&report(0.4)), at(61.), None).state, Unknown);
         // Nor while limits are set by hand, nor when time jumps.
-        assert_eq!(states(&mut check, 62., 0.5, &[0.4; 1]), [Invalid]);
-        check.forget();
-        assert_eq!(states(&mut check, 2., 0.5, &[0.4; 5]), [Invalid, Invalid, Invalid, Invalid, Invalid]);
-        assert_eq!(states(&mut check, 4.5, 0.5, &[0.4; 2]).last(), Some(&Valid));
+        assert_eq!(states(&mut likeness, 62., 0.5, &[0.4; 1]), [Invalid]);
+        likeness.forget();
+        assert_eq!(states(&mut likeness, 2., 0.5, &[0.4; 5]), [Invalid, Invalid, Invalid, Invalid, Invalid]);
+        assert_eq!(states(&mut likeness, 4.5, 0.5, &[0.4; 2]).last(), Some(&Valid));
     }
 }

@@ -17,7 +17,7 @@ pub struct Arrival {
     pub image: CameraImage,
     /// When it came.
     pub at: Instant,
-    /// Another segmenter's labels of it, where those are judged.
+    /// Another segmenter's labels of it, where those are assessed.
     pub labels: Option<LabelArrival>,
 }
 
@@ -45,7 +45,7 @@ pub struct Counts {
     pub dropped: u64,
     /// Could not be read.
     pub invalid: u64,
-    /// Came without the labels that were to be judged.
+    /// Came without the labels that were to be assessed.
     pub unmatched: u64,
 }
 

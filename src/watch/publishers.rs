@@ -67,7 +67,7 @@ impl Publishers {
         };
         [
             lasts(self.crowded_since).then(|| {
-                format!("{count} publishers on {topic}: their pictures are judged as those of one camera")
+                format!("{count} publishers on {topic}: their pictures are assessed as those of one camera")
             }),
             lasts(self.namesake_since).then(|| {
                 "another node has this node's name: both report on the same topics; give one another name or \

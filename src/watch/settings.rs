@@ -33,7 +33,7 @@ pub(crate) struct Settings {
     pub diagnostics_period: Duration,
     /// Whether the time comes from `/clock`.
     pub use_sim_time: bool,
-    /// How labels by topic are taken, where those are judged in place of the bundle's segmenter.
+    /// How labels by topic are taken, where those are assessed in place of the bundle's segmenter.
     pub labels: Option<labels::Options>,
     /// Where and how much is recorded of each alarm, if anything is.
     pub recording: Option<Recording>,
@@ -77,7 +77,7 @@ pub struct Live {
     pub max_image_age: Option<Duration>,
     /// Time for which an image may repeat.
     pub max_repeat_time: Option<Duration>,
-    /// Time without labels for the images that come, where labels by topic are judged.
+    /// Time without labels for the images that come, where labels by topic are assessed.
     pub labels_timeout: Option<Duration>,
 }
 
@@ -165,7 +165,7 @@ impl Parameters {
         self.read(&parameter::BUNDLE)
     }
 
-    /// How labels by topic are taken, where those are judged.
+    /// How labels by topic are taken, where those are assessed.
     pub(crate) fn labels(&self) -> Option<labels::Options> {
         let tolerance = self.read(&parameter::LABELS_TOLERANCE);
         (self.read(&parameter::SEGMENTATION) == Source::Topic).then(|| labels::Options {

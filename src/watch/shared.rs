@@ -29,7 +29,7 @@ pub struct Shared {
     pub mailbox: Mailbox<Arrival>,
     /// Images that come by both transports.
     duplicates: Mutex<Duplicates>,
-    /// Labels by topic and the images that wait for them, where those are judged.
+    /// Labels by topic and the images that wait for them, where those are assessed.
     pub(crate) labels: Option<Labels>,
     /// When inference will want it.
     pub schedule: Arc<InferenceSchedule>,
@@ -78,7 +78,7 @@ impl Shared {
         Self { mailbox, schedule: other.schedule.clone(), ..self }
     }
 
-    /// The steady time by which everything is judged that is no latency.
+    /// The steady time by which everything is assessed that is no latency.
     pub(crate) fn steady_now(&self) -> Instant {
         (self.steady)()
     }
@@ -137,7 +137,7 @@ impl Shared {
         self.duplicates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Limits without the promise that was made for the bundle's own segmenter, where another one is judged, or for
+    /// Limits without the promise that was made for the bundle's own segmenter, where another one is assessed, or for
     /// another one, where the bundle's own is; and without any where a mask leaves a part out, as none did in
     /// calibration, or where things raise the level after other numbers of frames than were counted there.
     pub(crate) fn promised(&self, thresholds: Thresholds) -> Thresholds {
@@ -247,7 +247,7 @@ impl Shared {
         self.mailbox.open();
     }
 
-    /// Takes in an image that arrived: into the mailbox, unless it is a twin; where labels are judged, once it has
+    /// Takes in an image that arrived: into the mailbox, unless it is a twin; where labels are assessed, once it has
     /// its labels.
     pub(crate) fn accept(&self, arrival: Arrival) {
         let (admitted, twins) = {

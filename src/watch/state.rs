@@ -103,7 +103,7 @@ pub(crate) struct State {
     pub last_verdict: Option<Verdict>,
     /// How the last scores came about.
     pub mode: Option<Mode>,
-    /// Labels by topic, where those are judged.
+    /// Labels by topic, where those are assessed.
     pub labels: LabelState,
     /// Whether the calibration holds for what is in view.
     pub likeness: Likeness,

@@ -196,7 +196,7 @@ impl<A: Assessor> Session<A> {
             Ok(taken) => {
                 let outcome = self.outcome(&taken, wanted);
                 let total = taken.elapsed();
-                self.judge(taken, outcome, total)
+                self.conclude(taken, outcome, total)
             }
             Err(unreadable) => *unreadable,
         };
@@ -230,7 +230,7 @@ impl<A: Assessor> Session<A> {
             let mut state = self.shared.state();
             (state.size, state.health) = (Some(image.dimensions()), Some(health));
         }
-        if let Some(reason) = self.freshness.judge(&arrival, self.shared.age_secs(stamp), live) {
+        if let Some(reason) = self.freshness.check(&arrival, self.shared.age_secs(stamp), live) {
             let blank = self.blank(&arrival, Validity::Outdated, reason);
             let verdict = Verdict { counts: self.shared.mailbox.count_processed(), ..blank };
             let finished = self.finish(verdict, live, jumped);
@@ -257,7 +257,7 @@ impl<A: Assessor> Session<A> {
     }
 
     /// The verdict on an image that was taken up, on which the assessor came to `outcome` after `total`.
-    pub(crate) fn judge(
+    pub(crate) fn conclude(
         &mut self,
         taken: Taken,
         outcome: Result<Assessment, String>,
@@ -340,7 +340,7 @@ impl<A: Assessor> Session<A> {
             && self.shared.labels.is_none()
             && !self.shared.is_masked();
         let reference = evidence.and_then(|evidence| evidence.reference.as_ref()).filter(|_| is_own);
-        let likeness = self.likeness.look(verdict.report.as_ref(), verdict.stamp, reference);
+        let likeness = self.likeness.check(verdict.report.as_ref(), verdict.stamp, reference);
         verdict.calibration = likeness.state;
         if !likeness.keeps_promise() || verdict.validity == Validity::Degraded {
             verdict.thresholds.guarantee.clear();

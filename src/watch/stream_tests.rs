@@ -207,7 +207,7 @@ fn nor_does_the_segmenters_own_confidence() {
     shared.mailbox.put(arrival(1, "rgb8"));
     let taken = session.take(Decoded::new(shared.mailbox.take().unwrap(), &shared)).ok().unwrap();
     let report = Report::example(Mode::LogitsOnly, f32::NAN);
-    session.judge(taken, Ok(Assessment { report, maps: Maps::default() }), Duration::ZERO);
+    session.conclude(taken, Ok(Assessment { report, maps: Maps::default() }), Duration::ZERO);
     let mut state = shared.state();
     assert_eq!(state.debounce.update(Level::Nominal, shared.parameters.live().patience), Level::Caution);
 }
@@ -494,7 +494,7 @@ fn where_the_scene_is_unlike_the_calibration_nothing_is_promised() {
         let scene = Some(Scene { brightness, features: vec![0.4; 3] });
         let report = Report { scene, anomaly_area: 0.04, ..Report::example(Mode::Full, 0.4) };
         let outcome = Ok(Assessment { report, maps: Maps::default() });
-        let verdict = session.judge(taken, outcome, Duration::ZERO).verdict;
+        let verdict = session.conclude(taken, outcome, Duration::ZERO).verdict;
         let told = crate::watch::message::report(&verdict, None, ("", "")).calibration;
         assert_eq!(told, verdict.calibration as u8);
         (verdict.calibration, verdict.thresholds.guarantee.is_empty())

@@ -19,7 +19,7 @@ pub enum Validity {
     InvalidInput = 4,
     /// No image has come yet, or the node does not assess any: its lifecycle is not active.
     Starting = 5,
-    /// Images come, and another segmenter's labels for them, which are to be judged, do not.
+    /// Images come, and another segmenter's labels for them, which are to be assessed, do not.
     Unlabelled = 6,
     /// The image repeats, or is too old: it says nothing about now.
     Outdated = 7,

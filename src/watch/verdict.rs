@@ -41,13 +41,13 @@ pub struct Verdict {
     pub total: Option<Duration>,
     /// The node's clock minus the image's stamp, in seconds.
     pub image_age_secs: Option<f64>,
-    /// The node's clock minus the stamp of the labels that are judged, in seconds.
+    /// The node's clock minus the stamp of the labels that are assessed, in seconds.
     pub labels_age_secs: Option<f64>,
     /// Time since the image arrived, on the steady clock.
     pub since_arrival: Option<Duration>,
     /// Images so far.
     pub counts: Counts,
-    /// Label images so far, where those are judged.
+    /// Label images so far, where those are assessed.
     pub label_counts: LabelCounts,
 }
 

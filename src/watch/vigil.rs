@@ -68,7 +68,7 @@ impl Vigil {
         sayings
     }
 
-    /// Images that come without the labels that are to be judged.
+    /// Images that come without the labels that are to be assessed.
     fn labels(&mut self, state: &State, live: Live, now: Instant) -> Option<Saying> {
         let since = match self.was {
             Liveness::Alive => *self.alive_since.get_or_insert(now),

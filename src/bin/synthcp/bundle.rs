@@ -14,7 +14,7 @@ use synthcp_monitor::model::reference::Reference;
 use synthcp_monitor::model::self_test::SelfTest;
 use synthcp_monitor::monitor::self_test;
 use synthcp_monitor::train::calibration;
-use synthcp_monitor::train::guarantee::{self, Aim, Looks, Terms};
+use synthcp_monitor::train::guarantee::{self, Aim, ReferenceOptions, Terms};
 use synthcp_monitor::train::outcomes::{Outcomes, Worse};
 use synthcp_monitor::train::packing::{self, Origin};
 use synthcp_monitor::train::recipe::Recipe;
@@ -204,8 +204,8 @@ pub fn run(action: &Action) -> Outcome {
             if !(*unlike > 0. && *unlike < 1.) {
                 return Err(format!("--unlike is {unlike}; a rate above 0 and below 1 is needed").into());
             }
-            let looks = every.map(|every| Looks { every, window: *window, rate: *unlike });
-            let terms = Terms { aims: targets.clone(), below_miou: *below_miou, unit: *unit, looks };
+            let reference = every.map(|every| ReferenceOptions { every, window: *window, rate: *unlike });
+            let terms = Terms { aims: targets.clone(), below_miou: *below_miou, unit: *unit, reference };
             let outcomes = Outcomes::read(scores, bundle)?;
             match check_splits {
                 Some(splits) => {
@@ -255,11 +255,11 @@ fn promise(bundle: &Path, outcomes: &Outcomes, terms: &Terms) -> Outcome {
     description.calibration = Some(limits);
     description.write(bundle)?;
     say!("{sentence}");
-    if let (Some(looks), false) = (terms.looks, is_known) {
+    if let (Some(reference), false) = (terms.reference, is_known) {
         note!(
             "the drives are too few or too short to tell others from them: {} of {} frames are needed",
-            Reference::needed(looks.rate),
-            looks.window
+            Reference::needed(reference.rate),
+            reference.window
         );
     }
     Ok(())

@@ -90,7 +90,7 @@ impl Measured {
         self.detectors_judging(monitor, folder, None)
     }
 
-    /// The same, and what is known of a segmenter whose labels are judged.
+    /// The same, and what is known of a segmenter whose labels are assessed.
     pub fn detectors_judging(
         &self,
         monitor: &Monitor,
@@ -120,7 +120,7 @@ impl Measured {
         Ok(chosen.into_iter().chain(trained).collect())
     }
 
-    /// Fails if one of the images of `folder` that are judged is a calibration sample too. Says how many of them trained
+    /// Fails if one of the images of `folder` that are assessed is a calibration sample too. Says how many of them trained
     /// the bundle, if any did: for the tables.
     pub fn check_images(&self, folder: &Path, images: &[PathBuf]) -> Result<Option<String>, Box<dyn Error>> {
         if let Some(slice) = &self.calibration {
@@ -131,7 +131,7 @@ impl Measured {
             let both = pairs.iter().filter(|pair| judged.contains(&file(&pair.image))).count();
             if both > 0 {
                 return Err(format!(
-                    "--calibration {slice}: {both} of its images are judged as well; name samples that no figure is \
+                    "--calibration {slice}: {both} of its images are assessed as well; name samples that no figure is \
                      measured on"
                 )
                 .into());

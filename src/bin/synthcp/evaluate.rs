@@ -50,7 +50,7 @@ impl Args {
         std::iter::once(self.data.as_path()).chain(self.given.folder())
     }
 
-    /// What is known of another segmenter whose labels are judged.
+    /// What is known of another segmenter whose labels are assessed.
     fn of_given(&self, monitor: &Monitor) -> Result<Option<OfGiven>, Box<dyn Error>> {
         let Some(given) = self.given.at() else { return Ok(None) };
         let Measured { calibration, calibration_data, .. } = &self.measured;

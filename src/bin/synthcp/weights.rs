@@ -58,8 +58,9 @@ pub struct Import {
     /// Classes of the label set; of a bundle, those of its own.
     #[arg(long, default_value_t = 19)]
     classes: i64,
-    /// The checkpoint, also of a training here, WORK/segmentation/checkpoint.safetensors; if it comes in several files, each, with what its names begin with in the
-    /// network: --from encoder.=enc.pth --from decoder.=dec.pth.
+    /// The checkpoint: published, or WORK/segmentation/checkpoint.safetensors of a training here. If it comes in
+    /// several files, each, with what its names begin with in the network: --from encoder.=enc.pth --from
+    /// decoder.=dec.pth.
     #[arg(long, required = true)]
     from: Vec<Source>,
     /// Safetensors file to write, or the folder of a bundle, whose network is replaced.

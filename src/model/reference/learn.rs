@@ -1,6 +1,6 @@
 //! What a reference is learned from: drives, each one observation.
 
-use super::{Look, Reference, Scale, Signals, mean_features};
+use super::{FrameSignals, Reference, Scale, Signals, mean_features};
 use crate::metric::conformal::{needed, upper_limit};
 
 /// Drives without which a spread means nothing.
@@ -18,7 +18,7 @@ impl Reference {
 
     /// Of drives in random order, whose frames are `every` seconds apart. `None` where they are too few for the rate,
     /// or too short for a window.
-    pub fn learn(drives: &[Vec<Look>], every: f64, window: usize, rate: f64) -> Option<Self> {
+    pub fn learn(drives: &[Vec<FrameSignals>], every: f64, window: usize, rate: f64) -> Option<Self> {
         let length = drives.iter().map(Vec::len).min()?;
         if drives.len() < Self::needed(rate) || window == 0 || length < window {
             return None;
@@ -49,7 +49,8 @@ impl Reference {
         let of = |i: usize| scale(windows.iter().map(|values| values[i]), LEAST[i]);
         reference.signals =
             Signals { failure_score: of(0), anomaly_area: of(1), brightness: of(2), features: of(3) };
-        let farthest = |drive: &[Look]| reference.shifts(drive).map(|shift| shift.size).fold(0., f32::max);
+        let farthest =
+            |drive: &[FrameSignals]| reference.shifts(drive).map(|shift| shift.size).fold(0., f32::max);
         let farthest: Vec<f32> = cut(1).map(farthest).collect();
         reference.limit = upper_limit(&farthest, rate)?;
         Some(reference)
@@ -76,14 +77,19 @@ pub(crate) mod tests {
     }
 
     /// Drives that each lie somewhere, with frames that hardly differ: the worst case of dependence.
-    pub(crate) fn drives(count: usize, seed: u64) -> Vec<Vec<Look>> {
+    pub(crate) fn drives(count: usize, seed: u64) -> Vec<Vec<FrameSignals>> {
         let mut state = seed << 20;
         let mut drive = || {
             let at: [f32; 4] = std::array::from_fn(|_| 0.2 + 0.4 * dice(&mut state));
             let frame = |_| {
                 let [failure_score, anomaly, brightness, feature] =
                     at.map(|v| v + 0.02 * (dice(&mut state) - 0.5));
-                Look { failure_score, anomaly_area: anomaly * 0.1, brightness, features: vec![feature; 3] }
+                FrameSignals {
+                    failure_score,
+                    anomaly_area: anomaly * 0.1,
+                    brightness,
+                    features: vec![feature; 3],
+                }
             };
             (0..12).map(frame).collect()
         };
@@ -107,15 +113,15 @@ pub(crate) mod tests {
     #[test]
     fn a_scene_of_another_light_or_other_features_is_far_and_named() {
         let reference = Reference::learn(&drives(40, 1), 0.5, 4, 0.1).unwrap();
-        let shifted = |change: fn(&mut Look)| {
+        let shifted = |change: fn(&mut FrameSignals)| {
             let mut drive = drives(1, 77).remove(0);
             drive.iter_mut().for_each(change);
             reference.shift(&drive[..4])
         };
-        let dark = shifted(|look| look.brightness = -2.);
+        let dark = shifted(|frame| frame.brightness = -2.);
         assert!(dark.size > reference.limit && dark.signal == "brightness", "{dark:?}");
-        let strange = shifted(|look| look.features = vec![5., -5., 5.]);
-        assert!(strange.size > reference.limit && strange.signal == "features", "{strange:?}");
+        let unlike = shifted(|frame| frame.features = vec![5., -5., 5.]);
+        assert!(unlike.size > reference.limit && unlike.signal == "features", "{unlike:?}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Bodies: boxes, eggs and drums put together at random, seen from a little above, in light from one side.
+//! Bodies: boxes, ellipsoids and cylinders put together at random, seen from a little above, in light from one side.
+//! They have faces in light of their own, which photographs of things and patches of texture have not.
 
 use std::f32::consts::TAU;
 
@@ -22,8 +23,8 @@ const LONGEST: f32 = 3.;
 #[derive(Clone, Copy)]
 enum Form {
     Box,
-    Egg,
-    Drum,
+    Ellipsoid,
+    Cylinder,
 }
 
 /// One part: a form of side two about its middle, stretched, turned about the vertical.
@@ -33,7 +34,7 @@ struct Part {
     half: Vector,
     turn: f32,
     color: Vector,
-    other: Vector,
+    second_color: Vector,
     pattern: Pattern,
 }
 
@@ -54,7 +55,7 @@ struct View {
 }
 
 /// A body of about `height` rows.
-pub(super) fn body(height: f64, rng: &mut ChaCha8Rng) -> Thing {
+pub(super) fn draw(height: f64, rng: &mut ChaCha8Rng) -> Thing {
     let parts = parts(rng);
     let (azimuth, elevation) = (rng.random_range(0.0..TAU), rng.random_range(0.3..1.4f32));
     let view = View {
@@ -118,14 +119,14 @@ fn parts(rng: &mut ChaCha8Rng) -> Vec<Part> {
 }
 
 fn part((middle, half): (Vector, Vector), turn: f32, colors: &[Vector], rng: &mut ChaCha8Rng) -> Part {
-    let form = [Form::Box, Form::Egg, Form::Drum][rng.random_range(0..3)];
+    let form = [Form::Box, Form::Ellipsoid, Form::Cylinder][rng.random_range(0..3)];
     let pattern = match rng.random_range(0..10) {
         0..7 => Pattern::Plain,
         7..9 => Pattern::Bands(rng.random_range(1.5..8.)),
         _ => Pattern::Checks(rng.random_range(1.5..6.)),
     };
-    let [color, other] = [(); 2].map(|()| colors[rng.random_range(0..colors.len())]);
-    Part { form, middle, half, turn, color, other, pattern }
+    let [color, second_color] = [(); 2].map(|()| colors[rng.random_range(0..colors.len())]);
+    Part { form, middle, half, turn, color, second_color, pattern }
 }
 
 /// Vivid or dull.
@@ -161,8 +162,8 @@ fn bounds(parts: &[Part], pitch: f32) -> [f32; 4] {
 /// The colour of what is nearest there, if anything is.
 fn seen(parts: &[Part], view: &View, (across, up): (f32, f32)) -> Option<Vector> {
     let (sin, cos) = view.pitch.sin_cos();
-    // A point of the picture's plane, through the origin, and the way from the camera.
-    let (from, way) = ([across, up * cos, -up * sin], [0., -sin, -cos]);
+    // A point of the picture's plane, through the origin, and the direction away from the camera.
+    let (from, direction) = ([across, up * cos, -up * sin], [0., -sin, -cos]);
     let mut nearest: Option<(f32, Vector)> = None;
     for part in parts {
         let local = |v: Vector| {
@@ -170,7 +171,7 @@ fn seen(parts: &[Part], view: &View, (across, up): (f32, f32)) -> Option<Vector>
             [x / part.half[0], v[1] / part.half[1], z / part.half[2]]
         };
         let from = local([0, 1, 2].map(|k| from[k] - part.middle[k]));
-        let Some((distance, at, normal)) = hit(part.form, from, local(way)) else { continue };
+        let Some((distance, at, normal)) = hit(part.form, from, local(direction)) else { continue };
         if nearest.is_some_and(|(before, _)| before <= distance) {
             continue;
         }
@@ -185,25 +186,25 @@ fn seen(parts: &[Part], view: &View, (across, up): (f32, f32)) -> Option<Vector>
             Pattern::Bands(count) => odd(at[1] * count),
             Pattern::Checks(count) => odd(at[0] * count) ^ odd(at[1] * count) ^ odd(at[2] * count),
         };
-        let color = if is_other { part.other } else { part.color };
+        let color = if is_other { part.second_color } else { part.color };
         nearest = Some((distance, color.map(|value| value * light)));
     }
     nearest.map(|(_, color)| color)
 }
 
 /// Where a ray first meets a form of side two about the origin: how far along, the point, the normal.
-fn hit(form: Form, from: Vector, way: Vector) -> Option<(f32, Vector, Vector)> {
-    let at = |t: f32| [0, 1, 2].map(|k| from[k] + t * way[k]);
+fn hit(form: Form, from: Vector, direction: Vector) -> Option<(f32, Vector, Vector)> {
+    let at = |t: f32| [0, 1, 2].map(|k| from[k] + t * direction[k]);
     // The first of two roots, of the axes named: it is outside, the camera being far away.
     let round = |axes: &[usize]| {
         let dot = |a: Vector, b: Vector| axes.iter().map(|&k| a[k] * b[k]).sum::<f32>();
-        let (a, b, c) = (dot(way, way), dot(from, way), dot(from, from) - 1.);
+        let (a, b, c) = (dot(direction, direction), dot(from, direction), dot(from, from) - 1.);
         let root = b * b - a * c;
         (root >= 0. && a > 1e-9).then(|| (-b - root.sqrt()) / a)
     };
     let slab = |k: usize| {
-        let sign = if way[k] > 0. { -1. } else { 1. };
-        (way[k].abs() > 1e-6).then(|| ((sign - from[k]) / way[k], sign))
+        let sign = if direction[k] > 0. { -1. } else { 1. };
+        (direction[k].abs() > 1e-6).then(|| ((sign - from[k]) / direction[k], sign))
     };
     let side = |k: usize, sign: f32| {
         let mut normal = [0.; 3];
@@ -212,12 +213,12 @@ fn hit(form: Form, from: Vector, way: Vector) -> Option<(f32, Vector, Vector)> {
     };
     let within = |point: Vector, k: usize| point[k].abs() <= 1. + 1e-4;
     match form {
-        Form::Egg => round(&[0, 1, 2]).map(|t| (t, at(t), at(t))),
+        Form::Ellipsoid => round(&[0, 1, 2]).map(|t| (t, at(t), at(t))),
         Form::Box => (0..3).find_map(|k| {
             let (t, sign) = slab(k)?;
             (0..3).all(|other| other == k || within(at(t), other)).then(|| (t, at(t), side(k, sign)))
         }),
-        Form::Drum => {
+        Form::Cylinder => {
             let wall = round(&[0, 2]).filter(|&t| within(at(t), 1));
             let lid = slab(1).filter(|&(t, _)| at(t)[0].powi(2) + at(t)[2].powi(2) <= 1.);
             match (wall, lid) {
@@ -255,7 +256,7 @@ mod tests {
     use super::*;
 
     fn drawn(seed: u64) -> Thing {
-        body(40., &mut ChaCha8Rng::seed_from_u64(seed))
+        draw(40., &mut ChaCha8Rng::seed_from_u64(seed))
     }
 
     #[test]
@@ -263,17 +264,17 @@ mod tests {
         // From ahead at half the height, and from above.
         let ahead = |form| hit(form, [0., 0.5, 3.], [0., 0., -1.]).map(|(t, _, normal)| (t, normal));
         assert_eq!(ahead(Form::Box), Some((2., [0., 0., 1.])));
-        assert_eq!(ahead(Form::Drum), Some((2., [0., 0., 1.])));
-        let (t, normal) = ahead(Form::Egg).unwrap();
+        assert_eq!(ahead(Form::Cylinder), Some((2., [0., 0., 1.])));
+        let (t, normal) = ahead(Form::Ellipsoid).unwrap();
         assert!((t - (3. - 0.75f32.sqrt())).abs() < 1e-6 && (normal[1] - 0.5).abs() < 1e-6, "{t} {normal:?}");
-        for form in [Form::Box, Form::Drum, Form::Egg] {
+        for form in [Form::Box, Form::Cylinder, Form::Ellipsoid] {
             let (t, at, normal) = hit(form, [0., 3., 0.], [0., -1., 0.]).unwrap();
             assert!((t - 2.).abs() < 1e-6 && at[1] > 0.99 && normal[1] > 0.99, "{t} {at:?} {normal:?}");
             assert!(hit(form, [1.1, 0., 3.], [0., 0., -1.]).is_none());
         }
-        // The corner of a box is no part of a drum.
+        // The corner of a box is no part of a cylinder.
         let corner = |form| hit(form, [0.9, 3., 0.9], [0., -1., 0.]).is_some();
-        assert!(corner(Form::Box) && !corner(Form::Drum) && !corner(Form::Egg));
+        assert!(corner(Form::Box) && !corner(Form::Cylinder) && !corner(Form::Ellipsoid));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Either side may be late, lost or stamped otherwise. Images wait for their labels, and labels for their image, for a
 //! while; what finds no other half is counted. Pairs leave in the order of their images: an image that a later pair
-//! has overtaken is judged no more. The time is passed in.
+//! has overtaken is assessed no more. The time is passed in.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -107,7 +107,7 @@ table! {
     SEGMENTATION: Source = fixed(
         "segmentation",
         word("inside"),
-        "Whose labels are judged: inside (the bundle's segmenter) or topic (another node's, on labels or labels/compressed).",
+        "Whose labels are assessed: inside (the bundle's segmenter) or topic (another node's, on labels or labels/compressed).",
     );
     LABELS_MATCH: Match = fixed(
         "labels.match",

@@ -58,7 +58,7 @@ impl Word for Qos {
     }
 }
 
-/// Whose labels are judged.
+/// Whose labels are assessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Those of the bundle's segmenter.

@@ -9,16 +9,16 @@ use crate::bag::message::{LabelInfo, Message as _};
 use crate::bag::reader::{Message, topics};
 use crate::watch::labels::paired;
 
-/// The topics that labels to be judged are recorded on.
+/// The topics that labels to be assessed are recorded on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Judged {
+pub(super) struct LabelTopics {
     /// The label images.
     pub labels: String,
     /// What the segmenter says of its ids.
     pub info: String,
 }
 
-impl Judged {
+impl LabelTopics {
     /// Those of a selection whose parameters want labels by topic.
     pub(super) fn find(selection: &Selection) -> Result<Option<Self>, ReplayError> {
         if selection.parameters.labels().is_none() {
