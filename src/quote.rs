@@ -21,6 +21,11 @@ pub(crate) fn shortened(text: &str) -> String {
     }
 }
 
+/// The text without NUL, which no string of a message may hold: C ends there, and r2r panics.
+pub(crate) fn without_nul(text: &str) -> String {
+    text.replace('\0', "")
+}
+
 /// Most characters of another library's error that a message shows.
 const TOLD: usize = 400;
 

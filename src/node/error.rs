@@ -37,7 +37,7 @@ pub enum NodeError {
     #[error("ROS: {0}")]
     Ros(#[from] r2r::Error),
     /// The operating system refused.
-    #[error("{0}")]
+    #[error(transparent)]
     System(#[from] std::io::Error),
     /// A thread ended that must not.
     #[error("the {0} thread has ended; see the log")]

@@ -7,98 +7,25 @@ use r2r::sensor_msgs::msg::Image;
 use r2r::std_msgs::msg::Header;
 use r2r::synthcp_monitor::msg;
 
-use crate::bag::message;
+use crate::bag::cdr;
+use crate::bag::message::{Message, MonitorReport};
 use crate::frame::Stamp;
 use crate::labels::{IGNORE, LabelSet};
 use crate::monitor::assessment::ScoreMap;
+pub(crate) use crate::quote::without_nul as text;
 use crate::watch::diagnostics::Status;
-
-/// Text for a message: r2r panics on a NUL inside.
-pub fn text(value: &str) -> String {
-    value.replace('\0', "")
-}
 
 /// A message header.
 pub fn header(stamp: Stamp, camera: &str) -> Header {
     Header { stamp: Time { sec: stamp.sec, nanosec: stamp.nanosec }, frame_id: text(camera) }
 }
 
-/// The report for ROS; what it says of a verdict is decided in `watch/message.rs`.
-pub(crate) fn report(report: &message::MonitorReport) -> msg::MonitorReport {
-    let stamp = Stamp { sec: report.header.stamp.sec, nanosec: report.header.stamp.nanosec };
-    msg::MonitorReport {
-        header: header(stamp, &report.header.frame_id),
-        validity: report.validity,
-        reason: text(&report.reason),
-        level: report.level,
-        raw_level: report.raw_level,
-        latched_level: report.latched_level,
-        failure_score: report.failure_score,
-        predicted_miou: report.predicted_miou,
-        classes: report.classes.iter().map(class).collect(),
-        error_area: report.error_area,
-        anomaly_area: report.anomaly_area,
-        unlabelled_area: report.unlabelled_area,
-        regions: report.regions.iter().map(region).collect(),
-        threshold_caution: report.threshold_caution,
-        threshold_failure: report.threshold_failure,
-        threshold_error: report.threshold_error,
-        threshold_anomaly: report.threshold_anomaly,
-        threshold_anomaly_area: report.threshold_anomaly_area,
-        threshold_thing: report.threshold_thing,
-        guarantee: text(&report.guarantee),
-        calibration: report.calibration,
-        latency_decode_ms: report.latency_decode_ms,
-        latency_segment_ms: report.latency_segment_ms,
-        latency_synthesize_ms: report.latency_synthesize_ms,
-        latency_compare_ms: report.latency_compare_ms,
-        latency_score_ms: report.latency_score_ms,
-        latency_total_ms: report.latency_total_ms,
-        image_age_ms: report.image_age_ms,
-        since_arrival_ms: report.since_arrival_ms,
-        labels_age_ms: report.labels_age_ms,
-        frames_received: report.frames_received,
-        frames_processed: report.frames_processed,
-        frames_dropped: report.frames_dropped,
-        frames_invalid: report.frames_invalid,
-        frames_unmatched: report.frames_unmatched,
-        labels_received: report.labels_received,
-        labels_unmatched: report.labels_unmatched,
-        bundle: text(&report.bundle),
-        bundle_hash: text(&report.bundle_hash),
-    }
-}
-
-fn class(score: &message::ClassScore) -> msg::ClassScore {
-    msg::ClassScore {
-        class_id: score.class_id,
-        class_name: text(&score.class_name),
-        predicted_iou: score.predicted_iou,
-        presence: score.presence,
-        pixel_share: score.pixel_share,
-        present: score.present,
-    }
-}
-
-fn region(region: &message::AnomalyRegion) -> msg::AnomalyRegion {
-    msg::AnomalyRegion {
-        x: region.x,
-        y: region.y,
-        width: region.width,
-        height: region.height,
-        centroid_x: region.centroid_x,
-        centroid_y: region.centroid_y,
-        area: region.area,
-        mean_score: region.mean_score,
-        peak_score: region.peak_score,
-        probability: region.probability,
-        on_road: region.on_road,
-        id: region.id,
-        age_frames: region.age_frames,
-        age: region.age,
-        class_id: region.class_id,
-        class_name: text(&region.class_name),
-    }
+/// The report for ROS; what it says of a verdict is decided in `watch/message.rs`. Both types have the fields of
+/// `msg/MonitorReport.msg` in its order, so that the bytes of one are those of the other. Fails where they do not.
+pub(crate) fn report(report: &MonitorReport) -> r2r::Result<msg::MonitorReport> {
+    let bytes = cdr::encode(report);
+    let same = bytes.and_then(|bytes| cdr::decode_part(&bytes, MonitorReport::DEFINITION.name));
+    same.map_err(|error| r2r::Error::SerdeError { err: error.to_string() })
 }
 
 /// Names and colours of the label ids.
@@ -177,6 +104,7 @@ pub(crate) fn diagnostics(statuses: &[Status], node: &str, hardware: &str, stamp
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bag::message::{AnomalyRegion, ClassScore};
     use crate::watch::debounce::Level;
     use crate::watch::diagnostics::Severity;
     use crate::watch::likeness::CalibrationState;
@@ -225,6 +153,29 @@ mod tests {
         for (ours, theirs) in severities {
             assert_eq!(ours as u8, theirs, "{ours:?}");
         }
+    }
+
+    #[test]
+    fn a_report_for_ros_has_the_bytes_of_ours() {
+        let region =
+            AnomalyRegion { id: 7, class_name: "road".into(), age: f32::NAN, ..AnomalyRegion::default() };
+        let ours = MonitorReport {
+            reason: "why".into(),
+            failure_score: f32::NAN,
+            threshold_thing: 0.25,
+            regions: vec![region.clone(), region],
+            classes: vec![ClassScore { class_name: "sky".into(), present: true, ..ClassScore::default() }],
+            labels_unmatched: u64::MAX,
+            bundle_hash: "0f".into(),
+            ..MonitorReport::default()
+        };
+        let theirs = report(&ours).unwrap();
+        assert_eq!((theirs.reason.as_str(), theirs.regions[1].id, theirs.threshold_thing), ("why", 7, 0.25));
+        assert_eq!((theirs.classes[0].present, theirs.labels_unmatched), (true, u64::MAX));
+        assert!(theirs.failure_score.is_nan() && theirs.regions[0].age.is_nan());
+        let again: MonitorReport = cdr::decode_part(&cdr::encode(&ours).unwrap(), "again").unwrap();
+        assert_eq!(format!("{again:?}"), format!("{ours:?}"));
+        assert_eq!(theirs.bundle_hash, "0f", "the last field");
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Reports {
     pub fn send(&self, verdict: &Verdict) -> r2r::Result<()> {
         let Identity { labels, bundle, hash, .. } = self.identity();
         let report = message::report(verdict, labels.as_ref(), (&bundle, &hash));
-        let sent = self.publisher.publish(&messages::report(&report));
+        let sent = messages::report(&report).and_then(|report| self.publisher.publish(&report));
         if let Some(recorder) = &self.recorder {
             recorder.report(report, Instant::now());
         }

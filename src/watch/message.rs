@@ -1,10 +1,12 @@
 //! A verdict as the message that the node would have published.
 
+use std::time::Duration;
+
 use crate::bag::message::{AnomalyRegion, ClassScore, Header, MonitorReport};
 use crate::labels::LabelSet;
 use crate::monitor::assessment::{self, Latency, Region};
+use crate::quote::without_nul;
 use crate::watch::verdict::Verdict;
-use std::time::Duration;
 
 fn millis(duration: Option<Duration>) -> f32 {
     duration.map_or(f32::NAN, |duration| duration.as_secs_f32() * 1e3)
@@ -12,7 +14,7 @@ fn millis(duration: Option<Duration>) -> f32 {
 
 /// The header of everything on a frame.
 pub(crate) fn header(verdict: &Verdict) -> Header {
-    Header { stamp: verdict.stamp.into(), frame_id: verdict.camera.clone() }
+    Header { stamp: verdict.stamp.into(), frame_id: without_nul(&verdict.camera) }
 }
 
 /// The report; the fields mean what `msg/MonitorReport.msg` says. `bundle` is its name and its hash.
@@ -27,7 +29,7 @@ pub(crate) fn report(verdict: &Verdict, labels: Option<&LabelSet>, bundle: (&str
     MonitorReport {
         header: header(verdict),
         validity: verdict.validity as u8,
-        reason: verdict.reason.clone(),
+        reason: without_nul(&verdict.reason),
         level: verdict.level.number(),
         raw_level: verdict.raw.number(),
         latched_level: verdict.latched.number(),
@@ -45,7 +47,7 @@ pub(crate) fn report(verdict: &Verdict, labels: Option<&LabelSet>, bundle: (&str
         threshold_anomaly: thresholds.anomaly,
         threshold_anomaly_area: thresholds.anomaly_area,
         threshold_thing: thresholds.things.as_ref().map_or(f32::NAN, |things| things.limit),
-        guarantee: thresholds.guarantee.clone(),
+        guarantee: without_nul(&thresholds.guarantee),
         calibration: verdict.calibration as u8,
         latency_decode_ms: millis(verdict.decode),
         latency_segment_ms: stage(|latency| latency.segment),
@@ -63,15 +65,15 @@ pub(crate) fn report(verdict: &Verdict, labels: Option<&LabelSet>, bundle: (&str
         frames_unmatched: counts.unmatched,
         labels_received: label_counts.received,
         labels_unmatched: label_counts.unmatched,
-        bundle: bundle.0.to_owned(),
-        bundle_hash: bundle.1.to_owned(),
+        bundle: without_nul(bundle.0),
+        bundle_hash: without_nul(bundle.1),
     }
 }
 
 fn class(score: &assessment::ClassScore) -> ClassScore {
     ClassScore {
         class_id: score.class_id,
-        class_name: score.class_name.clone(),
+        class_name: without_nul(&score.class_name),
         predicted_iou: score.predicted_iou,
         presence: score.presence,
         pixel_share: score.pixel_share,
@@ -97,6 +99,6 @@ fn region(region: &Region, labels: Option<&LabelSet>) -> AnomalyRegion {
         age_frames: region.track.map_or(0, |track| track.frames),
         age: region.track.map_or(f32::NAN, |track| track.seconds),
         class_id: region.class_id,
-        class_name: name.map_or(String::new(), |class| class.name.clone()),
+        class_name: name.map_or(String::new(), |class| without_nul(&class.name)),
     }
 }
