@@ -498,11 +498,13 @@ mod tests {
 
     #[test]
     fn bodies_are_pasted_where_a_recipe_asks_for_them() {
-        let with = |bodies: f64| {
+        let with = |bodies: f64, seed: u64| {
             let config = Config { bodies, ..Config::default() };
-            outliers(&config).expose(&set(), 1, &mut ChaCha8Rng::seed_from_u64(7)).image
+            outliers(&config).expose(&set(), 1, &mut ChaCha8Rng::seed_from_u64(seed)).image
         };
-        assert_ne!(with(1.), with(0.));
+        // Now and then all that is pasted is ordinary.
+        let changed = (0..20).filter(|&seed| with(1., seed) != with(0., seed)).count();
+        assert!(changed >= 15, "{changed} of 20");
         // A recipe of before they were there is the same training.
         assert!(!serde_norway::to_string(&Config::default()).unwrap().contains("bodies"));
     }
