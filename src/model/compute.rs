@@ -12,10 +12,10 @@ pub mod machine;
 
 pub use gpu::{NoGpu, gpus, why_none};
 pub use library::Gpu;
-#[cfg(feature = "ros")]
-pub(crate) use library::trim_memory;
 #[cfg(feature = "train")]
 pub(crate) use library::keep_memory;
+#[cfg(feature = "ros")]
+pub(crate) use library::trim_memory;
 
 /// Where the networks shall run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
