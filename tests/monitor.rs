@@ -13,6 +13,7 @@ use synthcp_monitor::checkpoint::weights;
 use synthcp_monitor::frame::{Frame, Stamp};
 use synthcp_monitor::model::bundle::{DESCRIPTION, Description, sha256};
 use synthcp_monitor::model::compute::{DeviceChoice, Precision};
+use synthcp_monitor::model::fovea::Fovea;
 use synthcp_monitor::model::inference::Inference;
 use synthcp_monitor::monitor::assessment::{Mode, ScoreMap, Wanted};
 use synthcp_monitor::monitor::pipeline::{Monitor, MonitorError, MonitorOptions};
@@ -638,8 +639,10 @@ fn a_network_of_another_size_is_told_so_and_taken_once_its_size_is_said() {
     assert!(!done && said.contains(expected) && said.lines().count() == 1, "{said}");
     assert!(said.contains("it takes 128 x 256: say 'size: [128, 256]' (height, width)"), "{said}");
 
+    edit(bundle.path(), |d| d.anomaly.fovea = Some(Fovea { scale: 2., rows: 32 }));
     let (done, said) = imported(&bundle, &theirs, "{architecture: torchscript, size: [128, 256]}");
     assert!(done && said.contains("takes images brought to its 128 x 256, in batches too"), "{said}");
+    assert!(said.contains("anomaly.fovea is left out"), "{said}");
     assert!(said.contains("it will be fed 1 x 3 x 128 x 256"), "{said}");
     let monitor = load(bundle.path()).unwrap();
     let inference = Inference::of_image(monitor.networks(), &frame().image).unwrap();

@@ -7,7 +7,7 @@
 //!                                                              Message <-- ahead: on its own thread <--'
 //! ```
 //!
-//! Memory does not grow with the bag: a few chunks and messages are held, of [`AHEAD`] bytes or one of them.
+//! Memory does not grow with the bag: a few chunks and messages are held, of `AHEAD` bytes or one of them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

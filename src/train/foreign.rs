@@ -19,7 +19,7 @@ use crate::network::segmentation::Segmenter;
 use crate::network::segmentation::torchscript::{Config, TorchScript};
 use crate::whole_file;
 
-/// Tries the TorchScript file `path` on labelled images of the data set `data`, as [`Foreign::try_feeding`] does. `false`
+/// Tries the TorchScript file `path` on labelled images of the data set `data`, as `Foreign::try_feeding` does. `false`
 /// where the data's classes are not those of `labels`, and nothing was tried.
 pub fn try_on(
     path: &Path,

@@ -14,8 +14,8 @@ use synthcp_monitor::checkpoint::weights::{self, Shapes, Tensors, WeightsError};
 use synthcp_monitor::model::bundle::{Bundle, Entry, check_size, sha256};
 use synthcp_monitor::model::compute::{DeviceChoice, Precision};
 use synthcp_monitor::network::fault::one_line;
-use synthcp_monitor::network::segmentation::SegmenterConfig;
 use synthcp_monitor::network::segmentation::torchscript::{self, TorchScript};
+use synthcp_monitor::network::segmentation::{Segmenter, SegmenterConfig};
 use synthcp_monitor::train::foreign;
 use synthcp_monitor::train::identity::Identity;
 use synthcp_monitor::whole_file;
@@ -359,12 +359,14 @@ fn import_into(bundle: Bundle, import: &Import) -> Outcome {
     let file = if before == file { second.as_str() } else { file };
     let path = dir.join(file);
     output::spare(&inputs, [path.clone()])?;
+    let mut has_one_size = false;
     if let Architecture::Segmentation(SegmenterConfig::Torchscript(config)) = arch {
         let bytes = whole_file::read(&from[0].path, weights::MOST)?;
         let [height, width] = description.working_size.map(i64::from);
         let theirs = from[0].path.display();
         let network = TorchScript::import(&bytes, config, classes, (height, width), Device::Cpu)
             .map_err(|e| format!("{theirs}: {e}"))?;
+        has_one_size = network.has_fixed_size();
         note!("{theirs}: {}", network.found());
         note!("{theirs}: {}", fed(config, description.working_size));
         if let Some(data) = &import.check
@@ -395,6 +397,9 @@ fn import_into(bundle: Bundle, import: &Import) -> Outcome {
         Architecture::Segmentation(c) => description.segmentation = entry(c, file, hash, origin),
         Architecture::Synthesis(c) => description.synthesis = entry(c, file, hash, origin),
         Architecture::Comparison(c) => description.comparison = entry(c, file, hash, origin),
+    }
+    if has_one_size && description.anomaly.fovea.take().is_some() {
+        note!("{}: anomaly.fovea is left out; a segmenter of one size takes no enlarged band", dir.display());
     }
     description.forget_promises();
     description.write(&dir)?;
