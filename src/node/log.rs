@@ -9,6 +9,7 @@ use r2r::{Node, Publisher, QosProfile};
 
 use super::messages;
 use crate::frame::Stamp;
+use crate::quote::without_nul;
 use crate::watch::cameras::Camera;
 use crate::watch::shared::NodeClock;
 
@@ -36,21 +37,21 @@ impl Log {
 
     /// What happened as it should.
     pub fn info(&self, message: &str) {
-        let message = messages::text(&self.camera.line(message));
+        let message = without_nul(&self.camera.line(message));
         r2r::log_info!(&self.name, "{message}");
         self.publish(Line::INFO as u8, message);
     }
 
     /// What deserves attention.
     pub(crate) fn warn(&self, message: &str) {
-        let message = messages::text(&self.camera.line(message));
+        let message = without_nul(&self.camera.line(message));
         r2r::log_warn!(&self.name, "{message}");
         self.publish(Line::WARN as u8, message);
     }
 
     /// What is broken.
     pub fn error(&self, message: &str) {
-        let message = messages::text(&self.camera.line(message));
+        let message = without_nul(&self.camera.line(message));
         r2r::log_error!(&self.name, "{message}");
         self.publish(Line::ERROR as u8, message);
     }

@@ -15,6 +15,7 @@ use crate::frame::Stamp;
 use crate::labels::LabelSet;
 use crate::monitor::assessment::{Assessment, Maps, Wanted};
 use crate::picture::overlay::{Badge, overlay_frame};
+use crate::quote::without_nul;
 use crate::watch::cameras::Camera;
 use crate::watch::debounce::Level;
 use crate::watch::message;
@@ -126,7 +127,7 @@ impl Announcements {
 
     /// Publishes what the bundle is made of, as YAML.
     pub(crate) fn model_info(&self, yaml: &str) -> r2r::Result<()> {
-        self.model_info.publish(&Text { data: messages::text(yaml) })
+        self.model_info.publish(&Text { data: without_nul(yaml) })
     }
 
     /// Publishes the node's health.

@@ -14,8 +14,8 @@ use r2r::rcl_interfaces::srv::{
 use r2r::{Node, WrappedServiceTypeSupport};
 
 use super::log::Log;
-use super::messages::text;
 use super::questions::Questions;
+use crate::quote::without_nul;
 use crate::watch::parameters::listing::listed;
 use crate::watch::parameters::{Declaration, Kind, ParameterError, Value};
 use crate::watch::shared_parameters::SharedParameters;
@@ -115,8 +115,8 @@ fn types(asked: &mut Asked, request: GetParameterTypes::Request) -> GetParameter
 fn describe(asked: &mut Asked, request: DescribeParameters::Request) -> DescribeParameters::Response {
     let values = asked.parameters.lock();
     let descriptor = |name: &String| match values.row(name) {
-        Ok(row) => described(text(name), row.declaration),
-        Err(_) => ParameterDescriptor { name: text(name), ..ParameterDescriptor::default() },
+        Ok(row) => described(without_nul(name), row.declaration),
+        Err(_) => ParameterDescriptor { name: without_nul(name), ..ParameterDescriptor::default() },
     };
     DescribeParameters::Response { descriptors: request.names.iter().map(descriptor).collect() }
 }
@@ -148,7 +148,7 @@ fn set_atomically(
 }
 
 fn result(outcome: &Result<(), ParameterError>) -> SetParametersResult {
-    let reason = outcome.as_ref().err().map_or(String::new(), |error| text(&error.to_string()));
+    let reason = outcome.as_ref().err().map_or(String::new(), |error| without_nul(&error.to_string()));
     SetParametersResult { successful: outcome.is_ok(), reason }
 }
 
@@ -196,9 +196,9 @@ fn to_ros(value: &Value) -> ParameterValue {
         Value::Bool(value) => ParameterValue { bool_value: *value, ..of(BOOL) },
         Value::Integer(value) => ParameterValue { integer_value: *value, ..of(INTEGER) },
         Value::Double(value) => ParameterValue { double_value: *value, ..of(DOUBLE) },
-        Value::Text(value) => ParameterValue { string_value: text(value), ..of(STRING) },
+        Value::Text(value) => ParameterValue { string_value: without_nul(value), ..of(STRING) },
         Value::Texts(values) => {
-            let string_array_value = values.iter().map(|value| text(value)).collect();
+            let string_array_value = values.iter().map(|value| without_nul(value)).collect();
             ParameterValue { string_array_value, ..of(STRINGS) }
         }
         Value::Other(_) => ParameterValue::default(),

@@ -6,10 +6,10 @@ use r2r::std_srvs::srv::Trigger;
 use r2r::{Node, ServiceRequest};
 
 use super::log::Log;
-use super::messages::text;
 use super::questions::Questions;
 use super::station::Station;
 use crate::monitor::self_test::SelfTested;
+use crate::quote::without_nul;
 
 /// The service, and what waits for its answer.
 pub(crate) struct SelfTestService {
@@ -39,7 +39,7 @@ impl SelfTestService {
         while let Some(request) = self.questions.next() {
             let phase = shared.state().phase.clone();
             if !phase.has_networks_at_work() {
-                let message = text(&format!("no self-test is made: {}", phase.told(now)));
+                let message = without_nul(&format!("no self-test is made: {}", phase.told(now)));
                 self.questions.reply(request, Trigger::Response { success: false, message });
                 continue;
             }
@@ -56,7 +56,7 @@ impl SelfTestService {
             let response = match outcome {
                 Some(outcome) => Trigger::Response {
                     success: matches!(outcome, SelfTested::Passed(_)),
-                    message: text(&outcome.told()),
+                    message: without_nul(&outcome.told()),
                 },
                 None if waited > limit => Trigger::Response {
                     success: false,

@@ -17,12 +17,12 @@ use r2r::{Node, QosProfile};
 
 use super::lifecycle::{Lifecycle, LifecycleServices};
 use super::log::{Allowance, Log, Throttle};
-use super::messages::text;
 use super::parameter_services::ParameterServices;
 use super::questions::Questions;
 use super::self_test_service::SelfTestService;
 use super::station::Station;
 use crate::frame::{CameraImage, Content, Stamp};
+use crate::quote::without_nul;
 use crate::watch::cameras::Camera;
 use crate::watch::labels::{LabelArrival, paired};
 use crate::watch::latch::Acknowledged;
@@ -303,7 +303,7 @@ impl CameraInputs {
             if let Acknowledged::Released(_) = outcome {
                 log.info(&outcome.told());
             }
-            Trigger::Response { success: outcome.is_clear(), message: text(&outcome.told()) }
+            Trigger::Response { success: outcome.is_clear(), message: without_nul(&outcome.told()) }
         });
     }
 }
