@@ -1,5 +1,5 @@
-//! Which band of an image is assessed once more, enlarged: where the drivable ground ends; what is far away is small there,
-//! and what F has learned of the unknown finds more of it when it is larger.
+//! Which band of an image is assessed once more, enlarged: where the drivable ground ends. What is far away is small
+//! there, and what F has learned of the unknown finds more of it when it is larger.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};

@@ -8,9 +8,9 @@
 //!    '----------------+---------- F ------'--------------------- (where F asks)
 //! ```
 //!
-//! Each step is taken when somebody asks for what it gives, and once; on the enlarged band, where a bundle asks for one,
-//! all of them once more (`band.rs`). Whoever reads no comparison does not
-//! pay for F; two detectors that read x' share it.
+//! Each step is taken when somebody asks for what it gives, and once; on the enlarged band, where a bundle asks for
+//! one, all of them once more (`band.rs`). Whoever reads no comparison does not pay for F; two detectors that read x'
+//! share it.
 
 mod band;
 mod stopwatch;
@@ -107,8 +107,8 @@ impl<'a> Inference<'a> {
         Self { labels_for_g: Some(labels), ..self }
     }
 
-    /// The same, which assesses the labels of another segmenter. M then says how probable it finds them, unless they came with a
-    /// softmax, and what it makes of x and of x'; where there is no label, M's own stand in.
+    /// The same, which assesses the labels of another segmenter. M then says how probable it finds them, unless they
+    /// came with a softmax, and what it makes of x and of x'; where there is no label, M's own stand in.
     pub(crate) fn with_given_labels(self, given: Given) -> Self {
         Self { given: Some(given), ..self }
     }

@@ -120,8 +120,8 @@ impl Measured {
         Ok(chosen.into_iter().chain(trained).collect())
     }
 
-    /// Fails if one of the images of `folder` that are assessed is a calibration sample too. Says how many of them trained
-    /// the bundle, if any did: for the tables.
+    /// Fails if one of the images of `folder` that are assessed is a calibration sample too. Says how many of them
+    /// trained the bundle, if any did: for the tables.
     pub fn check_images(&self, folder: &Path, images: &[PathBuf]) -> Result<Option<String>, Box<dyn Error>> {
         if let Some(slice) = &self.calibration {
             let file = |image: &PathBuf| image.canonicalize().unwrap_or_else(|_| image.clone());

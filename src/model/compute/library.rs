@@ -80,7 +80,7 @@ const TOP_PAD: c_int = -2;
 const MMAP_MAX: c_int = -4;
 
 /// Has the C library keep what is freed for what is asked for next, where it can, as glibc does. A step of training
-/// frees as much as the next one takes; the system, which hands out pages of zeros, took a third of the time.
+/// frees as much as the next one takes; the system, which hands out pages of zeros, took a third of the time. It holds for the process from then on.
 #[cfg(feature = "train")]
 #[expect(unsafe_code)]
 pub(crate) fn keep_memory() {

@@ -18,8 +18,8 @@ pub(super) struct EnlargedBand<'a> {
 }
 
 impl EnlargedBand<'_> {
-    /// `score`, `1 x 1 x H x W` at the working size, with the mean of both scores in the band. `labels`, `1 x H x W`, say
-    /// where the ground is.
+    /// `score`, `1 x 1 x H x W` at the working size, with the mean of both scores in the band. `labels`, `1 x H x W`,
+    /// say where the ground is.
     pub(super) fn joined(
         &self,
         score: Tensor,
