@@ -5,6 +5,7 @@
 mod body;
 mod cutouts;
 mod fill;
+mod nearer;
 mod shape;
 
 use std::ops::Range;
@@ -21,6 +22,7 @@ use crate::network::layers::spatial;
 use crate::network::range::{OutOfRange, all_within, within};
 pub use cutouts::Cutouts;
 pub(super) use cutouts::fingerprint;
+use nearer::Nearer;
 use shape::Shape;
 
 /// What is pasted.
@@ -36,6 +38,12 @@ pub struct Config {
     /// Share of the things that are bodies: boxes, ellipsoids and cylinders put together, seen in light.
     #[serde(skip_serializing_if = "is_none")]
     pub bodies: f64,
+    /// Share of the things on the ground that what stands nearer hides in part.
+    #[serde(skip_serializing_if = "is_none")]
+    pub hidden: f64,
+    /// Share of the things that are seen through haze: paler, as what is around them.
+    #[serde(skip_serializing_if = "is_none")]
+    pub haze: f64,
 }
 
 /// What a recipe without them does not name.
@@ -45,7 +53,7 @@ fn is_none(share: &f64) -> bool {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { copies: 1, most: 9, heights: [0.02, 0.45], bodies: 0. }
+        Self { copies: 1, most: 9, heights: [0.02, 0.45], bodies: 0., hidden: 0., haze: 0. }
     }
 }
 
@@ -55,6 +63,8 @@ impl Config {
         within("copies", self.copies, 1..=16)?;
         within("most", self.most, 1..=64)?;
         within("bodies", self.bodies, 0.0..=1.)?;
+        within("hidden", self.hidden, 0.0..=1.)?;
+        within("haze", self.haze, 0.0..=1.)?;
         all_within("heights", &self.heights, 0.001..=1.)?;
         within("heights", self.heights[1], self.heights[0]..=1.)
     }
@@ -93,6 +103,7 @@ pub struct Outliers {
     cutouts: Cutouts,
     /// Ids of the classes on which things stand.
     ground: Vec<u8>,
+    nearer: Nearer,
 }
 
 /// An image with things in it.
@@ -155,7 +166,7 @@ impl Outliers {
         let is_ground = |class: &Class| class.drivable || GROUND.contains(&class.name.as_str());
         let ground =
             (0..).zip(&labels.classes).filter(|(_, class)| is_ground(class)).map(|(id, _)| id).collect();
-        Self { config: config.clone(), cutouts, ground }
+        Self { config: config.clone(), cutouts, ground, nearer: Nearer::of(labels) }
     }
 
     /// How often each image is shown.
@@ -186,6 +197,7 @@ impl Outliers {
         let flat = |t: &Tensor| Vec::<u8>::try_from(t.contiguous().flatten(0, -1)).expect("bytes in a row");
         let mut labels = flat(&set.labels.i(index));
         let mut marks = flat(&marks_of(&set.labels.i(index)));
+        let feet = if self.config.hidden > 0. { self.nearer.feet(&labels, canvas.width) } else { Vec::new() };
         for _ in 0..rng.random_range(self.config.most.div_ceil(3)..=self.config.most) {
             let other = rng.random_range(0..set.len());
             let texture = Canvas::of(&set.images.i(other));
@@ -198,7 +210,7 @@ impl Outliers {
                     rng,
                 );
             } else {
-                self.paste_thing(&mut canvas, &mut marks, &mut labels, &texture, rng);
+                self.paste_thing(&mut canvas, (&mut marks, &mut labels), &feet, &texture, rng);
             }
         }
         if rng.random_bool(SENSOR) {
@@ -227,15 +239,15 @@ impl Outliers {
     fn paste_thing(
         &self,
         canvas: &mut Canvas,
-        marks: &mut [u8],
-        labels: &mut [u8],
+        (marks, labels): (&mut [u8], &mut [u8]),
+        feet: &[u32],
         texture: &Canvas,
         rng: &mut ChaCha8Rng,
     ) {
         let height = self.height(canvas.height, rng);
-        let thing = match self.config.bodies {
-            bodies if bodies > 0. && rng.random_bool(bodies) => body::draw(height, rng),
-            _ => fill::thing(&self.cutouts.0, texture, height, rng),
+        let thing = match drawn(self.config.bodies, rng) {
+            true => body::draw(height, rng),
+            false => fill::thing(&self.cutouts.0, texture, height, rng),
         };
         let standing = if rng.random_bool(STANDING) { self.standing(labels, rng) } else { None };
         let (bottom, middle) = match standing {
@@ -246,9 +258,17 @@ impl Outliers {
         if standing.is_some() && rng.random_bool(0.5) {
             shadow(canvas, (bottom as f32, middle as f32), thing.width as f32, rng);
         }
+        let is_hidden = standing.is_some() && drawn(self.config.hidden, rng);
         let thing = fill::lit_as(thing, canvas, (top, left), rng);
+        let thing = match drawn(self.config.haze, rng) {
+            true => fill::in_haze(thing, canvas, (top, left), rng),
+            false => thing,
+        };
         let width = canvas.width;
         each_pixel(&thing, (canvas.height, width), (top, left), |place, alpha, color| {
+            if is_hidden && feet[place] as usize > bottom {
+                return;
+            }
             blend(&mut canvas.rgb[place], color, alpha);
             if alpha > CLEAR {
                 labels[place] = IGNORE;
@@ -318,6 +338,11 @@ impl Outliers {
             }
         }
     }
+}
+
+/// True with this chance. Of a chance of 0 nothing is drawn, so that a recipe without it gives what it always gave.
+fn drawn(chance: f64, rng: &mut ChaCha8Rng) -> bool {
+    chance > 0. && rng.random_bool(chance)
 }
 
 fn blend(pixel: &mut [f32; 3], color: [f32; 3], alpha: f32) {
@@ -505,8 +530,52 @@ mod tests {
         // Now and then all that is pasted is ordinary.
         let changed = (0..20).filter(|&seed| with(1., seed) != with(0., seed)).count();
         assert!(changed >= 15, "{changed} of 20");
-        // A recipe of before they were there is the same training.
-        assert!(!serde_norway::to_string(&Config::default()).unwrap().contains("bodies"));
+    }
+
+    #[test]
+    fn a_recipe_that_names_none_of_what_came_later_is_the_same_training() {
+        let written = serde_norway::to_string(&Config::default()).unwrap();
+        assert!(["bodies", "hidden", "haze"].iter().all(|later| !written.contains(later)), "{written}");
+    }
+
+    #[test]
+    fn what_stands_nearer_hides_a_thing() {
+        const CAR: i64 = 13;
+        let set = set();
+        // A car down to where the bonnet begins, and a strip of road beside it.
+        let _ = set.labels.narrow(1, 16, 44).narrow(2, 24, 104).fill_(CAR);
+        let config = |hidden| Config { hidden, ..Config::default() };
+        let (mut shown, mut hidden) = (0, 0);
+        for seed in 0..40 {
+            let on_car = |config: &Config| {
+                let exposed = outliers(config).expose(&set, 1, &mut ChaCha8Rng::seed_from_u64(seed));
+                count(&exposed.unknown.narrow(0, 16, 44).narrow(1, 24, 104).eq(i64::from(mark::UNKNOWN)))
+            };
+            shown += on_car(&config(0.));
+            hidden += on_car(&config(1.));
+        }
+        // What stands nowhere, a quarter of the things, hides the car as before.
+        assert!(shown > 1000 && hidden * 5 < shown * 4 && hidden > 0, "{hidden} of {shown}");
+    }
+
+    #[test]
+    fn what_is_seen_through_haze_is_less_unlike_what_is_around_it() {
+        let contrast = |haze| {
+            let config = Config { haze, ..Config::default() };
+            let unlike = |seed| {
+                let exposed = outliers(&config).expose(&set(), 1, &mut ChaCha8Rng::seed_from_u64(seed));
+                let thing = exposed.unknown.eq(i64::from(mark::UNKNOWN)).to_kind(Kind::Float);
+                let distance = (exposed.image.to_kind(Kind::Float) - 120.).abs().mean_dim(
+                    [0i64].as_slice(),
+                    false,
+                    Kind::Float,
+                );
+                (distance * &thing).sum(Kind::Float).double_value(&[]) / (count(&thing) as f64).max(1.)
+            };
+            (0..40).map(unlike).sum::<f64>() / 40.
+        };
+        let (clear, hazy) = (contrast(0.), contrast(1.));
+        assert!(hazy < 0.8 * clear && hazy > 0.3 * clear, "{hazy:.1} for {clear:.1}");
     }
 
     #[test]
@@ -531,6 +600,8 @@ mod tests {
         assert!(message(Config { copies: 0, ..Config::default() }).contains("copies"));
         assert!(message(Config { heights: [0.4, 0.1], ..Config::default() }).contains("heights"));
         assert!(message(Config { bodies: 1.2, ..Config::default() }).contains("bodies"));
+        assert!(message(Config { hidden: -0.1, ..Config::default() }).contains("hidden"));
+        assert!(message(Config { haze: f64::NAN, ..Config::default() }).contains("haze"));
         assert!(Config::default().check().is_ok());
     }
 }

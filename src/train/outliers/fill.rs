@@ -176,6 +176,26 @@ pub(super) fn flat(
     Thing { height, width, alpha: shape.alpha.iter().map(|alpha| alpha * opacity).collect(), rgb }
 }
 
+/// Shares of the way to the mean colour around it that a thing in haze goes.
+const HAZE: std::ops::Range<f32> = 0.15..0.7;
+
+/// The thing as it is seen through haze: paler, towards the mean colour of where it will be.
+pub(super) fn in_haze(mut thing: Thing, canvas: &Canvas, corner: (i64, i64), rng: &mut ChaCha8Rng) -> Thing {
+    let (mut around, mut weight) = ([0.; 3], 0.);
+    super::each_pixel(&thing, (canvas.height, canvas.width), corner, |place, alpha, _| {
+        for (sum, value) in around.iter_mut().zip(canvas.rgb[place]) {
+            *sum += alpha * value;
+        }
+        weight += alpha;
+    });
+    let share = rng.random_range(HAZE);
+    if weight > 0. {
+        let around = around.map(|sum| sum / weight);
+        thing.rgb.iter_mut().for_each(|pixel| super::blend(pixel, around, share));
+    }
+    thing
+}
+
 /// The thing with its brightness moved towards that of where it will be: most are in the light of the scene.
 pub(super) fn lit_as(
     mut thing: Thing,
