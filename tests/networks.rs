@@ -533,6 +533,38 @@ fn every_generator_and_comparer_is_trained_by_a_recipe() {
 }
 
 #[test]
+fn every_image_is_predicted_and_every_second_one_degraded_as_well() {
+    let _alone = alone();
+    let m = segmentation::build(&options(RESNET, 1), 2).unwrap();
+    let vs = VarStore::new(Device::Cpu);
+    let g = config::<GeneratorConfig>("{architecture: spade, ngf: 2, hidden: 4, upsampling: normal}")
+        .build(&vs.root(), 2);
+    let how = |degraded| predictions::Options {
+        outliers: None,
+        classes: 2,
+        degraded,
+        passes: 0,
+        seed: 1,
+        device: Device::Cpu,
+        kind: Kind::Float,
+    };
+    // A batch and a part of one.
+    let halves = halves();
+    let again = |t: &Tensor| Tensor::cat(&[t, t], 0).narrow(0, 0, 11);
+    let set = TensorSet { images: again(&halves.images), labels: again(&halves.labels) };
+    let plain = predict(&*m.network, &*g, &set, None, &how(false));
+    assert!(plain.len() == 11 && plain.images == set.images && plain.labels == set.labels);
+    let both = predict(&*m.network, &*g, &set, None, &how(true));
+    assert_eq!(both.len(), 11 + 6);
+    // Those of a batch as they are, then every second one of it.
+    for (from, to, count) in [(0, 0, 8), (8, 12, 3)] {
+        let same = |all: &Tensor, one: &Tensor| all.narrow(0, to, count) == one.narrow(0, from, count);
+        assert!(same(&both.images, &plain.images) && same(&both.logits, &plain.logits));
+        assert!(same(&both.iou, &plain.iou) && same(&both.synths, &plain.synths));
+    }
+}
+
+#[test]
 fn the_same_seed_trains_the_same_network() {
     let _alone = alone();
     let [a, b, c] =

@@ -13,7 +13,7 @@ pub mod machine;
 pub use gpu::{NoGpu, gpus, why_none};
 pub use library::Gpu;
 #[cfg(feature = "train")]
-pub(crate) use library::keep_memory;
+pub(crate) use library::KeptMemory;
 #[cfg(feature = "ros")]
 pub(crate) use library::trim_memory;
 

@@ -13,6 +13,7 @@ use super::identity::Identity;
 use super::optimizer::Adam;
 use super::progress::{Budget, Progress, stopped};
 use crate::checkpoint::weights::{self, Metadata, Tensors, WeightsError};
+use crate::model::compute::KeptMemory;
 
 /// One network in training.
 pub struct Trainee<'a> {
@@ -113,6 +114,7 @@ pub fn run(task: &mut dyn Task, run: &Run) -> Result<u64, TrainError> {
     let (mut step, before) = if run.resume { restore(task, run)? } else { (0, Duration::ZERO) };
     let mut progress = Progress::new(&run.title, before);
     let mut saved = Instant::now();
+    let _kept = KeptMemory::begin();
     loop {
         let share = run.budget.share(step, progress.elapsed());
         if share >= 1. {

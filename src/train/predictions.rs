@@ -11,6 +11,7 @@ use super::degrade::degrade;
 use super::identity::Identity;
 use super::outliers::{Exposed, Outliers, as_exposed, marks_of};
 use crate::checkpoint::weights::{self, Tensors};
+use crate::model::compute::KeptMemory;
 use crate::model::given::Given;
 use crate::model::inference::{Inference, Segmentation};
 use crate::model::networks::Trio;
@@ -88,7 +89,9 @@ pub fn predict(
     given: Option<&Tensor>,
     options: &Options,
 ) -> Predictions {
-    let mut parts = Vec::new();
+    // What a batch frees the next one takes; what is kept lies in blocks that are there from the beginning.
+    let _kept = KeptMemory::begin();
+    let mut gathered = Gathered::of(count(set.len(), options));
     for start in (0..set.len()).step_by(BATCH as usize) {
         let end = (start + BATCH).min(set.len());
         let (images, labels) = (set.images.i(start..end), set.labels.i(start..end));
@@ -101,7 +104,7 @@ pub fn predict(
         };
         let given = given.map(|given| given.i(start..end));
         let seen = Seen { images: &images, labels: &labels, unknown: &unknown, given };
-        parts.push(predict_batch(m, g, seen, options));
+        gathered.add(predict_batch(m, g, seen, options));
         if options.degraded {
             let degraded: Vec<(Tensor, Tensor)> = (start..end)
                 .step_by(2)
@@ -111,7 +114,7 @@ pub fn predict(
             let labels = Tensor::stack(&degraded.iter().map(|d| &d.1).collect::<Vec<_>>(), 0);
             let unknown = marks_of(&labels);
             let seen = Seen { images: &images, labels: &labels, unknown: &unknown, given: None };
-            parts.push(predict_batch(m, g, seen, options));
+            gathered.add(predict_batch(m, g, seen, options));
         }
         if let Some(outliers) = &options.outliers {
             for copy in 0..outliers.copies() {
@@ -122,11 +125,61 @@ pub fn predict(
                 let [images, labels, unknown] =
                     [stack(|e| &e.image), stack(|e| &e.labels), stack(|e| &e.unknown)];
                 let seen = Seen { images: &images, labels: &labels, unknown: &unknown, given: None };
-                parts.push(predict_batch(m, g, seen, options));
+                gathered.add(predict_batch(m, g, seen, options));
             }
         }
     }
-    Predictions::concat(parts)
+    assert_eq!(gathered.filled, gathered.count, "images predicted of those counted");
+    gathered.all
+}
+
+/// How many images M is shown of so many.
+fn count(images: i64, options: &Options) -> i64 {
+    // Every second one, from the first on: a batch is of an even number.
+    let degraded = if options.degraded { (images + 1) / 2 } else { 0 };
+    let copies = options.outliers.as_ref().map_or(0, |outliers| i64::from(outliers.copies()));
+    images * (1 + copies) + degraded
+}
+
+/// Predictions, batch by batch, in memory that is asked for once.
+struct Gathered {
+    all: Predictions,
+    filled: i64,
+    count: i64,
+}
+
+impl Gathered {
+    fn of(count: i64) -> Self {
+        Self { all: Predictions::none(), filled: 0, count }
+    }
+
+    fn add(&mut self, part: Predictions) {
+        let images = part.len();
+        let put = |all: &mut Tensor, part: &Tensor| {
+            if self.filled == 0 {
+                let size: Vec<i64> =
+                    std::iter::once(self.count).chain(part.size()[1..].iter().copied()).collect();
+                *all = Tensor::empty(size, (part.kind(), part.device()));
+            }
+            all.narrow(0, self.filled, images).copy_(part);
+        };
+        for (all, (_, part)) in self.all.fields_mut().into_iter().zip(part.fields()) {
+            put(all, part);
+        }
+        self.all.given = match (self.all.given.take(), part.given) {
+            (Some(mut all), Some(part)) => {
+                put(&mut all, &part);
+                Some(all)
+            }
+            (None, Some(part)) if self.filled == 0 => {
+                let mut all = Tensor::new();
+                put(&mut all, &part);
+                Some(all)
+            }
+            _ => None,
+        };
+        self.filled += images;
+    }
 }
 
 /// How the names of facts about the networks begin in a file's metadata.
@@ -207,6 +260,45 @@ pub(crate) fn class_iou(predicted: &Tensor, labels: &Tensor, classes: i64) -> (T
 }
 
 impl Predictions {
+    fn none() -> Self {
+        Self {
+            images: Tensor::new(),
+            synths: Tensor::new(),
+            logits: Tensor::new(),
+            disagreement: Tensor::new(),
+            dropout: Tensor::new(),
+            labels: Tensor::new(),
+            given: None,
+            unknown: Tensor::new(),
+            iou: Tensor::new(),
+            present: Tensor::new(),
+        }
+    }
+
+    /// All but `given`, by their names in a file.
+    fn fields(&self) -> [(&'static str, &Tensor); 9] {
+        let Self { images, synths, logits, disagreement, dropout, labels, given: _, unknown, iou, present } =
+            self;
+        [
+            ("images", images),
+            ("synths", synths),
+            ("logits", logits),
+            ("disagreement", disagreement),
+            ("dropout", dropout),
+            ("labels", labels),
+            ("unknown", unknown),
+            ("iou", iou),
+            ("present", present),
+        ]
+    }
+
+    /// The same, in the same order.
+    fn fields_mut(&mut self) -> [&mut Tensor; 9] {
+        let Self { images, synths, logits, disagreement, dropout, labels, given: _, unknown, iou, present } =
+            self;
+        [images, synths, logits, disagreement, dropout, labels, unknown, iou, present]
+    }
+
     /// All parts, one after the other. Each part's memory is free as soon as it is copied.
     pub fn concat(mut parts: Vec<Self>) -> Self {
         let given: Option<Vec<Tensor>> = parts.iter_mut().map(|part| part.given.take()).collect();
@@ -259,18 +351,7 @@ impl Predictions {
     /// Writes everything to a safetensors file, and what it was made by: a training, and of that the networks as far
     /// as they had come.
     pub fn write(&self, path: &Path, identity: &Identity, networks: &Identity) -> Result<(), TrainError> {
-        let fields = [
-            ("images", &self.images),
-            ("synths", &self.synths),
-            ("logits", &self.logits),
-            ("disagreement", &self.disagreement),
-            ("dropout", &self.dropout),
-            ("labels", &self.labels),
-            ("unknown", &self.unknown),
-            ("iou", &self.iou),
-            ("present", &self.present),
-        ];
-        let mut tensors: Tensors = fields.map(|(name, t)| (name.to_owned(), t.shallow_clone())).into();
+        let mut tensors: Tensors = self.fields().map(|(name, t)| (name.to_owned(), t.shallow_clone())).into();
         tensors.extend(self.given.iter().map(|given| ("given".to_owned(), given.shallow_clone())));
         let metadata = identity.metadata().into_iter().chain(networks.metadata_under(NETWORKS)).collect();
         Ok(weights::write_with(&tensors, Some(metadata), path, None)?)

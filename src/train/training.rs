@@ -25,7 +25,6 @@ use super::{comparison, segmentation, synthesis};
 use crate::data::folds::{self, Along, Fold, drive};
 use crate::data::{self, Dataset};
 use crate::labels::LabelSet;
-use crate::model::compute::keep_memory;
 use crate::network::segmentation::SegmenterConfig;
 use crate::network::synthesis::Generator;
 
@@ -44,7 +43,6 @@ pub struct Training {
 impl Training {
     /// Loads the data. Whatever of the recipe cannot be carried out is refused here, before the first step.
     pub fn begin(recipe: Recipe, workspace: Workspace) -> Result<Self, TrainError> {
-        keep_memory();
         let [height, width] = recipe.working_size;
         recipe.check().map_err(TrainError::Recipe)?;
         if let Some(minutes) = workspace.minutes.filter(|minutes| !(*minutes > 0. && minutes.is_finite())) {

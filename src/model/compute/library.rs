@@ -66,28 +66,47 @@ macro_rules! call {
 
 /// Gives the system the memory that nothing uses, where the C library can, as glibc does. What lies between blocks in
 /// use it would keep, and more and more of it as errors come and go.
-#[cfg(any(feature = "ros", test))]
+#[cfg(any(feature = "ros", feature = "train", test))]
 #[expect(unsafe_code)]
 pub(crate) fn trim_memory() {
     // Sound: glibc declares it so, and it locks what it works on.
     let _ = call!(Library::this(), b"malloc_trim\0", extern "C" fn(usize) -> c_int, 0);
 }
 
-/// glibc's numbers for settings of its allocator: what may stay free at the end of the heap, by how much the heap
-/// grows, how many blocks lie outside of it.
-const TRIM_THRESHOLD: c_int = -1;
-const TOP_PAD: c_int = -2;
-const MMAP_MAX: c_int = -4;
+/// Settings of glibc's allocator by their numbers, what they are while memory is kept, and what they were: what may
+/// stay free at the end of the heap, by how much the heap grows, how many blocks lie outside of it.
+#[cfg(feature = "train")]
+const SETTINGS: [(c_int, c_int, c_int); 3] =
+    [(-1, c_int::MAX, 128 << 10), (-2, 1 << 26, 128 << 10), (-4, 0, 65536)];
 
-/// Has the C library keep what is freed for what is asked for next, where it can, as glibc does. A step of training
-/// frees as much as the next one takes; the system, which hands out pages of zeros, took a third of the time. It holds for the process from then on.
+/// While it lives, the C library keeps what is freed for what is asked for next, where it can, as glibc does. A step
+/// of training frees as much as the next one takes; the system, which hands out pages of zeros, took a third of the
+/// time. Where results are kept between what is freed, the heap would grow and grow.
+#[cfg(feature = "train")]
+pub(crate) struct KeptMemory(());
+
+#[cfg(feature = "train")]
+impl KeptMemory {
+    /// From now on.
+    pub fn begin() -> Self {
+        SETTINGS.iter().for_each(|&(setting, kept, _)| set_allocator(setting, kept));
+        Self(())
+    }
+}
+
+#[cfg(feature = "train")]
+impl Drop for KeptMemory {
+    fn drop(&mut self) {
+        SETTINGS.iter().for_each(|&(setting, _, before)| set_allocator(setting, before));
+        trim_memory();
+    }
+}
+
 #[cfg(feature = "train")]
 #[expect(unsafe_code)]
-pub(crate) fn keep_memory() {
-    for (setting, value) in [(MMAP_MAX, 0), (TRIM_THRESHOLD, c_int::MAX), (TOP_PAD, 1 << 26)] {
-        // Sound: glibc declares it so, and it locks what it works on.
-        let _ = call!(Library::this(), b"mallopt\0", extern "C" fn(c_int, c_int) -> c_int, setting, value);
-    }
+fn set_allocator(setting: c_int, value: c_int) {
+    // Sound: glibc declares it so, and it locks what it works on.
+    let _ = call!(Library::this(), b"mallopt\0", extern "C" fn(c_int, c_int) -> c_int, setting, value);
 }
 
 /// The words of a call that names its words in C.
