@@ -386,20 +386,22 @@ pub fn calibrate(
         labels_of: given.map(GivenAt::name),
         guarantee: String::new(),
     };
-    let (things, caution_limit, by_frames, of_things) = match drives {
-        None => (None, caution_limit, caution + anomalous_frame, String::new()),
+    let (things, scores, by_frames, of_things) = match drives {
+        None => (None, [caution_limit, failure_limit], caution + anomalous_frame, String::new()),
         Some(drives) => {
             monitor.set_thresholds(by_area.clone());
-            let Learned { things, caution: limit, promise } = things::learn(&monitor, drives)?;
-            // A higher limit is reached by no more frames.
-            (Some(things), limit, caution, format!("; {promise}"))
+            let Learned { things, scores, promise } = things::learn(&monitor, drives)?;
+            // Higher limits are reached by no more frames.
+            (Some(things), scores, caution, format!("; {promise}"))
         }
     };
     let reason = if things.is_some() { " by the failure score" } else { "" };
     let name = folder.file_name().map_or_else(String::new, |name| format!("{} ", name.to_string_lossy()));
     let judged = given.map_or(String::new(), |at| format!(", labels of {}", at.name()));
+    let [caution, failure] = scores;
     Ok(Thresholds {
-        caution: caution_limit,
+        caution,
+        failure,
         things,
         guarantee: format!(
             "on {frames} labelled frames {called} ({name}{slice}{judged}): CAUTION{reason} on at most {} % of frames, \

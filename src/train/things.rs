@@ -82,8 +82,8 @@ type Example = ([f32; Features::COUNT], bool);
 pub(super) struct Learned {
     /// Which regions are things.
     pub things: Things,
-    /// Failure score from which a frame counts towards CAUTION: as before, or higher.
-    pub caution: f32,
+    /// Failure scores from which a frame counts towards CAUTION, and towards FAILURE: as before, or higher.
+    pub scores: [f32; 2],
     /// What can be promised of both.
     pub promise: String,
 }
@@ -128,18 +128,21 @@ pub(super) fn learn(monitor: &Monitor, drives: &Drives) -> Result<Learned, Thing
             region.probability = things.probability(features);
         }
     }
-    let caution = lowest_caution(monitor.thresholds(), &said, rate, minutes)?;
-    let limits = Thresholds { caution, ..monitor.thresholds().clone() };
+    let scores @ [caution, failure] = lowest_scores(monitor.thresholds(), &said, rate, minutes)?;
+    let limits = Thresholds { caution, failure, ..monitor.thresholds().clone() };
     let (things, alarms) = with_lowest_limit(things, &limits, &said, rate, minutes)?;
     let limits = Thresholds { things: Some(things.clone()), ..limits };
-    let all = count(&said, &limits, rate, |report| report.clone())?;
+    let [all, failures] = [Level::Caution, Level::Failure]
+        .map(|level| count(&said, &limits, rate, level, |report| report.clone()));
     let Patience { trigger, .. } = Patience::DEFAULT;
     let promise = format!(
         "CAUTION for a thing of {trigger} frames on or beside the road {alarms} times in {minutes:.1} minutes of clean \
-         drive ({}, {rate} frames a second), and for any reason {all} times",
-        name(&drives.clean)
+         drive ({}, {rate} frames a second), for any reason {} times, and FAILURE {} times",
+        name(&drives.clean),
+        all?,
+        failures?
     );
-    Ok(Learned { things, caution, promise })
+    Ok(Learned { things, scores, promise })
 }
 
 fn name(folder: &Path) -> String {
@@ -229,29 +232,37 @@ fn order(examples: &[Example]) -> [f32; 3] {
     [-score * by_score - area * by_area, by_score, by_area]
 }
 
-/// The lowest limit of the failure score, from the one that there is up to that of FAILURE, at which clean drives keep
-/// their rate of alarms.
-fn lowest_caution(
+/// The lowest limits of the failure score, from those that there are upwards, for CAUTION the one at which clean
+/// drives keep their rate of alarms. Where that lies above FAILURE's, which few labelled frames have set, FAILURE's
+/// becomes the one that clean drives never reach for long enough.
+fn lowest_scores(
     thresholds: &Thresholds,
     drives: &[Vec<Said>],
     rate: f64,
     minutes: f64,
-) -> Result<f32, ThingsError> {
-    let within = thresholds.caution..=thresholds.failure;
-    let scores = drives.iter().flatten().map(|said| said.report.failure_score.next_up());
-    let mut limits: Vec<f32> = scores.filter(|score| within.contains(score)).collect();
-    limits.push(thresholds.caution);
-    let alarms = |&caution: &f32| {
-        let limits = Thresholds { caution, ..thresholds.clone() };
-        // Nothing but the failure score raises the level.
-        count(drives, &limits, rate, |report| Report {
-            anomaly_area: f32::NAN,
-            regions: Vec::new(),
-            ..report.clone()
-        })
+) -> Result<[f32; 2], ThingsError> {
+    // Nothing but the failure score raises the level.
+    let alone = |report: &Report| Report { anomaly_area: f32::NAN, regions: Vec::new(), ..report.clone() };
+    let from = |least: f32| -> Vec<f32> {
+        let scores = drives.iter().flatten().map(|said| said.report.failure_score.next_up());
+        std::iter::once(least).chain(scores.filter(|&score| score > least)).collect()
     };
-    let found = lowest(limits, alarms, |alarms| f64::from(alarms) <= OF_FAILURE * ALARMS * minutes)?;
-    Ok(found.map_or(thresholds.failure, |(caution, _)| caution))
+    let alarms = |&caution: &f32| {
+        let limits = Thresholds { caution, failure: thresholds.failure.max(caution), ..thresholds.clone() };
+        count(drives, &limits, rate, Level::Caution, alone)
+    };
+    let found = lowest(from(thresholds.caution), alarms, |alarms| {
+        f64::from(alarms) <= OF_FAILURE * ALARMS * minutes
+    })?;
+    let caution = found.map_or(thresholds.caution, |(limit, _)| limit);
+    if caution <= thresholds.failure {
+        return Ok([caution, thresholds.failure]);
+    }
+    let failures = |&failure: &f32| {
+        count(drives, &Thresholds { caution, failure, ..thresholds.clone() }, rate, Level::Failure, alone)
+    };
+    let found = lowest(from(caution), failures, |failures| failures == 0)?;
+    Ok([caution, found.map_or(caution, |(limit, _)| limit)])
 }
 
 /// The lowest limit of a thing's probability down to which clean drives keep their rate of alarms, with one alarm to
@@ -271,7 +282,7 @@ fn with_lowest_limit(
     let alarms = |&limit: &f32| {
         let limits = Thresholds { things: Some(with(limit)), ..thresholds.clone() };
         // Nothing but things raises the level.
-        count(drives, &limits, rate, |report| Report { failure_score: 0., ..report.clone() })
+        count(drives, &limits, rate, Level::Caution, |report| Report { failure_score: 0., ..report.clone() })
     };
     let allowed = (1. - OF_FAILURE) * ALARMS * minutes;
     let found = lowest(limits, alarms, |alarms| f64::from(alarms + 1) <= allowed)?;
@@ -302,11 +313,12 @@ fn lowest(
     Ok(best)
 }
 
-/// How often the level leaves NOMINAL.
+/// How often the level becomes this one or a worse one.
 fn count(
     drives: &[Vec<Said>],
     limits: &Thresholds,
     rate: f64,
+    least: Level,
     report: impl Fn(&Report) -> Report,
 ) -> Result<u32, ThingsError> {
     let mut alarms = 0;
@@ -316,7 +328,7 @@ fn count(
         for (number, said) in drive.iter().enumerate() {
             let time = Duration::from_secs_f64(number as f64 / rate);
             let level = rerun.verdict(report(&said.report), time).level;
-            alarms += u32::from(level > Level::Nominal && before == Level::Nominal);
+            alarms += u32::from(level >= least && before < least);
             before = level;
         }
     }
@@ -374,13 +386,16 @@ mod tests {
         };
         let drives = [drive(&[0.62, 0.55, 0.7]), drive(&[0.3, 0.66])];
         let limits = Thresholds { caution: 0.5, failure: 0.8, ..Thresholds::uncalibrated() };
-        let limit = |limits: &Thresholds, minutes| lowest_caution(limits, &drives, 5., minutes).unwrap();
-        assert_eq!(limit(&limits, 60.), 0.5, "four alarms are allowed there");
-        assert_eq!(limit(&limits, 24.), 0.55_f32.next_up());
-        assert_eq!(limit(&limits, 8.), 0.66_f32.next_up());
-        assert_eq!(limit(&limits, 4.), 0.7_f32.next_up());
-        // Not above FAILURE's, whose alarms stay.
-        assert_eq!(limit(&Thresholds { failure: 0.6, ..limits }, 4.), 0.6);
+        let scores = |limits: &Thresholds, minutes| lowest_scores(limits, &drives, 5., minutes).unwrap();
+        assert_eq!(scores(&limits, 60.), [0.5, 0.8], "four alarms are allowed there");
+        assert_eq!(scores(&limits, 24.), [0.55_f32.next_up(), 0.8]);
+        assert_eq!(scores(&limits, 8.), [0.66_f32.next_up(), 0.8]);
+        assert_eq!(scores(&limits, 4.), [0.7_f32.next_up(), 0.8]);
+        // FAILURE is not reached by drives on which nothing failed.
+        let low = Thresholds { failure: 0.6, ..limits };
+        assert_eq!(scores(&low, 24.), [0.55_f32.next_up(), 0.6], "three alarms are allowed there");
+        assert_eq!(scores(&low, 8.), [0.66_f32.next_up(), 0.7_f32.next_up()]);
+        assert_eq!(scores(&low, 4.), [0.7_f32.next_up(); 2]);
     }
 
     #[test]
