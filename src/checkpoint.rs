@@ -8,6 +8,8 @@
 
 pub mod architecture;
 #[cfg(feature = "train")]
+pub mod average;
+#[cfg(feature = "train")]
 mod contents;
 #[cfg(feature = "train")]
 pub mod parity;

@@ -258,7 +258,8 @@ pub fn mismatches(vs: &VarStore, tensors: &Shapes, path: &Path) -> Vec<WeightsEr
     misfits(&variables, &unfold_shapes(&variables, tensors), path)
 }
 
-fn misfits(variables: &Shapes, tensors: &Shapes, path: &Path) -> Vec<WeightsError> {
+/// Everything in which `tensors` are not of the shapes of `variables`, by name.
+pub(super) fn misfits(variables: &Shapes, tensors: &Shapes, path: &Path) -> Vec<WeightsError> {
     let path = || path.to_owned();
     let wanted = variables.iter().filter_map(|(name, expected)| {
         let (name, expected) = (name.clone(), expected.clone());

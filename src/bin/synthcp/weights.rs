@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 use synthcp_monitor::checkpoint::architecture::{self, Architecture};
+use synthcp_monitor::checkpoint::average;
 use synthcp_monitor::checkpoint::parity::{self, FIXTURES, How};
 use synthcp_monitor::checkpoint::published;
 use synthcp_monitor::checkpoint::pytorch::Checkpoint;
@@ -48,6 +49,16 @@ pub enum Action {
     /// Reads a published checkpoint (PyTorch's zip or legacy format, or safetensors), checks it against
     /// the network and writes it as safetensors.
     Import(Import),
+    /// Writes the mean of the weights of trainings that went on from one another: it costs what one of them does, and
+    /// is often better than each. `weights import` puts it into a bundle.
+    Average {
+        /// Safetensors of one network: comparison.safetensors of a bundle. Each training's, two at least.
+        #[arg(long, required = true)]
+        from: Vec<PathBuf>,
+        /// Safetensors file to write.
+        #[arg(long)]
+        to: PathBuf,
+    },
 }
 
 /// What to import, and where to.
@@ -114,6 +125,16 @@ pub fn run(action: &Action) -> Outcome {
             let device = device.resolve()?;
             let kinds: Result<Vec<Kind>, _> = precision.iter().map(|p| p.resolve(device)).collect();
             verify(fixtures, kinds?.into_iter().map(|kind| How { seed: *seed, device, kind }), *json)
+        }
+        Action::Average { from, .. } if from.len() < 2 => {
+            Err(format!("{}: a mean is of two files at least: --from A --from B", from[0].display()).into())
+        }
+        Action::Average { from, to } => {
+            output::spare(from, [to.clone()])?;
+            let tensors = average::mean(from)?;
+            weights::write(&tensors, to, None)?;
+            note!("{}: the mean of {} files, {} tensors", to.display(), from.len(), tensors.len());
+            Ok(())
         }
         Action::Import(import) if import.to.is_dir() => import_into(Bundle::open(&import.to)?, import),
         Action::Import(Import { check: Some(_), .. }) => {
