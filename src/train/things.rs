@@ -33,6 +33,19 @@ pub enum ThingsError {
         /// Why.
         reason: String,
     },
+    /// Clean drives on which something fails.
+    #[error(
+        "clean drives have a failure score of {score:.3} for long enough to be FAILURE, which labelled images set \
+             at {set:.3}: above {most:.3} it is no limit any more, something fails on them; leave those drives out"
+    )]
+    Failing {
+        /// The limit that they ask for.
+        score: f32,
+        /// The one that labelled images ask for.
+        set: f32,
+        /// The highest that is accepted.
+        most: f32,
+    },
     /// Images.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -234,7 +247,8 @@ fn order(examples: &[Example]) -> [f32; 3] {
 
 /// The lowest limits of the failure score, from those that there are upwards, for CAUTION the one at which clean
 /// drives keep their rate of alarms. Where that lies above FAILURE's, which few labelled frames have set, FAILURE's
-/// becomes the one that clean drives never reach for long enough.
+/// becomes the one that clean drives never reach for long enough; but not above half of the way to 1, or a drive on
+/// which something does fail would blind the monitor.
 fn lowest_scores(
     thresholds: &Thresholds,
     drives: &[Vec<Said>],
@@ -262,7 +276,12 @@ fn lowest_scores(
         count(drives, &Thresholds { caution, failure, ..thresholds.clone() }, rate, Level::Failure, alone)
     };
     let found = lowest(from(caution), failures, |failures| failures == 0)?;
-    Ok([caution, found.map_or(caution, |(limit, _)| limit)])
+    let failure = found.map_or(caution, |(limit, _)| limit);
+    let (set, most) = (thresholds.failure, (thresholds.failure + 1.) / 2.);
+    match failure <= most {
+        true => Ok([caution, failure]),
+        false => Err(ThingsError::Failing { score: failure, set, most }),
+    }
 }
 
 /// The lowest limit of a thing's probability down to which clean drives keep their rate of alarms, with one alarm to
@@ -396,6 +415,10 @@ mod tests {
         assert_eq!(scores(&low, 24.), [0.55_f32.next_up(), 0.6], "three alarms are allowed there");
         assert_eq!(scores(&low, 8.), [0.66_f32.next_up(), 0.7_f32.next_up()]);
         assert_eq!(scores(&low, 4.), [0.7_f32.next_up(); 2]);
+        // Unless something does.
+        let lower = Thresholds { caution: 0.3, failure: 0.3, ..low };
+        let message = lowest_scores(&lower, &drives, 5., 4.).unwrap_err().to_string();
+        assert!(message.contains("0.700") && message.contains("above 0.650"), "{message}");
     }
 
     #[test]

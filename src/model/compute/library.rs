@@ -73,11 +73,13 @@ pub(crate) fn trim_memory() {
     let _ = call!(Library::this(), b"malloc_trim\0", extern "C" fn(usize) -> c_int, 0);
 }
 
-/// Settings of glibc's allocator by their numbers, what they are while memory is kept, and what they were: what may
-/// stay free at the end of the heap, by how much the heap grows, how many blocks lie outside of it.
+/// Settings of glibc's allocator by their numbers, what they are while memory is kept, and what they are after: what may
+/// stay free at the end of the heap, by how much the heap grows, from which size on a block lies outside of it, and how
+/// many may. After, they are what glibc itself arrives at where large blocks come and go; it no longer moves them once
+/// they were set.
 #[cfg(feature = "train")]
-const SETTINGS: [(c_int, c_int, c_int); 3] =
-    [(-1, c_int::MAX, 128 << 10), (-2, 1 << 26, 128 << 10), (-4, 0, 65536)];
+const SETTINGS: [(c_int, c_int, c_int); 4] =
+    [(-1, c_int::MAX, 64 << 20), (-2, 1 << 26, 128 << 10), (-3, 32 << 20, 32 << 20), (-4, 0, 65536)];
 
 /// While it lives, the C library keeps what is freed for what is asked for next, where it can, as glibc does. A step
 /// of training frees as much as the next one takes; the system, which hands out pages of zeros, took a third of the
@@ -97,7 +99,7 @@ impl KeptMemory {
 #[cfg(feature = "train")]
 impl Drop for KeptMemory {
     fn drop(&mut self) {
-        SETTINGS.iter().for_each(|&(setting, _, before)| set_allocator(setting, before));
+        SETTINGS.iter().for_each(|&(setting, _, after)| set_allocator(setting, after));
         trim_memory();
     }
 }
